@@ -1,0 +1,99 @@
+"""A parsed config.json with the defaults of its model type, read field by field.
+
+transformers writes only what differs from the type's defaults, so an absent field usually means the default, and the
+defaults are facts of the type (data/defaults.json, read from the transformers package). A field that neither has is an
+error: nothing is invented for a model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from calculator.errors import ConfigError
+
+DATA = Path(__file__).parent / "data"
+COUNTS = ("num_", "n_", "moe_num_")
+SIZES = ("_size", "_dim", "_rank", "_heads", "_layers", "_experts", "_groups", "_length")
+
+
+@cache
+def defaults_by_type() -> dict[str, Any]:
+    """model_type -> {"defaults", "aliases", "sub_configs"}."""
+    types: dict[str, Any] = json.loads((DATA / "defaults.json").read_text(encoding="utf-8"))["model_types"]
+    # A string stands for another type with the same defaults.
+    return {name: types[entry] if isinstance(entry, str) else entry for name, entry in types.items()}
+
+
+class Config(Mapping[str, Any]):
+    """A config.json as attributes. `config.hidden_size` raises a ConfigError that names the field if it is absent or no
+    whole number; `config.get("head_dim")` is None where the field is absent or null."""
+
+    def __init__(self, raw: Mapping[str, Any], model_type: str, *, where: str = "config.json") -> None:
+        known = defaults_by_type().get(model_type, {})
+        aliases = known.get("aliases", {})
+        self.model_type = model_type
+        self.where = where
+        self.raw = raw
+        self.aliases = aliases
+        stated = {aliases.get(name, name): value for name, value in raw.items() if name in aliases}
+        stated |= {name: value for name, value in raw.items() if name not in aliases}
+        self.values_ = {**known.get("defaults", {}), **stated}
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values_[self.aliases.get(name, name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_)
+
+    def __len__(self) -> int:
+        return len(self.values_)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        value = self.get(name)
+        if value is None:
+            raise ConfigError(
+                f"{self.where} has no {name!r}, which a model of type {self.model_type!r} needs and for which that type "
+                "has no default; add the field."
+            )
+        if name.startswith(COUNTS) or name.endswith(SIZES):
+            self._check_whole(name, value)
+        return value
+
+    def _check_whole(self, name: str, value: Any) -> None:
+        values = value if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in values):
+            raise ConfigError(f"{name} in {self.where} is {value!r}; it must be a whole number, zero or more.")
+        if max(values, default=0) > 10**12:
+            raise ConfigError(f"{name} in {self.where} is {value!r}, larger than any real model; check the file.")
+
+    def flag(self, name: str) -> bool:
+        """A boolean field; absent or null is False."""
+        return bool(self.get(name))
+
+    def first(self, *names: str) -> Any:
+        """The first of the fields that is stated (or has a default)."""
+        for name in names:
+            if self.get(name) is not None:
+                return getattr(self, name)
+        return getattr(self, names[0])
+
+    def section(self, name: str, model_type: str | None = None) -> Config:
+        """The sub-configuration `name` with the defaults of its own type."""
+        raw = self.get(name) or {}
+        if not isinstance(raw, Mapping):
+            raise ConfigError(f"{name} in {self.where} is {type(raw).__name__}; it must be an object with the fields of that part.")
+        kind = raw.get("model_type") or model_type
+        known = defaults_by_type().get(self.model_type, {}).get("sub_configs", {})
+        if kind not in defaults_by_type():
+            kind = known.get(name, kind)
+        return Config(raw, str(kind), where=f"{name} of {self.where}")
+
+    def has_stated(self, name: str) -> bool:
+        """Whether the file itself states the field, not only its type's default."""
+        return name in self.raw or any(alias in self.raw for alias, real in self.aliases.items() if real == name)

@@ -1,0 +1,8 @@
+"""The families: each turns the config of its model types into a description of what is built."""
+
+from __future__ import annotations
+
+from calculator.families import classic, deepseek, dense, moe, recurrent, vision
+from calculator.families.common import FAMILIES, Blueprint
+
+__all__ = ["FAMILIES", "Blueprint", "classic", "deepseek", "dense", "moe", "recurrent", "vision"]

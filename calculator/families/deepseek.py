@@ -1,0 +1,42 @@
+"""DeepSeek-V2 and V3 and the models built like them: latent attention and fine-grained experts with shared ones."""
+
+from __future__ import annotations
+
+from calculator.config import Config
+from calculator.families.common import Blueprint, blueprint, dropped, family, gated_mlp, language_model, pre_norm
+from calculator.parts import Experts, LatentAttention
+
+
+def latent_attention(c: Config) -> LatentAttention:
+    return LatentAttention(
+        "self_attn", c.hidden_size, c.num_attention_heads, c.kv_lora_rank, c.qk_rope_head_dim, c.qk_nope_head_dim,
+        c.v_head_dim, c.get("q_lora_rank"), bias=c.flag("attention_bias"), dropout=dropped(c, "attention_dropout"),
+    )  # fmt: skip
+
+
+def deepseek_experts(c: Config, *, correction: bool) -> Experts:
+    shared = (c.get("n_shared_experts") or 0) * c.moe_intermediate_size
+    return Experts("mlp", c.hidden_size, c.moe_intermediate_size, c.first("n_routed_experts", "num_local_experts", "num_experts"),
+                   c.num_experts_per_tok, shared=shared, correction=correction)  # fmt: skip
+
+
+def deepseek(c: Config, *, correction: bool) -> Blueprint:
+    """The first first_k_dense_replace layers have an MLP, the others experts."""
+    attention = latent_attention(c)
+    dense = pre_norm(c, attention, gated_mlp(c), kind="latent attention + mlp")
+    mixed = pre_norm(c, attention, deepseek_experts(c, correction=correction), kind="latent attention + experts")
+    count, first = c.num_hidden_layers, c.get("first_k_dense_replace") or 0
+    layers = [dense if i < first else mixed for i in range(count)]
+    predicted = c.get("num_nextn_predict_layers") or 0
+    notes = (f"The checkpoint also holds {predicted} multi-token-prediction layer(s), which are not counted.",) if predicted else ()
+    return blueprint(c, language_model(c, layers), notes=notes)
+
+
+@family("deepseek_v2")
+def deepseek_v2(c: Config) -> Blueprint:
+    return deepseek(c, correction=False)
+
+
+@family("deepseek_v3", "kimi_k2")
+def deepseek_v3(c: Config) -> Blueprint:
+    return deepseek(c, correction=True)

@@ -1,0 +1,55 @@
+"""State-space models, alone and beside attention."""
+
+from __future__ import annotations
+
+from calculator.config import Config
+from calculator.families.common import Blueprint, blueprint, family, gated_mlp, language_model, self_attention
+from calculator.model import Layer
+from calculator.parts import Mamba, Mamba2, Norm, Residual
+
+
+def backbone(c: Config, mixer: Mamba | Mamba2) -> Blueprint:
+    """norm, mixer, add; nothing else."""
+    layer = Layer("state space", (Norm("norm", c.hidden_size), mixer, Residual("residual", c.hidden_size)))
+    text = language_model(
+        c, [layer] * c.num_hidden_layers, path="backbone.layers", embedding="backbone.embeddings", final="backbone.norm_f"
+    )
+    return blueprint(c, text)
+
+
+@family("mamba")
+def mamba(c: Config) -> Blueprint:
+    inner = c.get("intermediate_size") or int(c.expand * c.hidden_size)
+    rank = c.time_step_rank
+    rank = -(-c.hidden_size // 16) if rank == "auto" else rank
+    return backbone(c, Mamba("mixer", c.hidden_size, inner, c.state_size, rank, c.conv_kernel, bias=c.flag("use_bias"),
+                             conv_bias=c.flag("use_conv_bias")))  # fmt: skip
+
+
+@family("mamba2")
+def mamba2(c: Config) -> Blueprint:
+    # Mamba-2 has no field for its inner width: heads × head_dim is expand × hidden_size.
+    bias = c.flag("use_bias")
+    return backbone(c, Mamba2("mixer", c.hidden_size, c.num_heads, c.head_dim, c.n_groups, c.state_size, c.conv_kernel,
+                              bias=bias, out_bias=bias, conv_bias=c.flag("use_conv_bias")))  # fmt: skip
+
+
+@family("falcon_h1")
+def falcon_h1(c: Config) -> Blueprint:
+    """A Mamba-2 mixer and attention side by side in every layer, then an MLP."""
+    width: int = c.hidden_size
+    inner = c.mamba_d_ssm if c.get("mamba_d_ssm") is not None else int(c.mamba_expand * width)
+    heads: int = c.mamba_n_heads
+    head_dim = inner // heads if c.get("mamba_d_head") in (None, "auto") else c.mamba_d_head
+    mixer = Mamba2(
+        "mamba", width, heads, head_dim, c.mamba_n_groups, c.mamba_d_state, c.mamba_d_conv, bias=c.flag("mamba_proj_bias"),
+        out_bias=c.flag("projectors_bias"), conv_bias=c.flag("mamba_conv_bias"), norm=c.flag("mamba_rms_norm"),
+    )  # fmt: skip
+    layer = Layer(
+        "full attention beside state space + mlp",
+        (
+            Norm("input_layernorm", width), mixer, self_attention(c), Residual("mixer_residual", width),
+            Norm("pre_ff_layernorm", width), gated_mlp(c, name="feed_forward"), Residual("channel_residual", width),
+        ),
+    )  # fmt: skip
+    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers, final="model.final_layernorm"))

@@ -1,0 +1,123 @@
+"""Number formats: what a tensor of a given shape costs in bytes, with its scales and zero points."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from calculator.errors import WorkloadError
+from calculator.operation import Weight
+from calculator.symbolic import Expression, Number, ceil_div
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A storage format. A matrix is (rows = outputs) × (columns = inputs); leading axes are separate matrices.
+
+    One scale (and zero point, where the format has them) serves a tile of `tile_rows` × `tile_columns` elements; 0
+    means the whole extent. `column_bits` is stored once per input column (GPTQ's g_idx), `tensor_bits` once per matrix.
+    """
+
+    name: str
+    bits: int
+    tile_rows: int = 1
+    tile_columns: int = 0
+    scale_bits: Number = 0
+    zero_bits: int = 0
+    column_bits: int = 0
+    tensor_bits: int = 0
+    title: str = ""
+
+    @property
+    def quantized(self) -> bool:
+        return self.bits < 16
+
+    def size(self, weight: Weight) -> Number:
+        """Bytes of the weight, scales and zero points included."""
+        if not self.quantized:
+            return weight.elements() * (self.bits // 8)
+        *leading, rows, columns = weight.shape
+        matrices = math.prod(leading) * weight.copies
+        tiles = (ceil_div(rows, self.tile_rows) if self.tile_rows else 1) * (
+            ceil_div(columns, self.tile_columns) if self.tile_columns else 1
+        )
+        bits = rows * columns * self.bits + tiles * (self.scale_bits + self.zero_bits)
+        return matrices * _bytes(bits + columns * self.column_bits + self.tensor_bits)
+
+    def bits_per_weight(self, rows: int = 4096, columns: int = 4096) -> float:
+        """Average bits an element costs in a matrix of the given size."""
+        return float(self.size(Weight("", (rows, columns), "linear"))) * 8 / (rows * columns)
+
+
+def _bytes(bits: Number) -> Number:
+    return bits // 8 if isinstance(bits, Expression) else int(math.ceil(bits / 8)) if bits % 8 else int(bits) // 8
+
+
+FORMATS = {
+    f.name: f
+    for f in (
+        Format("fp32", 32, title="32-bit float"),
+        Format("fp16", 16, title="16-bit float"),
+        Format("bf16", 16, title="bfloat16"),
+        Format("fp8", 8, tile_rows=0, scale_bits=32, title="8-bit float, one 32-bit scale a matrix"),
+        Format("int8", 8, scale_bits=16, title="8-bit integer, one 16-bit scale a row (W8A8)"),
+        Format("int4", 4, tile_columns=128, scale_bits=16, zero_bits=4, title="4-bit integer, groups of 128 (AWQ, GPTQ)"),
+        Format("mxfp4", 4, tile_columns=32, scale_bits=8, title="4-bit float, blocks of 32, 8-bit scale (OCP MX)"),
+        Format("nvfp4", 4, tile_columns=16, scale_bits=8, tensor_bits=32, title="4-bit float, blocks of 16, FP8 scale"),
+        Format(
+            "nf4", 4, tile_rows=1, tile_columns=64, scale_bits=Fraction(8 * 256 + 32, 256),
+            title="4-bit NormalFloat, blocks of 64, double-quantized scales (QLoRA)",
+        ),
+    )
+}  # fmt: skip
+"""The formats a user can ask for by name. Sources: AWQ arXiv:2306.00978, OCP Microscaling v1.0, NVFP4 (NVIDIA
+TensorRT-LLM), NF4 with double quantization arXiv:2305.14314 (8-bit scale per 64 weights, 32-bit scale per 256 of those)."""
+
+CACHE_BITS: dict[str, Number] = {
+    "fp32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "int8": 8,
+    "int4": Fraction(9, 2), "mxfp4": Fraction(17, 4), "nvfp4": Fraction(9, 2),
+}  # fmt: skip
+"""Bits per KV-cache element. fp8 and int8 keep one scale per tensor (vLLM, TensorRT-LLM); int4 one 16-bit scale per 32
+(llama.cpp q4_0); mxfp4 and nvfp4 their block scales."""
+
+TORCH_DTYPES = {
+    "float32": "fp32", "float": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16",
+    "float8_e4m3fn": "fp8", "fp32": "fp32", "fp16": "fp16", "bf16": "bf16",
+}  # fmt: skip
+"""What `torch_dtype` says in a config.json, by our name."""
+
+ALIASES = {"float32": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16", "e4m3": "fp8", "fp4": "nvfp4"}
+
+UNCONVERTED_ROLES = frozenset(("router", "norm", "embedding", "head", "convolution", "vector", "buffer"))
+"""Tensor classes that quantizers leave in 16 bit: only the matrices of attention, MLPs and experts are converted."""
+
+
+def format_named(name: str) -> Format:
+    """The format of that name.
+
+    Raises:
+        WorkloadError: no such format.
+    """
+    key = ALIASES.get(name.lower(), name.lower())
+    if key not in FORMATS:
+        raise WorkloadError(f"Precision {name!r} is not known; choose one of auto, {', '.join(FORMATS)}.")
+    return FORMATS[key]
+
+
+def cache_bits(name: str) -> Number:
+    """Bits per cached element in that precision.
+
+    Raises:
+        WorkloadError: the cache cannot be kept in that format.
+    """
+    key = ALIASES.get(name.lower(), name.lower())
+    if key not in CACHE_BITS:
+        raise WorkloadError(f"The KV cache cannot be kept in {name!r}; choose one of auto, {', '.join(CACHE_BITS)}.")
+    return CACHE_BITS[key]
+
+
+def grouped(base: Format, *, columns: int, name: str | None = None, zero_bits: int | None = None) -> Format:
+    """The format with another group size along the inputs; -1 and 0 mean one group a row."""
+    zeros = base.zero_bits if zero_bits is None else zero_bits
+    return replace(base, tile_columns=max(columns, 0), zero_bits=zeros, name=name or base.name)

@@ -1,0 +1,149 @@
+"""What is built: a frozen description of a model, layer by layer, and the counts that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from calculator.formats import TORCH_DTYPES
+from calculator.operation import COMPONENTS
+from calculator.parts import Experts, Part
+from calculator.quantization import Scheme, scheme_of
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: its parts in the order they run.
+
+    Attributes:
+        kind: what a person would call it, for instance "sliding attention + experts".
+        parallel: two branches read the same input, so one branch's output waits while the other runs.
+    """
+
+    kind: str
+    parts: tuple[Part, ...]
+    parallel: bool = False
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A sequence of layers with what stands before and after it.
+
+    Attributes:
+        path: the checkpoint's path of the layers, for instance "model.layers".
+        width: features of the residual stream.
+        tower: the name of the modality for an encoder beside the language model; None for the language model.
+    """
+
+    path: str
+    width: int
+    layers: tuple[Layer, ...]
+    before: tuple[Part, ...] = ()
+    after: tuple[Part, ...] = ()
+    tower: str | None = None
+    causal: bool = True
+
+    @cached_property
+    def groups(self) -> tuple[tuple[Layer, tuple[int, ...]], ...]:
+        """Equal layers with the indices they stand at, in order of first appearance."""
+        found: dict[Layer, list[int]] = {}
+        for index, layer in enumerate(self.layers):
+            found.setdefault(layer, []).append(index)
+        return tuple((layer, tuple(indices)) for layer, indices in found.items())
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Exact parameter counts: every stored tensor once, tied ones once.
+
+    Attributes:
+        total: all of the model, vision towers included.
+        active: those one token touches: all but the routed experts it is not sent to.
+        embedding: input embeddings and learned positions.
+        by_component: total by component, zero components left out.
+    """
+
+    total: int
+    active: int
+    embedding: int
+    by_component: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model: stacks of layers with their shapes, and the facts the config states beside them.
+
+    Attributes:
+        name: what it is called, for instance "Qwen/Qwen2.5-7B".
+        source: where the description came from, for people to read.
+        model_type: the config's model_type, family: the rules that read it.
+        text: the language model; towers: encoders beside it.
+        hidden_size, vocabulary_size, context_length: as the config says; context_length is None where nothing bounds it.
+        config: the parsed config.json with its type's defaults filled in.
+        notes: what a reader of the numbers should know about this model.
+    """
+
+    name: str
+    source: str
+    model_type: str
+    text: Stack
+    hidden_size: int
+    vocabulary_size: int
+    context_length: int | None
+    config: Mapping[str, Any]
+    towers: tuple[Stack, ...] = ()
+    notes: tuple[str, ...] = ()
+    plans: dict[str, Any] = field(default_factory=dict, repr=False)  # precision plans by dtype, made when first asked for
+
+    @property
+    def stacks(self) -> tuple[Stack, ...]:
+        return (*self.towers, self.text)
+
+    @property
+    def layers(self) -> int:
+        """Layers of the language model."""
+        return len(self.text.layers)
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """Counts over the same operations every other number comes from."""
+        from calculator.operations import forward
+        from calculator.workload import Workload
+
+        listed = forward(self, Workload(), 1, 1)
+        by_component = {c: sum(op.parameters * op.stored for op in listed if op.component == c) for c in COMPONENTS}
+        return Parameters(
+            total=sum(by_component.values()),
+            active=sum(op.active * op.stored for op in listed),
+            embedding=by_component["embedding"],
+            by_component={c: n for c, n in by_component.items() if n},
+        )
+
+    @cached_property
+    def scheme(self) -> Scheme | None:
+        """How the checkpoint is quantized, None if it is not (or not in a way that is understood: see `notes`)."""
+        return scheme_of(self.config)[0]
+
+    @cached_property
+    def stated_dtype(self) -> str | None:
+        """fp32, fp16 or bf16 as `dtype` or `torch_dtype` says; None where the config does not."""
+        for name in ("dtype", "torch_dtype"):
+            value = self.config.get(name)
+            if isinstance(value, str):
+                return TORCH_DTYPES.get(value.removeprefix("torch."))
+        text = self.config.get("text_config")
+        if isinstance(text, Mapping):
+            value = text.get("dtype") or text.get("torch_dtype")
+            return TORCH_DTYPES.get(value.removeprefix("torch.")) if isinstance(value, str) else None
+        return None
+
+    @property
+    def experts(self) -> Experts | None:
+        """The first mixture of experts, None for a dense model."""
+        return next((p for layer in self.text.layers for p in layer.parts if isinstance(p, Experts)), None)
+
+    def with_layers(self, layers: tuple[Layer, ...], **changes: Any) -> Model:
+        """The same model with other layers in its language model: a what-if."""
+        return replace(self, text=replace(self.text, layers=layers), plans={}, **changes)

@@ -1,0 +1,208 @@
+"""`operations(model, workload)`: the single list from which every number is a sum."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from calculator.errors import WorkloadError
+from calculator.formats import CACHE_BITS, FORMATS, Format, cache_bits, format_named
+from calculator.model import Layer, Model, Stack
+from calculator.operation import QUANTITIES, Operation, Weight
+from calculator.quantization import Picker
+from calculator.run import Run, gradient_bytes
+from calculator.symbolic import Expression, Number, numeric, symbol
+from calculator.workload import DEFAULT_LENGTH, Workload
+
+ADAMW_FLOPS = 16  # per parameter: two moments (7), bias corrections (2), root and quotient (3), decay and update (4)
+NATIVE = ("fp32", "fp16", "bf16")
+
+
+class Plan:
+    """A model in one precision: which layers are alike, and each weight's format where it is not the native one."""
+
+    def __init__(self, model: Model, dtype: str, training: bool) -> None:
+        self.native, self.title = self._native(model, dtype)
+        self.pick = self._picker(model, dtype, training)
+        if self.pick is not None and dtype == "auto" and model.scheme:
+            self.title = model.scheme.title
+        self.stacks = [self._stack(model, stack) for stack in model.stacks]
+
+    def _native(self, model: Model, dtype: str) -> tuple[Format, str]:
+        stated = model.stated_dtype or "bf16"
+        if dtype == "auto":
+            return FORMATS[stated], FORMATS[stated].title
+        form = format_named(dtype)
+        if not form.quantized:
+            return form, form.title
+        # Quantized engines compute in 16 bit whatever the checkpoint was saved in.
+        return FORMATS["bf16" if stated == "fp32" else stated], form.title
+
+    def _picker(self, model: Model, dtype: str, training: bool) -> Picker | None:
+        if dtype == "auto":
+            # Checkpoints are quantized for inference; training "auto" is in the type the config computes in.
+            return model.scheme.pick if model.scheme and not training else None
+        form = format_named(dtype)
+        if not form.quantized:
+            return None
+        return lambda module, role, tower: form if role in ("linear", "experts") and not tower else None
+
+    def _stack(self, model: Model, stack: Stack) -> tuple[Stack, list[tuple[Layer, str, int, dict[str, Format]]], dict[str, Format]]:
+        groups: list[tuple[Layer, str, int, dict[str, Format]]] = []
+        for layer, indices in stack.groups:
+            weights = _weights(layer.parts)
+            alike: dict[tuple[Format | None, ...], list[int]] = {}
+            for index in indices:
+                alike.setdefault(self._formats(f"{stack.path}.{index}.", weights, stack), []).append(index)
+            for formats, members in alike.items():
+                chosen = {w.name: f for w, f in zip(weights, formats, strict=True) if f is not None}
+                groups.append((layer, f"{stack.path}.{index_ranges(members)}", len(members), chosen))
+        ends = _weights(stack.before + stack.after)
+        return stack, groups, {
+            w.name: f for w, f in zip(ends, self._formats("", ends, stack), strict=True) if f is not None
+        }
+
+    def _formats(self, prefix: str, weights: tuple[Weight, ...], stack: Stack) -> tuple[Format | None, ...]:
+        if self.pick is None:
+            return (None,) * len(weights)
+        tower = stack.tower is not None
+        return tuple(
+            self.pick(f"{prefix}{w.name.removesuffix('.weight')}", w.role, tower) if len(w.shape) > 1 else None
+            for w in weights
+        )
+
+
+def index_ranges(indices: list[int]) -> str:
+    """[0, 1, 2, 5] as "0-2,5"; long alternating lists are cut after a few."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and index == runs[-1][1] + 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    words = [f"{a}" if a == b else f"{a}-{b}" for a, b in runs]
+    return ",".join(words) if len(words) <= 4 else f"{','.join(words[:3])},…,{words[-1]}"
+
+
+def _weights(parts: tuple[Any, ...]) -> tuple[Weight, ...]:
+    run = Run(Workload(), 1, 1, 0, 2, 16, FORMATS["bf16"])
+    for part in parts:
+        part.write(run)
+    return tuple(w for op in run.out for w in op.weights)
+
+
+def plan_of(model: Model, workload: Workload) -> Plan:
+    """The model's precision plan for the workload, made once."""
+    training = workload.mode == "pretraining"
+    key = f"{workload.dtype}{'+training' if training else ''}"
+    if key not in model.plans:
+        model.plans[key] = Plan(model, workload.dtype, training)
+    plan: Plan = model.plans[key]
+    return plan
+
+
+def cache_format(model: Model, workload: Workload) -> str:
+    """The KV cache's format by name."""
+    if workload.kv_dtype != "auto":
+        cache_bits(workload.kv_dtype)
+        return workload.kv_dtype
+    asked = model.scheme.cache if model.scheme and workload.dtype == "auto" else None
+    return asked or plan_of(model, workload).native.name
+
+
+def resolved_length(model: Model, workload: Workload) -> Any:
+    """The workload's sequence length, with the default and "max" looked up in the model."""
+    length = workload.sequence_length
+    if length is None:
+        return min(DEFAULT_LENGTH, model.context_length or DEFAULT_LENGTH)
+    if isinstance(length, str):
+        if model.context_length is None:
+            raise WorkloadError(f"{model.name} states no longest context, so --seq-len max has no meaning; give a number.")
+        return model.context_length
+    return length
+
+
+def forward(model: Model, workload: Workload, batch: Number, length: Number, *, steps: int = 1) -> list[Operation]:
+    """The operations of a pass in numbers of whatever kind `batch` and `length` are."""
+    plan = plan_of(model, workload)
+    queries, past = (steps, length) if workload.mode == "decode" else (length, 0)
+    bits = CACHE_BITS[cache_format(model, workload)]
+    width = plan.native.bits // 8
+    run = Run(workload, batch, queries, past, width, bits, plan.native, steps=steps if workload.mode == "decode" else 1)
+    for stack, groups, ends in plan.stacks:
+        pass_ = run if stack.tower is None else replace(run, causal=False, active=False, batch=0, component="vision", past=0, steps=1)
+        pass_.formats = ends
+        _write(pass_, stack.before, "", 1)
+        for layer, label, count, formats in groups:
+            inner = pass_.at(label, count)
+            inner.formats = formats
+            if layer.parallel:
+                inner.parallel = pass_.tokens * stack.width * width
+            for part in layer.parts:
+                part.write(inner)
+        pass_.formats = ends
+        _write(pass_, stack.after, "", 1)
+    listed = run.out
+    if workload.share_experts_across_layers:
+        listed = _store_experts_once(listed)
+    if workload.mode == "pretraining":
+        listed.append(optimizer_step(run, listed))
+    return listed
+
+
+def _write(run: Run, parts: tuple[Any, ...], label: str, count: int) -> None:
+    inner = run.at(label, count)
+    for part in parts:
+        part.write(inner)
+
+
+def _store_experts_once(listed: list[Operation]) -> list[Operation]:
+    """Routed experts held once for all layers: the first layer's stay, the others' cost nothing to hold."""
+    seen: set[str] = set()
+    out = []
+    for op in listed:
+        if op.component == "experts" and op.weights:
+            op = replace(op, stored=0 if op.name in seen else 1)
+            seen.add(op.name)
+        out.append(op)
+    return out
+
+
+def optimizer_bytes(native: Format) -> int:
+    """AdamW's bytes per parameter: two 32-bit moments, and a 32-bit master copy where the weights are narrower
+    (arXiv:1910.02054, section 3.1)."""
+    return 8 if native.bits == 32 else 12
+
+
+def optimizer_step(run: Run, listed: list[Operation]) -> Operation:
+    """The AdamW update (arXiv:1711.05101) of every stored parameter: elementwise, bound by the bytes it moves."""
+    parameters = sum(op.parameters * op.stored for op in listed)
+    state = parameters * optimizer_bytes(run.native)
+    held = sum(op.weight_bytes * op.stored for op in listed)
+    return Operation(
+        "adamw", "optimizer", "elementwise", "", 1, 1, flops=ADAMW_FLOPS * parameters,
+        reads=parameters * gradient_bytes(run.workload, run.native) + state, writes=state + held,
+    )  # fmt: skip
+
+
+def operations(model: Model, workload: Workload) -> list[Operation]:
+    """Every operation of the workload, in the order they run; amounts are ints, or arrays of the broadcast shape.
+
+    Args:
+        model: what `load_model` returned.
+        workload: mode, batch, lengths, precision and options.
+    """
+    batch, length = symbols(workload.batch_size, resolved_length(model, workload))
+    listed = forward(model, workload, batch, length)
+    if not isinstance(batch, Expression):
+        return listed
+    return [replace(op, **{q: numeric(getattr(op, q)) for q in QUANTITIES}) for op in listed]
+
+
+def symbols(batch: Any, length: Any) -> tuple[Number, Number]:
+    """Batch and length as plain ints, or both as Expressions over arrays if either is one."""
+    batch, length = (int(v) if getattr(v, "shape", None) == () else v for v in (batch, length))
+    if not (hasattr(batch, "shape") or hasattr(length, "shape")):
+        return batch, length
+    memo: dict[Any, Expression] = {}
+    return symbol("B", batch, memo), symbol("S", length, memo)

@@ -1,0 +1,183 @@
+"""Softmax attention: full, grouped-query and multi-query, with or without a window, and the cache it keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from calculator.operation import Weight
+from calculator.parts.basic import ROTARY_FLOPS, SOFTMAX_FLOPS, Norm, Part, project
+from calculator.run import Run
+from calculator.symbolic import Number, ceil_div
+
+
+@dataclass(frozen=True)
+class Attention(Part):
+    """Multi-head attention with `kv_heads` shared key and value heads (GQA, arXiv:2305.13245).
+
+    Attributes:
+        window: a query sees its own and the window − 1 tokens before it; the cache stops growing there.
+        fused: name of one projection that holds q, k and v ("qkv_proj"); None for three.
+        qkv_bias, out_bias: which projections have biases.
+        head_norm: "head" scales each head's q and k by one shared RMSNorm (Qwen3), "full" normalises all heads
+            together (OLMo 2), "per_head" is a LayerNorm with its own scale per head (Cohere).
+        rotary: elements of each head that are rotated.
+        gate: the query projection also makes a sigmoid gate for the output (Qwen3-Next).
+        sinks: one learned logit per head in the softmax's denominator (gpt-oss).
+        dropout: on the attention probabilities, in pretraining.
+    """
+
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    window: int | None = None
+    fused: str | None = None
+    query: str = "q_proj"
+    key: str = "k_proj"
+    value: str = "v_proj"
+    out: str = "o_proj"
+    qkv_bias: bool = False
+    out_bias: bool = False
+    head_norm: str | None = None
+    norm_names: tuple[str, str] = ("q_norm", "k_norm")
+    rotary: int = 0
+    gate: bool = False
+    sinks: bool = False
+    dropout: bool = False
+    SYMBOLS: ClassVar[dict[str, str]] = {
+        "hidden": "d", "heads": "n_h", "kv_heads": "n_kv", "head_dim": "d_h", "window": "W", "rotary": "d_r",
+    }  # fmt: skip
+
+    def write(self, run: Run) -> None:
+        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        gated = queries * 2 if self.gate else queries
+        if self.fused:
+            project(run, self.path(self.fused), self.hidden, queries + 2 * keys, component="attention", bias=self.qkv_bias)
+        else:
+            for name, width in ((self.query, gated), (self.key, keys), (self.value, keys)):
+                project(
+                    run, self.path(name), self.hidden, width, component="attention",
+                    bias=self.qkv_bias, saves_input=name == self.query,
+                )  # fmt: skip
+        self._normalise(run)
+        if self.rotary:
+            rotate(run, self.path("rotary"), (self.heads + self.kv_heads) * self.rotary)
+        attend(
+            run, self.path("attention"), heads=self.heads, kv_heads=self.kv_heads, key_dim=self.head_dim,
+            value_dim=self.head_dim, window=self.window, dropout=self.dropout,
+        )  # fmt: skip
+        if self.sinks:
+            run.add(self.path("sinks"), "attention", "elementwise", flops=run.tokens * self.heads,
+                    weights=(Weight(self.path("sinks"), (self.heads,), "vector"),), split="head")  # fmt: skip
+        if self.gate:
+            gate = run.tokens * queries
+            run.add(self.path("gate"), "attention", "elementwise", flops=5 * gate, reads=2 * gate * run.width,
+                    writes=gate * run.width, saved=2 * gate * run.width, split="head")  # fmt: skip
+        project(run, self.path(self.out), queries, self.hidden, component="attention", bias=self.out_bias, split="row")
+
+    def _normalise(self, run: Run) -> None:
+        if self.head_norm is None:
+            return
+        for name, heads in zip(self.norm_names, (self.heads, self.kv_heads), strict=True):
+            if self.head_norm == "full":
+                norm = Norm(self.path(name), heads * self.head_dim)
+            elif self.head_norm == "per_head":
+                shape = (heads, self.head_dim)
+                norm = Norm(self.path(name), self.head_dim, kind="layer", groups=heads, weight_shape=shape)
+            else:
+                norm = Norm(self.path(name), self.head_dim, groups=heads)
+            norm.write(run)
+
+
+def rotate(run: Run, name: str, elements: Number) -> None:
+    """Rotary position embedding of `elements` per token, in place (the angles' table is shared by all layers)."""
+    size = run.tokens * elements
+    run.add(name, "attention", "elementwise", flops=ROTARY_FLOPS * size, reads=size * run.width,
+            writes=size * run.width, split="head")  # fmt: skip
+
+
+def attend(
+    run: Run,
+    name: str,
+    *,
+    heads: Number,
+    kv_heads: Number,
+    key_dim: Number,
+    value_dim: Number,
+    window: Number | None = None,
+    dropout: bool = False,
+    cached_dim: Number | None = None,
+    caches: bool = True,
+) -> None:
+    """Scores, softmax and weighted sum: 2·pairs·n_h·(d_k + d_v) FLOPs, and the cache.
+
+    Flash attention (arXiv:2205.14135) is one operation whose scores never leave the chip; eager attention writes the
+    scores, then the probabilities, and reads both back.
+
+    Args:
+        cached_dim: elements cached per token where that is not keys and values of `kv_heads` heads (a latent cache).
+        caches: False where the layer reuses another layer's keys and values.
+    """
+    doubled_pairs = run.batch * run.attended(window)
+    query = run.tokens * heads * key_dim * run.width
+    fresh = run.tokens * kv_heads * (key_dim + value_dim) * run.width
+    written = run.tokens * heads * value_dim * run.width
+    cached = kv_heads * (key_dim + value_dim) if cached_dim is None else cached_dim
+    cache = _cache(run, cached, window) if caches else (0, run.batch * run.cached_read(window) * cached * run.cache_bits // 8, 0)
+    flops = doubled_pairs * heads * (key_dim + value_dim)
+    scores = run.batch * heads * run.queries * _keys(run, window)
+    if not run.eager:
+        workspace = _flash_decode_workspace(run, heads, value_dim)
+        log_sum = run.batch * run.queries * heads * 4
+        run.add(
+            name, "attention", "attention", flops=flops, reads=query + fresh * _passes(run) + workspace, writes=written + workspace,
+            cache=cache, saved=query + fresh + log_sum, stream=run.tokens * heads * value_dim * run.width, split="head",
+        )  # fmt: skip
+        # The softmax happens on the chip: FLOPs, but no bytes of its own.
+        run.add(f"{name}.softmax", "attention", "elementwise", flops=SOFTMAX_FLOPS * doubled_pairs * heads // 2, split="head")
+        return
+    matrix = scores * run.width
+    run.add(f"{name}.scores", "attention", "attention", flops=doubled_pairs * heads * key_dim,
+            reads=query + run.tokens * kv_heads * key_dim * run.width, writes=matrix, cache=cache,
+            saved=query + run.tokens * kv_heads * key_dim * run.width, split="head")  # fmt: skip
+    mask = scores if dropout else 0  # one byte of mask a probability, and the dropped copy
+    run.add(f"{name}.softmax", "attention", "elementwise", flops=SOFTMAX_FLOPS * doubled_pairs * heads // 2,
+            reads=matrix, writes=matrix, saved=matrix + (mask + matrix if dropout else 0), split="head")  # fmt: skip
+    run.add(f"{name}.context", "attention", "attention", flops=doubled_pairs * heads * value_dim,
+            reads=matrix + run.tokens * kv_heads * value_dim * run.width, writes=written,
+            saved=run.tokens * kv_heads * value_dim * run.width, split="head")  # fmt: skip
+
+
+def _cache(run: Run, per_token: Number, window: Number | None) -> tuple[Number, Number, Number]:
+    """Bytes held, read and written by a cache of `per_token` elements a token."""
+    element = per_token * run.cache_bits
+    written = run.tokens if run.decoding else run.batch * run.held_tokens(window)
+    return (
+        run.batch * run.held_tokens(window) * element // 8,
+        run.batch * run.cached_read(window) * element // 8,
+        written * element // 8,
+    )
+
+
+def _keys(run: Run, window: Number | None) -> Number:
+    """Width of the score matrix: an eager kernel computes and masks all S keys of a prefill."""
+    if not run.decoding:
+        return run.queries
+    return run._decoded(window) // run.steps if run.steps > 1 else run._decoded(window)
+
+
+def _passes(run: Run) -> Number:
+    """How often flash attention reads keys and values: once, or once per tile of queries where a tile size is given."""
+    block = run.workload.flash_block_size
+    return 1 if block is None or run.decoding else ceil_div(run.queries, block)
+
+
+def _flash_decode_workspace(run: Run, heads: Number, value_dim: Number) -> Number:
+    """Partial outputs with their running maximum and sum, in 32 bit, one per split of the cache (Flash-Decoding)."""
+    if not (run.decoding and run.workload.flash_decode):
+        return 0
+    splits = ceil_div(run.past, run.workload.flash_decode_block_size)
+    return run.tokens * heads * splits * (value_dim + 2) * 4
+
+

@@ -1,0 +1,274 @@
+"""Projections, norms, embeddings, heads: what every architecture is made of, and the base class of all parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from calculator.errors import ConfigError
+from calculator.operation import Weight
+from calculator.run import Run
+from calculator.symbolic import Number
+
+RMS_NORM_FLOPS = 4  # per element: square, accumulate, scale by 1/rms, scale by the weight
+LAYER_NORM_FLOPS = 7  # per element: accumulate, centre, square, accumulate, scale by 1/std, weight, bias
+ACTIVATION_FLOPS = 5  # per element: SiLU as exp, add, divide, multiply; GELU's tanh form is of the same size
+SOFTMAX_FLOPS = 5  # per score: scale, maximum, subtract, exp, divide (the sum rides on the accumulate)
+ROTARY_FLOPS = 3  # per rotated element: two multiplies and an add (RoFormer, arXiv:2104.09864)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A frozen description of one module. `name` is its path inside the layer, as the checkpoint spells it.
+
+    Whole-number fields may be replaced by symbols (`SYMBOLS` names them) to print formulas.
+    """
+
+    name: str
+    SYMBOLS: ClassVar[dict[str, str]] = {}
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name in self.SYMBOLS and isinstance(value, int) and value < 0:
+                raise ConfigError(f"{type(self).__name__} {self.name}: {f.name} is {value}; it cannot be negative.")
+
+    def write(self, run: Run) -> None:
+        """Append this part's operations to the run."""
+        raise TypeError(f"{type(self).__name__} writes no operations")
+
+    def path(self, child: str) -> str:
+        return f"{self.name}.{child}" if self.name and child else self.name or child
+
+
+def project(
+    run: Run,
+    name: str,
+    inputs: Number,
+    outputs: Number,
+    *,
+    component: str,
+    bias: bool = False,
+    role: str = "linear",
+    split: str = "column",
+    tokens: Number | None = None,
+    saves_input: bool = True,
+    stream: bool = True,
+) -> None:
+    """A matrix product of `tokens` rows with an [outputs, inputs] matrix: 2·tokens·inputs·outputs FLOPs.
+
+    Where several projections read one tensor (q, k and v), only the first saves it for the backward pass. A bias is
+    added inside the product's kernel and, as in torch's counter, is not counted as FLOPs.
+    """
+    rows = run.tokens if tokens is None else tokens
+    weights: tuple[Weight, ...] = (Weight(f"{name}.weight", (outputs, inputs), role),)
+    if bias:
+        weights += (Weight(f"{name}.bias", (outputs,), "vector"),)
+    read = rows * inputs * run.width
+    run.add(
+        name,
+        component,
+        "matmul",
+        flops=2 * rows * inputs * outputs,
+        reads=read,
+        writes=rows * outputs * run.width,
+        weights=weights,
+        saved=read if saves_input else 0,
+        stream=rows * inputs * run.width if stream else 0,
+        split=split,
+    )
+
+
+@dataclass(frozen=True)
+class Linear(Part):
+    """A projection that stands alone (OPT-350m's project_in and project_out, a multimodal projector)."""
+
+    inputs: int
+    outputs: int
+    bias: bool = False
+    component: str = "embedding"
+    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
+
+    def write(self, run: Run) -> None:
+        project(run, self.name, self.inputs, self.outputs, component=self.component, bias=self.bias, split="replicated")
+
+
+@dataclass(frozen=True)
+class Norm(Part):
+    """RMSNorm (arXiv:1910.07467) or LayerNorm over `size` features, `groups` times per token (per-head norms).
+
+    Attributes:
+        weight_shape: shape of the scale where it is not [size] (Cohere keeps one scale per head).
+        stream: True for a norm of the residual stream itself.
+    """
+
+    size: int
+    kind: str = "rms"
+    bias: bool = False
+    groups: int = 1
+    affine: bool = True
+    weight_shape: tuple[int, ...] | None = None
+    stream: bool = True
+    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d", "groups": "n"}
+
+    def write(self, run: Run) -> None:
+        elements = run.tokens * self.groups * self.size * run.width
+        shape = self.weight_shape or (self.size,)
+        weights = (Weight(f"{self.name}.weight", shape, "norm"),) if self.affine else ()
+        if self.bias and self.affine:
+            weights += (Weight(f"{self.name}.bias", shape, "norm"),)
+        per_element = RMS_NORM_FLOPS if self.kind == "rms" else LAYER_NORM_FLOPS
+        run.add(
+            self.name,
+            "norm",
+            "elementwise",
+            flops=per_element * run.tokens * self.groups * self.size,
+            reads=elements,
+            writes=elements,
+            weights=weights,
+            saved=elements,
+        )
+
+
+@dataclass(frozen=True)
+class Residual(Part):
+    """The addition of a branch to the residual stream."""
+
+    size: int
+    dropout: bool = False
+    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d"}
+
+    def write(self, run: Run) -> None:
+        elements = run.tokens * self.size
+        run.add(
+            self.name,
+            "norm",
+            "elementwise",
+            flops=elements,
+            reads=2 * elements * run.width,
+            writes=elements * run.width,
+            saved=elements if self.dropout and run.training else 0,  # one byte of dropout mask an element
+        )
+
+
+@dataclass(frozen=True)
+class Embedding(Part):
+    """The token embedding: a lookup of one row a token. The whole matrix is held, one row a token is read."""
+
+    vocabulary: int
+    size: int
+    SYMBOLS: ClassVar[dict[str, str]] = {"vocabulary": "V", "size": "d"}
+
+    def write(self, run: Run) -> None:
+        rows = run.tokens * self.size * run.width
+        run.add(
+            self.name,
+            "embedding",
+            "lookup",
+            writes=rows,
+            weights=(Weight(f"{self.name}.weight", (self.vocabulary, self.size), "embedding"),),
+            weight_reads=rows,
+            split="vocabulary",
+        )
+
+
+@dataclass(frozen=True)
+class Positions(Part):
+    """Learned absolute positions, added to the token embedding."""
+
+    length: int
+    size: int
+    SYMBOLS: ClassVar[dict[str, str]] = {"length": "P", "size": "d"}
+
+    def write(self, run: Run) -> None:
+        rows = run.tokens * self.size * run.width
+        run.add(
+            self.name,
+            "embedding",
+            "lookup",
+            flops=run.tokens * self.size,
+            reads=rows,
+            writes=rows,
+            weights=(Weight(f"{self.name}.weight", (self.length, self.size), "embedding"),),
+            weight_reads=rows,
+        )
+
+
+@dataclass(frozen=True)
+class Head(Part):
+    """The output projection to the vocabulary, and in pretraining the cross-entropy over its logits.
+
+    A tied head reads the embedding matrix and holds nothing of its own. Only the positions whose logits are wanted
+    reach it. The loss keeps the log-probabilities in 32 bit for the backward pass.
+    """
+
+    vocabulary: int
+    size: int
+    tied: bool = False
+    bias: bool = False
+    SYMBOLS: ClassVar[dict[str, str]] = {"vocabulary": "V", "size": "d"}
+
+    def write(self, run: Run) -> None:
+        last = run.workload.logits == "last" or (run.workload.logits == "auto" and not run.training)
+        rows = run.batch * run.steps if last else run.tokens
+        weights: tuple[Weight, ...] = (Weight(f"{self.name}.weight", (self.vocabulary, self.size), "head"),)
+        read, logits = rows * self.size * run.width, rows * self.vocabulary
+        run.add(
+            self.name,
+            "head",
+            "matmul",
+            flops=2 * rows * self.size * self.vocabulary,
+            reads=read,
+            writes=logits * run.width,
+            weights=weights,
+            saved=read,
+            split="vocabulary",
+            tied=self.tied,
+        )
+        if self.bias:
+            bias = (Weight(f"{self.name}.bias", (self.vocabulary,), "vector"),)
+            run.add(f"{self.name}.bias", "head", "elementwise", flops=logits, weights=bias, split="vocabulary")
+        if run.training:
+            run.add(
+                "loss",
+                "head",
+                "elementwise",
+                flops=SOFTMAX_FLOPS * logits,
+                reads=logits * run.width,
+                writes=rows * 4,
+                saved=logits * 4,
+                workspace=logits * 4,
+            )
+
+
+@dataclass(frozen=True)
+class VectorWeights(Part):
+    """Parameters of a module that are no projection: sinks, per-layer scalars. `shapes` are (name, shape)."""
+
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    component: str = "attention"
+
+    def write(self, run: Run) -> None:
+        weights = tuple(Weight(self.path(name), shape, "vector") for name, shape in self.shapes)
+        run.add(self.name, self.component, "elementwise", weights=weights)
+
+
+def activation(run: Run, name: str, rows: Number, size: Number, *, gated: bool, component: str, stream: Number) -> None:
+    """The nonlinearity between two projections, for a gated one with the product: reads gate and up, writes one."""
+    inputs = rows * size * (2 if gated else 1) * run.width
+    run.add(
+        name,
+        component,
+        "elementwise",
+        flops=rows * size * (ACTIVATION_FLOPS + (1 if gated else 0)),
+        reads=inputs,
+        writes=rows * size * run.width,
+        saved=inputs,
+        stream=stream,
+    )
+
+
+def check(value: Any, sentence: str) -> None:
+    """Raise ConfigError with the sentence unless the value is true."""
+    if not value:
+        raise ConfigError(sentence)

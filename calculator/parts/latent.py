@@ -1,0 +1,59 @@
+"""Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from calculator.parts.attention import attend, rotate
+from calculator.parts.basic import Norm, Part, project
+from calculator.run import Run
+
+
+@dataclass(frozen=True)
+class LatentAttention(Part):
+    """Attention whose cache is one compressed vector and one rotated key per token, shared by all heads.
+
+    Prefill and pretraining expand the latent to every head's keys and values. A decode step absorbs the expansion into
+    the query and the output (section 2.1.2 of the paper): the same FLOPs for kv_b_proj, once per new token, and scores
+    and sums over the latent itself, which is read once.
+    """
+
+    hidden: int
+    heads: int
+    kv_rank: int
+    rope_dim: int
+    nope_dim: int
+    value_dim: int
+    query_rank: int | None = None
+    bias: bool = False
+    dropout: bool = False
+    SYMBOLS: ClassVar[dict[str, str]] = {
+        "hidden": "d", "heads": "n_h", "kv_rank": "r_kv", "rope_dim": "d_r", "nope_dim": "d_n", "value_dim": "d_v",
+        "query_rank": "r_q",
+    }  # fmt: skip
+
+    def write(self, run: Run) -> None:
+        key_dim = self.nope_dim + self.rope_dim
+        if self.query_rank:
+            project(run, self.path("q_a_proj"), self.hidden, self.query_rank, component="attention", bias=self.bias, split="replicated")
+            Norm(self.path("q_a_layernorm"), self.query_rank).write(run)
+            project(run, self.path("q_b_proj"), self.query_rank, self.heads * key_dim, component="attention")
+        else:
+            project(run, self.path("q_proj"), self.hidden, self.heads * key_dim, component="attention")
+        project(
+            run, self.path("kv_a_proj_with_mqa"), self.hidden, self.kv_rank + self.rope_dim, component="attention",
+            bias=self.bias, saves_input=False, split="replicated",
+        )  # fmt: skip
+        Norm(self.path("kv_a_layernorm"), self.kv_rank).write(run)
+        project(run, self.path("kv_b_proj"), self.kv_rank, self.heads * (self.nope_dim + self.value_dim), component="attention")
+        rotate(run, self.path("rotary"), (self.heads + 1) * self.rope_dim)
+        latent = self.kv_rank + self.rope_dim
+        if run.decoding:
+            # Keys are the whole cached vector, values its latent part: one vector a token serves as both.
+            attend(run, self.path("attention"), heads=self.heads, kv_heads=1, key_dim=latent, value_dim=self.kv_rank,
+                   cached_dim=latent)  # fmt: skip
+        else:
+            attend(run, self.path("attention"), heads=self.heads, kv_heads=self.heads, key_dim=key_dim,
+                   value_dim=self.value_dim, cached_dim=latent, dropout=self.dropout)  # fmt: skip
+        project(run, self.path("o_proj"), self.heads * self.value_dim, self.hidden, component="attention", bias=self.bias, split="row")

@@ -1,0 +1,158 @@
+"""Channel mixers: the MLP and the mixture of experts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from calculator.operation import Weight
+from calculator.parts.basic import ACTIVATION_FLOPS, SOFTMAX_FLOPS, Part, activation, project
+from calculator.run import Run
+from calculator.symbolic import Number
+
+
+@dataclass(frozen=True)
+class MLP(Part):
+    """Two projections around a nonlinearity, or three with a gate (arXiv:2002.05202).
+
+    Attributes:
+        fused: name of one projection that holds gate and up ("gate_up_proj"); None for two.
+    """
+
+    hidden: int
+    intermediate: int
+    gated: bool = True
+    bias: bool = False
+    up: str = "up_proj"
+    gate: str = "gate_proj"
+    down: str = "down_proj"
+    fused: str | None = None
+    dropout: bool = False
+    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "intermediate": "d_ff"}
+
+    def write(self, run: Run) -> None:
+        if self.fused:
+            projections: tuple[tuple[str, Number], ...] = ((self.fused, 2 * self.intermediate),)
+        elif self.gated:
+            projections = ((self.gate, self.intermediate), (self.up, self.intermediate))
+        else:
+            projections = ((self.up, self.intermediate),)
+        for name, width in projections:
+            project(run, self.path(name), self.hidden, width, component="mlp", bias=self.bias,
+                    saves_input=name == projections[0][0])  # fmt: skip
+        activation(run, self.path("activation"), run.tokens, self.intermediate, gated=self.gated, component="mlp",
+                   stream=run.tokens * self.hidden * run.width)  # fmt: skip
+        project(run, self.path(self.down), self.intermediate, self.hidden, component="mlp", bias=self.bias, split="row",
+                stream=False)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Experts(Part):
+    """A router over `experts` MLPs of which each token visits `top_k`, and the shared experts every token visits.
+
+    Attributes:
+        intermediate: width of one routed expert.
+        shared: width of the shared experts together; 0 for none.
+        shared_gate: a sigmoid scales the shared experts' output (Qwen2-MoE).
+        router_bias: the router's projection has a bias (gpt-oss); `correction`: a score bias steers the choice only
+            (DeepSeek-V3, arXiv:2408.15664).
+        packed: experts are stored as one three-dimensional tensor (gate_up_proj, down_proj), not one tensor each.
+        router: the router's module, inside the part; `prefix`: where the experts are, inside the part.
+    """
+
+    hidden: int
+    intermediate: int
+    experts: int
+    top_k: int
+    shared: int = 0
+    shared_gate: bool = False
+    gated: bool = True
+    bias: bool = False
+    router: str = "gate"
+    router_bias: bool = False
+    correction: bool = False
+    packed: bool = False
+    prefix: str = "experts"
+    names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
+    shared_name: str = "shared_experts"
+    SYMBOLS: ClassVar[dict[str, str]] = {
+        "hidden": "d", "intermediate": "d_e", "experts": "E", "top_k": "k", "shared": "d_s",
+    }  # fmt: skip
+
+    def write(self, run: Run) -> None:
+        stream = run.tokens * self.hidden * run.width
+        self._route(run, stream)
+        self._routed(run, stream)
+        if self.shared:
+            if self.shared_gate:
+                project(run, self.path("shared_expert_gate"), self.hidden, 1, component="mlp", role="router",
+                        split="replicated", saves_input=False)  # fmt: skip
+            # The routed output waits while the shared experts run.
+            branch = run.parallel
+            run.parallel = branch + stream
+            MLP(self.path(self.shared_name), self.hidden, self.shared, gated=self.gated).write(run)
+            run.parallel = branch
+
+    def _route(self, run: Run, stream: Number) -> None:
+        project(run, self.path(self.router), self.hidden, self.experts, component="router", role="router",
+                bias=self.router_bias, split="replicated")  # fmt: skip
+        scores = run.tokens * self.experts
+        # A buffer: held in the checkpoint, moved by no gradient, and in no published parameter count.
+        correction = (Weight(self.path(f"{self.router}.e_score_correction_bias"), (self.experts,), "buffer"),)
+        run.add(
+            self.path("top_k"), "router", "elementwise", flops=SOFTMAX_FLOPS * scores, reads=scores * run.width,
+            writes=run.tokens * self.top_k * run.width, saved=scores * run.width, stream=2 * stream,
+            weights=correction if self.correction else (),
+        )  # fmt: skip
+
+    def _routed(self, run: Run, stream: Number) -> None:
+        rows = run.expert_rows(self.experts, self.top_k)
+        inputs, inner = rows * self.hidden * run.width, rows * self.intermediate * run.width
+        outer = 2 if self.gated else 1
+        into, out = self._weights()
+        self._matrix(run, self.path(f"{self.prefix}.{self._label()}"), into, rows * outer, saved=inputs,
+                     reads=inputs, writes=outer * inner, stream=2 * stream)  # fmt: skip
+        run.add(
+            self.path(f"{self.prefix}.activation"), "experts", "elementwise", split="expert", stream=2 * stream,
+            flops=rows * self.intermediate * (ACTIVATION_FLOPS + outer - 1), reads=outer * inner, writes=inner, saved=outer * inner,
+        )  # fmt: skip
+        self._matrix(run, self.path(f"{self.prefix}.{self.names[2]}"), out, rows, saved=inner, reads=inner, writes=inputs,
+                     stream=2 * stream)  # fmt: skip
+        run.add(
+            self.path(f"{self.prefix}.combine"), "experts", "elementwise", flops=2 * rows * self.hidden, reads=inputs,
+            writes=stream, saved=inputs, stream=2 * stream, split="expert",
+        )  # fmt: skip
+
+    def _matrix(self, run: Run, name: str, weights: tuple[Weight, ...], rows: Number, *, saved: Number, reads: Number,
+                writes: Number, stream: Number) -> None:  # fmt: skip
+        held = sum(run.bytes_of(w) for w in weights)
+        touched = held // self.experts * run.experts_touched(self.experts, self.top_k)
+        run.add(
+            name, "experts", "matmul", flops=2 * rows * self.hidden * self.intermediate, reads=reads, writes=writes,
+            weights=weights, active_share=(self.top_k, self.experts), weight_reads=touched, saved=saved, stream=stream,
+            split="expert",
+        )  # fmt: skip
+
+    def _label(self) -> str:
+        return "gate_up_proj" if self.packed and self.gated else self.names[1] if not self.gated else "gate_proj+up_proj"
+
+    def _weights(self) -> tuple[tuple[Weight, ...], tuple[Weight, ...]]:
+        gate, up, down = self.names
+        outer = 2 if self.gated else 1
+        into: tuple[Weight, ...]
+        out: tuple[Weight, ...]
+        if self.packed:
+            label = self._label()
+            into = (Weight(self.path(f"{self.prefix}.{label}"), (self.experts, outer * self.intermediate, self.hidden), "experts"),)
+            out = (Weight(self.path(f"{self.prefix}.{down}"), (self.experts, self.hidden, self.intermediate), "experts"),)
+            if self.bias:
+                into += (Weight(self.path(f"{self.prefix}.{label}_bias"), (self.experts, outer * self.intermediate), "vector"),)
+                out += (Weight(self.path(f"{self.prefix}.{down}_bias"), (self.experts, self.hidden), "vector"),)
+            return into, out
+        names = (gate, up) if self.gated else (up,)
+        matrix = (self.intermediate, self.hidden)
+        into = tuple(Weight(self.path(f"{self.prefix}.*.{n}.weight"), matrix, "experts", self.experts) for n in names)
+        out = (Weight(self.path(f"{self.prefix}.*.{down}.weight"), (self.hidden, self.intermediate), "experts", self.experts),)
+        return into, out
+
+

@@ -1,0 +1,164 @@
+"""Mixers with a state of fixed size: Mamba, Mamba-2 and the gated delta rule.
+
+A scan is priced as the recurrence itself, one token after the other: the fewest FLOPs, and what a decode step does.
+Chunked kernels trade more FLOPs (matrix products inside a chunk) for parallelism; those extra FLOPs are not counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from calculator.operation import Weight
+from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Part, project
+from calculator.run import Run
+from calculator.symbolic import Number
+
+SELECTIVE_SCAN_FLOPS = 6  # per state element: Ā·h (1), B̄ = Δ·B and B̄·x (2), their sum (1), C·h (2); arXiv:2312.00752
+SSD_FLOPS = 5  # per state element: decay·h (1), B ⊗ Δx (1), their sum (1), C·h (2); arXiv:2405.21060
+DELTA_FLOPS = 7  # per state element: decay·S (1), k·S (2), S + k ⊗ Δv (2), q·S (2); arXiv:2412.06464
+
+
+def short_convolution(run: Run, name: str, channels: Number, kernel: int, *, bias: bool, component: str = "recurrent") -> None:
+    """A causal depthwise convolution, 2·tokens·channels·kernel FLOPs; decode keeps the last kernel − 1 inputs."""
+    elements = run.tokens * channels * run.width
+    weights: tuple[Weight, ...] = (Weight(f"{name}.weight", (channels, 1, kernel), "convolution"),)
+    if bias:
+        weights += (Weight(f"{name}.bias", (channels,), "vector"),)
+    state = state_bytes(run, channels * (kernel - 1), run.width)
+    run.add(name, component, "convolution", flops=2 * run.tokens * channels * kernel, reads=elements, writes=elements,
+            weights=weights, cache=state, saved=elements, split="head")  # fmt: skip
+    run.add(f"{name}.activation", component, "elementwise", flops=ACTIVATION_FLOPS * run.tokens * channels,
+            saved=elements, split="head")  # fmt: skip
+
+
+def state_bytes(run: Run, elements: Number, width: int) -> tuple[Number, Number, Number]:
+    """Held, read and written bytes of a state of `elements` per sequence: a decode step reads and rewrites it."""
+    if run.training:
+        return 0, 0, 0
+    size = run.batch * elements * width
+    return size, size * run.steps if run.decoding else 0, size * run.steps
+
+
+def scan(run: Run, name: str, state: Number, per_element: int, inputs: Number, outputs: Number, width: int,
+         weights: tuple[Weight, ...] = ()) -> None:  # fmt: skip
+    """A recurrence over `state` elements: reads `inputs` and writes `outputs` elements per token.
+
+    For the backward pass it keeps its inputs; the states are recomputed, as the published kernels do.
+    """
+    read = run.tokens * inputs * run.width
+    run.add(name, "recurrent", "scan", flops=per_element * run.tokens * state, reads=read,
+            writes=run.tokens * outputs * run.width, weights=weights, cache=state_bytes(run, state, width), saved=read,
+            split="head")  # fmt: skip
+
+
+def gated_norm(run: Run, name: str, groups: Number, size: Number, weight: Number) -> None:
+    """RMSNorm of the mixer's output times SiLU of its gate."""
+    elements = run.tokens * groups * size
+    run.add(name, "norm", "elementwise", flops=(RMS_NORM_FLOPS + ACTIVATION_FLOPS + 1) * elements,
+            reads=2 * elements * run.width, writes=elements * run.width, saved=2 * elements * run.width,
+            weights=(Weight(f"{name}.weight", (weight,), "norm"),))  # fmt: skip
+
+
+def gate(run: Run, name: str, size: Number) -> None:
+    """The mixer's output times SiLU of its gate."""
+    elements = run.tokens * size
+    run.add(name, "recurrent", "elementwise", flops=(ACTIVATION_FLOPS + 1) * elements, reads=2 * elements * run.width,
+            writes=elements * run.width, saved=2 * elements * run.width, split="head")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mamba(Part):
+    """The selective state-space mixer (arXiv:2312.00752)."""
+
+    hidden: int
+    inner: int
+    state: int
+    rank: int
+    kernel: int
+    bias: bool = False
+    conv_bias: bool = True
+    norms: bool = False
+    state_width: int | None = None
+    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "inner": "d_in", "state": "N", "rank": "r_Δ"}
+
+    def write(self, run: Run) -> None:
+        project(run, self.path("in_proj"), self.hidden, 2 * self.inner, component="recurrent", bias=self.bias)
+        short_convolution(run, self.path("conv1d"), self.inner, self.kernel, bias=self.conv_bias)
+        project(run, self.path("x_proj"), self.inner, self.rank + 2 * self.state, component="recurrent", split="row")
+        project(run, self.path("dt_proj"), self.rank, self.inner, component="recurrent", bias=True)
+        scan(
+            run, self.path("scan"), self.inner * self.state, SELECTIVE_SCAN_FLOPS, 2 * self.inner + 2 * self.state, self.inner,
+            self.state_width or run.width,
+            (Weight(self.path("A_log"), (self.inner, self.state), "vector"), Weight(self.path("D"), (self.inner,), "vector")),
+        )  # fmt: skip
+        gate(run, self.path("gate"), self.inner)
+        project(run, self.path("out_proj"), self.inner, self.hidden, component="recurrent", bias=self.bias, split="row")
+
+
+@dataclass(frozen=True)
+class Mamba2(Part):
+    """The state-space dual mixer: one scalar decay per head (arXiv:2405.21060)."""
+
+    hidden: int
+    heads: int
+    head_dim: int
+    groups: int
+    state: int
+    kernel: int
+    bias: bool = False
+    out_bias: bool = False
+    conv_bias: bool = True
+    norm: bool = True
+    state_width: int | None = None
+    SYMBOLS: ClassVar[dict[str, str]] = {
+        "hidden": "d", "heads": "n_s", "head_dim": "d_s", "groups": "n_g", "state": "N",
+    }  # fmt: skip
+
+    def write(self, run: Run) -> None:
+        inner = self.heads * self.head_dim
+        channels = inner + 2 * self.groups * self.state
+        project(run, self.path("in_proj"), self.hidden, inner + channels + self.heads, component="recurrent", bias=self.bias)
+        short_convolution(run, self.path("conv1d"), channels, self.kernel, bias=self.conv_bias)
+        scalars = tuple(Weight(self.path(n), (self.heads,), "vector") for n in ("A_log", "D", "dt_bias"))
+        scan(run, self.path("scan"), inner * self.state, SSD_FLOPS, channels + self.heads, inner,
+             self.state_width or run.width, scalars)  # fmt: skip
+        if self.norm:
+            gated_norm(run, self.path("norm"), 1, inner, inner)
+        else:
+            gate(run, self.path("gate"), inner)
+        project(run, self.path("out_proj"), inner, self.hidden, component="recurrent", bias=self.out_bias, split="row")
+
+
+@dataclass(frozen=True)
+class GatedDeltaNet(Part):
+    """Linear attention with the gated delta rule (arXiv:2412.06464), as Qwen3-Next builds it.
+
+    Attributes:
+        projections: (name, outputs) of the input projections, which differ between families of one arithmetic.
+    """
+
+    hidden: int
+    key_heads: int
+    value_heads: int
+    key_dim: int
+    value_dim: int
+    kernel: int
+    projections: tuple[tuple[str, int], ...] = ()
+    state_width: int | None = None
+    SYMBOLS: ClassVar[dict[str, str]] = {
+        "hidden": "d", "key_heads": "n_k", "value_heads": "n_v", "key_dim": "d_k", "value_dim": "d_v",
+    }  # fmt: skip
+
+    def write(self, run: Run) -> None:
+        keys, values = self.key_heads * self.key_dim, self.value_heads * self.value_dim
+        packed = (("in_proj_qkvz", 2 * keys + 2 * values), ("in_proj_ba", 2 * self.value_heads))
+        projections = self.projections or packed
+        for name, outputs in projections:
+            project(run, self.path(name), self.hidden, outputs, component="recurrent", saves_input=name == projections[0][0])
+        short_convolution(run, self.path("conv1d"), 2 * keys + values, self.kernel, bias=False)
+        scalars = tuple(Weight(self.path(n), (self.value_heads,), "vector") for n in ("dt_bias", "A_log"))
+        scan(run, self.path("scan"), self.value_heads * self.key_dim * self.value_dim, DELTA_FLOPS,
+             2 * keys + values + 2 * self.value_heads, values, self.state_width or run.width, scalars)  # fmt: skip
+        gated_norm(run, self.path("norm"), self.value_heads, self.value_dim, self.value_dim)
+        project(run, self.path("out_proj"), values, self.hidden, component="recurrent", split="row")

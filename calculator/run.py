@@ -1,0 +1,181 @@
+"""A pass over a stack of layers: how many tokens, against how long a context, in which formats. The parts of a model
+ask a `Run` for these and hand it their operations; forward and backward, bytes and formats are applied here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from calculator.formats import Format
+from calculator.operation import Operation, Weight
+from calculator.symbolic import Number, ceil_div, distinct_drawn, maximum, minimum
+from calculator.workload import Workload
+
+
+@dataclass(slots=True)
+class Run:
+    """One pass. Shapes are in tokens, element widths in bytes."""
+
+    workload: Workload
+    batch: Number  # sequences
+    queries: Number  # new tokens per sequence
+    past: Number  # tokens per sequence already in the cache
+    width: int  # bytes per activation element
+    cache_bits: Number  # per cached element
+    native: Format  # format of tensors that are not quantized
+    formats: Mapping[str, Format] = field(default_factory=dict)  # weight name -> format, where it is not `native`
+    causal: bool = True
+    active: bool = True  # False: the weights are held but the pass is not run (a vision tower without images)
+    layers: str = ""
+    count: int = 1
+    stored: int = 1
+    component: str | None = None  # every operation's component, where a whole stack is one ("vision")
+    parallel: Number = 0  # activation bytes of a sibling branch, alive while this one runs
+    steps: int = 1  # decode steps summed into one run; more than one only for totals over decode_length
+    out: list[Operation] = field(default_factory=list)
+
+    @property
+    def training(self) -> bool:
+        return self.workload.mode == "pretraining"
+
+    @property
+    def decoding(self) -> bool:
+        return self.workload.mode == "decode" and self.causal
+
+    @property
+    def eager(self) -> bool:
+        return self.workload.attention == "eager"
+
+    @property
+    def tokens(self) -> Number:
+        return self.batch * self.queries
+
+    def at(self, layers: str, count: int, stored: int | None = None) -> Run:
+        """The same pass, labelling what follows as `count` equal layers of which `stored` keep their own weights."""
+        return replace(self, layers=layers, count=count, stored=count if stored is None else stored)
+
+    def attended(self, window: Number | None) -> Number:
+        """Query-key pairs per sequence, times two (so that a causal half stays a whole number).
+
+        Full counting takes every query against every key, windowed layers too: what an eager kernel and torch's
+        counter do. Causal counting takes the triangle, S²/2, and for a window w the band S·w − w²/2.
+        """
+        if self.decoding:
+            return 2 * self._decoded(window)
+        if self.causal and self.workload.attention_flops == "causal":
+            reach = self.queries if window is None else minimum(self.queries, window)
+            return 2 * self.queries * reach - reach * reach
+        return 2 * self.queries * self.queries
+
+    def _decoded(self, window: Number | None) -> Number:
+        """Keys that the steps of a decode run attend to, summed: step i sees past + i + 1 keys, the window at most."""
+        if self.steps == 1:
+            keys = self.past + 1
+            return keys if window is None else minimum(keys, window)
+        growing = self.steps if window is None else self._unfilled(window)
+        keys = growing * self.past + growing * (growing + 1) // 2
+        return keys if window is None else keys + (self.steps - growing) * window
+
+    def _unfilled(self, window: Number) -> Number:
+        """Steps before the window is full."""
+        return minimum(maximum(window - self.past, 0), self.steps)
+
+    def cached_read(self, window: Number | None) -> Number:
+        """Cached tokens per sequence that the steps read, summed: what is attended to but for the token itself."""
+        return self._decoded(window) - self.steps if self.decoding else 0
+
+    def held_tokens(self, window: Number | None) -> Number:
+        """Tokens per sequence in the cache: the context a decode step starts from, or what prefill leaves behind."""
+        if self.training or not self.causal:
+            return 0
+        context = self.past + self.queries if self.workload.mode == "prefill" else self.past
+        return context if window is None else minimum(context, window)
+
+    def experts_touched(self, experts: Number, top_k: Number) -> Number:
+        """Experts whose weights a layer reads, summed over the steps of the pass."""
+        tokens = self.tokens // self.steps
+        if self.workload.routing == "uniform":
+            return distinct_drawn(experts, tokens, top_k) * self.steps
+        return minimum(experts, tokens * top_k) * self.steps
+
+    def expert_rows(self, experts: Number, top_k: Number) -> Number:
+        """Token rows that the routed experts of a layer compute, padding included."""
+        factor = self.workload.expert_capacity_factor
+        if factor is None:
+            return self.tokens * top_k
+        numerator, denominator = Fraction(str(factor)).as_integer_ratio()
+        return experts * ceil_div(self.tokens * top_k * numerator, experts * denominator)
+
+    def bytes_of(self, weight: Weight) -> Number:
+        return self.formats.get(weight.name, self.native).size(weight)
+
+    def add(
+        self,
+        name: str,
+        component: str,
+        kind: str,
+        *,
+        flops: Number = 0,
+        reads: Number = 0,
+        writes: Number = 0,
+        weights: tuple[Weight, ...] = (),
+        active_share: tuple[Number, Number] | None = None,
+        weight_reads: Number | None = None,
+        cache: tuple[Number, Number, Number] = (0, 0, 0),
+        saved: Number = 0,
+        workspace: Number = 0,
+        stream: Number = 0,
+        split: str = "replicated",
+        input_gradient: bool = True,
+        tied: bool = False,
+    ) -> None:
+        """Append an operation, forward quantities given per instance.
+
+        Args:
+            active_share: (used, of) when a token touches only some of the weights' equal parts.
+            weight_reads: bytes of weights the forward pass reads; None: all of them once per step.
+            cache: bytes held, read, written.
+            saved: bytes kept for the backward pass.
+            workspace: bytes alive beside what is read and written.
+            stream: bytes of the residual stream, alive beside what is read and written.
+            input_gradient: False where the backward pass needs no gradient of the input (a patch embedding's pixels).
+            tied: the weights are stored elsewhere: they are read here but not held.
+        """
+        parameters = sum(w.elements() for w in weights if w.role != "buffer") if weights else 0
+        held = sum(self.bytes_of(w) for w in weights) if weights else 0
+        moved = (held * self.steps if weight_reads is None else weight_reads) if self.active else 0
+        live = reads + writes + workspace + stream + self.parallel
+        if self.training:
+            # Backward: dX = dY·Wᵀ and dW = Xᵀ·dY, each as many FLOPs as the forward product.
+            gradient = parameters * gradient_bytes(self.workload, self.native) if self.active else 0
+            flops = flops * (3 if input_gradient else 2)
+            reads, writes = 2 * reads + writes, reads + writes + gradient
+            moved = moved * 2
+        self.out.append(
+            Operation(
+                name,
+                self.component or component,
+                kind,
+                self.layers,
+                self.count,
+                0 if tied else self.stored,
+                parameters,
+                parameters if active_share is None else parameters * active_share[0] // active_share[1],
+                flops,
+                held,
+                moved,
+                reads,
+                writes,
+                *(cache if not self.training else (0, 0, 0)),
+                saved if self.training else 0,
+                live,
+                split,
+                weights,
+            )
+        )
+
+
+def gradient_bytes(workload: Workload, native: Format) -> int:
+    """Bytes per gradient element."""
+    return native.bits // 8 if workload.gradient_dtype == "auto" else 4 if workload.gradient_dtype == "fp32" else 2

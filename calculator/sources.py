@@ -1,0 +1,134 @@
+"""`load_model`: from a name, an id, a path or a parsed config to a Model."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from calculator import catalogue
+from calculator.config import Config
+from calculator.errors import ConfigError, SourceError, UnknownModelTypeError
+from calculator.model import Model
+from calculator.quantization import scheme_of
+
+LARGEST_CONFIG = 20 * 2**20
+
+
+def load_model(source: str | Path | Mapping[str, Any], revision: str | None = None, token: str | None = None) -> Model:
+    """The model that `source` describes.
+
+    Args:
+        source: a bundled model's id or name, a Hugging Face id ("org/name", "org/name@revision") or URL, the path of a
+            config.json or of the folder that holds one, or the parsed config itself.
+        revision: branch, tag or commit on the Hub.
+        token: Hugging Face token; without it, HF_TOKEN or the token that `hf auth login` stored.
+
+    Raises:
+        SourceError, HubError: the config could not be read.
+        ConfigError: it was read, but no model can be built from it.
+    """
+    if isinstance(source, Mapping):
+        return model_from_config(source)
+    text = str(source).strip()
+    if not text:
+        raise SourceError("No model was named; give a bundled name, a Hugging Face id, or the path of a config.json.")
+    bundled = catalogue.find(text) if revision is None else None
+    if bundled is not None:
+        return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
+    path = Path(text).expanduser()
+    if _looks_like_path(text, path):
+        return model_from_config(read_config(path), name=_path_name(path), source=str(path))
+    from calculator import hub
+
+    repo_id, named_revision = hub.parse_repo(text)
+    found = hub.fetch_config(repo_id, revision=revision or named_revision, token=token)
+    return model_from_config(found.config, name=repo_id, source=found.provenance)
+
+
+def _looks_like_path(text: str, path: Path) -> bool:
+    return isinstance(path, Path) and (path.exists() or text.endswith(".json") or text.startswith(("/", "./", "../", "~")))
+
+
+def _path_name(path: Path) -> str:
+    return path.resolve().parent.name if path.is_file() and path.name == "config.json" else path.stem
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The parsed config.json at a path, or in the folder at that path.
+
+    Raises:
+        SourceError: there is no such file, or it is not a JSON object.
+    """
+    file = path / "config.json" if path.is_dir() else path
+    if not file.is_file():
+        raise SourceError(f"There is no file {str(file)!r}; give the path of a config.json or of the folder that holds one.")
+    try:
+        if file.stat().st_size > LARGEST_CONFIG:
+            raise SourceError(f"{str(file)!r} is larger than 20 MiB, so it is no config.json.")
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{str(file)!r} could not be read as text: {error}.") from error
+    return parse_config(text, str(file))
+
+
+def parse_config(text: str, where: str = "the config") -> dict[str, Any]:
+    """A config.json's text as a dict.
+
+    Raises:
+        SourceError: the text is not a JSON object.
+    """
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{where} is not valid JSON ({error}); a model's config.json is needed.") from error
+    if not isinstance(parsed, dict):
+        raise SourceError(f"{where} holds a JSON {type(parsed).__name__}, not an object; a model's config.json is needed.")
+    return parsed
+
+
+def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source: str = "a parsed config") -> Model:
+    """The model a parsed config.json describes.
+
+    Raises:
+        ConfigError: a field is missing or impossible; UnknownModelTypeError: no family reads its model_type.
+    """
+    from calculator.families import FAMILIES
+
+    kind = raw.get("model_type")
+    if not isinstance(kind, str) or not kind:
+        raise ConfigError("The config has no model_type, so there is no telling what it describes; add the field (for instance \"llama\").")
+    if kind not in FAMILIES:
+        near = difflib.get_close_matches(kind, FAMILIES, 4, 0.5)
+        hint = f"the nearest known types are {', '.join(near)}" if near else f"known types are {', '.join(sorted(FAMILIES))}"
+        raise UnknownModelTypeError(f"Model type {kind!r} is not known here; {hint}.")
+    config = Config(raw, kind)
+    try:
+        built = FAMILIES[kind](config)
+    except (TypeError, AttributeError, ZeroDivisionError, IndexError, KeyError, ValueError) as error:
+        raise ConfigError(
+            f"The config of type {kind!r} has a field of the wrong kind ({error}); compare it with the config.json of a published model."
+        ) from error
+    if not built.text.layers:
+        raise ConfigError("num_hidden_layers in the config is 0; a model needs at least one layer.")
+    scheme, unknown = scheme_of(config)
+    notes = list(built.notes)
+    if unknown:
+        notes.append(f"The checkpoint is quantized, but {unknown}; with precision auto its weights are priced unquantized.")
+    model = Model(
+        name=name or str(raw.get("_name_or_path") or kind),
+        source=source,
+        model_type=kind,
+        text=built.text,
+        hidden_size=built.text.width,
+        vocabulary_size=built.vocabulary,
+        context_length=built.context,
+        config=config,
+        towers=built.towers,
+    )
+    if model.stated_dtype is None:
+        notes.append("The config names no dtype; 16 bit (bf16) is assumed. Choose a precision to say otherwise.")
+    object.__setattr__(model, "notes", tuple(notes))
+    return model

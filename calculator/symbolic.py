@@ -1,0 +1,228 @@
+"""Numbers that remember how they were made.
+
+The parts of a model compute with whatever they are given: plain integers for one estimate, or `Expression`s. An
+Expression is a sum of products of named atoms (B, S, d_ff, min(S, 128) ...). Two uses, one arithmetic:
+
+- atoms that hold NumPy arrays make a sweep of a million points a handful of array products, however many operations a
+  model has, because sums over operations are sums of coefficients;
+- atoms that stand for one number each print a result as a formula, in symbols and with the values filled in.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from functools import reduce
+from typing import Any
+
+Number = Any  # int | float | Fraction | Expression: mypy cannot express "the same kind in, the same kind out"
+
+INT64_SAFE = 2**62
+
+
+class Atom:
+    """A named factor with a value: a number, or an array that broadcasts against the other atoms' arrays."""
+
+    __slots__ = ("name", "rank", "value")
+    made = 0
+
+    def __init__(self, name: str, value: Any) -> None:
+        Atom.made += 1
+        self.name, self.value, self.rank = name, value, Atom.made
+
+    def __lt__(self, other: Atom) -> bool:
+        return self.rank < other.rank
+
+
+Monomial = tuple[Atom, ...]
+
+
+class Expression:
+    """An immutable sum {product of atoms: coefficient}. Supports + - * with numbers and Expressions."""
+
+    __slots__ = ("memo", "terms")
+    __array_ufunc__ = None  # a NumPy scalar on the left hands over to __rmul__ instead of taking the object apart
+
+    def __init__(self, terms: dict[Monomial, Any], memo: dict[Any, Expression]) -> None:
+        self.terms = terms
+        self.memo = memo  # functions of expressions already made in this family of expressions: equal ones share an atom
+
+    def __bool__(self) -> bool:
+        return bool(self.terms)
+
+    def __add__(self, other: Number) -> Expression:
+        if not isinstance(other, Expression):
+            if not other:
+                return self
+            other = Expression({(): other}, self.memo)
+        terms = dict(self.terms)
+        for monomial, coefficient in other.terms.items():
+            total = terms.get(monomial, 0) + coefficient
+            if total:
+                terms[monomial] = total
+            else:
+                del terms[monomial]
+        return Expression(terms, self.memo)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Expression:
+        return self * -1
+
+    def __sub__(self, other: Number) -> Expression:
+        return self + other * -1
+
+    def __rsub__(self, other: Number) -> Expression:
+        return self * -1 + other
+
+    def __mul__(self, other: Number) -> Expression:
+        if not isinstance(other, Expression):
+            return Expression({m: c * other for m, c in self.terms.items()} if other else {}, self.memo)
+        terms: dict[Monomial, Any] = {}
+        for left, a in self.terms.items():
+            for right, b in other.terms.items():
+                monomial = tuple(sorted(left + right))
+                terms[monomial] = terms.get(monomial, 0) + a * b
+        return Expression(terms, self.memo)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, divisor: int) -> Expression:
+        """Division that is known to leave no remainder (two heads' halves, an even byte count)."""
+        return Expression({m: _divided(c, divisor) for m, c in self.terms.items()}, self.memo)
+
+    def value(self) -> Any:
+        """The number or array: integers stay exact; an array that could leave int64 is returned as float64."""
+        if not any(hasattr(atom.value, "shape") for monomial in self.terms for atom in monomial):
+            total = sum((c * _product(a.value for a in m) for m, c in self.terms.items()), 0)
+            return int(total) if isinstance(total, Fraction) and total.denominator == 1 else total
+        import numpy as np
+
+        dtype = np.int64 if self._fits_int64() else np.float64
+        total = np.zeros((), dtype)
+        for monomial, coefficient in self.terms.items():
+            coefficient = float(coefficient) if dtype is np.float64 else int(coefficient)
+            arrays = [np.asarray(atom.value).astype(dtype, copy=False) for atom in monomial]
+            # Small factors first: a row times a column stays a row and a column until the last product.
+            product = reduce(operator.mul, sorted(arrays, key=lambda a: a.size), np.asarray(coefficient, dtype))
+            total = total + product
+        return total
+
+    def _fits_int64(self) -> bool:
+        bound = 0
+        for monomial, coefficient in self.terms.items():
+            if isinstance(coefficient, float) or Fraction(coefficient).denominator != 1:
+                return False
+            size = abs(int(coefficient))
+            for atom in monomial:
+                value = atom.value
+                if getattr(getattr(value, "dtype", None), "kind", "i") == "f" or isinstance(value, float):
+                    return False
+                size *= max(1, abs(int(value.max() if hasattr(value, "max") else value)))
+            bound += size
+        return bound < INT64_SAFE
+
+    def covers(self, other: Expression) -> bool:
+        """True if this is at least `other` whatever the atoms are (they are never negative)."""
+        difference = (self - other).terms.values()
+        return all(coefficient >= 0 for coefficient in difference)
+
+    def text(self) -> str:
+        """The formula in symbols, for instance "2·B·S·d·d_ff"."""
+        return self._written(lambda atom: atom.name)
+
+    def substituted(self) -> str:
+        """The formula with the values in place of the symbols, for instance "2·1·4096·3584·18944"."""
+        return self._written(lambda atom: _plain(atom.value))
+
+    def _written(self, word: Callable[[Atom], str]) -> str:
+        if not self.terms:
+            return "0"
+        parts = []
+        for monomial, coefficient in self.terms.items():
+            factors = [word(atom) for atom in monomial]
+            if coefficient != 1 or not factors:
+                factors.insert(0, _plain(coefficient))
+            parts.append("·".join(factors))
+        return " + ".join(parts).replace("+ -1·", "− ").replace("+ -", "− ")
+
+
+def symbol(name: str, value: Any, memo: dict[Any, Expression] | None = None) -> Expression:
+    """The atom `name` as an Expression. Expressions that meet in one formula must share their `memo`."""
+    return Expression({(Atom(name, value),): 1}, {} if memo is None else memo)
+
+
+def minimum(a: Number, b: Number) -> Number:
+    """The smaller of the two, element by element on arrays."""
+    if isinstance(a, Expression) or isinstance(b, Expression):
+        return _function("min", a, b)
+    return a if a <= b else b
+
+
+def maximum(a: Number, b: Number) -> Number:
+    """The larger of the two, element by element on arrays."""
+    if isinstance(a, Expression) or isinstance(b, Expression):
+        return _function("max", a, b)
+    return a if a >= b else b
+
+
+def ceil_div(a: Number, b: Number) -> Number:
+    """a / b rounded up."""
+    if isinstance(a, Expression) or isinstance(b, Expression):
+        return _function("ceil", a, b)
+    return -(-a // b)
+
+
+def distinct_drawn(slots: Number, draws: Number, size: Number) -> Number:
+    """Expected number of the `slots` that `draws` independent draws of `size` distinct slots each touch:
+    slots·(1 − (1 − size/slots)^draws)."""
+    if any(isinstance(n, Expression) for n in (slots, draws, size)):
+        return _function("distinct", slots, draws, size)
+    return slots * (1 - (1 - size / slots) ** draws)
+
+
+def numeric(quantity: Number) -> Any:
+    """The plain number or array behind a quantity, whatever kind it is."""
+    return quantity.value() if isinstance(quantity, Expression) else quantity
+
+
+def _function(kind: str, *arguments: Number) -> Expression:
+    memo = next(a.memo for a in arguments if isinstance(a, Expression))
+    key = (kind, *(tuple(sorted(a.terms.items())) if isinstance(a, Expression) else a for a in arguments))
+    if key not in memo:
+        values = [numeric(a) for a in arguments]
+        words = [a.text() if isinstance(a, Expression) else _plain(a) for a in arguments]
+        memo[key] = Expression({(Atom(WORDS[kind].format(*words), _computed(kind, values)),): 1}, memo)
+    return memo[key]
+
+
+WORDS = {"min": "min({}, {})", "max": "max({}, {})", "ceil": "⌈{}/{}⌉", "distinct": "{0}·(1−(1−{2}/{0})^({1}))"}
+
+
+def _computed(kind: str, values: list[Any]) -> Any:
+    if not any(hasattr(v, "shape") for v in values):
+        return {"min": minimum, "max": maximum, "ceil": ceil_div, "distinct": distinct_drawn}[kind](*values)
+    import numpy as np
+
+    if kind == "distinct":
+        slots, draws, size = values
+        return slots * (1 - (1 - size / slots) ** np.asarray(draws, float))
+    if kind == "ceil":
+        return -(-values[0] // values[1])
+    return (np.minimum if kind == "min" else np.maximum)(*values)
+
+
+def _divided(coefficient: Any, divisor: int) -> Any:
+    quotient = Fraction(coefficient, divisor)
+    return int(quotient) if quotient.denominator == 1 else quotient
+
+
+def _product(factors: Iterable[Any]) -> Any:
+    return reduce(operator.mul, factors, 1)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Fraction) and value.denominator != 1:
+        return f"{float(value):.10g}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,205 @@
+"""Measure every variation with the oracle and write tests/data/golden.json, which the plain tests compare with by ==.
+
+    python tests/oracle/make_golden.py                       all cases (about ten minutes)
+    python tests/oracle/make_golden.py qwen3 mamba2          these families anew, the others as they stand
+    python tests/oracle/make_golden.py --check [families]    measure again and fail where the file or an anchor differs
+    python tests/oracle/make_golden.py --published FILE      parameters of a JSON-lines file of {"repo_id", "config", "parameters": {"total"}}
+
+The file is a list, one case a line. Units are the oracle's: elements, FLOPs (a multiply-add is 2), bytes, tokens. In a case:
+
+- `parameters`, `tensors` and `shapes_sha` count each tied tensor once; `checkpoint` says the same of a saved checkpoint where its
+  tensors differ from those in memory; `buffers` are elements stored but not counted; `towers` are parts of `parameters`.
+- `flops`, `decode`, `train_flops`, `vision`: `matmul` is everything counted, `convolution` and `scan` parts of it, and
+  `matmul_without_scan` the rest. Training leaves scans out altogether, so there it is the only figure of a scan model.
+- `saved_bytes`: what autograd keeps in bfloat16, without a loss; `sdpa` is null where the class has none. Not measured for scan
+  models, whose reference scan keeps far more than any kernel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import oracle
+import transformers
+import variations
+
+GOLDEN = Path(__file__).parent.parent / "data" / "golden.json"
+
+FORWARD = ((1, 32, "all"), (2, 80, "all"), (2, 80, "last"))  # batch, sequence, logits
+DECODE = ((1, 24), (3, 80))  # batch, cached
+TRAIN = ((2, 48),)
+SAVED = ((2, 64),)
+
+MLA_NOTE = "decode expands the whole latent cache through kv_b_proj, nothing is absorbed"
+NOTES = {
+    "mamba": "scan: the products of the state with C, one a token",
+    "mamba2": "scan: the chunked products over whole chunks of chunk_size; in decode the product of the state with C",
+    "falcon_h1": "scan: the chunked products over whole chunks of mamba_chunk_size; in decode the product of the state with C",
+    "qwen3_next": "scan: the chunked products over whole chunks of 64, triangular solves not counted; in decode nothing is counted",
+    "deepseek_v2": MLA_NOTE,
+    "deepseek_v3": MLA_NOTE,
+}
+SCAN_TYPES = ("mamba", "mamba2", "falcon_h1", "qwen3_next")
+
+LLAMA_2_7B = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
+LLAMA_3_8B = LLAMA_2_7B | {"vocab_size": 128256, "intermediate_size": 14336, "num_key_value_heads": 8}
+QWEN_25_7B = {
+    "model_type": "qwen2",
+    "architectures": ["Qwen2ForCausalLM"],
+    "vocab_size": 152064,
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+}
+MIXTRAL_8X7B = {"model_type": "mixtral", "architectures": ["MixtralForCausalLM"]}
+# config, what is run, its arguments, and the FLOPs counted independently of this code, in a unit.
+ANCHORS = (
+    (LLAMA_2_7B, oracle.forward_flops, (1, 2048, "all"), 29.2616, 1e12),
+    (LLAMA_2_7B, oracle.forward_flops, (1, 2048, "last"), 28.7250, 1e12),
+    (LLAMA_2_7B, oracle.decode_flops, (1, 2048), 14.2884, 1e9),
+    (LLAMA_3_8B, oracle.forward_flops, (1, 2048, "all"), 32.9381, 1e12),
+    (LLAMA_3_8B, oracle.decode_flops, (1, 2048), 16.0836, 1e9),
+    (QWEN_25_7B, oracle.forward_flops, (1, 2048, "all"), 30.6435, 1e12),
+    (QWEN_25_7B, oracle.forward_flops, (1, 2048, "last"), 28.4123, 1e12),
+    (QWEN_25_7B, oracle.decode_flops, (1, 2048), 14.9631, 1e9),
+    (MIXTRAL_8X7B, oracle.forward_flops, (1, 128, "all"), 3_272_228_208_640, 1),
+)
+
+
+def measured(model_type: str, name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """One case of the file."""
+    model = oracle.build(config)
+    counted = oracle.parameters(model)
+    case = {
+        "model_type": model_type,
+        "name": name,
+        "config": config,
+        "parameters": counted.total,
+        "tensors": len(counted.shapes),
+        "shapes_sha": oracle.digest(counted.shapes),
+    }
+    if counted.checkpoint != counted.shapes:
+        case["checkpoint"] = {"tensors": len(counted.checkpoint), "shapes_sha": oracle.digest(counted.checkpoint)}
+    if counted.buffers:
+        case["buffers"] = oracle.elements(counted.buffers)
+    if counted.towers:
+        case["towers"] = counted.towers
+    notes = [NOTES[model_type]] if model_type in NOTES else []
+    if reason := variations.CANNOT_RUN.get((model_type, name)):
+        return case | {"note": "; ".join([*notes, f"cannot run: {reason}"])}
+    case["flops"] = [
+        {"batch": batch, "seq": seq, "logits": logits} | split(oracle.forward_flops(model, batch, seq, logits))
+        for batch, seq, logits in FORWARD
+    ]
+    case["decode"] = [
+        {"batch": batch, "cached": cached} | split(oracle.decode_flops(model, batch, cached)) for batch, cached in DECODE
+    ]
+    key = "matmul_without_scan" if model_type in SCAN_TYPES else "matmul"
+    case["train_flops"] = [
+        {"batch": batch, "seq": seq, key: oracle.training_flops(model, batch, seq).matmul} for batch, seq in TRAIN
+    ]
+    if model_type not in SCAN_TYPES:
+        case["saved_bytes"] = [
+            {"batch": batch, "seq": seq}
+            | {kind: oracle.saved_bytes(config, batch, seq, kind) for kind in ("eager", "sdpa")}
+            for batch, seq in SAVED
+        ]
+    if reason := variations.CANNOT_SEE.get((model_type, name)):
+        notes.append(f"no image passes the tower: {reason}")
+    elif counted.towers:
+        grids = variations.GRIDS if "visual" in counted.towers else (None,)
+        case["vision"] = [{"grid": grid and list(grid)} | split(oracle.vision_flops(model, grid)) for grid in grids]
+    return case | ({"note": "; ".join(notes)} if notes else {})
+
+
+def split(flops: oracle.Flops) -> dict[str, int]:
+    """The parts that are not zero."""
+    parts = {"matmul": flops.matmul}
+    if flops.convolution:
+        parts["convolution"] = flops.convolution
+    if flops.scan:
+        parts |= {"scan": flops.scan, "matmul_without_scan": flops.matmul - flops.scan}
+    return parts
+
+
+def line(case: dict[str, Any]) -> str:
+    """A row of the summary."""
+    first, step = case.get("flops", [{}])[0].get("matmul", 0), case.get("decode", [{}])[0].get("matmul", 0)
+    kept = case.get("saved_bytes", [{}])[0]
+    return (
+        f"{case['model_type']:13}{case['name']:40}{case['parameters']:>18,}{case['tensors']:>6}{first:>20,}{step:>18,}"
+        f"{kept.get('eager') or 0:>16,}{kept.get('sdpa') or 0:>16,}"
+    )
+
+
+def write(cases: list[dict[str, Any]]) -> None:
+    rows = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
+    GOLDEN.write_text(f"[\n{rows}\n]\n", encoding="utf-8")
+
+
+def check_anchors() -> int:
+    """The number of anchors that are not reproduced."""
+    wrong = 0
+    for config, run, arguments, expected, unit in ANCHORS:
+        found = run(oracle.build(config), *arguments).matmul
+        if round(found / unit, 4) != expected:
+            wrong += 1
+            print(f"anchor {config['model_type']} {run.__name__}{arguments}: {found:,}, expected {expected} x {unit:g}")
+    return wrong
+
+
+def check_published(path: Path) -> int:
+    """The number of rows whose parameters.total is not the oracle's, among the families with variations."""
+    wrong = rows = 0
+    for text in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(text)
+        config = row["config"]
+        if config.get("model_type") not in variations.VARIATIONS:
+            continue
+        rows += 1
+        found, expected = oracle.parameters(oracle.build(config)).total, row["parameters"]["total"]
+        if found != expected:
+            wrong += 1
+            print(f"{row['repo_id']} ({config['model_type']}): {found:,}, the file has {expected:,}")
+    print(f"{rows} rows, {wrong} differ")
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("families", nargs="*", metavar="family", help="model types; all when none is named")
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 on a difference")
+    parser.add_argument("--published", type=Path, metavar="FILE", help="compare the parameter totals of this file instead")
+    options = parser.parse_args()
+    transformers.logging.set_verbosity_error()
+    if options.published:
+        return int(check_published(options.published) > 0)
+    if unknown := set(options.families) - variations.VARIATIONS.keys():
+        parser.error(f"no variations for {', '.join(sorted(unknown))}; there are {', '.join(variations.VARIATIONS)}")
+
+    stored = {}
+    if GOLDEN.exists():
+        stored = {(case["model_type"], case["name"]): case for case in json.loads(GOLDEN.read_text(encoding="utf-8"))}
+    cases, wrong = [], check_anchors()
+    for model_type, name, config in variations.cases():
+        if options.families and model_type not in options.families:
+            cases += [stored[model_type, name]] if (model_type, name) in stored else []
+            continue
+        case = measured(model_type, name, config)
+        cases.append(case)
+        same = case == stored.get((model_type, name))
+        wrong += options.check and not same
+        print(line(case) + ("" if same or not options.check else "  differs"), flush=True)
+    if not options.check:
+        write(cases)
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

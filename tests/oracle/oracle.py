@@ -1,0 +1,366 @@
+"""What a published config.json builds in transformers, measured on torch's meta device: nothing is allocated, nothing is downloaded.
+
+Units: parameters are elements, FLOPs count one multiply-add as 2, saved activations are bytes, lengths are tokens.
+
+FLOPs are those of torch's `FlopCounterMode`: matrix products and convolutions, nothing else. Its blind spots, and what is done about them:
+
+- Grouped expert kernels are not counted. The experts run as batched products instead, the same arithmetic.
+- A fused attention kernel that reads a mask still counts all S x S scores. So does eager attention, which is what runs here, and
+  so does a sliding window in a prefill: the mask does not shrink the product. A cached decode step reads min(cached, window - 1) + 1 keys.
+- Scans (Mamba, Mamba-2, gated delta rule) run as their reference algorithm in torch: padded to whole chunks, `solve_triangular` and
+  elementwise recurrences uncounted. `Flops.scan` is what was counted inside, so `matmul - scan` is what every implementation shares.
+- A causal convolution is counted on its padded output, S + kernel - 1 positions (2 positions in a cached decode step), without bias.
+  torch's formula for the weight gradient of a grouped convolution forgets the groups; the one below does not.
+- Multi-head latent attention expands its whole latent cache through kv_b_proj in every decode step; nothing is absorbed.
+
+A meta tensor has no values, so whatever reads one is kept out of the way: the packed-sequence detection in the masks, and the dynamic
+rotary embeddings (their frequencies do not change a shape). `sdpa` stands for its flash kernel, whichever kernel a mask would have chosen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import torch
+import transformers
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
+from transformers import CONFIG_MAPPING, PreTrainedModel, masking_utils, vision_utils
+from transformers.core_model_loading import revert_weight_conversion
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+)
+
+# The scans, by the name their modelling file gives them, and which positional argument has the shape of the output.
+SCANS = {
+    "mamba_selective_scan": 0,
+    "mamba_selective_state_update": 1,
+    "mamba2_chunk_scan": 0,
+    "mamba2_selective_state_update": 1,
+    "torch_chunk_gated_delta_rule": 2,
+    "torch_recurrent_gated_delta_rule": 2,
+}
+TOWERS = ("visual", "vision_tower", "multi_modal_projector")
+
+
+@dataclass(frozen=True)
+class Flops:
+    """FLOPs of one pass. `convolution` and `scan` are parts of `matmul`; `modules` splits `matmul` by module path, children included."""
+
+    matmul: int
+    convolution: int = 0
+    scan: int = 0
+    modules: dict[str, int] = field(default_factory=dict, repr=False)
+
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Each parameter once, a tied one under its first name.
+
+    `shapes` are those of the modules in memory, `checkpoint` those a saved checkpoint holds: an expert's matrices there stand apart,
+    in memory all experts of a layer are one tensor. `buffers` are the persistent ones, stored too but not counted in `total`.
+    """
+
+    total: int
+    shapes: Shapes
+    checkpoint: Shapes
+    buffers: Shapes
+    towers: dict[str, int]
+
+
+def elements(shapes: Shapes) -> int:
+    return sum(map(math.prod, shapes.values()))
+
+
+def digest(shapes: Shapes) -> str:
+    """The first 16 hex digits of the sha256 of the sorted "name 2x3" lines."""
+    lines = sorted(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+# ------------------------------------------------------------------------------------------------------------------ building
+
+
+def build(
+    config: dict[str, Any],
+    attention: str = "eager",
+    experts: str = "batched_mm",
+    dtype: torch.dtype = torch.bfloat16,
+) -> PreTrainedModel:
+    """The model of a raw config.json on the meta device, in evaluation mode (no dropout), all parameters requiring a gradient.
+
+    A quantization_config is left out: the oracle counts the elements before quantization. Sharper than the checkpoint in one respect
+    only: everything has `dtype`, also what a checkpoint keeps in float32.
+    """
+    config = {key: value for key, value in config.items() if key not in ("quantization_config", "auto_map")}
+    built = CONFIG_MAPPING[config["model_type"]].from_dict(config)
+    with torch.device("meta"):
+        model = model_class(config)._from_config(built, dtype=dtype, attn_implementation=attention)
+    if model._can_set_experts_implementation():
+        model.set_experts_implementation(experts)
+    for module in model.modules():
+        if isinstance(getattr(module, "rope_type", None), str):
+            module.rope_type = "default"  # "dynamic" and "longrope" would read the position ids
+    return model.eval()
+
+
+def model_class(config: dict[str, Any]) -> type[PreTrainedModel]:
+    """The class named by `architectures`, or the generating class of the model type where transformers has no such name."""
+    names = config.get("architectures") or ()
+    kind = config["model_type"]
+    fallback = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(kind) or MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
+    return next((getattr(transformers, name) for name in (*names, fallback) if name and hasattr(transformers, name)))
+
+
+def parameters(model: PreTrainedModel) -> Parameters:
+    """Every parameter once, tied ones once, with the part that belongs to vision towers and projectors."""
+    shapes = _shapes(dict(model.named_parameters()))
+    checkpoint = _shapes(revert_weight_conversion(model, dict(model.named_parameters())))
+    persistent = model.state_dict().keys()
+    buffers = _shapes({name: tensor for name, tensor in model.named_buffers() if name in persistent})
+    towers: dict[str, int] = {}
+    for name, shape in shapes.items():
+        for tower in TOWERS:
+            if tower in name.split("."):
+                towers[tower] = towers.get(tower, 0) + math.prod(shape)
+    return Parameters(elements(shapes), shapes, checkpoint, buffers, towers)
+
+
+# -------------------------------------------------------------------------------------------------------------------- FLOPs
+
+
+def forward_flops(model: PreTrainedModel, batch: int, sequence: int, logits: str = "all") -> Flops:
+    """A forward pass over `batch` sequences of `sequence` tokens, no cache, with logits of "all" positions or only the "last"."""
+    options = {}
+    if logits == "last":
+        if "logits_to_keep" not in inspect.signature(type(model).forward).parameters:
+            raise ValueError(f"{type(model).__name__} has no logits_to_keep")
+        options["logits_to_keep"] = 1
+    with torch.no_grad(), _counting(model) as count:
+        model(input_ids=_tokens(batch, sequence), use_cache=False, **options)
+    return count()
+
+
+def decode_flops(model: PreTrainedModel, batch: int, cached: int) -> Flops:
+    """One new token for each of `batch` sequences whose `cached` tokens are in the model's own cache, filled by a real prefill."""
+    with torch.no_grad():
+        with _valueless():
+            cache = _cache_of(model(input_ids=_tokens(batch, cached), use_cache=True))
+        with _counting(model) as count:
+            model(input_ids=_tokens(batch, 1), use_cache=True, **{_cache_name(model): cache})
+    return count()
+
+
+def training_flops(model: PreTrainedModel, batch: int, sequence: int) -> Flops:
+    """A forward and a backward pass, every parameter with a gradient, the loss an elementwise sum over all logits.
+
+    Scans are left out: each is replaced by a sum that keeps the gradients flowing to all its inputs and has no matrix product.
+    """
+    with _counting(model, scans=_stand_in) as count:
+        model(input_ids=_tokens(batch, sequence), use_cache=False).logits.sum().backward()
+    model.zero_grad(set_to_none=True)
+    return count()
+
+
+def vision_flops(model: PreTrainedModel, grid: tuple[int, int, int] | None = None) -> Flops:
+    """The vision tower with its projector for one image or video; `grid` is (frames, rows, columns) in patches, before merging.
+
+    A model with a fixed image size takes no grid. Attention stays within a frame: 4 * layers * hidden * frames * (rows * columns)**2.
+    """
+    tower = model.model
+    with torch.no_grad():
+        if hasattr(tower, "visual"):
+            if grid is None:
+                raise ValueError(f"{type(model).__name__} takes images of any size: give a grid")
+            run = _patches(tower.visual, grid)
+        else:
+            size = tower.vision_tower.config
+            pixels = torch.zeros(1, size.num_channels, size.image_size, size.image_size, dtype=model.dtype, device="meta")
+            run = lambda: tower.get_image_features(pixel_values=pixels)  # noqa: E731
+        with _counting(model) as count:
+            run()
+    return count()
+
+
+def _patches(visual: PreTrainedModel, grid: tuple[int, int, int]) -> Callable[[], Any]:
+    """A call of a patch-packing tower. What it derives from the values of the grid is computed here, on the CPU."""
+    config = visual.config
+    sizes = torch.tensor([grid])
+    side, merge = visual.num_grid_per_side, config.spatial_merge_size
+    indices, weights = vision_utils.get_vision_interpolation_indices_and_weights(
+        sizes, side, visual.interpolation_mode, visual.interpolation_align_corners, merge
+    )
+    known = {
+        "interp_indices": indices.to("meta"),
+        "interp_weights": weights.to("meta"),
+        "position_ids": vision_utils.get_vision_position_ids(sizes, merge).to("meta"),
+        "cu_seqlens": vision_utils.get_vision_cu_seqlens(sizes),  # stays on the CPU: its values split the frames
+    }
+    size = config.in_channels * config.temporal_patch_size * config.patch_size**2
+    pixels = torch.zeros(math.prod(grid), size, dtype=visual.dtype, device="meta")
+    return lambda: visual(pixels, grid_thw=sizes, **known)
+
+
+# ------------------------------------------------------------------------------------------------- bytes kept for the backward
+
+
+def saved_bytes(
+    config: dict[str, Any], batch: int, sequence: int, attention: str = "eager", loss: bool = False
+) -> int | None:
+    """Bytes autograd keeps between forward and backward in bfloat16: each storage once, parameters and buffers not counted.
+
+    `loss` adds transformers' own cross-entropy on shifted labels; without it the logits are only summed, which keeps nothing.
+    "sdpa" runs as a flash kernel, without a mask tensor and its random state; None where the class has no such path. Experts run
+    grouped, as in training. Token ids, routing indices and float32 copies inside norms and softmax all count, as they are kept.
+    """
+    if attention == "sdpa" and not model_class(config)._supports_sdpa:
+        return None
+    model = build(config, attention, experts="grouped_mm")
+    own = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        random_state = tensor.dtype == torch.uint64 or tensor.dim() == 0
+        if storage._cdata not in own and not random_state:
+            kept[storage._cdata] = storage  # held, so that no other storage can take its place
+        return tensor
+
+    ids = _tokens(batch, sequence)
+    with _valueless(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = model(input_ids=ids, use_cache=False, labels=ids if loss else None)
+        total = output.loss if loss else output.logits.sum()
+    held = sum(storage.nbytes() for storage in kept.values())
+    del total
+    return held
+
+
+def _fused_attention(  # the signature of torch.nn.functional.scaled_dot_product_attention
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    """The kernel a GPU would choose without a mask; the meta device would fall back to the plain products."""
+    if query.shape[-1] == value.shape[-1]:
+        kernel, options = torch.ops.aten._scaled_dot_product_flash_attention, (dropout_p, is_causal, False)
+    else:
+        kernel, options = torch.ops.aten._scaled_dot_product_efficient_attention, (None, True, dropout_p, is_causal)
+    return kernel(query, key, value, *options, scale=scale)[0]
+
+
+# ------------------------------------------------------------------------------------------------------------------ plumbing
+
+
+@contextmanager
+def _valueless() -> Iterator[None]:
+    """Nothing reads the value of a meta tensor, and sdpa is its flash kernel without a mask."""
+    masks = masking_utils.ALL_MASK_ATTENTION_FUNCTIONS
+    with (
+        mock.patch.object(masking_utils, "find_packed_sequence_indices", lambda position_ids: None),
+        mock.patch.dict(masks._local_mapping, {"sdpa": lambda *args, **kwargs: None}),
+        mock.patch.object(torch.nn.functional, "scaled_dot_product_attention", _fused_attention),
+    ):
+        yield
+
+
+@contextmanager
+def _counting(
+    model: PreTrainedModel, scans: Callable[[str, Callable, FlopCounterMode, list[int]], Callable] | None = None
+) -> Iterator[Callable[[], Flops]]:
+    """Count what runs inside; the scan functions of the model's file are wrapped by `scans`, which is told where to note their FLOPs."""
+    counter = FlopCounterMode(
+        display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward_flops}
+    )
+    noted = [0]
+    file = sys.modules[type(model).__module__]
+    with ExitStack() as stack:
+        stack.enter_context(_valueless())
+        for name in SCANS.keys() & vars(file).keys():
+            stack.enter_context(
+                mock.patch.object(file, name, (scans or _apart)(name, getattr(file, name), counter, noted))
+            )
+        stack.enter_context(counter)
+        yield lambda: _flops(counter, noted[0])
+
+
+def _flops(counter: FlopCounterMode, scan: int) -> Flops:
+    counts = counter.get_flop_counts()
+    total = counts.get("Global", {})
+    convolution = sum(flops for op, flops in total.items() if "convolution" in str(op))
+    modules = {name: sum(ops.values()) for name, ops in counts.items() if name != "Global"}
+    return Flops(sum(total.values()), convolution, scan, modules)
+
+
+def _apart(name: str, scan: Callable, counter: FlopCounterMode, noted: list[int]) -> Callable:
+    """The scan itself, its FLOPs noted."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        before = counter.get_total_flops()
+        result = scan(*args, **kwargs)
+        noted[0] += counter.get_total_flops() - before
+        return result
+
+    return run
+
+
+def _stand_in(name: str, scan: Callable, counter: FlopCounterMode, noted: list[int]) -> Callable:
+    """Something with the scan's shapes and gradients and no product in it."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        inputs = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
+        result = args[SCANS[name]] + sum(tensor.sum() for tensor in inputs)
+        return (result, None) if "delta_rule" in name else result
+
+    return run
+
+
+def _convolution_backward_flops(
+    grad_shape: list[int],
+    x_shape: list[int],
+    w_shape: list[int],
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+    wanted: list[bool],
+    out_shape: Any = None,
+    **kwargs: Any,
+) -> int:
+    """Each wanted gradient (input, weight) costs what the forward convolution costs."""
+    return (wanted[0] + wanted[1]) * conv_flop_count(x_shape, w_shape, grad_shape, transposed=transposed)
+
+
+def _shapes(tensors: dict[str, torch.Tensor]) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _tokens(batch: int, sequence: int) -> torch.Tensor:
+    return torch.zeros(batch, sequence, dtype=torch.long, device="meta")
+
+
+def _cache_name(model: PreTrainedModel) -> str:
+    names = inspect.signature(type(model).forward).parameters
+    return "cache_params" if "cache_params" in names else "past_key_values"
+
+
+def _cache_of(output: Any) -> Any:
+    return getattr(output, "cache_params", None) or output.past_key_values
