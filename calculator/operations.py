@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from calculator.errors import WorkloadError
 from calculator.formats import CACHE_BITS, FORMATS, Format, cache_bits, format_named
-from calculator.model import Layer, Model, Stack
+from calculator.model import Model, Stack
 from calculator.operation import QUANTITIES, Operation, Weight
+from calculator.parts import Part
 from calculator.quantization import Picker
 from calculator.run import Run, gradient_bytes
 from calculator.symbolic import Expression, Number, numeric, symbol
@@ -16,6 +17,26 @@ from calculator.workload import DEFAULT_LENGTH, Workload
 
 ADAMW_FLOPS = 16  # per parameter: two moments (7), bias corrections (2), root and quotient (3), decay and update (4)
 NATIVE = ("fp32", "fp16", "bf16")
+
+
+@dataclass(slots=True)
+class Group:
+    """Layers that are alike, in shape and in format: what one operation with a count stands for."""
+
+    parts: tuple[Part, ...]
+    label: str
+    count: int
+    formats: dict[str, Format]
+    parallel: bool = False
+    prices: dict[str, tuple[Number, Number]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class PlannedStack:
+    """A stack as groups, what stands before its layers first and what stands after them last."""
+
+    stack: Stack
+    groups: tuple[Group, ...]
 
 
 class Plan:
@@ -26,7 +47,7 @@ class Plan:
         self.pick = self._picker(model, dtype, training)
         if self.pick is not None and dtype == "auto" and model.scheme:
             self.title = model.scheme.title
-        self.stacks = [self._stack(model, stack) for stack in model.stacks]
+        self.stacks = [self._stack(stack) for stack in model.stacks]
 
     def _native(self, model: Model, dtype: str) -> tuple[Format, str]:
         stated = model.stated_dtype or "bf16"
@@ -47,20 +68,21 @@ class Plan:
             return None
         return lambda module, role, tower: form if role in ("linear", "experts") and not tower else None
 
-    def _stack(self, model: Model, stack: Stack) -> tuple[Stack, list[tuple[Layer, str, int, dict[str, Format]]], dict[str, Format]]:
-        groups: list[tuple[Layer, str, int, dict[str, Format]]] = []
+    def _stack(self, stack: Stack) -> PlannedStack:
+        groups: list[Group] = []
         for layer, indices in stack.groups:
             weights = _weights(layer.parts)
             alike: dict[tuple[Format | None, ...], list[int]] = {}
             for index in indices:
                 alike.setdefault(self._formats(f"{stack.path}.{index}.", weights, stack), []).append(index)
             for formats, members in alike.items():
-                chosen = {w.name: f for w, f in zip(weights, formats, strict=True) if f is not None}
-                groups.append((layer, f"{stack.path}.{index_ranges(members)}", len(members), chosen))
-        ends = _weights(stack.before + stack.after)
-        return stack, groups, {
-            w.name: f for w, f in zip(ends, self._formats("", ends, stack), strict=True) if f is not None
-        }
+                label = f"{stack.path}.{index_ranges(members)}"
+                groups.append(Group(layer.parts, label, len(members), _chosen(weights, formats), layer.parallel))
+        ends = [
+            Group(parts, "", 1, _chosen(_weights(parts), self._formats("", _weights(parts), stack)))
+            for parts in (stack.before, stack.after)
+        ]
+        return PlannedStack(stack, (ends[0], *groups, ends[1]))
 
     def _formats(self, prefix: str, weights: tuple[Weight, ...], stack: Stack) -> tuple[Format | None, ...]:
         if self.pick is None:
@@ -84,7 +106,11 @@ def index_ranges(indices: list[int]) -> str:
     return ",".join(words) if len(words) <= 4 else f"{','.join(words[:3])},…,{words[-1]}"
 
 
-def _weights(parts: tuple[Any, ...]) -> tuple[Weight, ...]:
+def _chosen(weights: tuple[Weight, ...], formats: tuple[Format | None, ...]) -> dict[str, Format]:
+    return {w.name: f for w, f in zip(weights, formats, strict=True) if f is not None}
+
+
+def _weights(parts: tuple[Part, ...]) -> tuple[Weight, ...]:
     run = Run(Workload(), 1, 1, 0, 2, 16, FORMATS["bf16"])
     for part in parts:
         part.write(run)
@@ -122,38 +148,32 @@ def resolved_length(model: Model, workload: Workload) -> Any:
     return length
 
 
-def forward(model: Model, workload: Workload, batch: Number, length: Number, *, steps: int = 1) -> list[Operation]:
-    """The operations of a pass in numbers of whatever kind `batch` and `length` are."""
-    plan = plan_of(model, workload)
+def forward(
+    model: Model, workload: Workload, batch: Number, length: Number, *, steps: int = 1, plan: Plan | None = None
+) -> list[Operation]:
+    """The operations of a pass in numbers of whatever kind `batch`, `length` and the plan's parts hold."""
+    plan = plan or plan_of(model, workload)
     queries, past = (steps, length) if workload.mode == "decode" else (length, 0)
     bits = CACHE_BITS[cache_format(model, workload)]
     width = plan.native.bits // 8
     run = Run(workload, batch, queries, past, width, bits, plan.native, steps=steps if workload.mode == "decode" else 1)
-    for stack, groups, ends in plan.stacks:
-        pass_ = run if stack.tower is None else replace(run, causal=False, active=False, batch=0, component="vision", past=0, steps=1)
-        pass_.formats = ends
-        _write(pass_, stack.before, "", 1)
-        for layer, label, count, formats in groups:
-            inner = pass_.at(label, count)
-            inner.formats = formats
-            if layer.parallel:
-                inner.parallel = pass_.tokens * stack.width * width
-            for part in layer.parts:
+    for planned in plan.stacks:
+        # A tower is held but not run: the workload has no images.
+        pass_ = run if planned.stack.tower is None else replace(
+            run, causal=False, active=False, batch=0, component="vision", past=0, steps=1
+        )  # fmt: skip
+        for group in planned.groups:
+            inner = pass_.at(group.label, group.count, group.formats, group.prices)
+            if group.parallel:
+                inner.parallel = pass_.tokens * planned.stack.width * width
+            for part in group.parts:
                 part.write(inner)
-        pass_.formats = ends
-        _write(pass_, stack.after, "", 1)
     listed = run.out
     if workload.share_experts_across_layers:
         listed = _store_experts_once(listed)
     if workload.mode == "pretraining":
         listed.append(optimizer_step(run, listed))
     return listed
-
-
-def _write(run: Run, parts: tuple[Any, ...], label: str, count: int) -> None:
-    inner = run.at(label, count)
-    for part in parts:
-        part.write(inner)
 
 
 def _store_experts_once(listed: list[Operation]) -> list[Operation]:

@@ -25,6 +25,7 @@ class Run:
     cache_bits: Number  # per cached element
     native: Format  # format of tensors that are not quantized
     formats: Mapping[str, Format] = field(default_factory=dict)  # weight name -> format, where it is not `native`
+    prices: dict[str, tuple[Number, Number]] = field(default_factory=dict)  # operation -> parameters and bytes, once known
     causal: bool = True
     active: bool = True  # False: the weights are held but the pass is not run (a vision tower without images)
     layers: str = ""
@@ -51,9 +52,11 @@ class Run:
     def tokens(self) -> Number:
         return self.batch * self.queries
 
-    def at(self, layers: str, count: int, stored: int | None = None) -> Run:
-        """The same pass, labelling what follows as `count` equal layers of which `stored` keep their own weights."""
-        return replace(self, layers=layers, count=count, stored=count if stored is None else stored)
+    def at(
+        self, layers: str, count: int, formats: Mapping[str, Format], prices: dict[str, tuple[Number, Number]]
+    ) -> Run:
+        """The same pass over `count` equal layers with their own formats."""
+        return replace(self, layers=layers, count=count, stored=count, formats=formats, prices=prices)
 
     def attended(self, window: Number | None) -> Number:
         """Query-key pairs per sequence, times two (so that a causal half stays a whole number).
@@ -85,6 +88,14 @@ class Run:
         """Cached tokens per sequence that the steps read, summed: what is attended to but for the token itself."""
         return self._decoded(window) - self.steps if self.decoding else 0
 
+    def splits(self, window: Number | None, block: Number) -> Number:
+        """Pieces of `block` cached tokens that the steps' reads divide into, summed."""
+        growing = self.steps if window is None else self._unfilled(window)
+        if self.steps == 1:
+            return ceil_div(self.past if window is None else minimum(self.past, window), block)
+        pieces = _ceil_sum(self.past + growing, block) - _ceil_sum(self.past, block)
+        return pieces if window is None else pieces + (self.steps - growing) * ceil_div(window, block)
+
     def held_tokens(self, window: Number | None) -> Number:
         """Tokens per sequence in the cache: the context a decode step starts from, or what prefill leaves behind."""
         if self.training or not self.causal:
@@ -109,6 +120,14 @@ class Run:
 
     def bytes_of(self, weight: Weight) -> Number:
         return self.formats.get(weight.name, self.native).size(weight)
+
+    def _price(self, name: str, weights: tuple[Weight, ...]) -> tuple[Number, Number]:
+        """Parameters and bytes of an operation's weights: the same in every workload, so computed once per plan."""
+        price = self.prices.get(name)
+        if price is None:
+            parameters = sum(w.elements() for w in weights if w.role != "buffer")
+            price = self.prices[name] = (parameters, sum(self.bytes_of(w) for w in weights))
+        return price
 
     def add(
         self,
@@ -142,8 +161,7 @@ class Run:
             input_gradient: False where the backward pass needs no gradient of the input (a patch embedding's pixels).
             tied: the weights are stored elsewhere: they are read here but not held.
         """
-        parameters = sum(w.elements() for w in weights if w.role != "buffer") if weights else 0
-        held = sum(self.bytes_of(w) for w in weights) if weights else 0
+        parameters, held = self._price(name, weights) if weights else (0, 0)
         moved = (held * self.steps if weight_reads is None else weight_reads) if self.active else 0
         live = reads + writes + workspace + stream + self.parallel
         if self.training:
@@ -174,6 +192,12 @@ class Run:
                 weights,
             )
         )
+
+
+def _ceil_sum(count: Number, block: Number) -> Number:
+    """⌈0/b⌉ + ⌈1/b⌉ + … over `count` terms: whole blocks of equal terms, and what is left of the last."""
+    whole = maximum(ceil_div(count, block) - 1, 0)  # the last, perhaps partial, block's value is `whole` + 1 or less
+    return block * whole * (whole + 1) // 2 + (count - 1 - whole * block) * (whole + 1)
 
 
 def gradient_bytes(workload: Workload, native: Format) -> int:

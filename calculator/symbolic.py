@@ -19,6 +19,7 @@ from typing import Any
 Number = Any  # int | float | Fraction | Expression: mypy cannot express "the same kind in, the same kind out"
 
 INT64_SAFE = 2**62
+SUPERSCRIPTS = {2: "²", 3: "³"}
 
 
 class Atom:
@@ -88,9 +89,12 @@ class Expression:
 
     __rmul__ = __mul__
 
-    def __floordiv__(self, divisor: int) -> Expression:
-        """Division that is known to leave no remainder (two heads' halves, an even byte count)."""
-        return Expression({m: _divided(c, divisor) for m, c in self.terms.items()}, self.memo)
+    def __floordiv__(self, divisor: Number) -> Expression:
+        """Division that is known to leave no remainder: two halves, an even byte count, one of E equal experts."""
+        if not isinstance(divisor, Expression):
+            return Expression({m: _divided(c, divisor) for m, c in self.terms.items()}, self.memo)
+        ((factors, coefficient),) = divisor.terms.items()
+        return Expression({_without(m, factors): _divided(c, coefficient) for m, c in self.terms.items()}, self.memo)
 
     def value(self) -> Any:
         """The number or array: integers stay exact; an array that could leave int64 is returned as float64."""
@@ -141,7 +145,9 @@ class Expression:
             return "0"
         parts = []
         for monomial, coefficient in self.terms.items():
-            factors = [word(atom) for atom in monomial]
+            factors = [
+                word(atom) + SUPERSCRIPTS.get(monomial.count(atom), "") for atom in dict.fromkeys(monomial)
+            ]
             if coefficient != 1 or not factors:
                 factors.insert(0, _plain(coefficient))
             parts.append("·".join(factors))
@@ -169,6 +175,8 @@ def maximum(a: Number, b: Number) -> Number:
 
 def ceil_div(a: Number, b: Number) -> Number:
     """a / b rounded up."""
+    if not isinstance(b, Expression) and b == 1:
+        return a
     if isinstance(a, Expression) or isinstance(b, Expression):
         return _function("ceil", a, b)
     return -(-a // b)
@@ -216,6 +224,13 @@ def _computed(kind: str, values: list[Any]) -> Any:
 def _divided(coefficient: Any, divisor: int) -> Any:
     quotient = Fraction(coefficient, divisor)
     return int(quotient) if quotient.denominator == 1 else quotient
+
+
+def _without(monomial: Monomial, factors: Monomial) -> Monomial:
+    rest = list(monomial)
+    for factor in factors:
+        rest.remove(factor)
+    return tuple(rest)
 
 
 def _product(factors: Iterable[Any]) -> Any:

@@ -128,7 +128,7 @@ def attend(
     flops = doubled_pairs * heads * (key_dim + value_dim)
     scores = run.batch * heads * run.queries * _keys(run, window)
     if not run.eager:
-        workspace = _flash_decode_workspace(run, heads, value_dim)
+        workspace = _flash_decode_workspace(run, heads, value_dim, window)
         log_sum = run.batch * run.queries * heads * 4
         run.add(
             name, "attention", "attention", flops=flops, reads=query + fresh * _passes(run) + workspace, writes=written + workspace,
@@ -173,11 +173,8 @@ def _passes(run: Run) -> Number:
     return 1 if block is None or run.decoding else ceil_div(run.queries, block)
 
 
-def _flash_decode_workspace(run: Run, heads: Number, value_dim: Number) -> Number:
+def _flash_decode_workspace(run: Run, heads: Number, value_dim: Number, window: Number | None) -> Number:
     """Partial outputs with their running maximum and sum, in 32 bit, one per split of the cache (Flash-Decoding)."""
     if not (run.decoding and run.workload.flash_decode):
         return 0
-    splits = ceil_div(run.past, run.workload.flash_decode_block_size)
-    return run.tokens * heads * splits * (value_dim + 2) * 4
-
-
+    return run.batch * heads * run.splits(window, run.workload.flash_decode_block_size) * (value_dim + 2) * 4

@@ -14,6 +14,17 @@ VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE", "HF_HUB_O
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def direct() -> Iterator[None]:
+    """One client for all tests, which goes through no proxy of the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in PROXIES:
+            patch.delenv(name, raising=False)
+        huggingface_hub.close_session()
+        yield
+        huggingface_hub.close_session()
+
+
 @pytest.fixture
 def storage() -> Iterator[Storage]:
     server = Storage()
@@ -22,26 +33,21 @@ def storage() -> Iterator[Storage]:
 
 
 @pytest.fixture
-def hub(storage: Storage) -> Iterator[Hub]:
+def hub(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hub without models, which the client asks; the cache is empty and no token is stored."""
     server = Hub(storage)
-    yield server
-    server.stop()
-
-
-@pytest.fixture(autouse=True)
-def client(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The client has read its variables on import, so what it made of them is replaced too."""
-    for name in VARIABLES + PROXIES:
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_ENDPOINT", hub.url)
-    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    # The client has read its variables on import, so what it made of them is replaced too.
+    template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", server.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(tmp_path / "stored_tokens"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", False)
+    monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(tmp_path / "stored_tokens"), raising=False)
+    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_IMPLICIT_TOKEN"):
+        monkeypatch.setattr(constants, name, False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
-    huggingface_hub.close_session()  # a client made earlier may use a proxy of the environment
-    yield
-    huggingface_hub.close_session()
+    yield server
+    server.stop()

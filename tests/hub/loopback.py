@@ -86,7 +86,7 @@ class Loopback:
         self.stopped = threading.Event()
         handler = type("Handler", (_Handler,), {"loopback": self})
         self._server = _Server(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.005})
         self._thread.start()
 
     @property

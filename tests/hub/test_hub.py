@@ -34,7 +34,7 @@ from calculator.errors import (
 CONFIG = {"model_type": "llama", "hidden_size": 64}
 BODY = json.dumps(CONFIG).encode()
 TOKEN = "hf_" + "SecretTokenOfATest" * 2
-QUICK = 0.3
+QUICK = 0.2
 
 Refused = Callable[..., str]
 
@@ -47,7 +47,7 @@ def model(hub: Hub) -> Model:
 
 
 @pytest.fixture
-def refused(caplog: pytest.LogCaptureFixture) -> Refused:
+def refused(hub: Hub, caplog: pytest.LogCaptureFixture) -> Refused:
     """Fetches, expects exactly this error, and returns its message, which is prose without any token."""
     caplog.set_level(logging.DEBUG)
 
@@ -427,9 +427,9 @@ FAULTS = {
     "reset": (Fault(reset=True), "the connection broke off"),
     "cut": (Fault(cut=5), "the connection broke off"),
     "shorter than linked": (Fault(Answer(200, {"X-Linked-Size": "999"}, BODY)), "the connection broke off"),
-    "no answer": (Fault(delay=9), "no complete answer came within 0.3 seconds"),
-    "slow headers": (Fault(header_pause=0.05), "no complete answer came within 0.3 seconds"),
-    "slow body": (Fault(Answer(200, body=BODY), body_pause=0.05), "no complete answer came within 0.3 seconds"),
+    "no answer": (Fault(delay=9), "no complete answer came within 0.2 seconds"),
+    "slow headers": (Fault(header_pause=0.05), "no complete answer came within 0.2 seconds"),
+    "slow body": (Fault(Answer(200, body=BODY), body_pause=0.05), "no complete answer came within 0.2 seconds"),
     "not HTTP": (Fault(Answer(200, {"X Y": "\r\n"})), "the connection broke off"),
     "not compressed": (Fault(Answer(200, {"Content-Encoding": "gzip"}, BODY)), "the connection broke off"),
     "redirects": (Fault(Answer(302, {"Location": "/org/name"})), "an endless chain of redirects"),
@@ -444,15 +444,15 @@ FAULTS = {
 def test_a_fault_is_told_at_once_and_answered_from_the_cache(
     hub: Hub, model: Model, refused: Refused, fault: Fault, part: str
 ) -> None:
-    hub.fault = fault
+    hub.fault, timeout = fault, QUICK if "within" in part else 5
     start = time.monotonic()
-    message = refused(HubUnreachableError, timeout=QUICK)
-    assert time.monotonic() - start < QUICK + 0.5
+    message = refused(HubUnreachableError, timeout=timeout)
+    assert time.monotonic() - start < 4  # the client by itself would try for a minute
     assert part in message
     hub.fault = Fault()
     reader.fetch_config("org/name")
     hub.fault = fault
-    file = reader.fetch_config("org/name", timeout=QUICK)
+    file = reader.fetch_config("org/name", timeout=timeout)
     assert file == reader.HubFile(CONFIG, "org/name", None, COMMIT, cached=True)
     assert file.provenance == "org/name@0123456 on the Hugging Face Hub (the copy in the local cache)"
 
@@ -461,7 +461,7 @@ def test_a_slow_body_ends_the_reading_thread(hub: Hub, refused: Refused) -> None
     hub.fault = Fault(Answer(200, body=BODY), body_pause=0.05)
     refused(HubUnreachableError, timeout=QUICK)
     for thread in [thread for thread in threading.enumerate() if thread.name == "hub"]:
-        thread.join(1)
+        thread.join(3)
         assert not thread.is_alive()
 
 
@@ -508,6 +508,7 @@ def test_faults_of_the_network(
     assert part in refused(HubUnreachableError)
 
 
+@pytest.mark.usefixtures("hub")
 def test_an_unexpected_error_of_the_reading_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     class Session:
         def stream(self, *_: object, **__: object) -> None:

@@ -1,0 +1,104 @@
+"""Why a number is what it is: the operations' amounts as formulas, in symbols and with the values filled in.
+
+The formulas are not written down a second time. The parts of the model compute once more with symbols in place of
+their sizes, and what comes out is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from calculator.errors import WorkloadError
+from calculator.model import Model
+from calculator.operation import QUANTITIES, Operation
+from calculator.operations import Group, Plan, PlannedStack, forward, plan_of, resolved_length
+from calculator.parts import Part
+from calculator.symbolic import Atom, Expression, numeric, symbol
+from calculator.workload import Workload
+
+MEANINGS = {
+    "B": "batch size", "S": "sequence length", "d": "hidden size", "n_h": "attention heads", "n_kv": "key-value heads",
+    "d_h": "size of a head", "d_r": "rotated elements of a head", "d_ff": "MLP width", "d_e": "expert width",
+    "d_s": "width of the shared experts", "E": "experts", "k": "experts per token", "V": "vocabulary",
+    "P": "learned positions", "W": "attention window", "r_kv": "rank of the latent keys and values",
+    "r_q": "rank of the latent queries", "d_n": "unrotated elements of a head", "d_v": "size of a value head",
+    "N": "state size", "n_s": "state-space heads", "d_in": "inner width", "r_Δ": "rank of the time step",
+    "n_g": "groups", "n_k": "key heads", "n_v": "value heads", "d_k": "size of a key head", "n": "normalised groups",
+    "p": "values in a patch", "d_vh": "size of a vision head", "d_out": "outputs",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Formula:
+    """One amount of one operation, for one of its layers: `symbols` = `values` = `value`."""
+
+    symbols: str
+    values: str
+    value: Any
+    legend: Mapping[str, Any]  # symbol -> value
+
+    def __str__(self) -> str:
+        return f"{self.symbols} = {self.values} = {self.value:,}"
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An operation with the formulas of its amounts that are not zero."""
+
+    operation: Operation
+    formulas: Mapping[str, Formula]
+
+
+def explain(model: Model, workload: Workload) -> list[Explained]:
+    """Every operation of the workload with its formulas, in the order of `operations(model, workload)`.
+
+    Raises:
+        WorkloadError: the workload holds arrays; a formula is filled in with one batch size and one length.
+    """
+    length = resolved_length(model, workload)
+    if hasattr(workload.batch_size, "shape") or hasattr(length, "shape"):
+        raise WorkloadError("Formulas are filled in for one batch size and one length; give numbers, not arrays.")
+    memo: dict[Any, Expression] = {}
+    batch, tokens = symbol("B", workload.batch_size, memo), symbol("S", length, memo)
+    plan = _symbolic(plan_of(model, workload), memo)
+    numbers = forward(model, workload, workload.batch_size, length)
+    return [
+        Explained(number, {q: _formula(getattr(op, q)) for q in QUANTITIES if getattr(number, q)})
+        for number, op in zip(numbers, forward(model, workload, batch, tokens, plan=plan), strict=True)
+    ]
+
+
+def _symbolic(plan: Plan, memo: dict[Any, Expression]) -> Plan:
+    """The plan with symbols in its parts."""
+    copy = object.__new__(Plan)
+    copy.native, copy.title, copy.pick = plan.native, plan.title, plan.pick
+    copy.stacks = [
+        PlannedStack(
+            planned.stack,
+            tuple(
+                Group(tuple(_named(p, memo) for p in g.parts), g.label, g.count, g.formats, g.parallel)
+                for g in planned.groups
+            ),
+        )
+        for planned in plan.stacks
+    ]
+    return copy
+
+
+def _named(part: Part, memo: dict[Any, Expression]) -> Part:
+    sizes = {f: getattr(part, f) for f in part.SYMBOLS}
+    symbols = {
+        f: memo.setdefault((part.SYMBOLS[f], size), symbol(part.SYMBOLS[f], size, memo))
+        for f, size in sizes.items()
+        if isinstance(size, int) and not isinstance(size, bool) and size and (f, size) != ("groups", 1)
+    }
+    return replace(part, **symbols)
+
+
+def _formula(quantity: Any) -> Formula:
+    if not isinstance(quantity, Expression):
+        return Formula(f"{quantity:,}", f"{quantity:,}", quantity, {})
+    atoms: dict[Atom, None] = {atom: None for monomial in quantity.terms for atom in monomial}
+    return Formula(quantity.text(), quantity.substituted(), numeric(quantity), {a.name: a.value for a in atoms})
