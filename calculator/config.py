@@ -88,11 +88,11 @@ class Config(Mapping[str, Any]):
         raw = self.get(name) or {}
         if not isinstance(raw, Mapping):
             raise ConfigError(f"{name} in {self.where} is {type(raw).__name__}; it must be an object with the fields of that part.")
-        kind = raw.get("model_type") or model_type
-        known = defaults_by_type().get(self.model_type, {}).get("sub_configs", {})
-        if kind not in defaults_by_type():
-            kind = known.get(name, kind)
-        return Config(raw, str(kind), where=f"{name} of {self.where}")
+        known = defaults_by_type().get(self.model_type, {})
+        fixed, stated = known.get("sub_configs", {}).get(name), raw.get("model_type")
+        # Most fields have one class whatever the part calls itself (Qwen3-VL's vision_config says "qwen3_vl").
+        kind = stated if fixed is None or (name in known.get("auto_configs", ()) and stated) else fixed
+        return Config(raw, str(kind or model_type), where=f"{name} of {self.where}")
 
     def has_stated(self, name: str) -> bool:
         """Whether the file itself states the field, not only its type's default."""

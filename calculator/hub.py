@@ -234,7 +234,8 @@ class _Request:
     def unreadable(self, what: str) -> ConfigError:
         return ConfigError(
             f"The config.json of {self.repo_id} {what}. Allowed is one JSON object of at most "
-            f"{MAX_BYTES // 1_000_000} MB; look at {self.page} for the model that holds it, or give a local file."
+            f"{MAX_BYTES // 1_000_000} MB. Check at {self.page} that this is the right model, or give a local "
+            "config.json."
         )
 
     def too_large(self) -> ConfigError:

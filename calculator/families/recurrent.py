@@ -19,7 +19,7 @@ def backbone(c: Config, mixer: Mamba | Mamba2) -> Blueprint:
 
 @family("mamba")
 def mamba(c: Config) -> Blueprint:
-    inner = c.get("intermediate_size") or int(c.expand * c.hidden_size)
+    inner = int(c.expand * c.hidden_size)  # transformers does not look at a published intermediate_size
     rank = c.time_step_rank
     rank = -(-c.hidden_size // 16) if rank == "auto" else rank
     return backbone(c, Mamba("mixer", c.hidden_size, inner, c.state_size, rank, c.conv_kernel, bias=c.flag("use_bias"),

@@ -1,19 +1,23 @@
 """The parts that families compose: each is a frozen description that writes its operations into a `Run`."""
 
+from calculator.parts.altup import AltUp
 from calculator.parts.attention import Attention
 from calculator.parts.basic import Embedding, Head, Linear, Norm, Part, Positions, Residual, VectorWeights
 from calculator.parts.latent import LatentAttention
 from calculator.parts.mlp import MLP, Experts
 from calculator.parts.recurrent import GatedDeltaNet, Mamba, Mamba2
+from calculator.parts.sparse import Indexer
 from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
 
 __all__ = [
     "MLP",
+    "AltUp",
     "Attention",
     "Embedding",
     "Experts",
     "GatedDeltaNet",
     "Head",
+    "Indexer",
     "LatentAttention",
     "Linear",
     "Mamba",

@@ -20,7 +20,10 @@ class Attention(Part):
         fused: name of one projection that holds q, k and v ("qkv_proj"); None for three.
         qkv_bias, out_bias: which projections have biases.
         head_norm: "head" scales each head's q and k by one shared RMSNorm (Qwen3), "full" normalises all heads
-            together (OLMo 2), "per_head" is a LayerNorm with its own scale per head (Cohere).
+            together (OLMo 2), "per_head" is a LayerNorm with its own scale per head (Cohere), "plain" has no scale (Llama 4).
+        value: the projection of the values; "" where they are the projected keys (Gemma 4's full-attention layers).
+        value_norm: an RMSNorm without scale on the values (Gemma 3n).
+        shared_kv: reads an earlier layer's keys and values, so projects and caches none (Gemma 3n).
         rotary: elements of each head that are rotated.
         gate: the query projection also makes a sigmoid gate for the output (Qwen3-Next).
         sinks: one learned logit per head in the softmax's denominator (gpt-oss).
@@ -45,6 +48,8 @@ class Attention(Part):
     gate: bool = False
     sinks: bool = False
     dropout: bool = False
+    value_norm: bool = False
+    shared_kv: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d", "heads": "n_h", "kv_heads": "n_kv", "head_dim": "d_h", "window": "W", "rotary": "d_r",
     }  # fmt: skip
@@ -55,17 +60,20 @@ class Attention(Part):
         if self.fused:
             project(run, self.path(self.fused), self.hidden, queries + 2 * keys, component="attention", bias=self.qkv_bias)
         else:
-            for name, width in ((self.query, gated), (self.key, keys), (self.value, keys)):
+            fresh = () if self.shared_kv else ((self.key, keys), (self.value, keys))
+            for name, width in ((self.query, gated), *fresh):
+                if not name:
+                    continue
                 project(
                     run, self.path(name), self.hidden, width, component="attention",
                     bias=self.qkv_bias, saves_input=name == self.query,
                 )  # fmt: skip
         self._normalise(run)
         if self.rotary:
-            rotate(run, self.path("rotary"), (self.heads + self.kv_heads) * self.rotary)
+            rotate(run, self.path("rotary"), (self.heads + (0 if self.shared_kv else self.kv_heads)) * self.rotary)
         attend(
             run, self.path("attention"), heads=self.heads, kv_heads=self.kv_heads, key_dim=self.head_dim,
-            value_dim=self.head_dim, window=self.window, dropout=self.dropout,
+            value_dim=self.head_dim, window=self.window, dropout=self.dropout, caches=not self.shared_kv,
         )  # fmt: skip
         if self.sinks:
             run.add(self.path("sinks"), "attention", "elementwise", flops=run.tokens * self.heads,
@@ -77,16 +85,19 @@ class Attention(Part):
         project(run, self.path(self.out), queries, self.hidden, component="attention", bias=self.out_bias, split="row")
 
     def _normalise(self, run: Run) -> None:
+        if self.value_norm and not self.shared_kv:
+            Norm(self.path("v_norm"), self.head_dim, groups=self.kv_heads, affine=False).write(run)
         if self.head_norm is None:
             return
-        for name, heads in zip(self.norm_names, (self.heads, self.kv_heads), strict=True):
+        normed = zip(self.norm_names, (self.heads, self.kv_heads), strict=True)
+        for name, heads in tuple(normed)[: 1 if self.shared_kv else 2]:
             if self.head_norm == "full":
                 norm = Norm(self.path(name), heads * self.head_dim)
             elif self.head_norm == "per_head":
                 shape = (heads, self.head_dim)
                 norm = Norm(self.path(name), self.head_dim, kind="layer", groups=heads, weight_shape=shape)
             else:
-                norm = Norm(self.path(name), self.head_dim, groups=heads)
+                norm = Norm(self.path(name), self.head_dim, groups=heads, affine=self.head_norm != "plain")
             norm.write(run)
 
 
@@ -109,6 +120,7 @@ def attend(
     dropout: bool = False,
     cached_dim: Number | None = None,
     caches: bool = True,
+    selected: Number | None = None,
 ) -> None:
     """Scores, softmax and weighted sum: 2·pairs·n_h·(d_k + d_v) FLOPs, and the cache.
 
@@ -118,13 +130,16 @@ def attend(
     Args:
         cached_dim: elements cached per token where that is not keys and values of `kv_heads` heads (a latent cache).
         caches: False where the layer reuses another layer's keys and values.
+        selected: keys that an indexer picks for each query: only those are attended to and read, but all are kept
+            (DeepSeek-V3.2, GLM-5).
     """
+    kept, window = window, window if selected is None else selected
     doubled_pairs = run.batch * run.attended(window)
     query = run.tokens * heads * key_dim * run.width
     fresh = run.tokens * kv_heads * (key_dim + value_dim) * run.width
     written = run.tokens * heads * value_dim * run.width
     cached = kv_heads * (key_dim + value_dim) if cached_dim is None else cached_dim
-    cache = _cache(run, cached, window) if caches else (0, run.batch * run.cached_read(window) * cached * run.cache_bits // 8, 0)
+    cache = _cache(run, cached, window, kept) if caches else (0, run.batch * run.cached_read(window) * cached * run.cache_bits // 8, 0)
     flops = doubled_pairs * heads * (key_dim + value_dim)
     scores = run.batch * heads * run.queries * _keys(run, window)
     if not run.eager:
@@ -149,12 +164,12 @@ def attend(
             saved=run.tokens * kv_heads * value_dim * run.width, split="head")  # fmt: skip
 
 
-def _cache(run: Run, per_token: Number, window: Number | None) -> tuple[Number, Number, Number]:
-    """Bytes held, read and written by a cache of `per_token` elements a token."""
+def _cache(run: Run, per_token: Number, window: Number | None, kept: Number | None) -> tuple[Number, Number, Number]:
+    """Bytes held, read and written by a cache of `per_token` elements a token: `kept` tokens are, `window` of them read."""
     element = per_token * run.cache_bits
-    written = run.tokens if run.decoding else run.batch * run.held_tokens(window)
+    written = run.tokens if run.decoding else run.batch * run.held_tokens(kept)
     return (
-        run.batch * run.held_tokens(window) * element // 8,
+        run.batch * run.held_tokens(kept) * element // 8,
         run.batch * run.cached_read(window) * element // 8,
         written * element // 8,
     )

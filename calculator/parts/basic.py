@@ -243,13 +243,18 @@ class Head(Part):
 
 @dataclass(frozen=True)
 class VectorWeights(Part):
-    """Parameters of a module that are no projection: sinks, per-layer scalars. `shapes` are (name, shape)."""
+    """Parameters of a module that are no projection: sinks, per-layer scalars. `shapes` are (name, shape).
+
+    Attributes:
+        role: "buffer" for tensors that no published count includes (Gemma 4's layer_scalar).
+    """
 
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     component: str = "attention"
+    role: str = "vector"
 
     def write(self, run: Run) -> None:
-        weights = tuple(Weight(self.path(name), shape, "vector") for name, shape in self.shapes)
+        weights = tuple(Weight(self.path(name), shape, self.role) for name, shape in self.shapes)
         run.add(self.name, self.component, "elementwise", weights=weights)
 
 

@@ -17,6 +17,9 @@ class LatentAttention(Part):
     Prefill and pretraining expand the latent to every head's keys and values. A decode step absorbs the expansion into
     the query and the output (section 2.1.2 of the paper): the same FLOPs for kv_b_proj, once per new token, and scores
     and sums over the latent itself, which is read once.
+
+    Attributes:
+        selected: tokens that an indexer picks for each query (GLM-5, DeepSeek-V3.2).
     """
 
     hidden: int
@@ -28,9 +31,10 @@ class LatentAttention(Part):
     query_rank: int | None = None
     bias: bool = False
     dropout: bool = False
+    selected: int | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d", "heads": "n_h", "kv_rank": "r_kv", "rope_dim": "d_r", "nope_dim": "d_n", "value_dim": "d_v",
-        "query_rank": "r_q",
+        "query_rank": "r_q", "selected": "k_i",
     }  # fmt: skip
 
     def write(self, run: Run) -> None:
@@ -52,8 +56,8 @@ class LatentAttention(Part):
         if run.decoding:
             # Keys are the whole cached vector, values its latent part: one vector a token serves as both.
             attend(run, self.path("attention"), heads=self.heads, kv_heads=1, key_dim=latent, value_dim=self.kv_rank,
-                   cached_dim=latent)  # fmt: skip
+                   cached_dim=latent, selected=self.selected)  # fmt: skip
         else:
             attend(run, self.path("attention"), heads=self.heads, kv_heads=self.heads, key_dim=key_dim,
-                   value_dim=self.value_dim, cached_dim=latent, dropout=self.dropout)  # fmt: skip
+                   value_dim=self.value_dim, cached_dim=latent, selected=self.selected, dropout=self.dropout)  # fmt: skip
         project(run, self.path("o_proj"), self.heads * self.value_dim, self.hidden, component="attention", bias=self.bias, split="row")

@@ -29,51 +29,69 @@ from transformers.utils import logging
 
 OUTPUT = Path(__file__).parents[2] / "calculator" / "data" / "defaults.json"
 
-# Floats are constants of the arithmetic (eps, scales, loss weights) unless they enter a shape, a length, or make
+# Floats are constants of the arithmetic (eps, scales, loss weights) unless they enter a shape or a length, or make
 # backward keep a mask.
 KEPT_FLOATS = re.compile(
-    r"dropout|pdrop|drop_rate|capacity|ratio|expan|fraction|soft_?cap|sparsity|logit_cap|clip_qkv|_mult$|dim_factor|proj_factor"
-    r"|scale_factors?$|reassemble_factors|layer_scale_init_value$"
-    r"|^(scale|block_ffn_dim_multiplier|embed_dim_multiplier|width_multiplier|depth_multiplier"
-    r"|width_coefficient|depth_coefficient|cae_init_values|chunk_length_s|overlap|frame_ms|frame_rate"
-    r"|layer_rope_theta)$"
+    r"dropout|pdrop|drop_rate|capacity|ratio|expan|fraction|soft_?cap|sparsity|logit_cap|clip_qkv|layer_scale_init_value"
+    r"|_mult$|dim_factor|proj_factor|scale_factors?$|reassemble_factors|layer_rope_theta"
+    r"|^(width|depth)_(coefficient|multiplier)|(ffn|embed)_dim_multiplier|cae_init_values|mask_(time|feature)_prob"
+    r"|^(scale|chunk_length_s|overlap|frame_ms|frame_rate)$"
 )
-# Names that no shape, cache, precision or counted operation of a built model depends on. Heads for classification,
-# speaker verification and span extraction are left out too.
-DROPPED = re.compile(
-    r"(^|_)(token|start|end|newline|image|video|prompt|bos|eos|pad|speaker|think|nothink)_ids?$|token_ids$"
-    r"|^(audio|video|image|bo[ia]|eo[ia])_token_index$|^(bos|eos|pad|unk|mask|ce_ignore)_index$|^(sep|pad)_token$"
-    r"|suppress_tokens|initializer|^init_|_init$|_init_(std|target|option|scheme|mask_tokens|variance_scale)$"
-    r"|^(logit_scale|temperature)_init_value$|(^|_)eps(ilon)?$|_momentum$|^rope_|^compress_rope_theta$|temperature"
-    r"|(^|_)loss(_|$)|_cost$|(aux|loss|label)_coef|eos_coefficient|^matcher|^focal_alpha$|jitter|thresh|(ignore|pad)_value$"
-    r"|noise_(scale|ratio)|^mask_(time|feature)_(prob|length|min)|(oversample|importance_sample|random_mask)_ratio"
-    r"|^freeze|^output_(attentions|router_logits|retrieved|segmentation|auxiliary_logits|a3_attentions|range)$|^return_"
-    r"|_n_top$|^num_(beams|negatives|parallel_samples)$|length_penalty|no_repeat_ngram|^tdnn|^xvector"
-    r"|classifier_(dropout|proj_size|pooling)|^seq_classif|^summary_|_kernel_name$"
-    r"|^use_(cache|weighted_layer_sum|pretrained_backbone|mamba_kernels|.*mambapy|associative_scan|mem_eff_path"
-    r"|fast_hash|dummy_dataset|gumbel_.*|answer_as_supervision|tpu_.*|auxiliary_head|mems_.*)$"
-    r"|^(decoder|encoder|segmentation_head|feat_extract|conv|conv_norm|csp|encoder_feedforward|depth_decoder|readout|nemo)"
-    r"_activation(_function)?$|^auxiliary_(concat|num_convs|channels|in_channels)|_ignore_index$"
-    r"|^(scale|rescale)_embeddings?$|^(dynamic|suppress|recondition|hotstart|trk|guided_attention|ctc|dataset)_"
-    r"|^(no_object_weight|early_stopping|pretraining_tp|slow_but_exact|norm_topk_prob|apply_spec_augment"
-    r"|disable_custom_kernels|deterministic_flash_attn|onnx_export|lsh_backward|rescale_prenorm_residual|prefix|seed"
-    r"|residual_in_fp32|reorder_and_upcast_attn|scale_attn_by_inverse_layer_idx|scale_attn_weights|interpolate_mode"
-    r"|time_step_(limit|min|max|floor)|norm_(mean|std)|class_order|pad_mode|padding_mode|langs|languages|dataset"
-    r"|index_(name|path)|passages_path|(doc|title)_sep|projector_hidden_act|image_grid_pinpoints|vocab_list"
-    r"|vocabulary_map|flip_pairs|num_logits_to_keep|tf_padding|.*_config_dict|aggregation_labels|do_deduplication"
-    r"|no_aggregation_label_index|linear_(dt|a_log)_.*|chunk_size_feed_forward|eval_size|anchor_image_size|same_length"
-    r"|reshape_hidden_states|_?out_(features|indices)|_legacy_field_names|multimask_output_.*|gradient_clipping|bi_data"
-    r"|mask_(dice|class|loss)_.*|positive_label_weight|(class|mask|dice|bbox|giou)_(weight|loss_coefficient)"
-    r"|label_smoothing|backbone_kwargs|(sequence|step|chunkwise)_kernel|do_marginalize|reduce_loss|exclude_bos_score"
-    r"|select_one_column|allow_empty_column_selection|average_.*|cell_selection_preference|delay_pattern|clamp_len"
-    r"|train_num_points|use_timm_backbone|.*layer_?drop|drop_(path|connect)_rate|fusion_droppath|(image|video)_seq_length"
-    r"|.*_pt_num|.*keep_alive.*|max_cond_frame_num|fill_hole_area|rotary_(pct|dim|emb_base)|scoring_func|decoder_method"
-    r"|retrieval_.*|num_inference_steps|max_new_tokens|.*_grad_checkpoint|tokens_per_second|position_id_per_seconds"
-    r"|relative_attention_max_distance|query_pre_attn_scalar|use_(weighted_)?masking|feat_strides|alibi_bias_max|rotary_embedding_base|max_symbols_per_step|encoder_stride"
-    r"|sampling_rate|sample_rate|distribution_output|disable_.*|stop_gradient.*)$"
+# Names that no parameter, cache, precision or counted operation of a language model or its towers depends on.
+DROPPED_PATTERNS = re.compile(
+    "|".join(
+        (
+            # tokenizer and generation
+            r"(^|_)(token|start|end|newline|image|video|prompt|bos|eos|pad|speaker|think|nothink)_ids?$|token_ids$",
+            r"^(audio|video|image|bo[ia]|eo[ia])_token_index$|^(bos|eos|pad|unk|mask)_index$|^(sep|pad)_token$",
+            r"suppress_tokens|length_penalty|no_repeat_ngram|^num_beams$|_n_top$|^return_",
+            r"^output_(attentions|router_logits|retrieved|segmentation|auxiliary_logits|a3_attentions|range)$",
+            # initial values, numerical constants, rotary frequencies
+            r"initializer|^init_|_init$|_init_(std|option|scheme|mask_tokens|variance_scale)$|^linear_(dt|a_log)_",
+            r"^(logit_scale|temperature)_init_value$|(^|_)eps(ilon)?$|_momentum$|temperature|^time_step_(l|m|f)",
+            r"^rope_|^compress_rope_theta$|^rotary_(pct|dim|emb)",
+            # losses, noise and stochastic depth of training
+            r"(^|_)loss(_|$)|_cost$|(aux|loss|label)_coef|eos_coefficient|^matcher|^focal_alpha$|jitter|thresh|smoothing",
+            r"noise_(scale|ratio)|(oversample|importance_sample|random_mask)_ratio|(dice|class|mask|bbox|giou)_weight$",
+            r"^mask_(time|feature)_(length|min)|layer_?drop|drop_?path|drop_connect|^freeze_(?!backbone)|_ignore_index$",
+            # heads for classification, speaker verification and spans; post-processing and video tracking
+            r"classifier_(dropout|proj_size|pooling)|^seq_classif|^summary_|^tdnn|^xvector|^ctc_|^auxiliary_|_pt_num$",
+            r"^(dynamic|suppress|recondition|hotstart|trk|guided_attention|dataset|average|retrieval|disable)_|keep_alive",
+            r"(decoder|encoder|head|extract|conv|norm|csp|feedforward|readout|nemo)_activation(_function)?$",
+        )
+    )
 )
-# Read by a shape although its name says otherwise: the sinusoidal tables of SpeechT5 are offset by the padding id.
-KEPT = {("speecht5", "pad_token_id")}
+DROPPED_NAMES = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        _legacy_field_names _out_features _out_indices aggregation_labels alibi_bias_max allow_empty_column_selection
+        anchor_image_size apply_spec_augment bi_data ce_ignore_index cell_selection_preference chunk_size_feed_forward
+        chunkwise_kernel clamp_len class_order cpu_grad_checkpoint dataset decoder_method delay_pattern
+        deterministic_flash_attn distribution_output do_deduplication do_marginalize doc_sep early_stopping
+        encoder_stride eval_size exclude_bos_score feat_strides fill_hole_area flip_pairs freeze gradient_clipping
+        ignore_value image_codebook_config_dict image_config_dict image_grid_pinpoints image_seq_length index_name
+        index_path interpolate_mode langs languages lsh_backward mal_alpha max_combined_length max_cond_frame_num
+        max_new_tokens max_object_pointers_in_encoder max_symbols_per_step multimask_output_for_tracking
+        multimask_output_in_sam multimodal_config_dict n_docs no_aggregation_label_index no_object_weight norm_mean
+        norm_std norm_topk_prob num_inference_steps num_logits_to_keep num_negatives num_parallel_samples onnx_export
+        out_features out_indices pad_mode pad_val padding_mode passages_path position_id_per_seconds prefix
+        pretraining_tp projector_hidden_act query_pre_attn_scalar reduce_loss relative_attention_max_distance
+        reorder_and_upcast_attn rescale_embeddings rescale_prenorm_residual reshape_hidden_states residual_in_fp32
+        same_length sample_rate sampling_rate scale_attn_by_inverse_layer_idx scale_attn_weights scale_embedding scaling
+        seed select_one_column sequence_kernel slow_but_exact step_kernel stop_gradient
+        stop_gradient_from_energy_predictor stop_gradient_from_pitch_predictor text_config_dict tf_padding title_sep
+        tokens_per_second train_num_points use_answer_as_supervision use_associative_scan use_auxiliary_head
+        use_auxiliary_loss use_cache use_dense_one_to_one use_dummy_dataset use_falcon_mambapy use_fast_hash
+        use_gumbel_for_aggregation use_gumbel_for_cells use_mamba_kernels use_mambapy use_masking use_mem_eff_path
+        use_mems_eval use_mems_train use_timm_backbone use_tpu_fourier_optimizations use_weighted_layer_sum
+        use_weighted_masking video_seq_length vision_config_dict vocab_list vocabulary_map
+        """,
+    )
+)
+# Read by a shape although their names say otherwise: sinusoidal tables are offset by the padding id, and FLAVA counts
+# its image codebook only if it is to be initialised.
+KEPT = {("fsmt", "pad_token_id"), ("speecht5", "pad_token_id"), ("flava", "init_codebook")}
 # Keys that a class renames by hand, in lines no pattern below finds.
 RENAMED = {
     "bloom": {"n_embed": "hidden_size"},
@@ -97,12 +115,14 @@ def main() -> None:
     entries = {}
     for model_type in CONFIG_MAPPING:
         add(entries, model_type, CONFIG_MAPPING[model_type])
-    first = {}
-    lines = []
-    for name in sorted(entries):
-        text = compact(entries[name])
-        lines.append(f"{json.dumps(name)}:{json.dumps(first[text]) if text in first else text}")
-        first.setdefault(text, name)
+    written = {name: compact(entries[name]) for name in sorted(entries)}
+    owner = {}
+    for name in sorted(written, key=lambda name: (len(name), name)):
+        owner.setdefault(written[name], name)  # of identical entries the shortest name holds the text
+    lines = [
+        f"{json.dumps(name)}:{text if owner[text] == name else json.dumps(owner[text])}"
+        for name, text in written.items()
+    ]
     source = json.dumps(f"transformers {transformers.__version__}")
     OUTPUT.write_text(f'{{"source": {source},\n"model_types": {{\n' + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
     print(f"{OUTPUT}: {len(entries)} model types, {OUTPUT.stat().st_size} bytes")
@@ -111,7 +131,7 @@ def main() -> None:
 def add(entries: dict, model_type: str, config_class: type[PreTrainedConfig]) -> None:
     """The class, and the classes of its sub-configs that no model type of their own will bring."""
     entries[model_type] = entry(model_type, config_class)
-    for field, (name, sub_class) in sub_configs(model_type, config_class).items():
+    for name, sub_class in sub_configs(model_type, config_class).values():
         if name not in CONFIG_MAPPING and name not in entries and sub_class is not None:
             add(entries, name, sub_class)
 
@@ -227,7 +247,7 @@ def is_kept(model_type: str, name: str, value: object) -> bool:
         return True
     if isinstance(value, float) and not KEPT_FLOATS.search(name):
         return False
-    return not DROPPED.search(name)
+    return name not in DROPPED_NAMES and not DROPPED_PATTERNS.search(name)
 
 
 def plain(value: object) -> object:

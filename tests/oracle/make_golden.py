@@ -2,17 +2,18 @@
 
     python tests/oracle/make_golden.py                       all cases (about ten minutes)
     python tests/oracle/make_golden.py qwen3 mamba2          these families anew, the others as they stand
-    python tests/oracle/make_golden.py --check [families]    measure again and fail where the file or an anchor differs
-    python tests/oracle/make_golden.py --published FILE      parameters of a JSON-lines file of {"repo_id", "config", "parameters": {"total"}}
+    python tests/oracle/make_golden.py --check [family ...]  measure again, fail where the file or an anchor differs
+    python tests/oracle/make_golden.py --published FILE      parameter totals of a JSON-lines file against the oracle's
 
-The file is a list, one case a line. Units are the oracle's: elements, FLOPs (a multiply-add is 2), bytes, tokens. In a case:
+The file is a list, one case a line. Units are the oracle's: elements, FLOPs (a multiply-add is 2), bytes, tokens.
 
-- `parameters`, `tensors` and `shapes_sha` count each tied tensor once; `checkpoint` says the same of a saved checkpoint where its
-  tensors differ from those in memory; `buffers` are elements stored but not counted; `towers` are parts of `parameters`.
-- `flops`, `decode`, `train_flops`, `vision`: `matmul` is everything counted, `convolution` and `scan` parts of it, and
-  `matmul_without_scan` the rest. Training leaves scans out altogether, so there it is the only figure of a scan model.
-- `saved_bytes`: what autograd keeps in bfloat16, without a loss; `sdpa` is null where the class has none. Not measured for scan
-  models, whose reference scan keeps far more than any kernel.
+- `parameters`, `tensors` and `shapes_sha` count a tied tensor once; `checkpoint` says the same of a saved checkpoint
+  where its tensors are not those in memory; `buffers` are elements stored but not counted; `towers` are parts of
+  `parameters`.
+- `matmul` in `flops`, `decode` and `vision` is everything counted, `convolution` and `scan` are parts of it,
+  `matmul_without_scan` is the rest. `train_flops` (forward and backward) leaves scans out altogether.
+- `saved_bytes` is what autograd keeps in bfloat16, without a loss; `sdpa` is null where the class has none. It is not
+  measured for scan models, whose reference scan keeps far more than any kernel.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ SAVED = ((2, 64),)
 MLA_NOTE = "decode expands the whole latent cache through kv_b_proj, nothing is absorbed"
 NOTES = {
     "mamba": "scan: the products of the state with C, one a token",
-    "mamba2": "scan: the chunked products over whole chunks of chunk_size; in decode the product of the state with C",
-    "falcon_h1": "scan: the chunked products over whole chunks of mamba_chunk_size; in decode the product of the state with C",
-    "qwen3_next": "scan: the chunked products over whole chunks of 64, triangular solves not counted; in decode nothing is counted",
+    "mamba2": "scan: the chunked products over whole chunks of chunk_size; in decode the product with C",
+    "falcon_h1": "scan: the chunked products over whole chunks of mamba_chunk_size; in decode the product with C",
+    "qwen3_next": "scan: the chunked products over whole chunks of 64, no triangular solves; in decode no product",
     "deepseek_v2": MLA_NOTE,
     "deepseek_v3": MLA_NOTE,
 }
@@ -98,7 +99,8 @@ def measured(model_type: str, name: str, config: dict[str, Any]) -> dict[str, An
         for batch, seq, logits in FORWARD
     ]
     case["decode"] = [
-        {"batch": batch, "cached": cached} | split(oracle.decode_flops(model, batch, cached)) for batch, cached in DECODE
+        {"batch": batch, "cached": cached} | split(oracle.decode_flops(model, batch, cached))
+        for batch, cached in DECODE
     ]
     key = "matmul_without_scan" if model_type in SCAN_TYPES else "matmul"
     case["train_flops"] = [
@@ -128,14 +130,28 @@ def split(flops: oracle.Flops) -> dict[str, int]:
     return parts
 
 
-def line(case: dict[str, Any]) -> str:
-    """A row of the summary."""
-    first, step = case.get("flops", [{}])[0].get("matmul", 0), case.get("decode", [{}])[0].get("matmul", 0)
-    kept = case.get("saved_bytes", [{}])[0]
-    return (
-        f"{case['model_type']:13}{case['name']:40}{case['parameters']:>18,}{case['tensors']:>6}{first:>20,}{step:>18,}"
-        f"{kept.get('eager') or 0:>16,}{kept.get('sdpa') or 0:>16,}"
+HEAD = "family config parameters tensors forward decode saved sdpa".split()
+WIDTHS = (13, 40, 18, 9, 20, 18, 16, 16)
+
+
+def line(cells: list[str]) -> str:
+    """A row of the summary, names left, numbers right."""
+    pairs = zip(cells, WIDTHS, strict=True)
+    return "".join(cell.rjust(width) if place > 1 else cell.ljust(width) for place, (cell, width) in enumerate(pairs))
+
+
+def summary(case: dict[str, Any]) -> list[str]:
+    """The first forward, decode and saved_bytes of a case."""
+    forward, decode, saved = (case.get(key, [{}])[0] for key in ("flops", "decode", "saved_bytes"))
+    numbers = (
+        case["parameters"],
+        case["tensors"],
+        forward.get("matmul"),
+        decode.get("matmul"),
+        saved.get("eager"),
+        saved.get("sdpa"),
     )
+    return [case["model_type"], case["name"], *("-" if number is None else f"{number:,}" for number in numbers)]
 
 
 def write(cases: list[dict[str, Any]]) -> None:
@@ -175,7 +191,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("families", nargs="*", metavar="family", help="model types; all when none is named")
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 on a difference")
-    parser.add_argument("--published", type=Path, metavar="FILE", help="compare the parameter totals of this file instead")
+    parser.add_argument("--published", type=Path, metavar="FILE", help="compare the parameter totals of FILE instead")
     options = parser.parse_args()
     transformers.logging.set_verbosity_error()
     if options.published:
@@ -185,8 +201,10 @@ def main() -> int:
 
     stored = {}
     if GOLDEN.exists():
-        stored = {(case["model_type"], case["name"]): case for case in json.loads(GOLDEN.read_text(encoding="utf-8"))}
+        for case in json.loads(GOLDEN.read_text(encoding="utf-8")):
+            stored[case["model_type"], case["name"]] = case
     cases, wrong = [], check_anchors()
+    print(line(HEAD))
     for model_type, name, config in variations.cases():
         if options.families and model_type not in options.families:
             cases += [stored[model_type, name]] if (model_type, name) in stored else []
@@ -195,8 +213,12 @@ def main() -> int:
         cases.append(case)
         same = case == stored.get((model_type, name))
         wrong += options.check and not same
-        print(line(case) + ("" if same or not options.check else "  differs"), flush=True)
-    if not options.check:
+        print(line(summary(case)) + ("" if same or not options.check else "  differs"), flush=True)
+    if options.check:
+        gone = stored.keys() - {(case["model_type"], case["name"]) for case in cases}
+        wrong += len(gone)
+        print("".join(f"{' '.join(key)} is no longer a variation\n" for key in sorted(gone)), end="")
+    else:
         write(cases)
     return int(wrong > 0)
 

@@ -1,20 +1,23 @@
-"""What a published config.json builds in transformers, measured on torch's meta device: nothing is allocated, nothing is downloaded.
+"""What a published config.json builds in transformers, measured on torch's meta device.
 
-Units: parameters are elements, FLOPs count one multiply-add as 2, saved activations are bytes, lengths are tokens.
+Nothing is allocated, nothing is downloaded. Units: parameters are elements, FLOPs count one multiply-add as 2, saved
+activations are bytes, lengths are tokens.
 
-FLOPs are those of torch's `FlopCounterMode`: matrix products and convolutions, nothing else. Its blind spots, and what is done about them:
+FLOPs are those of torch's `FlopCounterMode`: matrix products and convolutions. What it is blind to, and what is done:
 
 - Grouped expert kernels are not counted. The experts run as batched products instead, the same arithmetic.
-- A fused attention kernel that reads a mask still counts all S x S scores. So does eager attention, which is what runs here, and
-  so does a sliding window in a prefill: the mask does not shrink the product. A cached decode step reads min(cached, window - 1) + 1 keys.
-- Scans (Mamba, Mamba-2, gated delta rule) run as their reference algorithm in torch: padded to whole chunks, `solve_triangular` and
-  elementwise recurrences uncounted. `Flops.scan` is what was counted inside, so `matmul - scan` is what every implementation shares.
-- A causal convolution is counted on its padded output, S + kernel - 1 positions (2 positions in a cached decode step), without bias.
-  torch's formula for the weight gradient of a grouped convolution forgets the groups; the one below does not.
-- Multi-head latent attention expands its whole latent cache through kv_b_proj in every decode step; nothing is absorbed.
+- A mask does not shrink a product. Eager attention counts all S x S scores, causal or in a sliding window; a cached
+  decode step counts cached + 1 keys, in a window min(cached, window - 1) + 1.
+- Scans (Mamba, Mamba-2, gated delta rule) run as transformers' reference in torch: padded to whole chunks, triangular
+  solves and elementwise recurrences uncounted. `Flops.scan` is what was counted inside one, so `matmul - scan` is what
+  every implementation shares.
+- A causal convolution is counted on its padded output: S + kernel - 1 positions, in a cached decode step 2. torch's own
+  formula for the weight gradient of a grouped convolution forgets the groups; the one below does not.
+- Latent attention expands its whole latent cache through kv_b_proj in every decode step; nothing is absorbed.
 
-A meta tensor has no values, so whatever reads one is kept out of the way: the packed-sequence detection in the masks, and the dynamic
-rotary embeddings (their frequencies do not change a shape). `sdpa` stands for its flash kernel, whichever kernel a mask would have chosen.
+A meta tensor has no values, so whatever reads one is kept out of the way: the packed-sequence detection of the masks,
+and the dynamic rotary embeddings (their frequencies change no shape). "sdpa" always stands for its flash kernel, also
+where a mask would have chosen another.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -39,7 +43,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 )
 
-# The scans, by the name their modelling file gives them, and which positional argument has the shape of the output.
+# The scan functions of the modelling files, and which positional argument has the shape of the output.
 SCANS = {
     "mamba_selective_scan": 0,
     "mamba_selective_state_update": 1,
@@ -53,7 +57,7 @@ TOWERS = ("visual", "vision_tower", "multi_modal_projector")
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs of one pass. `convolution` and `scan` are parts of `matmul`; `modules` splits `matmul` by module path, children included."""
+    """FLOPs of one pass: all of them, two parts of them, and all by module path, a module's children included."""
 
     matmul: int
     convolution: int = 0
@@ -68,8 +72,8 @@ Shapes = dict[str, tuple[int, ...]]
 class Parameters:
     """Each parameter once, a tied one under its first name.
 
-    `shapes` are those of the modules in memory, `checkpoint` those a saved checkpoint holds: an expert's matrices there stand apart,
-    in memory all experts of a layer are one tensor. `buffers` are the persistent ones, stored too but not counted in `total`.
+    `shapes` are the tensors in memory, where all experts of a layer are one; `checkpoint` those of a saved checkpoint,
+    where most families keep each expert apart. `buffers` are the persistent ones, stored too but not in `total`.
     """
 
     total: int
@@ -89,7 +93,7 @@ def digest(shapes: Shapes) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-# ------------------------------------------------------------------------------------------------------------------ building
+# -------------------------------------------------------------------------------------------- building
 
 
 def build(
@@ -98,10 +102,10 @@ def build(
     experts: str = "batched_mm",
     dtype: torch.dtype = torch.bfloat16,
 ) -> PreTrainedModel:
-    """The model of a raw config.json on the meta device, in evaluation mode (no dropout), all parameters requiring a gradient.
+    """The model of a raw config.json on the meta device, without dropout, every parameter requiring a gradient.
 
-    A quantization_config is left out: the oracle counts the elements before quantization. Sharper than the checkpoint in one respect
-    only: everything has `dtype`, also what a checkpoint keeps in float32.
+    A quantization_config is left out: elements are counted as they are before quantization. Everything has `dtype`,
+    also what a checkpoint keeps in float32.
     """
     config = {key: value for key, value in config.items() if key not in ("quantization_config", "auto_map")}
     built = CONFIG_MAPPING[config["model_type"]].from_dict(config)
@@ -116,11 +120,13 @@ def build(
 
 
 def model_class(config: dict[str, Any]) -> type[PreTrainedModel]:
-    """The class named by `architectures`, or the generating class of the model type where transformers has no such name."""
-    names = config.get("architectures") or ()
+    """The class `architectures` names, or where transformers has no such name, the generating one of the model type."""
     kind = config["model_type"]
-    fallback = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(kind) or MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
-    return next((getattr(transformers, name) for name in (*names, fallback) if name and hasattr(transformers, name)))
+    generating = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(kind) or MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
+    for name in (*(config.get("architectures") or ()), generating):
+        if name and hasattr(transformers, name):
+            return getattr(transformers, name)
+    raise ValueError(f"transformers {transformers.__version__} generates with no class of model_type {kind!r}")
 
 
 def parameters(model: PreTrainedModel) -> Parameters:
@@ -137,11 +143,11 @@ def parameters(model: PreTrainedModel) -> Parameters:
     return Parameters(elements(shapes), shapes, checkpoint, buffers, towers)
 
 
-# -------------------------------------------------------------------------------------------------------------------- FLOPs
+# ----------------------------------------------------------------------------------------------- FLOPs
 
 
 def forward_flops(model: PreTrainedModel, batch: int, sequence: int, logits: str = "all") -> Flops:
-    """A forward pass over `batch` sequences of `sequence` tokens, no cache, with logits of "all" positions or only the "last"."""
+    """A forward pass over `batch` sequences of `sequence` tokens, no cache, logits of "all" positions or the "last"."""
     options = {}
     if logits == "last":
         if "logits_to_keep" not in inspect.signature(type(model).forward).parameters:
@@ -153,7 +159,7 @@ def forward_flops(model: PreTrainedModel, batch: int, sequence: int, logits: str
 
 
 def decode_flops(model: PreTrainedModel, batch: int, cached: int) -> Flops:
-    """One new token for each of `batch` sequences whose `cached` tokens are in the model's own cache, filled by a real prefill."""
+    """One new token for each of `batch` sequences, `cached` tokens in the model's own cache, filled by a prefill."""
     with torch.no_grad():
         with _valueless():
             cache = _cache_of(model(input_ids=_tokens(batch, cached), use_cache=True))
@@ -165,31 +171,31 @@ def decode_flops(model: PreTrainedModel, batch: int, cached: int) -> Flops:
 def training_flops(model: PreTrainedModel, batch: int, sequence: int) -> Flops:
     """A forward and a backward pass, every parameter with a gradient, the loss an elementwise sum over all logits.
 
-    Scans are left out: each is replaced by a sum that keeps the gradients flowing to all its inputs and has no matrix product.
+    Scans are left out: a sum takes the place of each, so that gradients flow to all its inputs without a product.
     """
-    with _counting(model, scans=_stand_in) as count:
+    with _counting(model, _stand_in) as count:
         model(input_ids=_tokens(batch, sequence), use_cache=False).logits.sum().backward()
     model.zero_grad(set_to_none=True)
     return count()
 
 
 def vision_flops(model: PreTrainedModel, grid: tuple[int, int, int] | None = None) -> Flops:
-    """The vision tower with its projector for one image or video; `grid` is (frames, rows, columns) in patches, before merging.
+    """The vision tower with its projector for one image or video.
 
-    A model with a fixed image size takes no grid. Attention stays within a frame: 4 * layers * hidden * frames * (rows * columns)**2.
+    `grid` is (frames, rows, columns) in patches before merging, attention staying within a frame; a tower with a fixed
+    image size takes none.
     """
     tower = model.model
-    with torch.no_grad():
-        if hasattr(tower, "visual"):
-            if grid is None:
-                raise ValueError(f"{type(model).__name__} takes images of any size: give a grid")
-            run = _patches(tower.visual, grid)
-        else:
-            size = tower.vision_tower.config
-            pixels = torch.zeros(1, size.num_channels, size.image_size, size.image_size, dtype=model.dtype, device="meta")
-            run = lambda: tower.get_image_features(pixel_values=pixels)  # noqa: E731
-        with _counting(model) as count:
-            run()
+    if not hasattr(tower, "visual"):
+        size = tower.vision_tower.config
+        shape = (1, size.num_channels, size.image_size, size.image_size)
+        run = partial(tower.get_image_features, pixel_values=torch.zeros(shape, dtype=model.dtype, device="meta"))
+    elif grid is not None:
+        run = _patches(tower.visual, grid)
+    else:
+        raise ValueError(f"{type(model).__name__} takes images of any size: give a grid")
+    with torch.no_grad(), _counting(model) as count:
+        run()
     return count()
 
 
@@ -209,20 +215,21 @@ def _patches(visual: PreTrainedModel, grid: tuple[int, int, int]) -> Callable[[]
     }
     size = config.in_channels * config.temporal_patch_size * config.patch_size**2
     pixels = torch.zeros(math.prod(grid), size, dtype=visual.dtype, device="meta")
-    return lambda: visual(pixels, grid_thw=sizes, **known)
+    return partial(visual, pixels, grid_thw=sizes, **known)
 
 
-# ------------------------------------------------------------------------------------------------- bytes kept for the backward
+# ------------------------------------------------------------------------- bytes kept for the backward
 
 
 def saved_bytes(
     config: dict[str, Any], batch: int, sequence: int, attention: str = "eager", loss: bool = False
 ) -> int | None:
-    """Bytes autograd keeps between forward and backward in bfloat16: each storage once, parameters and buffers not counted.
+    """Bytes autograd keeps between forward and backward in bfloat16: each storage once, no parameter, no buffer.
 
-    `loss` adds transformers' own cross-entropy on shifted labels; without it the logits are only summed, which keeps nothing.
-    "sdpa" runs as a flash kernel, without a mask tensor and its random state; None where the class has no such path. Experts run
-    grouped, as in training. Token ids, routing indices and float32 copies inside norms and softmax all count, as they are kept.
+    `loss` adds transformers' own cross-entropy on shifted labels; without it the logits are summed, which keeps
+    nothing. "sdpa" runs as a flash kernel without a mask and without its random state; None where the class has no such
+    path. Experts run grouped, as in training. Token ids, routing indices and the float32 copies inside norms and
+    softmax count, as they are kept.
     """
     if attention == "sdpa" and not model_class(config)._supports_sdpa:
         return None
@@ -264,7 +271,7 @@ def _fused_attention(  # the signature of torch.nn.functional.scaled_dot_product
     return kernel(query, key, value, *options, scale=scale)[0]
 
 
-# ------------------------------------------------------------------------------------------------------------------ plumbing
+# -------------------------------------------------------------------------------------------- plumbing
 
 
 @contextmanager
@@ -279,47 +286,19 @@ def _valueless() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _counting(
-    model: PreTrainedModel, scans: Callable[[str, Callable, FlopCounterMode, list[int]], Callable] | None = None
-) -> Iterator[Callable[[], Flops]]:
-    """Count what runs inside; the scan functions of the model's file are wrapped by `scans`, which is told where to note their FLOPs."""
-    counter = FlopCounterMode(
-        display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward_flops}
-    )
-    noted = [0]
-    file = sys.modules[type(model).__module__]
-    with ExitStack() as stack:
-        stack.enter_context(_valueless())
-        for name in SCANS.keys() & vars(file).keys():
-            stack.enter_context(
-                mock.patch.object(file, name, (scans or _apart)(name, getattr(file, name), counter, noted))
-            )
-        stack.enter_context(counter)
-        yield lambda: _flops(counter, noted[0])
-
-
-def _flops(counter: FlopCounterMode, scan: int) -> Flops:
-    counts = counter.get_flop_counts()
-    total = counts.get("Global", {})
-    convolution = sum(flops for op, flops in total.items() if "convolution" in str(op))
-    modules = {name: sum(ops.values()) for name, ops in counts.items() if name != "Global"}
-    return Flops(sum(total.values()), convolution, scan, modules)
-
-
-def _apart(name: str, scan: Callable, counter: FlopCounterMode, noted: list[int]) -> Callable:
-    """The scan itself, its FLOPs noted."""
+def _apart(name: str, scan: Callable, counter: FlopCounterMode, in_scans: list[int]) -> Callable:
+    """The scan itself, its FLOPs added up."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
         before = counter.get_total_flops()
         result = scan(*args, **kwargs)
-        noted[0] += counter.get_total_flops() - before
+        in_scans[0] += counter.get_total_flops() - before
         return result
 
     return run
 
 
-def _stand_in(name: str, scan: Callable, counter: FlopCounterMode, noted: list[int]) -> Callable:
+def _stand_in(name: str, scan: Callable, counter: FlopCounterMode, in_scans: list[int]) -> Callable:
     """Something with the scan's shapes and gradients and no product in it."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -328,6 +307,30 @@ def _stand_in(name: str, scan: Callable, counter: FlopCounterMode, noted: list[i
         return (result, None) if "delta_rule" in name else result
 
     return run
+
+
+@contextmanager
+def _counting(model: PreTrainedModel, wrap: Callable[..., Callable] = _apart) -> Iterator[Callable[[], Flops]]:
+    """Count what runs inside, with every scan function of the model's file wrapped. Yields the count so far."""
+    counter = FlopCounterMode(
+        display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward_flops}
+    )
+    in_scans = [0]
+    file = sys.modules[type(model).__module__]
+    with ExitStack() as stack:
+        stack.enter_context(_valueless())
+        for name in SCANS.keys() & vars(file).keys():
+            stack.enter_context(mock.patch.object(file, name, wrap(name, getattr(file, name), counter, in_scans)))
+        stack.enter_context(counter)
+        yield lambda: _flops(counter, in_scans[0])
+
+
+def _flops(counter: FlopCounterMode, scan: int) -> Flops:
+    counts = counter.get_flop_counts()
+    total = counts.get("Global", {})
+    convolution = sum(flops for op, flops in total.items() if "convolution" in str(op))
+    modules = {name: sum(ops.values()) for name, ops in counts.items() if name != "Global"}
+    return Flops(sum(total.values()), convolution, scan, modules)
 
 
 def _convolution_backward_flops(

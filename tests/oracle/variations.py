@@ -1,9 +1,10 @@
-"""Small configs that move everything a family has, as the diff a config.json carries: what equals its class's default is left out.
+"""Small configs that move everything a family has, as the diff a config.json carries.
 
-`cases()` yields every one of them; "default" is the class itself, at full size. A variation is merged into the family's SMALL, nested
-dicts key by key. Sizes differ from one another wherever the family allows, so that a product of the wrong two cannot pass. Some carry
-the older spellings the Hub still has (n_embed, rope_scaling, sliding_window_pattern, full_attention_interval, torch_dtype), some a field
-the class does not know but the modelling code reads (head_dim).
+What equals its class's default is left out. `cases()` yields every config; "default" is the class itself, at full size.
+A variation is merged into the family's SMALL, nested dicts key by key. Sizes differ from one another wherever the
+family allows, so that a product of the wrong two cannot pass. Some carry older spellings the Hub still has (n_embed,
+rope_scaling, sliding_window_pattern, full_attention_interval, torch_dtype), some a field the class does not declare but
+the modelling code reads (head_dim).
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ DENSE = {
     "num_attention_heads": 6,
     "num_key_value_heads": 2,
 }
-NO_IDS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}  # the defaults lie outside a small vocabulary
+# The default ids lie outside a small vocabulary.
+NO_IDS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
 MOE = DENSE | {"num_experts": 7, "num_experts_per_tok": 3, "moe_intermediate_size": 72}
 MLA = DENSE | {
     "num_hidden_layers": 4,

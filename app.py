@@ -1,0 +1,47 @@
+"""The app: the pages and the sidebar they share. Run with `streamlit run app.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+
+def main() -> None:
+    """Draw the sidebar, then the page that the URL names. The sidebar's widgets belong to the app, not to a page, so
+    their values and the URL survive a change of page."""
+    from calculator.errors import CalculatorError
+    from pages import compare, experts, methods, overview, scaling
+    from pages.shared.model import choose_model
+    from pages.shared.show import Inputs
+    from pages.shared.workload import choose_workload
+
+    st.set_page_config(page_title="Transformer calculator", page_icon="🧮", layout="wide", initial_sidebar_state=340)
+    chosen: list[Inputs] = []
+
+    def page(show: Callable[[Inputs], None]) -> Callable[[], None]:
+        return lambda: show(chosen[0])
+
+    current = st.navigation(
+        [
+            st.Page(page(overview.show), title="Calculator", icon=":material/calculate:", default=True),
+            st.Page(page(scaling.show), title="Scaling", icon=":material/show_chart:", url_path="scaling"),
+            st.Page(page(compare.show), title="Compare", icon=":material/compare_arrows:", url_path="compare"),
+            st.Page(page(experts.show), title="Experts", icon=":material/hub:", url_path="experts"),
+            st.Page(page(methods.show), title="Methods", icon=":material/functions:", url_path="methods"),
+        ]
+    )
+    st.set_page_config(page_title=f"{current.title} · Transformer calculator")
+    try:
+        with st.sidebar:
+            model = choose_model()
+            workload = choose_workload(model)
+        chosen.append(Inputs(model, workload))
+        current.run()
+    except CalculatorError as error:
+        st.error(str(error), icon=":material/error:")
+        st.stop()
+
+
+if __name__ == "__main__":
+    main()

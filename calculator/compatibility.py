@@ -1,0 +1,451 @@
+"""The names of an earlier calculator (ModelConfig, TransformerCalculator, ...) over this package's engine.
+
+A `ModelConfig` is a model typed by hand together with what is run on it. `manual_model` turns it into a Model through
+the same parser that reads a config.json, and every result field is a sum over that model's operations.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeVar
+
+from calculator import format as words
+from calculator.errors import ConfigError, WorkloadError
+from calculator.estimate import Estimate, Flops, Memory, Traffic, intensity_class
+from calculator.model import Model
+from calculator.operation import Operation
+from calculator.operations import optimizer_bytes, plan_of
+from calculator.run import gradient_bytes
+from calculator.sources import model_from_config
+from calculator.workload import LARGEST, Workload
+
+Member = TypeVar("Member", bound=Enum)
+
+
+class ModelType(Enum):
+    """DENSE has one MLP a layer, MOE a router and experts."""
+
+    DENSE = "dense"
+    MOE = "moe"
+
+
+class OperationMode(Enum):
+    """What is run; see `calculator.Workload.mode`."""
+
+    PRETRAINING = "pretraining"
+    PREFILL = "prefill"
+    DECODE = "decode"
+
+
+class DataType(Enum):
+    """How the weights are stored; see `calculator.formats.FORMATS`. AUTO is bf16 for a model typed by hand."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+    FP8 = "fp8"
+    INT8 = "int8"
+    INT4 = "int4"
+    MXFP4 = "mxfp4"
+    NVFP4 = "nvfp4"
+    NF4 = "nf4"
+
+
+NATIVE = {DataType.FP32: "float32", DataType.FP16: "float16"}
+WORKLOAD = ("batch_size", "sequence_length")
+LARGEST_SIZE = 10**9
+MOST = {"num_layers": 10_000, **dict.fromkeys(WORKLOAD, LARGEST)}
+LEAST = {"num_shared_experts": 0}
+REQUIRED = ("num_layers", "hidden_size", "vocab_size", "num_shared_experts")
+SHAPE = (
+    "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size", "vocab_size",
+)  # fmt: skip
+SIZES = ("num_layers", *SHAPE, "num_experts", "top_k", "moe_intermediate_size", "num_shared_experts")
+
+
+@dataclass
+class ModelConfig:
+    """A model typed by hand, and the workload to run on it.
+
+    What is left out (None) is filled in as Llama builds it when the model is made, so that ModelConfig() is Llama 2 7B.
+    These defaults belong to this form; a config.json never gets them.
+
+    Attributes:
+        num_attention_heads: None: heads of 128 elements, of 64 where hidden_size is below 2048.
+        num_key_value_heads: None: as many as attention heads.
+        head_dim: None: hidden_size divided by the attention heads.
+        intermediate_size: width of the gated MLP. None: 8/3 of hidden_size, rounded up to a multiple of 256.
+        sequence_length: tokens per sequence: processed by prefill and pretraining, held in the cache by decode.
+        model_type: ModelType.DENSE or ModelType.MOE; the fields below it matter to MOE only.
+        num_experts, top_k: routed experts of every layer, and how many of them a token visits. None: 8 and 2.
+        expert_capacity_factor: None routes without padding or dropping; see `calculator.Workload`.
+        moe_intermediate_size: width of one expert. None: intermediate_size.
+        num_shared_experts: experts every token visits, each as wide as a routed one, behind one gate as in Qwen2-MoE.
+        share_experts_across_layers: what if all layers used one set of experts; no published model does.
+        tie_word_embeddings: the head uses the embedding's matrix.
+        dtype: precision of the weights.
+        use_flash_attention: False writes the scores to memory.
+        flash_attention_block_size: query rows per tile; None reads keys and values once.
+        use_flash_decode, flash_decode_block_size: a decode step's cache read is split into pieces of that many tokens.
+    """
+
+    num_layers: int = 32
+    hidden_size: int = 4096
+    num_attention_heads: int | None = None
+    num_key_value_heads: int | None = None
+    head_dim: int | None = None
+    intermediate_size: int | None = None
+    vocab_size: int = 32000
+    sequence_length: int = 2048
+    batch_size: int = 1
+    model_type: ModelType = ModelType.DENSE
+    num_experts: int | None = None
+    top_k: int | None = None
+    expert_capacity_factor: float | None = None
+    moe_intermediate_size: int | None = None
+    num_shared_experts: int = 0
+    share_experts_across_layers: bool = False
+    tie_word_embeddings: bool = False
+    dtype: DataType = DataType.AUTO
+    use_flash_attention: bool = True
+    use_flash_decode: bool = True
+    flash_attention_block_size: int | None = None
+    flash_decode_block_size: int = 256
+
+    def __post_init__(self) -> None:
+        self.model_type = _member(ModelType, "model_type", self.model_type)
+        self.dtype = _member(DataType, "dtype", self.dtype)
+        _sizes(self)
+        self.workload(OperationMode.PREFILL)  # refuses a length, batch or block size outside what is allowed
+
+    def workload(self, mode: OperationMode | str) -> Workload:
+        """What these fields ask to run in that mode.
+
+        Raises:
+            WorkloadError: no such mode, or a length, batch or option outside what is allowed.
+        """
+        moe = self.model_type is ModelType.MOE
+        return Workload(
+            mode=_member(OperationMode, "mode", mode).value,
+            batch_size=_whole("batch_size", self.batch_size),
+            sequence_length=_whole("sequence_length", self.sequence_length),
+            dtype=self.dtype.value,
+            attention="flash" if self.use_flash_attention else "eager",
+            flash_decode=self.use_flash_decode,
+            flash_block_size=self.flash_attention_block_size,
+            flash_decode_block_size=self.flash_decode_block_size,
+            expert_capacity_factor=self.expert_capacity_factor if moe else None,
+            share_experts_across_layers=self.share_experts_across_layers and moe,
+        )
+
+
+def _member(kind: type[Member], name: str, value: Any) -> Member:
+    """The member, also by its value ("moe")."""
+    try:
+        return kind(value.lower() if isinstance(value, str) else value)
+    except ValueError as error:
+        allowed = ", ".join(f"{kind.__name__}.{m.name}" for m in kind)
+        raise WorkloadError(f"{name} {value!r} is not known; choose one of {allowed}.") from error
+
+
+def _whole(name: str, value: Any) -> int:
+    """The value as an int, NumPy's integers too."""
+    least, most = LEAST.get(name, 1), MOST.get(name, LARGEST_SIZE)
+    if not isinstance(value, bool) and hasattr(value, "__index__") and getattr(value, "shape", ()) == ():
+        number = operator.index(value)
+        if least <= number <= most:
+            return number
+    error = WorkloadError if name in WORKLOAD else ConfigError
+    raise error(f"{name} must be a whole number from {least} to {most:,}, not {value!r}.")
+
+
+def _sizes(config: ModelConfig) -> dict[str, int]:
+    """The config's sizes, those left out filled in from those given.
+
+    Raises:
+        ConfigError: a size is no size, or two of them do not fit together.
+    """
+    given = {n: _whole(n, v) for n in SIZES if (v := getattr(config, n)) is not None or n in REQUIRED}
+    hidden = given["hidden_size"]
+    if "num_attention_heads" not in given:
+        given.setdefault("head_dim", min(128 if hidden >= 2048 else 64, hidden))
+        given["num_attention_heads"] = max(1, hidden // given["head_dim"])
+    heads = given["num_attention_heads"]
+    if hidden % heads and "head_dim" not in given:
+        raise ConfigError(_misfit("num_attention_heads", heads, "hidden_size", hidden) + ", or head_dim.")
+    given.setdefault("head_dim", hidden // heads)
+    if heads % given.setdefault("num_key_value_heads", heads):
+        kv_heads = given["num_key_value_heads"]
+        raise ConfigError(_misfit("num_key_value_heads", kv_heads, "num_attention_heads", heads) + ".")
+    given.setdefault("intermediate_size", -(-(8 * hidden // 3) // 256) * 256)
+    return _expert_sizes(config.model_type, given)
+
+
+def _misfit(name: str, value: int, whole: str, size: int) -> str:
+    return f"{name} is {value}, which does not divide {whole}, {size}; give a divisor of {size}"
+
+
+def _expert_sizes(kind: ModelType, given: dict[str, int]) -> dict[str, int]:
+    if kind is ModelType.DENSE:
+        if given["num_shared_experts"] or given.get("num_experts", 1) > 1:
+            raise ConfigError(
+                "num_experts and num_shared_experts need model_type=ModelType.MOE, but this model is DENSE; change one."
+            )
+        return given
+    experts = given.setdefault("num_experts", 8)
+    top_k = given.setdefault("top_k", min(2, experts))
+    if top_k > experts:
+        raise ConfigError(f"top_k is {top_k}, more than the {experts} experts; give {experts} or less.")
+    given.setdefault("moe_intermediate_size", given["intermediate_size"])
+    return given
+
+
+def manual_model(config: ModelConfig) -> Model:
+    """The model of a config typed by hand: decoder layers of RMSNorm, rotary grouped-query attention without biases,
+    and a gated MLP (Llama) or a mixture of gated experts (Mixtral; Qwen2-MoE where there are shared experts).
+
+    Raises:
+        ConfigError: a field no model can be built from.
+    """
+    sizes = _sizes(config)
+    raw: dict[str, Any] = {
+        "model_type": "llama",
+        "num_hidden_layers": sizes["num_layers"],
+        **{name: sizes[name] for name in SHAPE},
+        "tie_word_embeddings": bool(config.tie_word_embeddings),
+        "dtype": NATIVE.get(config.dtype, "bfloat16"),
+        "max_position_embeddings": None,  # nothing typed here bounds the context
+    }
+    if config.model_type is ModelType.MOE:
+        raw |= _mixture(sizes)
+    return model_from_config(raw, name=f"Custom {config.model_type.name} model", source="numbers typed by hand")
+
+
+def _mixture(sizes: dict[str, int]) -> dict[str, Any]:
+    """The fields of a mixture in every layer. Qwen2-MoE has both plain attention and shared experts."""
+    width, shared = sizes["moe_intermediate_size"], sizes["num_shared_experts"]
+    if not shared:
+        return {
+            "model_type": "mixtral", "num_local_experts": sizes["num_experts"], "num_experts_per_tok": sizes["top_k"],
+            "intermediate_size": width, "sliding_window": None,
+        }  # fmt: skip
+    return {
+        "model_type": "qwen2_moe", "num_experts": sizes["num_experts"], "num_experts_per_tok": sizes["top_k"],
+        "moe_intermediate_size": width, "shared_expert_intermediate_size": shared * width, "qkv_bias": False,
+        "use_sliding_window": False, "decoder_sparse_step": 1, "mlp_only_layers": [],
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MemoryComponents:
+    """Bytes in two views of one total, which counts every byte once.
+
+    Where they are: attention + projections + mlp + embeddings + layer_norm == total. What they are: weights + kv_cache
+    + activations + gradients + optimizer_states == total. The peak of an inference's activations belongs to the
+    component that reaches it.
+
+    Attributes:
+        attention: the cache, and what scores, softmax, weighted sum and rotary embedding keep.
+        projections: the matrices of q, k, v and o. mlp: MLPs, routers and experts.
+        embeddings: the token embedding and the head. layer_norm: norms and residual additions.
+    """
+
+    attention: int
+    projections: int
+    mlp: int
+    embeddings: int
+    layer_norm: int
+    weights: int
+    kv_cache: int
+    activations: int
+    gradients: int
+    optimizer_states: int
+    total: int
+
+
+@dataclass(frozen=True)
+class FlopsComponents:
+    """Floating-point operations, a multiply-add being 2. The fields are those of MemoryComponents; `optimizer` is the
+    AdamW step of pretraining. The fields before total add up to it."""
+
+    attention: int
+    projections: int
+    mlp: int
+    embeddings: int
+    layer_norm: int
+    optimizer: int
+    total: int
+
+
+@dataclass(frozen=True)
+class ReuseComponents:
+    """Arithmetic intensity, FLOPs per byte moved to and from device memory, of each component and of all together."""
+
+    attention: float
+    projections: float
+    mlp: float
+    embeddings: float
+    layer_norm: float
+    optimizer: float
+    total: float
+
+
+PLACES = ("attention", "projections", "mlp", "embeddings", "layer_norm", "optimizer")
+KINDS = ("weights", "kv_cache", "activations", "gradients", "optimizer_states")
+PLACE_OF = {
+    "embedding": "embeddings", "head": "embeddings", "norm": "layer_norm", "mlp": "mlp", "experts": "mlp",
+    "router": "mlp", "optimizer": "optimizer",
+}  # fmt: skip
+TITLES = {
+    "attention": "Attention", "projections": "Projections", "mlp": "MLP", "embeddings": "Embeddings",
+    "layer_norm": "Layer Norm", "optimizer": "Optimizer", "weights": "Weights", "kv_cache": "KV Cache",
+    "activations": "Activations", "gradients": "Gradients", "optimizer_states": "Optimizer States",
+}  # fmt: skip
+TABLES = ("memory", "flops", "reuse")
+RULE, LINE = "=" * 80, "-" * 80
+
+
+def place_of(op: Operation) -> str:
+    """The result field an operation counts in: of attention, the matrix products are projections."""
+    if op.component == "attention":
+        return "projections" if op.kind == "matmul" else "attention"
+    return PLACE_OF[op.component]
+
+
+def _by_place(estimate: Estimate) -> dict[str, list[Operation]]:
+    found: dict[str, list[Operation]] = {place: [] for place in PLACES}
+    for op in estimate.operations:
+        found[place_of(op)].append(op)
+    return found
+
+
+class TransformerCalculator:
+    """Memory, FLOPs and arithmetic intensity of a ModelConfig. The config is read anew by every call."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self.config = config
+
+    @property
+    def model(self) -> Model:
+        """The Model that the config describes."""
+        return manual_model(self.config)
+
+    def estimate(self, mode: OperationMode) -> Estimate:
+        """The engine's estimate, with everything the result fields sum up."""
+        return Estimate(self.model, self.config.workload(mode))
+
+    def calculate_memory(self, mode: OperationMode) -> MemoryComponents:
+        """Bytes of device memory, each counted once."""
+        return memory_components(self.estimate(mode))
+
+    def calculate_flops(self, mode: OperationMode) -> FlopsComponents:
+        """FLOPs of one prefill, one decode step, or one training step."""
+        return flops_components(self.estimate(mode))
+
+    def calculate_reuse(self, mode: OperationMode) -> ReuseComponents:
+        """FLOPs per byte moved."""
+        return reuse_components(self.estimate(mode))
+
+    def generate_table(self, mode: OperationMode, table: str = "all") -> str:
+        """The results as text.
+
+        Args:
+            mode: what is run.
+            table: "memory", "flops", "reuse", or "all" three.
+
+        Raises:
+            WorkloadError: no such mode or table.
+        """
+        if table not in (*TABLES, "all"):
+            raise WorkloadError(f"Table {table!r} is not known; choose one of {', '.join(TABLES)}, all.")
+        estimate = self.estimate(mode)
+        return "\n".join(_written(estimate, kind) for kind in (TABLES if table == "all" else (table,)))
+
+
+def memory_components(estimate: Estimate) -> MemoryComponents:
+    """An estimate's bytes by place and by kind."""
+    memory, peak = estimate.memory, estimate.memory.peak_operation
+    native, workload = plan_of(estimate.model, estimate.workload).native, estimate.workload
+    places = {}
+    for place, listed in _by_place(estimate).items():
+        part = Memory(listed, peak is None, gradient_bytes(workload, native), optimizer_bytes(native))
+        held = part.weights + part.kv_cache + part.gradients + part.optimizer_states
+        alive = part.activations if peak is None else memory.activations if peak in listed else 0
+        places[place] = held + alive
+    del places["optimizer"]  # the update holds nothing: its states belong to the parameters they update
+    return MemoryComponents(**places, **{kind: getattr(memory, kind) for kind in KINDS}, total=memory.total)
+
+
+def flops_components(estimate: Estimate) -> FlopsComponents:
+    """An estimate's FLOPs by place."""
+    places = {place: Flops(listed).total for place, listed in _by_place(estimate).items()}
+    return FlopsComponents(**places, total=estimate.flops.total)
+
+
+def reuse_components(estimate: Estimate) -> ReuseComponents:
+    """An estimate's FLOPs per byte by place; 0 where nothing runs."""
+    places = {
+        place: float(Flops(listed).total / Traffic(listed).total) if listed else 0.0
+        for place, listed in _by_place(estimate).items()
+    }
+    return ReuseComponents(**places, total=float(estimate.intensity))
+
+
+def _written(estimate: Estimate, kind: str) -> str:
+    name = {"memory": "MEMORY", "flops": "FLOPS", "reuse": "ARITHMETIC INTENSITY"}[kind]
+    title = f"TRANSFORMER {name} ANALYSIS - {estimate.workload.mode.upper()}"
+    body = {"memory": _memory_lines, "flops": _flops_lines, "reuse": _reuse_lines}[kind](estimate)
+    return "\n".join([RULE, title, RULE, *_about(estimate), LINE, *body, RULE, ""])
+
+
+def _about(estimate: Estimate) -> list[str]:
+    model, p = estimate.model, estimate.model.parameters
+    active = "" if p.active == p.total else f", {words.count(p.active)} active"
+    return [
+        f"{model.name}: {model.layers} layers, hidden size {model.hidden_size:,}, {p.total:,} parameters{active}",
+        f"Batch size {estimate.workload.batch_size:,}, sequence length {estimate.sequence_length:,}, weights "
+        f"{estimate.precision}",
+        *estimate.warnings,
+    ]
+
+
+def _line(name: str, amount: str, share: str) -> str:
+    return f"{name:<20} {amount:<20} {share:>12}"
+
+
+def _memory_lines(estimate: Estimate) -> list[str]:
+    found = memory_components(estimate)
+
+    def block(head: str, names: tuple[str, ...]) -> list[str]:
+        amounts = {n: getattr(found, n) for n in names}
+        lines = [_line(TITLES[n], words.gib(a), words.percent(a / found.total)) for n, a in amounts.items() if a]
+        return [_line(head, "Memory", "Percent"), LINE, *lines, LINE]
+
+    total = _line("TOTAL", words.gib(found.total), words.percent(1))
+    note = "Each part adds up to the total: where the bytes are, then what they are. 1 GiB = 2^30 bytes."
+    return [*block("Component", PLACES[:-1]), *block("Kind", KINDS), total, note]
+
+
+def _flops_lines(estimate: Estimate) -> list[str]:
+    found = flops_components(estimate)
+    amounts = {p: getattr(found, p) for p in PLACES}
+    lines = [_line(TITLES[p], words.flops(a), words.percent(a / found.total)) for p, a in amounts.items() if a]
+    total = _line("TOTAL", words.flops(found.total), words.percent(1))
+    return [_line("Component", "FLOPS", "Percent"), LINE, *lines, LINE, total]
+
+
+def _reuse_lines(estimate: Estimate) -> list[str]:
+    found = reuse_components(estimate)
+    amounts = {p: getattr(found, p) for p in PLACES if p != "optimizer" or found.optimizer}
+    lines = [_line(TITLES[p], words.intensity(a), intensity_class(a)) for p, a in amounts.items()]
+    total = _line("TOTAL", words.intensity(found.total), intensity_class(found.total))
+    return [_line("Component", "Reuse", "Class"), LINE, *lines, LINE, total]
+
+
+__all__ = [
+    "DataType", "FlopsComponents", "MemoryComponents", "ModelConfig", "ModelType", "OperationMode", "ReuseComponents",
+    "TransformerCalculator", "manual_model",
+]  # fmt: skip

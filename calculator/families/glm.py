@@ -1,0 +1,92 @@
+"""GLM-4, 4.5, 4.7 and 5 (Zhipu, Z.ai)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from calculator.config import Config
+from calculator.families.common import (
+    Blueprint,
+    blueprint,
+    dropped,
+    family,
+    gated_mlp,
+    head_shape,
+    language_model,
+    pre_norm,
+    self_attention,
+)
+from calculator.families.deepseek import deepseek_experts, latent_attention
+from calculator.families.shared import dense_or_sparse, mixed_layers, partly_rotated, prediction_notes
+from calculator.model import Layer
+from calculator.parts import Attention, Indexer, Norm, Part, Residual
+
+
+def glm_attention(c: Config, **changes: object) -> Attention:
+    """Half of each head is rotated; the output projection has no bias."""
+    rotary = partly_rotated(c, head_shape(c)[2], 0.5)
+    return self_attention(c, out_bias=False, rotary=rotary, **changes)
+
+
+@family("glm")
+def glm(c: Config) -> Blueprint:
+    layer = pre_norm(c, glm_attention(c), gated_mlp(c, fused="gate_up_proj", bias=False), kind="full attention")
+    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+
+
+@family("glm4")
+def glm4(c: Config) -> Blueprint:
+    """A second norm after each half."""
+    width: int = c.hidden_size
+    layer = Layer(
+        "full attention",
+        (
+            Norm("input_layernorm", width), glm_attention(c), Norm("post_self_attn_layernorm", width),
+            Residual("mixer_residual", width), Norm("post_attention_layernorm", width),
+            gated_mlp(c, fused="gate_up_proj", bias=False), Norm("post_mlp_layernorm", width),
+            Residual("channel_residual", width),
+        ),
+    )  # fmt: skip
+    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+
+
+@family("glm4_moe")
+def glm4_moe(c: Config) -> Blueprint:
+    attention = glm_attention(c, head_norm="head" if c.flag("use_qk_norm") else None)
+    layers = mixed_layers(c, attention, deepseek_experts(c, correction=True), dense_or_sparse(c, c.first_k_dense_replace))
+    return blueprint(c, language_model(c, layers), notes=prediction_notes(c))
+
+
+@family("glm4_moe_lite")
+def glm4_moe_lite(c: Config) -> Blueprint:
+    sparse = dense_or_sparse(c, 1)
+    layers = mixed_layers(c, latent_attention(c), deepseek_experts(c, correction=True), sparse, mixer_kind="latent attention")
+    return blueprint(c, language_model(c, layers), notes=prediction_notes(c))
+
+
+def indexer(c: Config) -> Indexer:
+    return Indexer("self_attn.indexer", c.hidden_size, c.q_lora_rank, c.index_n_heads, c.index_head_dim, c.qk_rope_head_dim)
+
+
+def indexed_layers(c: Config) -> list[bool]:
+    """Whether each layer runs its own indexer; the others reuse the choice of the last one that did (GLM-5.2)."""
+    types = c.get("indexer_types") or c.get("index_topk_pattern")
+    if types:
+        return [t in ("full", "F") for t in types]
+    period, offset = max(c.get("index_topk_freq") or 1, 1), c.get("index_skip_topk_offset") or 0
+    return [max(i - offset + 1, 0) % period == 0 for i in range(c.num_hidden_layers)]
+
+
+@family("glm_moe_dsa", "deepseek_v32")
+def sparse_latent(c: Config) -> Blueprint:
+    """DeepSeek-V3's layers with an indexer before the attention (DeepSeek-V3.2, arXiv:2512.02556)."""
+    attention = replace(latent_attention(c), selected=c.index_topk, dropout=dropped(c, "attention_dropout"))
+    index: tuple[Part, ...] = (indexer(c),)
+    layers = []
+    indexed = indexed_layers(c)
+    for i, layer in enumerate(mixed_layers(c, attention, deepseek_experts(c, correction=True),
+                                           dense_or_sparse(c, c.get("first_k_dense_replace") or 0))):  # fmt: skip
+        norm, *rest = layer.parts
+        kind = layer.kind.replace("full", "sparse latent" if indexed[i] else "sparse latent (shared choice)")
+        layers.append(Layer(kind, (norm, *(index if indexed[i] else ()), *rest)))
+    return blueprint(c, language_model(c, layers), notes=prediction_notes(c))

@@ -1,0 +1,74 @@
+"""Llama 4, Mistral 3 and Kimi K2.5: language models with a vision tower beside them."""
+
+from __future__ import annotations
+
+from calculator.config import Config
+from calculator.families.common import Blueprint, blueprint, family, gated_mlp, language_model, pre_norm, self_attention
+from calculator.families.dense import mistral
+from calculator.families.shared import with_towers
+from calculator.families.towers import llama4_vision, pixtral
+from calculator.model import Layer
+from calculator.parts import MLP, Experts, Linear, Norm, Part
+
+
+@family("llama4_text")
+def llama4_text(c: Config) -> Blueprint:
+    """Chunked attention with rotary positions in most layers, full attention without positions in the others; experts
+    in every interleave_moe_layer_step-th layer. A chunk bounds what a token sees and what the cache keeps, as a window."""
+    count: int = c.num_hidden_layers
+    interval: int = c.no_rope_layer_interval
+    rotated = c.get("no_rope_layers") or [int((i + 1) % interval != 0) for i in range(count)]  # 1 means rotary, despite the name
+    types = c.get("layer_types") or ["chunked_attention" if r else "full_attention" for r in rotated]
+    step: int = c.interleave_moe_layer_step
+    mixed = c.get("moe_layers") if c.get("moe_layers") is not None else range(step - 1, count, step)
+    experts = Experts("feed_forward", c.hidden_size, c.intermediate_size, c.num_local_experts, c.num_experts_per_tok,
+                      shared=c.intermediate_size, shared_name="shared_expert", router="router", packed=True)  # fmt: skip
+    mlp = MLP("feed_forward", c.hidden_size, c.intermediate_size_mlp)
+
+    def layer(i: int) -> Layer:
+        changes = {} if rotated[i] else {"rotary": 0}
+        attention = self_attention(
+            c, window=c.attention_chunk_size if types[i] == "chunked_attention" else None,
+            head_norm="plain" if c.flag("use_qk_norm") and rotated[i] else None, **changes,
+        )  # fmt: skip
+        kind = f"{types[i].replace('_', ' ')} + {'experts' if i in mixed else 'mlp'}"
+        return pre_norm(c, attention, experts if i in mixed else mlp, kind=kind)
+
+    return blueprint(c, language_model(c, [layer(i) for i in range(count)]))
+
+
+@family("llama4")
+def llama4(c: Config) -> Blueprint:
+    tower = llama4_vision(c.section("vision_config"), c.section("text_config").hidden_size)
+    return with_towers(c, "llama4_text", (tower,), new="language_model.model.", head="language_model.lm_head")
+
+
+@family("ministral3")
+def ministral3(c: Config) -> Blueprint:
+    return mistral(c)
+
+
+@family("ministral")
+def ministral(c: Config) -> Blueprint:
+    types = c.get("layer_types") or ["sliding_attention" if c.get("sliding_window") else "full_attention"] * c.num_hidden_layers
+    layers = [
+        pre_norm(c, self_attention(c, window=c.sliding_window if t == "sliding_attention" else None), gated_mlp(c),
+                 kind=t.replace("_", " "))
+        for t in types
+    ]  # fmt: skip
+    return blueprint(c, language_model(c, layers))
+
+
+@family("mistral3")
+def mistral3(c: Config) -> Blueprint:
+    """Pixtral's tower, a merger of neighbouring patches, and a two-layer projector."""
+    vision, text = c.section("vision_config"), c.section("text_config")
+    width, bias, root = vision.hidden_size, c.flag("multimodal_projector_bias"), "multi_modal_projector"
+    features = c.get("vision_feature_layer")
+    stacked = len(features) if isinstance(features, list) else 1
+    projector: tuple[Part, ...] = (
+        Norm(f"{root}.norm", width), Linear(f"{root}.patch_merger.merging_layer", width * c.spatial_merge_size**2, width),
+        Linear(f"{root}.linear_1", width * stacked, text.hidden_size, bias), Linear(f"{root}.linear_2", text.hidden_size, text.hidden_size, bias),
+    )  # fmt: skip
+    tower = pixtral(vision, "vision_tower", projector)
+    return with_towers(c, text.model_type, (tower,), new="language_model.model.", head="language_model.lm_head")

@@ -1,0 +1,177 @@
+"""Vision and audio towers, and the projectors that join them to a language model."""
+
+from __future__ import annotations
+
+from math import prod
+
+from calculator.config import Config
+from calculator.model import Layer, Stack
+from calculator.parts import MLP, Attention, Linear, Norm, Part, PatchEmbedding, Positions, Residual, VectorWeights
+
+
+def patches(c: Config, name: str, *, bias: bool) -> PatchEmbedding:
+    """A convolution over square patches; num_channels is 3 where the type knows no such field."""
+    shape = (c.hidden_size, c.get("num_channels") or 3, c.patch_size, c.patch_size)
+    return PatchEmbedding(name, prod(shape[1:]), c.hidden_size, shape, bias=bias)
+
+
+def encoder_layer(c: Config, *, norms: tuple[str, str], attention: Attention, mlp: MLP, kind: str = "layer") -> Layer:
+    """Pre-norm attention and MLP."""
+    width: int = c.hidden_size
+    bias = kind == "layer"
+    return Layer(
+        "vision",
+        (
+            Norm(norms[0], width, kind, bias), attention, Residual("mixer_residual", width),
+            Norm(norms[1], width, kind, bias), mlp, Residual("channel_residual", width),
+        ),
+    )  # fmt: skip
+
+
+def plain_mlp(c: Config) -> MLP:
+    return MLP("mlp", c.hidden_size, c.intermediate_size, gated=False, bias=True, up="fc1", down="fc2")
+
+
+def vision_attention(c: Config, name: str = "self_attn", *, out: str = "o_proj", bias: bool = True, rotary: bool = False) -> Attention:
+    heads: int = c.num_attention_heads
+    head_dim = c.hidden_size // heads
+    return Attention(name, c.hidden_size, heads, heads, head_dim, out=out, qkv_bias=bias, out_bias=bias,
+                     rotary=head_dim if rotary else 0)  # fmt: skip
+
+
+def siglip(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
+    """SigLIP (arXiv:2303.15343): learned positions, pre-norm blocks, perhaps an attention-pooling head."""
+    width: int = c.hidden_size
+    layer = encoder_layer(c, norms=("layer_norm1", "layer_norm2"), attention=vision_attention(c, out="out_proj"), mlp=plain_mlp(c))
+    positions = (c.image_size // c.patch_size) ** 2
+    pooled: tuple[Part, ...] = ()
+    if c.flag("vision_use_head"):
+        shapes = (
+            ("probe", (1, 1, width)), ("attention.in_proj_weight", (3 * width, width)),
+            ("attention.in_proj_bias", (3 * width,)),
+        )  # fmt: skip
+        pooled = (
+            VectorWeights(f"{root}.head", shapes), Linear(f"{root}.head.attention.out_proj", width, width, True),
+            Norm(f"{root}.head.layernorm", width, "layer", True),
+            MLP(f"{root}.head.mlp", width, c.intermediate_size, gated=False, bias=True, up="fc1", down="fc2"),
+        )  # fmt: skip
+    return Stack(
+        f"{root}.encoder.layers", width, (layer,) * c.num_hidden_layers,
+        before=(patches(c, f"{root}.embeddings.patch_embedding", bias=True),
+                Positions(f"{root}.embeddings.position_embedding", positions, width)),
+        after=(Norm(f"{root}.post_layernorm", width, "layer", True), *pooled, *after), tower="vision", causal=False,
+    )  # fmt: skip
+
+
+def pixtral(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
+    """Pixtral (arXiv:2410.07073): rotary positions in two dimensions, RMSNorm and gated MLPs, images of any size."""
+    width: int = c.hidden_size
+    layer = encoder_layer(
+        c, norms=("attention_norm", "ffn_norm"), attention=vision_attention(c, "attention", bias=False, rotary=True),
+        mlp=MLP("feed_forward", width, c.intermediate_size), kind="rms",
+    )  # fmt: skip
+    before = (patches(c, f"{root}.patch_conv", bias=False), Norm(f"{root}.ln_pre", width))
+    return Stack(f"{root}.transformer.layers", width, (layer,) * c.num_hidden_layers, before, after, "vision", False)
+
+
+def llama4_vision(c: Config, text_width: int) -> Stack:
+    """Llama 4: a class token, learned and rotary positions, a pixel shuffle and its MLP."""
+    width: int = c.hidden_size
+    layer = encoder_layer(c, norms=("input_layernorm", "post_attention_layernorm"),
+                          attention=vision_attention(c, rotary=True), mlp=plain_mlp(c))  # fmt: skip
+    side, channels, root = c.image_size // c.patch_size, c.num_channels, "vision_model"
+    vectors = (("class_embedding", (width,)), ("positional_embedding_vlm", (side * side + 1, width)))
+    adapter = f"{root}.vision_adapter.mlp"
+    return Stack(
+        f"{root}.model.layers", width, (layer,) * c.num_hidden_layers,
+        before=(
+            Linear(f"{root}.patch_embedding.linear", channels * c.patch_size**2, width), VectorWeights(root, vectors),
+            Norm(f"{root}.layernorm_pre", width, "layer", True),
+        ),
+        after=(
+            Norm(f"{root}.layernorm_post", width, "layer", True),
+            Linear(f"{adapter}.fc1", c.intermediate_size, c.projector_input_dim),
+            Linear(f"{adapter}.fc2", c.projector_output_dim, c.projector_output_dim),
+            Linear("multi_modal_projector.linear_1", c.vision_output_dim, text_width),
+        ),
+        tower="vision", causal=False,
+    )  # fmt: skip
+
+
+def gemma4_vision(c: Config, text_width: int) -> Stack:
+    """Gemma 4: projected patches with a two-axis position table, four norms a block."""
+    width, root = c.hidden_size, "model.vision_tower"
+    attention = Attention(
+        "self_attn", width, c.num_attention_heads, c.num_key_value_heads, c.head_dim, query="q_proj.linear", key="k_proj.linear",
+        value="v_proj.linear", out="o_proj.linear", head_norm="head", value_norm=True, rotary=c.head_dim,
+    )  # fmt: skip
+    mlp = MLP("mlp", width, c.intermediate_size, gate="gate_proj.linear", up="up_proj.linear", down="down_proj.linear")
+    layer = Layer(
+        "vision",
+        (
+            Norm("input_layernorm", width), attention, Norm("post_attention_layernorm", width), Residual("mixer_residual", width),
+            Norm("pre_feedforward_layernorm", width), mlp, Norm("post_feedforward_layernorm", width),
+            Residual("channel_residual", width),
+        ),
+    )  # fmt: skip
+    table = (("position_embedding_table", (2, c.position_embedding_size, width)),)
+    standard = (("std_bias", (width,)), ("std_scale", (width,)))
+    return Stack(
+        f"{root}.encoder.layers", width, (layer,) * c.num_hidden_layers,
+        before=(Linear(f"{root}.patch_embedder.input_proj", 3 * c.patch_size**2, width), VectorWeights(f"{root}.patch_embedder", table)),
+        after=(
+            *((VectorWeights(root, standard, role="buffer"),) if c.flag("standardize") else ()),
+            Norm("model.embed_vision.embedding_pre_projection_norm", width, affine=False),
+            Linear("model.embed_vision.embedding_projection", width, text_width),
+        ),
+        tower="vision", causal=False,
+    )  # fmt: skip
+
+
+def gemma4_audio(c: Config, text_width: int) -> Stack:
+    """Gemma 4's sound tower, a conformer: half-step MLPs around chunked attention and a light convolution."""
+    width, root = c.hidden_size, "model.audio_tower"
+    head_dim = width // c.num_attention_heads
+
+    def linear(name: str, inputs: int, outputs: int) -> Linear:
+        return Linear(f"{name}.linear", inputs, outputs)
+
+    def feed_forward(name: str) -> tuple[Part, ...]:
+        return (Norm(f"{name}.pre_layer_norm", width), linear(f"{name}.ffw_layer_1", width, 4 * width),
+                linear(f"{name}.ffw_layer_2", 4 * width, width), Norm(f"{name}.post_layer_norm", width))  # fmt: skip
+
+    attention = Attention(
+        "self_attn", width, c.num_attention_heads, c.num_attention_heads, head_dim, query="q_proj.linear", key="k_proj.linear",
+        value="v_proj.linear", out="post.linear",
+    )  # fmt: skip
+    kernel = c.conv_kernel_size
+    layer = Layer(
+        "audio",
+        (
+            *feed_forward("feed_forward1"), Norm("norm_pre_attn", width), attention,
+            Linear("self_attn.relative_k_proj", width, width), VectorWeights("self_attn", (("per_dim_scale", (head_dim,)),)),
+            Norm("norm_post_attn", width), Norm("lconv1d.pre_layer_norm", width), linear("lconv1d.linear_start", width, 2 * width),
+            PatchEmbedding("lconv1d.depthwise_conv1d", kernel, width, (width, 1, kernel), bias=False),
+            Norm("lconv1d.conv_norm", width), linear("lconv1d.linear_end", width, width), *feed_forward("feed_forward2"),
+            Norm("norm_out", width),
+        ),
+    )  # fmt: skip
+    first, second = c.subsampling_conv_channels
+    sub = f"{root}.subsample_conv_projection"
+    outputs: int = c.output_proj_dims
+    return Stack(
+        f"{root}.layers", width, (layer,) * c.num_hidden_layers,
+        before=(
+            PatchEmbedding(f"{sub}.layer0.conv", 9, first, (first, 1, 3, 3), bias=False),
+            Norm(f"{sub}.layer0.norm", first, "layer"),
+            PatchEmbedding(f"{sub}.layer1.conv", 9 * first, second, (second, first, 3, 3), bias=False),
+            Norm(f"{sub}.layer1.norm", second, "layer"),
+            Linear(f"{sub}.input_proj_linear", first // 4 * second, width),
+        ),
+        after=(
+            Linear(f"{root}.output_proj", width, outputs, True),
+            Norm("model.embed_audio.embedding_pre_projection_norm", outputs, affine=False),
+            Linear("model.embed_audio.embedding_projection", outputs, text_width),
+        ),
+        tower="audio", causal=False,
+    )  # fmt: skip

@@ -1,0 +1,149 @@
+"""The sidebar's model: a bundled one, a Hub id, an uploaded config.json, or numbers typed by hand."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from typing import Any
+
+import streamlit as st
+
+from calculator import catalogue, hub
+from calculator.compatibility import ModelConfig, ModelType, manual_model
+from calculator.errors import SourceError
+from calculator.families import FAMILIES
+from calculator.model import Model
+from calculator.sources import load_model, model_from_config, parse_config
+
+SOURCES = ("popular", "hub", "upload", "manual")  # what the link says, so they are shown as they are
+DEFAULT_MODEL = "Qwen/Qwen2.5-7B"
+LONGEST_LINK = 8000  # characters of a packed config that still make a link servers accept
+
+
+def choose_model() -> Model:
+    """Draw the model's inputs and return the model; stops the page where there is none yet."""
+    source = st.segmented_control(
+        "Model", SOURCES, default="popular", required=True, key="source",
+        bind="query-params",
+    )  # fmt: skip
+    choosers = {"popular": _popular, "hub": _from_hub, "upload": _uploaded, "manual": _manual}
+    return choosers[source or "popular"]()
+
+
+def _popular() -> Model:
+    ids = [entry.id for entry in catalogue.entries() if entry.config.get("model_type") in FAMILIES]
+    chosen = st.selectbox(
+        "Popular model", ids, index=ids.index(DEFAULT_MODEL), key="model", bind="query-params", label_visibility="collapsed",
+        help="Bundled with the app: works without a network. Type to search.",
+    )  # fmt: skip
+    return bundled(chosen)
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def bundled(model_id: str) -> Model:
+    """A bundled model, built once for all sessions."""
+    return load_model(model_id)
+
+
+def _from_hub() -> Model:
+    text = st.text_input(
+        "Hugging Face id or URL", key="hub", bind="query-params", placeholder="org/name or org/name@revision",
+        help="Only config.json is read. No code from the repository is run.",
+    )  # fmt: skip
+    token = st.text_input(
+        "Access token (gated models)", type="password", key="hub_token", persist_state="session",
+        help="Sent to the Hub only, kept for this session only, never part of the link. HF_TOKEN on the server also works.",
+    )  # fmt: skip
+    if not text:
+        _wait("Type a Hugging Face model id in the sidebar, for instance Qwen/Qwen3-8B.")
+    entry = catalogue.find(text)
+    if entry is not None:
+        return bundled(entry.id)
+    repo_id, revision = hub.parse_repo(text)
+    found = _fetched_with_token(repo_id, revision, token) if token else _fetched(repo_id, revision)
+    return model_from_config(found.config, name=repo_id, source=found.provenance)
+
+
+@st.cache_data(ttl="1d", max_entries=256, show_spinner="Reading config.json from the Hub…")
+def _fetched(repo_id: str, revision: str | None) -> Any:
+    return hub.fetch_config(repo_id, revision=revision)
+
+
+@st.cache_data(ttl="1h", max_entries=64, show_spinner="Reading config.json from the Hub…", scope="session")
+def _fetched_with_token(repo_id: str, revision: str | None, token: str) -> Any:
+    # Its own cache, per session: a config opened with one visitor's token must not reach another visitor.
+    return hub.fetch_config(repo_id, revision=revision, token=token)
+
+
+def _uploaded() -> Model:
+    file = st.file_uploader("config.json", type=["json"], key="config_file")
+    if file is not None:
+        try:
+            raw = parse_config(file.getvalue().decode("utf-8-sig"), file.name)
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{file.name} is not text, so it is no config.json.") from error
+        st.session_state.config_packed = packed(raw)
+    text = st.session_state.get("config_packed") or st.query_params.get("config")
+    if not text:
+        _wait("Upload a model's config.json in the sidebar.")
+    if len(text) <= LONGEST_LINK:
+        st.query_params["config"] = text
+    else:
+        st.caption("This config is too large to be part of the link.")
+    st.session_state.config_packed = text
+    return model_from_config(unpacked(text), name="uploaded config.json", source="an uploaded config.json")
+
+
+def packed(raw: dict[str, Any]) -> str:
+    """A config as text that fits in a URL."""
+    compact = json.dumps(raw, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(zlib.compress(compact, 9)).decode().rstrip("=")
+
+
+def unpacked(text: str) -> dict[str, Any]:
+    """The config that `packed` made into text.
+
+    Raises:
+        SourceError: the text is no packed config.
+    """
+    try:
+        inflater = zlib.decompressobj()
+        content = inflater.decompress(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), 2**20)
+        return parse_config(content.decode(), "the config in the link")
+    except (ValueError, zlib.error) as error:
+        raise SourceError("The config in this link is damaged; upload the config.json again.") from error
+
+
+def _manual() -> Model:
+    def number(label: str, key: str, value: int, low: int = 1, help: str | None = None) -> int:
+        return int(st.number_input(label, low, 10**9, value, key=key, bind="query-params", help=help))
+
+    kind = st.segmented_control(
+        "Kind", ["dense", "moe"], default="dense",
+        required=True, key="kind", bind="query-params",
+    )  # fmt: skip
+    fields: dict[str, Any] = {
+        "num_layers": number("Layers", "layers", 32),
+        "hidden_size": number("Hidden size", "hidden", 4096),
+        "num_attention_heads": number("Attention heads", "heads", 32),
+        "num_key_value_heads": number("Key-value heads", "kv_heads", 8, help="Fewer than attention heads: grouped-query attention."),
+        "intermediate_size": number("MLP width", "ffn", 14336),
+        "vocab_size": number("Vocabulary", "vocab", 128256),
+    }
+    if kind == "moe":
+        fields |= {
+            "model_type": ModelType.MOE,
+            "num_experts": number("Experts", "experts", 8),
+            "top_k": number("Experts per token", "top_k", 2),
+            "moe_intermediate_size": number("Expert width", "expert_ffn", 14336),
+            "num_shared_experts": number("Shared experts", "shared_experts", 0, 0),
+        }
+    fields["tie_word_embeddings"] = st.toggle("Head tied to the embedding", key="tied", bind="query-params")
+    return manual_model(ModelConfig(**fields))
+
+
+def _wait(sentence: str) -> None:
+    st.sidebar.empty()
+    st.info(sentence, icon=":material/arrow_back:")
+    st.stop()

@@ -1,0 +1,106 @@
+"""How the pages show things: the heading, cards, charts with a description, tables with a CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from calculator import format as fmt
+from calculator.estimate import Estimate, estimate
+from calculator.model import Model
+from calculator.workload import Workload
+
+Rows = Sequence[Mapping[str, Any]]
+MODE_WORDS = {"pretraining": "one training step", "prefill": "prefill", "decode": "one decode step"}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the sidebar says."""
+
+    model: Model
+    workload: Workload
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        return estimate(self.model, self.workload)
+
+
+def heading(title: str, inputs: Inputs) -> None:
+    """The page's title and one line that says what is being looked at, with conventions."""
+    st.title(title, anchor=False)
+    e, w = inputs.estimate, inputs.workload
+    st.markdown(
+        f"{MODE_WORDS[w.mode].capitalize()} · batch {w.batch_size:,} × {e.sequence_length:,} tokens · "
+        f"weights {e.precision}" + ("" if w.mode == "pretraining" else f" · KV cache {e.kv_precision}")
+    )
+    for sentence in e.warnings:
+        st.warning(sentence, icon=":material/warning:")
+
+
+def linked(text: str) -> str:
+    """Text with its URLs as short Markdown links."""
+    return re.sub(r"https?://([^/\s]+)/(\S+?)(?=[,.;)]*(?:\s|$))", lambda m: f"[{m[1]}/{'/'.join(m[2].split('/')[:2])}]({m[0]})", text)
+
+
+def conventions(inputs: Inputs) -> str:
+    """The counting conventions behind the FLOPs, in words."""
+    w = inputs.workload
+    last = w.logits == "last" or (w.logits == "auto" and w.mode != "pretraining")
+    counted = "S × S scores (full)" if w.attention_flops == "full" else "the causal half of the scores"
+    scores = "" if w.mode == "decode" else f"attention counts {counted}, "
+    return f"A multiply-add is 2 FLOPs; {scores}logits of {'the last position' if last else 'all positions'}."
+
+
+def draw(rows: Rows, spec: Mapping[str, Any], description: str, key: str | None = None) -> None:
+    """A chart with its text for those who cannot see it."""
+    st.vega_lite_chart(pd.DataFrame(rows), dict(spec), width="stretch", alt=description, key=key)
+
+
+def as_csv(rows: Rows) -> str:
+    """Rows as CSV with raw numbers."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def download(label: str, rows: Rows | Callable[[], Rows], name: str, key: str) -> None:
+    """A CSV download; the file is made when the button is pressed."""
+
+    def content() -> str:
+        return as_csv(rows() if callable(rows) else rows)
+
+    st.download_button(label, content, f"{name}.csv", "text/csv", key=key, on_click="ignore", icon=":material/download:")
+
+
+def table(rows: Rows, columns: Mapping[str, Any], description: str, *, height: int | str = "auto") -> None:
+    """A table of the named columns."""
+    frame = pd.DataFrame(rows, columns=list(columns)) if rows else pd.DataFrame(columns=list(columns))
+    st.dataframe(frame, hide_index=True, column_config=dict(columns), alt=description, height=height)  # type: ignore[arg-type]
+
+
+def file_name(inputs: Inputs, what: str) -> str:
+    """model_mode_what, fit for a file."""
+    words = "".join(ch if ch.isalnum() or ch in "-." else "_" for ch in inputs.model.name.split("/")[-1])
+    return f"{words}_{inputs.workload.mode}_{what}"
+
+
+def flops_scale(largest: float) -> tuple[float, str]:
+    """A unit in which the largest amount reads well."""
+    for unit, scale in (("ZFLOP", 1e21), ("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6)):
+        if largest >= scale:
+            return scale, unit
+    return 1.0, "FLOP"
+
+
+gib, flops, count, intensity, percent = fmt.gib, fmt.flops, fmt.count, fmt.intensity, fmt.percent
