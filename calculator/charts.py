@@ -32,8 +32,8 @@ BAR = 26
 ROWS = "rows"
 
 
-AXIS = 54  # pixels of a labelled axis: the height that Streamlit draws includes axis and legend
-LEGEND = 24
+AXIS = 70  # pixels of a labelled axis: the height that Streamlit draws includes axis and legend
+LEGEND = 34
 PANEL = 340  # charts that stand side by side
 
 
@@ -46,8 +46,9 @@ def _spec(chart: Any) -> Spec:
     return spec
 
 
-def _color(present: tuple[str, ...], *, legend: bool = True) -> alt.Color:
-    shown = alt.Legend(orient="bottom", title=None, values=list(present), columns=5, symbolLimit=0) if legend else None
+def _color(present: tuple[str, ...], *, columns: int = 5) -> alt.Color:
+    """The colour of a component; `columns` of the legend, 0 for none."""
+    shown = alt.Legend(orient="bottom", title=None, values=list(present), columns=columns, symbolLimit=0) if columns else None
     return alt.Color("component:N", scale=alt.Scale(domain=NAMES), sort=NAMES, legend=shown)
 
 
@@ -88,7 +89,7 @@ def component_bars(present: tuple[str, ...], unit: str) -> Spec:
         y=alt.Y("component:N", sort=list(present), title=None),
         tooltip=[alt.Tooltip("component:N", title="Component"), alt.Tooltip("text:N", title="Amount")],
     )
-    bars = base.mark_bar().encode(color=_color(present, legend=False))
+    bars = base.mark_bar().encode(color=_color(present, columns=0))
     labels = base.mark_text(align="left", dx=6, color=QUIET, fontSize=12).encode(text="label:N")
     room = base.mark_point(opacity=0).encode(x="room:Q")  # keeps the longest bar's label inside the chart
     return _spec(alt.layer(bars, labels, room).properties(height=PANEL))
@@ -101,7 +102,7 @@ def intensity_dots(present: tuple[str, ...]) -> Spec:
         x=alt.X("intensity:Q", title="Arithmetic intensity (FLOP per byte)", scale=alt.Scale(type="log"),
                 axis=alt.Axis(format="~s", values=POWERS)),
         y=alt.Y("gib:Q", title="Moved (GiB)", scale=alt.Scale(type="log"), axis=alt.Axis(format="~g", values=POWERS)),
-        color=_color(present),
+        color=_color(present, columns=3),
         shape=alt.Shape("component:N", scale=alt.Scale(domain=NAMES, range=SHAPES), legend=None),
         tooltip=[
             alt.Tooltip("operation:N", title="Operation"), alt.Tooltip("layers:N", title="Layers"),
@@ -109,7 +110,7 @@ def intensity_dots(present: tuple[str, ...]) -> Spec:
             alt.Tooltip("text:N", title="Moved"),
         ],
     )  # fmt: skip
-    bounds = alt.Chart(alt.Data(values=[{"bound": 10, "name": "medium from 10"}, {"bound": 100, "name": "high above 100"}]))
+    bounds = alt.Chart(alt.Data(values=[{"bound": 10, "name": "medium"}, {"bound": 100, "name": "high"}]))
     rules = bounds.mark_rule(strokeDash=[5, 4], color=QUIET).encode(x="bound:Q")
     names = bounds.mark_text(align="left", dx=4, baseline="top", color=QUIET, fontSize=11).encode(x="bound:Q", y=alt.value(2), text="name:N")
     return _spec(alt.layer(rules, names, dots).properties(height=PANEL))
@@ -176,7 +177,7 @@ def component_shares(x: str, present: tuple[str, ...]) -> Spec:
     marks = _rows().mark_area(opacity=0.9).encode(
         x=_x(x),
         y=alt.Y("value:Q", title="Share of bytes moved", stack="normalize", axis=alt.Axis(format="%", tickCount=5)),
-        color=_color(present),
+        color=_color(present, columns=3),
         order=alt.Order("rank:Q"),
         tooltip=[alt.Tooltip("component:N", title="Component"), alt.Tooltip("x:Q", title=x, format=","), alt.Tooltip("text:N", title="Share")],
     )  # fmt: skip

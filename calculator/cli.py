@@ -259,7 +259,8 @@ def load_all(named: Sequence[str], revision: str | None, token: str | None) -> l
     """
     models = []
     for place, source in enumerate(named, 1):
-        progress(f"Reading {source}" + (f" ({place} of {len(named)})" if len(named) > 1 else ""))
+        line = f"Reading {source}" + (f" ({place} of {len(named)})" if len(named) > 1 else "")
+        progress(_hide(line, token))
         try:
             models.append(load_model(source, revision, token))
         except CalculatorError as error:
@@ -420,7 +421,7 @@ def target_of(name: str) -> tuple[Path, bool]:
     special = os.path.exists(name) and not os.path.isfile(name)  # a pipe or a device
     path = Path(name) if special else Path(os.path.realpath(name))
     if not name or path.is_dir():
-        raise WorkloadError(f"--output {name!r} is a folder; give the name of a file.")
+        raise WorkloadError(f"--output {name!r} does not name a file; give the name of one.")
     if not path.parent.is_dir():
         raise WorkloadError(f"--output {name!r} lies in no existing folder; make {str(path.parent)!r} first.")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
@@ -481,10 +482,13 @@ def _one_line(words: str) -> str:
     return re.sub(r"hf_[A-Za-z0-9]{20,}", "hf_…", line)
 
 
+def _hide(words: str, token: str | None) -> str:
+    return words.replace(token, "…") if token and len(token) >= 8 else words
+
+
 def _without_token(words: str, given: Sequence[str]) -> str:
-    """The words without the value of --token."""
+    """The words without the value of --token, also where the arguments could not be parsed."""
     for option, value in zip(("", *given), given, strict=False):
-        name, equals, rest = value.partition("=")
-        token = value if option == "--token" else rest if (name, equals) == ("--token", "=") else ""
-        words = words.replace(token, "…") if len(token) >= 8 else words
+        words = _hide(words, value if option == "--token" else None)
+        words = _hide(words, value.removeprefix("--token=") if value.startswith("--token=") else None)
     return words

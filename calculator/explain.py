@@ -15,7 +15,7 @@ from calculator.model import Model
 from calculator.operation import QUANTITIES, Operation
 from calculator.operations import Group, Plan, PlannedStack, forward, plan_of, resolved_length
 from calculator.parts import Part
-from calculator.symbolic import Atom, Expression, numeric, symbol
+from calculator.symbolic import Expression, numeric, symbol
 from calculator.workload import Workload
 
 MEANINGS = {
@@ -34,10 +34,24 @@ MEANINGS = {
 class Formula:
     """One amount of one operation, for one of its layers: `symbols` = `values` = `value`."""
 
-    symbols: str
-    values: str
+    quantity: Any  # an Expression, or a number that no symbol entered
     value: Any
-    legend: Mapping[str, Any]  # symbol -> value
+
+    @property
+    def symbols(self) -> str:
+        """In symbols, for instance "2·B·S·d·d_ff"."""
+        return self.quantity.text() if isinstance(self.quantity, Expression) else f"{self.quantity:,}"
+
+    @property
+    def values(self) -> str:
+        """With the values filled in."""
+        return self.quantity.substituted() if isinstance(self.quantity, Expression) else f"{self.quantity:,}"
+
+    @property
+    def legend(self) -> Mapping[str, Any]:
+        """symbol -> value."""
+        terms = self.quantity.terms if isinstance(self.quantity, Expression) else ()
+        return {atom.name: atom.value for monomial in terms for atom in monomial}
 
     def __str__(self) -> str:
         return f"{self.symbols} = {self.values} = {self.value:,}"
@@ -65,7 +79,7 @@ def explain(model: Model, workload: Workload) -> list[Explained]:
     plan = _symbolic(plan_of(model, workload), memo)
     numbers = forward(model, workload, workload.batch_size, length)
     return [
-        Explained(number, {q: _formula(getattr(op, q)) for q in QUANTITIES if getattr(number, q)})
+        Explained(number, {q: _formula(op, q) for q in QUANTITIES if getattr(number, q)})
         for number, op in zip(numbers, forward(model, workload, batch, tokens, plan=plan), strict=True)
     ]
 
@@ -97,8 +111,6 @@ def _named(part: Part, memo: dict[Any, Expression]) -> Part:
     return replace(part, **symbols)
 
 
-def _formula(quantity: Any) -> Formula:
-    if not isinstance(quantity, Expression):
-        return Formula(f"{quantity:,}", f"{quantity:,}", quantity, {})
-    atoms: dict[Atom, None] = {atom: None for monomial in quantity.terms for atom in monomial}
-    return Formula(quantity.text(), quantity.substituted(), numeric(quantity), {a.name: a.value for a in atoms})
+def _formula(op: Operation, amount: str) -> Formula:
+    quantity = getattr(op, amount)
+    return Formula(quantity, numeric(quantity))

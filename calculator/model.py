@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -120,6 +120,18 @@ class Model:
             embedding=by_component["embedding"],
             by_component={c: n for c, n in by_component.items() if n},
         )
+
+    def tensors(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """Every stored tensor by its name in the checkpoint, with its shape ([outputs, inputs] for a matrix). A tied
+        head is stored with the embedding and not listed; buffers are listed."""
+        from calculator.operations import weights_of
+
+        for stack in self.stacks:
+            places = [("", stack.before), *((f"{stack.path}.{i}.", layer.parts) for i, layer in enumerate(stack.layers)), ("", stack.after)]
+            for prefix, parts in places:
+                for weight in weights_of(parts, stored=True):
+                    names = (weight.name.replace("*", str(i), 1) for i in range(weight.copies)) if "*" in weight.name else (weight.name,)
+                    yield from ((prefix + name, weight.shape) for name in names)
 
     @cached_property
     def scheme(self) -> Scheme | None:

@@ -71,7 +71,7 @@ class Plan:
     def _stack(self, stack: Stack) -> PlannedStack:
         groups: list[Group] = []
         for layer, indices in stack.groups:
-            weights = _weights(layer.parts)
+            weights = weights_of(layer.parts)
             alike: dict[tuple[Format | None, ...], list[int]] = {}
             for index in indices:
                 alike.setdefault(self._formats(f"{stack.path}.{index}.", weights, stack), []).append(index)
@@ -79,7 +79,7 @@ class Plan:
                 label = f"{stack.path}.{index_ranges(members)}"
                 groups.append(Group(layer.parts, label, len(members), _chosen(weights, formats), layer.parallel))
         ends = [
-            Group(parts, "", 1, _chosen(_weights(parts), self._formats("", _weights(parts), stack)))
+            Group(parts, "", 1, _chosen(weights_of(parts), self._formats("", weights_of(parts), stack)))
             for parts in (stack.before, stack.after)
         ]
         return PlannedStack(stack, (ends[0], *groups, ends[1]))
@@ -110,11 +110,12 @@ def _chosen(weights: tuple[Weight, ...], formats: tuple[Format | None, ...]) -> 
     return {w.name: f for w, f in zip(weights, formats, strict=True) if f is not None}
 
 
-def _weights(parts: tuple[Part, ...]) -> tuple[Weight, ...]:
+def weights_of(parts: tuple[Part, ...], *, stored: bool = False) -> tuple[Weight, ...]:
+    """The weights that the parts read; with `stored`, without those that are tied to others."""
     run = Run(Workload(), 1, 1, 0, 2, 16, FORMATS["bf16"])
     for part in parts:
         part.write(run)
-    return tuple(w for op in run.out for w in op.weights)
+    return tuple(w for op in run.out if op.stored or not stored for w in op.weights)
 
 
 def plan_of(model: Model, workload: Workload) -> Plan:

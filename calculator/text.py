@@ -119,8 +119,8 @@ def _model_facts(estimate: Estimate) -> list[tuple[str, str]]:
 def workload(estimate: Estimate) -> str:
     """The mode, batch and length in a phrase."""
     w, length = estimate.workload, estimate.sequence_length
-    start = f"{MODES[w.mode]}, batch {w.batch_size:,}, "
-    return start + (f"one new token a sequence after {length:,}" if w.mode == "decode" else f"{length:,} tokens a sequence")
+    tokens = f"one new token a sequence after {length:,}" if w.mode == "decode" else f"{length:,} tokens a sequence"
+    return f"{MODES[w.mode]}, batch {w.batch_size:,}, {tokens}"
 
 
 MODES = {"prefill": "prefill", "decode": "decode", "pretraining": "pretraining (forward, backward, AdamW step)"}

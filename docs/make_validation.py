@@ -69,29 +69,30 @@ def over_layers(listed: list[Operation], amount: Callable[[Operation], Any]) -> 
 
 
 @quantity("parameters")
-def parameters(model: Model, workload: Workload, row: Mapping[str, Any]) -> int:
+def parameters(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     return model.parameters.total
 
 
 @quantity("active parameters")
-def active_parameters(model: Model, workload: Workload, row: Mapping[str, Any]) -> int:
+def active_parameters(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     return model.parameters.active
 
 
 @quantity("bits per weight")
-def bits_per_weight(model: Model, workload: Workload, row: Mapping[str, Any]) -> float:
+def bits_per_weight(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     return FORMATS[row["format"]].bits_per_weight()
 
 
 @quantity("stored elements")
-def stored_elements(model: Model, workload: Workload, row: Mapping[str, Any]) -> int:
+def stored_elements(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     """Parameters, the scales of quantized tensors and buffers: what the Hub counts in a checkpoint."""
-    formats = {(g.label, name): f for s in plan_of(model, workload).stacks for g in s.groups for name, f in g.formats.items()}
+    groups = [group for planned in plan_of(model, workload).stacks for group in planned.groups]
+    formats: dict[tuple[str, str], Format] = {(g.label, name): f for g in groups for name, f in g.formats.items()}
     found = 0
     for op in operations(model, workload):
         for weight in op.weights if op.stored else ():
             found += weight.elements() * op.stored
-            form: Format | None = formats.get((op.layers, weight.name))
+            form = formats.get((op.layers, weight.name))
             if form is not None and form.scale_bits:
                 extra = form.size(weight) * 8 - weight.elements() * form.bits
                 found += extra // form.scale_bits * op.stored
@@ -99,12 +100,13 @@ def stored_elements(model: Model, workload: Workload, row: Mapping[str, Any]) ->
 
 
 @quantity("KV cache of some layers")
-def cache_of_layers(model: Model, workload: Workload, row: Mapping[str, Any]) -> int:
-    return over_layers([op for op in operations(model, workload) if op.layers == row["layers"]], lambda op: op.cache_bytes)
+def cache_of_layers(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    listed = [op for op in operations(model, workload) if op.layers == row["layers"]]
+    return over_layers(listed, lambda op: op.cache_bytes)
 
 
 @quantity("cache tokens")
-def cache_tokens(model: Model, workload: Workload, row: Mapping[str, Any]) -> int:
+def cache_tokens(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     """Tokens whose keys and values fit into the given bytes, in whole blocks."""
     per_token = estimate(model, workload).memory.kv_cache
     block = row.get("block", 1)
@@ -112,7 +114,7 @@ def cache_tokens(model: Model, workload: Workload, row: Mapping[str, Any]) -> in
 
 
 @quantity("generation peak")
-def generation_peak(model: Model, workload: Workload, row: Mapping[str, Any]) -> int:
+def generation_peak(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     """The most memory of a prompt of `sequence_length` tokens and `decode_length` generated ones: the prefill, or the
     last step of the decode. With `static` the whole cache is set aside before the prefill."""
     prompt, new = workload.sequence_length, workload.decode_length
@@ -124,12 +126,12 @@ def generation_peak(model: Model, workload: Workload, row: Mapping[str, Any]) ->
 
 
 @quantity("matrix FLOPs without attention")
-def projection_flops(model: Model, workload: Workload, row: Mapping[str, Any]) -> int:
+def projection_flops(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     return over_layers([op for op in operations(model, workload) if op.kind == "matmul"], lambda op: op.flops)
 
 
 @quantity("layer FLOPs")
-def layer_flops(model: Model, workload: Workload, row: Mapping[str, Any]) -> int:
+def layer_flops(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     """Matrix FLOPs of the layers alone, without embedding and head, and three operations a score for the softmax."""
     e = estimate(model, workload)
     listed = [op for op in e.operations if op.kind in MATMUL_KINDS and op.component != "head"]
@@ -138,14 +140,14 @@ def layer_flops(model: Model, workload: Workload, row: Mapping[str, Any]) -> int
 
 
 @quantity("matrix FLOPs with the layers' forward pass twice")
-def recomputed_flops(model: Model, workload: Workload, row: Mapping[str, Any]) -> int:
+def recomputed_flops(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     """Full recomputation: every layer's forward pass runs once more. A third of pretraining's FLOPs is forward."""
     listed = [op for op in operations(model, workload) if op.kind in MATMUL_KINDS]
     return over_layers(listed, lambda op: op.flops if op.component == "head" else op.flops + op.flops // 3)
 
 
 @quantity("model FLOPs utilisation")
-def utilisation(model: Model, workload: Workload, row: Mapping[str, Any]) -> float:
+def utilisation(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     """Percent of the stated peak that the engine's FLOPs in the measured seconds are."""
     return 100 * estimate(model, workload).flops.matmul / (row["seconds"] * row["peak"] * row.get("devices", 1))
 
@@ -158,12 +160,11 @@ def state_bytes(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any
 
 
 @quantity("training states of the layers' matrices")
-def matrix_states(model: Model, workload: Workload, row: Mapping[str, Any]) -> int:
+def matrix_states(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     """Weights, gradients and optimizer states of the projections inside layers; no biases, norms or embeddings."""
-    found = sum(
-        weight.elements() * op.stored for op in operations(model, workload) for weight in op.weights if weight.role == "linear"
-    )
-    return found * state_bytes(model, workload, row)
+    listed = operations(model, workload)
+    elements = sum(w.elements() * op.stored for op in listed for w in op.weights if w.role == "linear")
+    return elements * state_bytes(model, workload, row)
 
 
 SPLIT_BY_TENSOR_PARALLELISM = ("attention.", "activation", "c_proj")
@@ -175,8 +176,8 @@ columns and the one split by rows that follows it, the latter's input included (
 def layer_activations(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     """Bytes that the layers keep for the backward pass on one of `tensor` tensor-parallel devices.
 
-    The others options of a row: `sequence` also divides what is not split by tensor parallelism (sequence parallelism),
-    `selective` leaves out what the softmax and its dropout keep (recomputed), `checkpoint` keeps only each layer's input.
+    A row may also ask for `sequence` (sequence parallelism divides what tensor parallelism does not), `selective` (what
+    the softmax and its dropout keep is recomputed) and `checkpoint` (only each layer's input is kept).
     """
     tensor = row.get("tensor", 1)
     listed = [op for op in operations(model, workload) if op.layers]
@@ -191,23 +192,15 @@ def layer_activations(model: Model, workload: Workload, row: Mapping[str, Any]) 
 
 
 @quantity("share of the baseline activations")
-def activation_share(model: Model, workload: Workload, row: Mapping[str, Any]) -> float:
+def activation_share(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     """Percent of what tensor parallelism alone keeps."""
     return 100 * layer_activations(model, workload, row) / layer_activations(model, workload, {"tensor": row["tensor"]})
 
 
 @quantity("training activations and 8 bytes a parameter")
-def pure_bf16_training(model: Model, workload: Workload, row: Mapping[str, Any]) -> int:
+def pure_bf16_training(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     """The recipe keeps weights, gradients and both moments in bf16."""
     return estimate(model, workload).memory.activations + 8 * model.parameters.total
-
-
-@quantity("attention activations")
-def attention_activations(model: Model, workload: Workload, row: Mapping[str, Any]) -> int:
-    """Bytes that the attention itself keeps for the backward pass, its output included."""
-    kept = ("attention", "attention.scores", "attention.softmax", "attention.context", "o_proj", "c_proj", "out_proj")
-    listed = [op for op in operations(model, workload) if op.component == "attention" and op.name.endswith(kept)]
-    return over_layers(listed, lambda op: op.saved)
 
 
 # Rows
@@ -254,7 +247,8 @@ def config_of(entry: Mapping[str, Any]) -> dict[str, Any]:
         return dict(entry)
     bundled = catalogue.find(entry["base"])
     base = dict(bundled.config) if bundled else config_of(data()["models"][entry["base"]])
-    return base | entry["change"]
+    changed: dict[str, Any] = base | entry["change"]
+    return changed
 
 
 def compared(record: Mapping[str, Any]) -> Row:
@@ -263,11 +257,11 @@ def compared(record: Mapping[str, Any]) -> Row:
     value = QUANTITIES[record["quantity"]](model, workload, record)
     value = value * record.get("times", 1)
     scale = UNITS[record["unit"]] * record.get("over", 1)
-    predicted = value if scale == 1 else value // scale if isinstance(value, int) and value % scale == 0 else value / scale
+    predicted = value // scale if isinstance(value, int) and value % scale == 0 else value / scale
     verdict, tolerance = judged(predicted, record)
     return Row(
-        record["group"], record["model"], record.get("what") or described(record), predicted, record["expected"], record["unit"],
-        tolerance, verdict, record["source"], record.get("note", ""), record.get("off", ""),
+        record["group"], record["model"], record.get("what") or described(record), predicted, record["expected"],
+        record["unit"], tolerance, verdict, record["source"], record.get("note", ""), record.get("off", ""),
     )  # fmt: skip
 
 
@@ -287,9 +281,11 @@ def judged(predicted: float, record: Mapping[str, Any]) -> tuple[str, str]:
 
 def described(record: Mapping[str, Any]) -> str:
     """The quantity with the workload that it was asked for."""
-    words = {"mode": "{}", "batch_size": "B = {}", "sequence_length": "S = {:,}", "decode_length": "{:,} generated", "dtype": "{}",
-             "kv_dtype": "{} cache", "attention": "{} attention", "attention_flops": "{} attention", "logits": "{} logits",
-             "gradient_dtype": "{} gradients"}  # fmt: skip
+    words = {
+        "mode": "{}", "batch_size": "B = {}", "sequence_length": "S = {:,}", "decode_length": "{:,} generated",
+        "dtype": "{}", "kv_dtype": "{} cache", "attention": "{} attention", "attention_flops": "{} attention",
+        "logits": "{} logits", "gradient_dtype": "{} gradients",
+    }  # fmt: skip
     parts = [words[name].format(value) for name, value in record.get("workload", {}).items()]
     return ", ".join([record["quantity"], *parts])
 
@@ -300,11 +296,16 @@ def parameter_rows() -> Iterator[Row]:
         entry = catalogue.find(name)
         if total is None or not entry or entry.config.get("model_type") not in FAMILIES:
             continue
-        record = {"group": "Parameters of the bundled models", "model": name, "unit": "parameters", "source": source, "note": note}
-        yield compared({**record, "quantity": "parameters", "expected": total})
+        record = {"model": name, "unit": "parameters"}
+        yield compared({
+            **record, "group": "Parameters of the bundled models", "quantity": "parameters", "expected": total,
+            "source": source, "note": note,
+        })  # fmt: skip
         if active != total:
-            yield compared({**record, "group": "Active parameters", "quantity": "active parameters", "expected": active,
-                            "source": "meta", "note": ""})  # fmt: skip
+            yield compared({
+                **record, "group": "Active parameters", "quantity": "active parameters", "expected": active,
+                "source": "meta",
+            })  # fmt: skip
 
 
 @cache
@@ -333,7 +334,8 @@ def page() -> str:
             blocks.append(f"## {group}\n\n{text}\n\n{table(members)}")
     names = uncovered()
     if names:
-        blocks.append("## Bundled models that are not compared\n\nTheir model type has no family yet: " + ", ".join(names) + ".")
+        listed = ", ".join(names)
+        blocks.append(f"## Bundled models that are not compared\n\nTheir model type has no family yet: {listed}.")
     skipped = "\n".join(f"| {what} | {why} |" for what, why in data()["not_compared"])
     blocks.append(f"## Published figures that are not compared\n\n| figures | why not |\n|---|---|\n{skipped}")
     cited = {row.source for row in rows()}

@@ -2,7 +2,39 @@
 
 from __future__ import annotations
 
-from calculator.families import classic, deepseek, dense, gemma, glm, moe, multimodal, qwen3_5, recurrent, vision
+from calculator.families import (
+    classic,
+    deepseek,
+    dense,
+    early,
+    gemma,
+    glm,
+    hybrids,
+    mixtures,
+    moe,
+    multimodal,
+    qwen3_5,
+    recurrent,
+    variants,
+    vision,
+)
 from calculator.families.common import FAMILIES, Blueprint
 
-__all__ = ["FAMILIES", "Blueprint", "classic", "deepseek", "dense", "gemma", "glm", "moe", "multimodal", "qwen3_5", "recurrent", "vision"]
+__all__ = [
+    "FAMILIES",
+    "Blueprint",
+    "classic",
+    "deepseek",
+    "dense",
+    "early",
+    "gemma",
+    "glm",
+    "hybrids",
+    "mixtures",
+    "moe",
+    "multimodal",
+    "qwen3_5",
+    "recurrent",
+    "variants",
+    "vision",
+]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from calculator.config import Config
 from calculator.families.common import Blueprint, blueprint, dropped, family, head_shape, language_model, pre_norm, rotary_size
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Embedding, Head, Linear, Norm, Part, Positions, Residual
+from calculator.parts import MLP, Attention, Embedding, Head, Idle, Linear, Norm, Part, Positions, Residual, VectorWeights
 
 
 @family("gpt2")
@@ -20,6 +22,11 @@ def gpt2(c: Config) -> Blueprint:
     mlp = MLP("mlp", width, inner, gated=False, bias=True, up="c_fc", down="c_proj")
     layer = pre_norm(c, attention, mlp, kind="full attention", norm="layer", bias=True, names=("ln_1", "ln_2"),
                      dropout=dropped(c, "resid_pdrop"))  # fmt: skip
+    if c.flag("add_cross_attention"):
+        # Stored for use under an encoder; as a decoder alone the model does not run it.
+        shapes = (("crossattention.c_attn", (2 * width, width)), ("crossattention.q_attn", (width, width)), ("crossattention.c_proj", (width, width)))
+        norm = VectorWeights("ln_cross_attn", (("weight", (width,)), ("bias", (width,))), component="norm")
+        layer = replace(layer, parts=(*layer.parts, norm, Idle("", shapes, bias=True)))
     text = language_model(
         c, [layer] * c.num_hidden_layers, path="transformer.h", embedding="transformer.wte", final="transformer.ln_f",
         norm="layer", norm_bias=True, before=(Positions("transformer.wpe", c.max_position_embeddings, width),),
@@ -63,7 +70,7 @@ def opt(c: Config) -> Blueprint:
         residual = Residual(add, width, drop)
         # OPT-350m normalises after each half, all other sizes before.
         halves += [norm, part, residual] if c.flag("do_layer_norm_before") else [part, residual, norm]
-    embedded: int = c.word_embed_proj_dim
+    embedded: int = width if c.get("word_embed_proj_dim") is None else c.word_embed_proj_dim
     root = "model.decoder"
     before: list[Part] = [Embedding(f"{root}.embed_tokens", c.vocab_size, embedded)]
     after: list[Part] = []
@@ -81,6 +88,7 @@ def opt(c: Config) -> Blueprint:
 
 @family("bloom")
 def bloom(c: Config) -> Blueprint:
+    c = c.renamed("n_embed", "hidden_size")
     width: int = c.hidden_size
     heads: int = c.num_attention_heads
     attention = Attention("self_attention", width, heads, heads, width // heads, fused="query_key_value", out="dense",
@@ -97,6 +105,7 @@ def bloom(c: Config) -> Blueprint:
 
 @family("falcon")
 def falcon(c: Config) -> Blueprint:
+    c = c.renamed("n_embed", "hidden_size")
     width: int = c.hidden_size
     heads: int = c.num_attention_heads
     bias, new = c.flag("bias"), c.flag("new_decoder_architecture")

@@ -17,7 +17,8 @@ def latent_attention(c: Config) -> LatentAttention:
 def deepseek_experts(c: Config, *, correction: bool) -> Experts:
     shared = (c.get("n_shared_experts") or 0) * c.moe_intermediate_size
     return Experts("mlp", c.hidden_size, c.moe_intermediate_size, c.first("n_routed_experts", "num_local_experts", "num_experts"),
-                   c.num_experts_per_tok, shared=shared, correction=correction)  # fmt: skip
+                   c.num_experts_per_tok, shared=shared, correction=correction,
+                   shared_bias=c.flag("mlp_bias"))  # fmt: skip
 
 
 def deepseek(c: Config, *, correction: bool) -> Blueprint:

@@ -83,7 +83,11 @@ def gemma2(c: Config) -> Blueprint:
 def gemma3_text(c: Config) -> Blueprint:
     period = c.get("sliding_window_pattern") or 6
     types = layer_types(c, lambda i: "sliding_attention" if (i + 1) % period else "full_attention")
-    return blueprint(c, language_model(c, [gemma_layer(c, w, "head") for w in windows(c, types)]))
+    seen = windows(c, types)
+    if c.flag("use_bidirectional_attention"):
+        # A window that looks both ways reaches half as far back (EmbeddingGemma).
+        seen = [None if w is None else w // 2 + 1 for w in seen]
+    return blueprint(c, language_model(c, [gemma_layer(c, w, "head") for w in seen]))
 
 
 def gemma_layer(c: Config, window: int | None, head_norm: str | None) -> Layer:

@@ -27,7 +27,7 @@ def gemma3(c: Config) -> Blueprint:
     vision, width = c.section("vision_config"), c.section("text_config").hidden_size
     projector: tuple[Part, ...] = (
         Norm("multi_modal_projector.mm_soft_emb_norm", vision.hidden_size),
-        Linear("multi_modal_projector.mm_input_projection", vision.hidden_size, width),
+        Linear("multi_modal_projector", vision.hidden_size, width, tensor="mm_input_projection_weight"),
     )
     tower = siglip(vision, "vision_tower.vision_model", projector)
     return with_towers(c, "gemma3_text", (tower,), new="language_model.model.", head="language_model.lm_head")

@@ -17,7 +17,6 @@ from calculator.families.common import (
     self_attention,
     windows,
 )
-from calculator.families.dense import qwen_windows
 from calculator.model import Layer
 from calculator.parts import Experts, GatedDeltaNet, Part
 
@@ -57,9 +56,13 @@ def qwen_layer(c: Config, index: int, mixer: Part, kind: str, *, shared: bool) -
 def qwen2_moe(c: Config) -> Blueprint:
     # transformers reads the bias of q, k and v from qkv_bias; checkpoints have it unless they say otherwise.
     bias = c.get("qkv_bias") is not False
+    last = c.get("max_window_layers") or 0
+    # Unlike Qwen2, every other layer has the window, and only below max_window_layers.
+    sliding = c.flag("use_sliding_window") and c.get("sliding_window") is not None
+    types = layer_types(c, lambda i: "full_attention" if i % 2 or i >= last or not sliding else "sliding_attention")
     layers = [
         qwen_layer(c, i, self_attention(c, window=w, qkv_bias=bias, out_bias=False), attention_kind(w), shared=True)
-        for i, w in enumerate(qwen_windows(c))
+        for i, w in enumerate(windows(c, types))
     ]
     return blueprint(c, language_model(c, layers))
 

@@ -20,8 +20,7 @@ def backbone(c: Config, mixer: Mamba | Mamba2) -> Blueprint:
 @family("mamba")
 def mamba(c: Config) -> Blueprint:
     inner = int(c.expand * c.hidden_size)  # transformers does not look at a published intermediate_size
-    rank = c.time_step_rank
-    rank = -(-c.hidden_size // 16) if rank == "auto" else rank
+    rank = -(-c.hidden_size // 16) if c.get("time_step_rank") == "auto" else c.time_step_rank
     return backbone(c, Mamba("mixer", c.hidden_size, inner, c.state_size, rank, c.conv_kernel, bias=c.flag("use_bias"),
                              conv_bias=c.flag("use_conv_bias")))  # fmt: skip
 

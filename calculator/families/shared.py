@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, context_length, gated_mlp, pre_norm, rotary_size
-from calculator.families.vision import language_part
+from calculator.families.common import FAMILIES, Blueprint, context_length, gated_mlp, pre_norm, rotary_size
 from calculator.model import Layer, Stack
-from calculator.parts import Part
+from calculator.parts import Norm, Part, Residual
 
 
 def moved(stack: Stack, old: str, new: str) -> Stack:
@@ -58,6 +57,15 @@ def mixed_layers(c: Config, mixer: Part | Callable[[int], Part], experts: Part, 
 HELD = "The towers' weights are held; their FLOPs are zero, because the workload has no images or sound."
 
 
+def language_part(c: Config, name: str) -> Blueprint:
+    """The blueprint of `text_config`, read by the family `name`, with the top level's answer on tied embeddings."""
+    text = c.section("text_config", name)
+    # Most composite types look at the top level's flag only; some tie if either level says so.
+    tied = c.flag("tie_word_embeddings") or (c.ties_from == "text_config" and text.flag("tie_word_embeddings"))
+    text.values_["tie_word_embeddings"] = tied
+    return FAMILIES[name](text)
+
+
 def with_towers(c: Config, text: str, towers: tuple[Stack, ...], *, old: str = "model.", new: str = "model.language_model.",
                 head: str = "lm_head") -> Blueprint:  # fmt: skip
     """The language model in `text_config`, read by the family `text`, beside its towers."""
@@ -65,3 +73,27 @@ def with_towers(c: Config, text: str, towers: tuple[Stack, ...], *, old: str = "
     stack = moved(moved(inner.text, old, new), "lm_head", head)
     notes = (*inner.notes, HELD) if towers else inner.notes
     return Blueprint(stack, inner.vocabulary, towers, inner.context or context_length(c), notes)
+
+
+def renamed(c: Config, **names: str) -> Config:
+    """The config with fields of older types under today's names: renamed(c, hidden_size="n_embd")."""
+    usual = {new: c.get(old) for new, old in names.items() if c.get(old) is not None}
+    return Config({**c.values_, **usual}, c.model_type, where=c.where)
+
+
+def parallel_layer(kind: str, norms: tuple[Part, ...], mixer: Part, channel: Part, width: int, dropout: bool = False) -> Layer:
+    """Attention and MLP side by side, both added to the residual stream they read."""
+    adds = [Residual(name, width, dropout) for name in ("mixer_residual", "channel_residual")]
+    return Layer(kind, (*norms, mixer, channel, *adds), parallel=True)
+
+
+def post_norm(c: Config, mixer: Part, channel: Part, *, kind: str) -> Layer:
+    """Norms after each half instead of before (OLMo 2, EXAONE 4)."""
+    width: int = c.hidden_size
+    return Layer(
+        kind,
+        (
+            mixer, Norm("post_attention_layernorm", width), Residual("mixer_residual", width),
+            channel, Norm("post_feedforward_layernorm", width), Residual("channel_residual", width),
+        ),
+    )  # fmt: skip

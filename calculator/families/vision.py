@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from calculator.config import Config
-from calculator.families.common import FAMILIES, Blueprint, context_length, family
+from calculator.families.common import Blueprint, family
+from calculator.families.shared import with_towers
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Norm, PatchEmbedding, PatchMerger, Positions, Residual, VisionAttention
-
-
-def language_part(c: Config, name: str) -> Blueprint:
-    """The blueprint of `text_config`, read by the family `name`, with the top level's answer on tied embeddings."""
-    text = c.section("text_config", name)
-    tied = c.get("tie_word_embeddings") if c.has_stated("tie_word_embeddings") else text.get("tie_word_embeddings")
-    text.values_["tie_word_embeddings"] = bool(tied)
-    return FAMILIES[name](text)
+from calculator.parts import MLP, Experts, Norm, Part, PatchEmbedding, PatchMerger, Positions, Residual, VisionAttention
 
 
 def qwen3_tower(c: Config) -> Stack:
@@ -52,17 +46,16 @@ def qwen3_tower(c: Config) -> Stack:
 
 @family("qwen3_vl")
 def qwen3_vl(c: Config) -> Blueprint:
-    return with_tower(c, "qwen3")
+    return with_towers(c, "qwen3", (qwen3_tower(c.section("vision_config")),))
 
 
 @family("qwen3_vl_moe")
 def qwen3_vl_moe(c: Config) -> Blueprint:
-    return with_tower(c, "qwen3_moe")
+    """Unlike Qwen3-MoE, the checkpoint packs each layer's experts into one tensor."""
+    built = with_towers(c, "qwen3_moe", (qwen3_tower(c.section("vision_config")),))
+    layers = tuple(replace(layer, parts=tuple(map(packed, layer.parts))) for layer in built.text.layers)
+    return replace(built, text=replace(built.text, layers=layers))
 
 
-def with_tower(c: Config, text: str) -> Blueprint:
-    inner = language_part(c, text)
-    return Blueprint(
-        inner.text, inner.vocabulary, (qwen3_tower(c.section("vision_config")),), inner.context or context_length(c),
-        (*inner.notes, "The vision tower's weights are held; its FLOPs are zero, because the workload has no images."),
-    )  # fmt: skip
+def packed(part: Part) -> Part:
+    return replace(part, packed=True) if isinstance(part, Experts) else part

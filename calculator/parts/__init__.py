@@ -2,7 +2,9 @@
 
 from calculator.parts.altup import AltUp
 from calculator.parts.attention import Attention
-from calculator.parts.basic import Embedding, Head, Linear, Norm, Part, Positions, Residual, VectorWeights
+from calculator.parts.basic import Embedding, Head, Idle, Linear, Norm, Part, Positions, Residual, VectorWeights
+from calculator.parts.convolution import GatedConvolution, LightningAttention
+from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.latent import LatentAttention
 from calculator.parts.mlp import MLP, Experts
 from calculator.parts.recurrent import GatedDeltaNet, Mamba, Mamba2
@@ -13,12 +15,16 @@ __all__ = [
     "MLP",
     "AltUp",
     "Attention",
+    "Elsewhere",
     "Embedding",
     "Experts",
+    "GatedConvolution",
     "GatedDeltaNet",
     "Head",
+    "Idle",
     "Indexer",
     "LatentAttention",
+    "LightningAttention",
     "Linear",
     "Mamba",
     "Mamba2",

@@ -20,12 +20,16 @@ class Attention(Part):
         fused: name of one projection that holds q, k and v ("qkv_proj"); None for three.
         qkv_bias, out_bias: which projections have biases.
         head_norm: "head" scales each head's q and k by one shared RMSNorm (Qwen3), "full" normalises all heads
-            together (OLMo 2), "per_head" is a LayerNorm with its own scale per head (Cohere), "plain" has no scale (Llama 4).
+            together (OLMo 2), "per_head" is a LayerNorm with its own scale per head (Cohere), "layer" a LayerNorm
+            shared by the heads (Phi), "plain" has no scale (Llama 4).
         value: the projection of the values; "" where they are the projected keys (Gemma 4's full-attention layers).
         value_norm: an RMSNorm without scale on the values (Gemma 3n).
         shared_kv: reads an earlier layer's keys and values, so projects and caches none (Gemma 3n).
         rotary: elements of each head that are rotated.
         gate: the query projection also makes a sigmoid gate for the output (Qwen3-Next).
+        gate_name: a projection of its own makes the gate (Laguna), one value a head if `gate_per_head`.
+        value_dim: elements of a value head where they are not `head_dim` (MiMo-V2-Flash).
+        output: features of the result where they are not `hidden` (Zamba 2).
         sinks: one learned logit per head in the softmax's denominator (gpt-oss).
         dropout: on the attention probabilities, in pretraining.
     """
@@ -50,17 +54,24 @@ class Attention(Part):
     dropout: bool = False
     value_norm: bool = False
     shared_kv: bool = False
+    sink_name: str = "sinks"
+    gate_name: str = ""
+    gate_per_head: bool = False
+    value_dim: int | None = None
+    output: int | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d", "heads": "n_h", "kv_heads": "n_kv", "head_dim": "d_h", "window": "W", "rotary": "d_r",
+        "value_dim": "d_v", "output": "d_out",
     }  # fmt: skip
 
     def write(self, run: Run) -> None:
-        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        value_dim = self.head_dim if self.value_dim is None else self.value_dim
+        queries, keys, values = self.heads * self.head_dim, self.kv_heads * self.head_dim, self.kv_heads * value_dim
         gated = queries * 2 if self.gate else queries
         if self.fused:
-            project(run, self.path(self.fused), self.hidden, queries + 2 * keys, component="attention", bias=self.qkv_bias)
+            project(run, self.path(self.fused), self.hidden, queries + keys + values, component="attention", bias=self.qkv_bias)
         else:
-            fresh = () if self.shared_kv else ((self.key, keys), (self.value, keys))
+            fresh = () if self.shared_kv else ((self.key, keys), (self.value, values))
             for name, width in ((self.query, gated), *fresh):
                 if not name:
                     continue
@@ -73,16 +84,21 @@ class Attention(Part):
             rotate(run, self.path("rotary"), (self.heads + (0 if self.shared_kv else self.kv_heads)) * self.rotary)
         attend(
             run, self.path("attention"), heads=self.heads, kv_heads=self.kv_heads, key_dim=self.head_dim,
-            value_dim=self.head_dim, window=self.window, dropout=self.dropout, caches=not self.shared_kv,
+            value_dim=value_dim, window=self.window, dropout=self.dropout, caches=not self.shared_kv,
         )  # fmt: skip
         if self.sinks:
             run.add(self.path("sinks"), "attention", "elementwise", flops=run.tokens * self.heads,
-                    weights=(Weight(self.path("sinks"), (self.heads,), "vector"),), split="head")  # fmt: skip
-        if self.gate:
-            gate = run.tokens * queries
+                    weights=(Weight(self.path(self.sink_name), (self.heads,), "vector"),), split="head")  # fmt: skip
+        outputs = self.heads * value_dim
+        if self.gate_name:
+            project(run, self.path(self.gate_name), self.hidden, self.heads if self.gate_per_head else outputs,
+                    component="attention", saves_input=False)  # fmt: skip
+        if self.gate or self.gate_name:
+            gate = run.tokens * outputs
             run.add(self.path("gate"), "attention", "elementwise", flops=5 * gate, reads=2 * gate * run.width,
                     writes=gate * run.width, saved=2 * gate * run.width, split="head")  # fmt: skip
-        project(run, self.path(self.out), queries, self.hidden, component="attention", bias=self.out_bias, split="row")
+        result = self.hidden if self.output is None else self.output
+        project(run, self.path(self.out), outputs, result, component="attention", bias=self.out_bias, split="row")
 
     def _normalise(self, run: Run) -> None:
         if self.value_norm and not self.shared_kv:
@@ -94,8 +110,12 @@ class Attention(Part):
             if self.head_norm == "full":
                 norm = Norm(self.path(name), heads * self.head_dim)
             elif self.head_norm == "per_head":
-                shape = (heads, self.head_dim)
-                norm = Norm(self.path(name), self.head_dim, kind="layer", groups=heads, weight_shape=shape)
+                apart = "*" in name  # one tensor for each head (StableLM 2)
+                shape = (self.head_dim,) if apart else (heads, self.head_dim)
+                norm = Norm(self.path(name), self.head_dim, kind="layer", groups=heads, weight_shape=shape,
+                            copies=heads if apart else 1)  # fmt: skip
+            elif self.head_norm == "layer":
+                norm = Norm(self.path(name), self.head_dim, kind="layer", bias=True, groups=heads)
             else:
                 norm = Norm(self.path(name), self.head_dim, groups=heads, affine=self.head_norm != "plain")
             norm.write(run)

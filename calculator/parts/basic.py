@@ -54,6 +54,7 @@ def project(
     tokens: Number | None = None,
     saves_input: bool = True,
     stream: bool = True,
+    tensor: str = "weight",
 ) -> None:
     """A matrix product of `tokens` rows with an [outputs, inputs] matrix: 2·tokens·inputs·outputs FLOPs.
 
@@ -61,7 +62,7 @@ def project(
     added inside the product's kernel and, as in torch's counter, is not counted as FLOPs.
     """
     rows = run.tokens if tokens is None else tokens
-    weights: tuple[Weight, ...] = (Weight(f"{name}.weight", (outputs, inputs), role),)
+    weights: tuple[Weight, ...] = (Weight(f"{name}.{tensor}", (outputs, inputs), role),)
     if bias:
         weights += (Weight(f"{name}.bias", (outputs,), "vector"),)
     read = rows * inputs * run.width
@@ -81,16 +82,22 @@ def project(
 
 @dataclass(frozen=True)
 class Linear(Part):
-    """A projection that stands alone (OPT-350m's project_in and project_out, a multimodal projector)."""
+    """A projection that stands alone (OPT-350m's project_in and project_out, a multimodal projector).
+
+    Attributes:
+        tensor: what the matrix is called inside the module (Gemma 3 has multi_modal_projector.mm_input_projection_weight).
+    """
 
     inputs: int
     outputs: int
     bias: bool = False
     component: str = "embedding"
+    tensor: str = "weight"
     SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
 
     def write(self, run: Run) -> None:
-        project(run, self.name, self.inputs, self.outputs, component=self.component, bias=self.bias, split="replicated")
+        project(run, self.name, self.inputs, self.outputs, component=self.component, bias=self.bias, split="replicated",
+                tensor=self.tensor)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,7 @@ class Norm(Part):
 
     Attributes:
         weight_shape: shape of the scale where it is not [size] (Cohere keeps one scale per head).
+        copies: tensors of that shape the scale is stored as.
         stream: True for a norm of the residual stream itself.
     """
 
@@ -109,12 +117,13 @@ class Norm(Part):
     affine: bool = True
     weight_shape: tuple[int, ...] | None = None
     stream: bool = True
+    copies: int = 1
     SYMBOLS: ClassVar[dict[str, str]] = {"size": "d", "groups": "n"}
 
     def write(self, run: Run) -> None:
         elements = run.tokens * self.groups * self.size * run.width
         shape = self.weight_shape or (self.size,)
-        weights = (Weight(f"{self.name}.weight", shape, "norm"),) if self.affine else ()
+        weights = (Weight(f"{self.name}.weight", shape, "norm", self.copies),) if self.affine else ()
         if self.bias and self.affine:
             weights += (Weight(f"{self.name}.bias", shape, "norm"),)
         per_element = RMS_NORM_FLOPS if self.kind == "rms" else LAYER_NORM_FLOPS
@@ -256,6 +265,23 @@ class VectorWeights(Part):
     def write(self, run: Run) -> None:
         weights = tuple(Weight(self.path(name), shape, self.role) for name, shape in self.shapes)
         run.add(self.name, self.component, "elementwise", weights=weights)
+
+
+@dataclass(frozen=True)
+class Idle(Part):
+    """Matrices that the checkpoint holds and this pass does not run: GPT-2's cross-attention without an encoder.
+    `shapes` are (name, [outputs, inputs])."""
+
+    shapes: tuple[tuple[str, tuple[int, int]], ...]
+    bias: bool = False
+    component: str = "attention"
+
+    def write(self, run: Run) -> None:
+        for name, shape in self.shapes:
+            weights: tuple[Weight, ...] = (Weight(f"{self.path(name)}.weight", shape, "linear"),)
+            if self.bias:
+                weights += (Weight(f"{self.path(name)}.bias", shape[:1], "vector"),)
+            run.add(self.path(name), self.component, "matmul", weights=weights, weight_reads=0)
 
 
 def activation(run: Run, name: str, rows: Number, size: Number, *, gated: bool, component: str, stream: Number) -> None:

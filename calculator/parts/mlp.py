@@ -53,10 +53,14 @@ class Experts(Part):
     Attributes:
         intermediate: width of one routed expert.
         shared: width of the shared experts together; 0 for none.
+        shared_bias: the shared experts' projections have biases (DeepSeek-V2 with mlp_bias).
         shared_gate: a sigmoid scales the shared experts' output (Qwen2-MoE).
         router_bias: the router's projection has a bias (gpt-oss); `correction`: a score bias steers the choice only
             (DeepSeek-V3, arXiv:2408.15664).
+        correction_name: where that bias is inside the part, if not in the router; it is a "buffer", or a "vector" where
+            published counts include it (ERNIE 4.5).
         packed: experts are stored as one three-dimensional tensor (gate_up_proj, down_proj), not one tensor each.
+        latent: the routed experts work on a projection of this width (Nemotron 3 Super), None for `hidden`.
         router: the router's module, inside the part; `prefix`: where the experts are, inside the part.
     """
 
@@ -75,14 +79,23 @@ class Experts(Part):
     prefix: str = "experts"
     names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
     shared_name: str = "shared_experts"
+    shared_bias: bool = False
+    correction_name: str = ""
+    correction_role: str = "buffer"
+    packed_name: str = "gate_up_proj"
+    latent: int | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d", "intermediate": "d_e", "experts": "E", "top_k": "k", "shared": "d_s",
+        "hidden": "d", "intermediate": "d_e", "experts": "E", "top_k": "k", "shared": "d_s", "latent": "d_l",
     }  # fmt: skip
 
     def write(self, run: Run) -> None:
         stream = run.tokens * self.hidden * run.width
         self._route(run, stream)
+        if self.latent is not None:
+            project(run, self.path("fc1_latent_proj"), self.hidden, self.latent, component="mlp", saves_input=False)
         self._routed(run, stream)
+        if self.latent is not None:
+            project(run, self.path("fc2_latent_proj"), self.latent, self.hidden, component="mlp", split="row")
         if self.shared:
             if self.shared_gate:
                 project(run, self.path("shared_expert_gate"), self.hidden, 1, component="mlp", role="router",
@@ -90,7 +103,7 @@ class Experts(Part):
             # The routed output waits while the shared experts run.
             branch = run.parallel
             run.parallel = branch + stream
-            MLP(self.path(self.shared_name), self.hidden, self.shared, gated=self.gated).write(run)
+            MLP(self.path(self.shared_name), self.hidden, self.shared, gated=self.gated, bias=self.shared_bias).write(run)
             run.parallel = branch
 
     def _route(self, run: Run, stream: Number) -> None:
@@ -98,7 +111,8 @@ class Experts(Part):
                 bias=self.router_bias, split="replicated")  # fmt: skip
         scores = run.tokens * self.experts
         # A buffer: held in the checkpoint, moved by no gradient, and in no published parameter count.
-        correction = (Weight(self.path(f"{self.router}.e_score_correction_bias"), (self.experts,), "buffer"),)
+        name = self.correction_name or f"{self.router}.e_score_correction_bias"
+        correction = (Weight(self.path(name), (self.experts,), self.correction_role),)
         run.add(
             self.path("top_k"), "router", "elementwise", flops=SOFTMAX_FLOPS * scores, reads=scores * run.width,
             writes=run.tokens * self.top_k * run.width, saved=scores * run.width, stream=2 * stream,
@@ -107,20 +121,21 @@ class Experts(Part):
 
     def _routed(self, run: Run, stream: Number) -> None:
         rows = run.expert_rows(self.experts, self.top_k)
-        inputs, inner = rows * self.hidden * run.width, rows * self.intermediate * run.width
+        width = self._width()
+        inputs, inner = rows * width * run.width, rows * self.intermediate * run.width
         outer = 2 if self.gated else 1
         into, out = self._weights()
-        self._matrix(run, self.path(f"{self.prefix}.{self._label()}"), into, rows * outer, saved=inputs,
+        self._matrix(run, self._inside(self._label()), into, rows * outer, saved=inputs,
                      reads=inputs, writes=outer * inner, stream=2 * stream)  # fmt: skip
         run.add(
-            self.path(f"{self.prefix}.activation"), "experts", "elementwise", split="expert", stream=2 * stream,
+            self._inside("activation"), "experts", "elementwise", split="expert", stream=2 * stream,
             flops=rows * self.intermediate * (ACTIVATION_FLOPS + outer - 1), reads=outer * inner, writes=inner, saved=outer * inner,
         )  # fmt: skip
-        self._matrix(run, self.path(f"{self.prefix}.{self.names[2]}"), out, rows, saved=inner, reads=inner, writes=inputs,
+        self._matrix(run, self._inside(self.names[2]), out, rows, saved=inner, reads=inner, writes=inputs,
                      stream=2 * stream)  # fmt: skip
         run.add(
-            self.path(f"{self.prefix}.combine"), "experts", "elementwise", flops=2 * rows * self.hidden, reads=inputs,
-            writes=stream, saved=inputs, stream=2 * stream, split="expert",
+            self._inside("combine"), "experts", "elementwise", flops=2 * rows * width, reads=inputs,
+            writes=run.tokens * width * run.width, saved=inputs, stream=2 * stream, split="expert",
         )  # fmt: skip
 
     def _matrix(self, run: Run, name: str, weights: tuple[Weight, ...], rows: Number, *, saved: Number, reads: Number,
@@ -128,31 +143,37 @@ class Experts(Part):
         held = sum(run.bytes_of(w) for w in weights)
         touched = held // self.experts * run.experts_touched(self.experts, self.top_k)
         run.add(
-            name, "experts", "matmul", flops=2 * rows * self.hidden * self.intermediate, reads=reads, writes=writes,
+            name, "experts", "matmul", flops=2 * rows * self._width() * self.intermediate, reads=reads, writes=writes,
             weights=weights, active_share=(self.top_k, self.experts), weight_reads=touched, saved=saved, stream=stream,
             split="expert",
         )  # fmt: skip
 
+    def _width(self) -> Number:
+        return self.hidden if self.latent is None else self.latent
+
+    def _inside(self, name: str) -> str:
+        return self.path(f"{self.prefix}.{name}" if self.prefix else name)
+
     def _label(self) -> str:
-        return "gate_up_proj" if self.packed and self.gated else self.names[1] if not self.gated else "gate_proj+up_proj"
+        return self.packed_name if self.packed and self.gated else self.names[1] if not self.gated else "gate_proj+up_proj"
 
     def _weights(self) -> tuple[tuple[Weight, ...], tuple[Weight, ...]]:
         gate, up, down = self.names
-        outer = 2 if self.gated else 1
+        outer, width = 2 if self.gated else 1, self._width()
         into: tuple[Weight, ...]
         out: tuple[Weight, ...]
         if self.packed:
             label = self._label()
-            into = (Weight(self.path(f"{self.prefix}.{label}"), (self.experts, outer * self.intermediate, self.hidden), "experts"),)
-            out = (Weight(self.path(f"{self.prefix}.{down}"), (self.experts, self.hidden, self.intermediate), "experts"),)
+            into = (Weight(self._inside(label), (self.experts, outer * self.intermediate, width), "experts"),)
+            out = (Weight(self._inside(down), (self.experts, width, self.intermediate), "experts"),)
             if self.bias:
-                into += (Weight(self.path(f"{self.prefix}.{label}_bias"), (self.experts, outer * self.intermediate), "vector"),)
-                out += (Weight(self.path(f"{self.prefix}.{down}_bias"), (self.experts, self.hidden), "vector"),)
+                into += (Weight(self._inside(f"{label}_bias"), (self.experts, outer * self.intermediate), "vector"),)
+                out += (Weight(self._inside(f"{down}_bias"), (self.experts, width), "vector"),)
             return into, out
         names = (gate, up) if self.gated else (up,)
-        matrix = (self.intermediate, self.hidden)
-        into = tuple(Weight(self.path(f"{self.prefix}.*.{n}.weight"), matrix, "experts", self.experts) for n in names)
-        out = (Weight(self.path(f"{self.prefix}.*.{down}.weight"), (self.hidden, self.intermediate), "experts", self.experts),)
+        matrix = (self.intermediate, width)
+        into = tuple(Weight(self._inside(f"*.{n}.weight"), matrix, "experts", self.experts) for n in names)
+        out = (Weight(self._inside(f"*.{down}.weight"), (width, self.intermediate), "experts", self.experts),)
         return into, out
 
 

@@ -19,7 +19,8 @@ SSD_FLOPS = 5  # per state element: decay·h (1), B ⊗ Δx (1), their sum (1), 
 DELTA_FLOPS = 7  # per state element: decay·S (1), k·S (2), S + k ⊗ Δv (2), q·S (2); arXiv:2412.06464
 
 
-def short_convolution(run: Run, name: str, channels: Number, kernel: int, *, bias: bool, component: str = "recurrent") -> None:
+def short_convolution(run: Run, name: str, channels: Number, kernel: int, *, bias: bool, component: str = "recurrent",
+                      activated: bool = True) -> None:  # fmt: skip
     """A causal depthwise convolution, 2·tokens·channels·kernel FLOPs; decode keeps the last kernel − 1 inputs."""
     elements = run.tokens * channels * run.width
     weights: tuple[Weight, ...] = (Weight(f"{name}.weight", (channels, 1, kernel), "convolution"),)
@@ -28,6 +29,8 @@ def short_convolution(run: Run, name: str, channels: Number, kernel: int, *, bia
     state = state_bytes(run, channels * (kernel - 1), run.width)
     run.add(name, component, "convolution", flops=2 * run.tokens * channels * kernel, reads=elements, writes=elements,
             weights=weights, cache=state, saved=elements, split="head")  # fmt: skip
+    if not activated:
+        return
     run.add(f"{name}.activation", component, "elementwise", flops=ACTIVATION_FLOPS * run.tokens * channels,
             saved=elements, split="head")  # fmt: skip
 

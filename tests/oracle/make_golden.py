@@ -104,7 +104,8 @@ def measured(model_type: str, name: str, config: dict[str, Any]) -> dict[str, An
     ]
     key = "matmul_without_scan" if model_type in SCAN_TYPES else "matmul"
     case["train_flops"] = [
-        {"batch": batch, "seq": seq, key: oracle.training_flops(model, batch, seq).matmul} for batch, seq in TRAIN
+        {"batch": batch, "seq": seq} | {key if k == "matmul" else k: n for k, n in split(oracle.training_flops(model, batch, seq)).items()}
+        for batch, seq in TRAIN
     ]
     if model_type not in SCAN_TYPES:
         case["saved_bytes"] = [

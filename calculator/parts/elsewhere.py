@@ -1,0 +1,28 @@
+"""Layers that share tensors: what one layer holds and another runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from calculator.parts.basic import Part
+from calculator.run import Run
+
+
+@dataclass(frozen=True)
+class Elsewhere(Part):
+    """A part whose tensors another layer holds (Zamba 2 runs one attention block in many layers), or, with `held`, one
+    whose tensors are held here but run in another layer."""
+
+    part: Part
+    held: bool = False
+
+    def write(self, run: Run) -> None:
+        first = len(run.out)
+        self.part.write(run)
+        for i in range(first, len(run.out)):
+            op = run.out[i]
+            if self.held:
+                op = replace(op, flops=0, weight_reads=0, reads=0, writes=0, cache_bytes=0, cache_reads=0, cache_writes=0, saved=0, live=0)
+            else:
+                op = replace(op, stored=0)
+            run.out[i] = op
