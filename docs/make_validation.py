@@ -31,8 +31,8 @@ DATA = ROOT / "tests" / "data" / "published.json"
 PAGE = ROOT / "docs" / "VALIDATION.md"
 
 UNITS = {
-    "": 1, "bytes": 1, "parameters": 1, "elements": 1, "tokens": 1, "bits": 1, "%": 1, "FLOP": 1, "6ND": 1,
-    "MiB": 2**20, "GiB": 2**30, "GB": 10**9, "TB": 10**12, "GFLOP": 10**9, "TFLOP": 10**12, "B parameters": 10**9,
+    "bytes": 1, "parameters": 1, "elements": 1, "tokens": 1, "bits": 1, "%": 1, "FLOP": 1, "6ND": 1,
+    "MiB": 2**20, "GiB": 2**30, "MB": 10**6, "GB": 10**9, "TB": 10**12, "GFLOP": 10**9, "TFLOP": 10**12, "B parameters": 10**9,
 }  # fmt: skip
 
 
@@ -103,6 +103,20 @@ def stored_elements(model: Model, workload: Workload, row: Mapping[str, Any]) ->
 def cache_of_layers(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     listed = [op for op in operations(model, workload) if op.layers == row["layers"]]
     return over_layers(listed, lambda op: op.cache_bytes)
+
+
+@quantity("cache per token")
+def cache_per_token(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    """What one more token adds to a sequence's cache."""
+    one, two = (estimate(model, workload, sequence_length=n).memory.kv_cache for n in (1, 2))
+    return two - one
+
+
+@quantity("fixed state")
+def fixed_state(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    """What a sequence holds however short it is."""
+    one = estimate(model, workload, sequence_length=1).memory.kv_cache
+    return one - cache_per_token(model, workload, row)
 
 
 @quantity("cache tokens")
@@ -282,7 +296,7 @@ def judged(predicted: float, record: Mapping[str, Any]) -> tuple[str, str]:
 def described(record: Mapping[str, Any]) -> str:
     """The quantity with the workload that it was asked for."""
     words = {
-        "mode": "{}", "batch_size": "B = {}", "sequence_length": "S = {:,}", "decode_length": "{:,} generated",
+        "mode": "{}", "batch_size": "B = {:,}", "sequence_length": "S = {:,}", "decode_length": "{:,} generated",
         "dtype": "{}", "kv_dtype": "{} cache", "attention": "{} attention", "attention_flops": "{} attention",
         "logits": "{} logits", "gradient_dtype": "{} gradients",
     }  # fmt: skip
@@ -294,7 +308,7 @@ def parameter_rows() -> Iterator[Row]:
     """Every bundled model's total, and the active count of those with routed experts."""
     for name, total, active, source, note in data()["parameters"]:
         entry = catalogue.find(name)
-        if total is None or not entry or entry.config.get("model_type") not in FAMILIES:
+        if total is None or entry is None or not readable(name):
             continue
         record = {"model": name, "unit": "parameters"}
         yield compared({
@@ -311,14 +325,22 @@ def parameter_rows() -> Iterator[Row]:
 @cache
 def rows() -> tuple[Row, ...]:
     """Every comparison, in the order of the page."""
-    found = [*parameter_rows(), *(compared(record) for record in data()["rows"])]
+    found = [*parameter_rows(), *(compared(record) for record in data()["rows"] if readable(record["model"]))]
     order = list(data()["groups"])
     return tuple(sorted(found, key=lambda row: order.index(row.group)))
 
 
+def readable(name: str) -> bool:
+    """Whether a family reads the model's type."""
+    bundled = catalogue.find(name)
+    config = bundled.config if bundled else config_of(data()["models"][name])
+    return config.get("model_type") in FAMILIES
+
+
 def uncovered() -> list[str]:
-    """Bundled models whose type has no family yet."""
-    return sorted(e.id for e in catalogue.entries() if e.config.get("model_type") not in FAMILIES)
+    """Models of this page whose type has no family yet."""
+    names = {e.id for e in catalogue.entries()} | {record["model"] for record in data()["rows"]}
+    return sorted(name for name in names if not readable(name))
 
 
 # The page
@@ -335,7 +357,7 @@ def page() -> str:
     names = uncovered()
     if names:
         listed = ", ".join(names)
-        blocks.append(f"## Bundled models that are not compared\n\nTheir model type has no family yet: {listed}.")
+        blocks.append(f"## Models that are not compared\n\nTheir model type has no family yet: {listed}.")
     skipped = "\n".join(f"| {what} | {why} |" for what, why in data()["not_compared"])
     blocks.append(f"## Published figures that are not compared\n\n| figures | why not |\n|---|---|\n{skipped}")
     cited = {row.source for row in rows()}
@@ -375,7 +397,8 @@ def table(members: list[Row], why: bool = False) -> str:
     lines = [f"| model | what | predicted | expected | unit | error | tolerance | verdict | source | {last} |",
              "|---|---|--:|--:|---|--:|---|---|---|---|"]  # fmt: skip
     for row in members:
-        remark = row.excuse if why else (row.note or ("see *Rows that are off*" if row.excuse else ""))
+        see = "see *Rows that are off*" if row.excuse else ""
+        remark = row.excuse if why else "; ".join(text for text in (row.note, see) if text)
         cells = [row.model, row.what, shown(row.predicted, row.expected), shown(row.expected, row.expected), row.unit,
                  error(row), row.tolerance, row.verdict, row.source, remark]  # fmt: skip
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")

@@ -154,7 +154,7 @@ def test_quantization_methods() -> None:
 @pytest.mark.parametrize(("options", "expected"), [
     ({}, (2, 2, 12)), ({"gradient_dtype": "fp32"}, (2, 4, 12)), ({"dtype": "fp32"}, (4, 4, 8)),
 ])  # fmt: skip
-def test_bytes_per_parameter(options: dict[str, str], expected: tuple[int, int, int]) -> None:
+def test_bytes_per_parameter(options: dict[str, Any], expected: tuple[int, int, int]) -> None:
     memory = calculator.estimate(model("openai-community/gpt2"), mode="pretraining", **options).memory
     total = model("openai-community/gpt2").parameters.total
     assert (memory.weights, memory.gradients, memory.optimizer_states) == tuple(n * total for n in expected)
@@ -164,9 +164,10 @@ def test_bytes_per_parameter(options: dict[str, str], expected: tuple[int, int, 
 
 def test_generation_is_the_sum_of_its_steps() -> None:
     for name in ("openai/gpt-oss-20b", "deepseek-ai/DeepSeek-V2-Lite-Chat", "Qwen/Qwen3-Next-80B-A3B-Instruct"):
-        options = {"mode": "decode", "batch_size": 3}
-        whole = calculator.estimate(model(name), sequence_length=100, decode_length=300, **options).generation
-        steps = [calculator.estimate(model(name), sequence_length=100 + i, **options) for i in range(300)]
+        w = Workload(mode="decode", batch_size=3, sequence_length=100, decode_length=300)
+        whole = calculator.estimate(model(name), w).generation
+        steps = [calculator.estimate(model(name), w, sequence_length=100 + i) for i in range(300)]
+        assert whole is not None
         assert whole.flops.total == sum(e.flops.total for e in steps)
         assert whole.traffic.total == sum(e.traffic.total for e in steps)
 
