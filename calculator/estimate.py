@@ -303,7 +303,7 @@ class Estimate:
                 f"{longest:,} tokens are more than the {context:,} that {self.model.name} was configured for; the numbers "
                 "hold for the arithmetic, not for what the model can use."
             )
-        if self.workload.mode == "pretraining" and FORMATS.get(self.workload.dtype, FORMATS["bf16"]).bits < 8:
+        if self.workload.mode == "pretraining" and self.workload.dtype != "auto" and FORMATS[self.workload.dtype].bits < 8:
             found.append(f"Weights in {self.workload.dtype} cannot be pretrained; what is priced is their storage.")
         return tuple(found)
 

@@ -105,8 +105,8 @@ def format_named(name: str) -> Format:
     return FORMATS[key]
 
 
-def cache_bits(name: str) -> Number:
-    """Bits per cached element in that precision.
+def cache_format_named(name: str) -> Format:
+    """The format of that name, if a KV cache can be kept in it.
 
     Raises:
         WorkloadError: the cache cannot be kept in that format.
@@ -114,7 +114,7 @@ def cache_bits(name: str) -> Number:
     key = ALIASES.get(name.lower(), name.lower())
     if key not in CACHE_BITS:
         raise WorkloadError(f"The KV cache cannot be kept in {name!r}; choose one of auto, {', '.join(CACHE_BITS)}.")
-    return CACHE_BITS[key]
+    return FORMATS[key]
 
 
 def grouped(base: Format, *, columns: int, name: str | None = None, zero_bits: int | None = None) -> Format:

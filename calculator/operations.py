@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from calculator.errors import WorkloadError
-from calculator.formats import CACHE_BITS, FORMATS, Format, cache_bits, format_named
+from calculator.formats import CACHE_BITS, FORMATS, Format, format_named
 from calculator.model import Model, Stack
 from calculator.operation import QUANTITIES, Operation, Weight
 from calculator.parts import Part
@@ -131,7 +131,6 @@ def plan_of(model: Model, workload: Workload) -> Plan:
 def cache_format(model: Model, workload: Workload) -> str:
     """The KV cache's format by name."""
     if workload.kv_dtype != "auto":
-        cache_bits(workload.kv_dtype)
         return workload.kv_dtype
     asked = model.scheme.cache if model.scheme and workload.dtype == "auto" else None
     return asked or plan_of(model, workload).native.name

@@ -144,6 +144,8 @@ class Run:
         cache: tuple[Number, Number, Number] = (0, 0, 0),
         saved: Number = 0,
         workspace: Number = 0,
+        spilled: Number = 0,
+        in_place: bool = False,
         stream: Number = 0,
         split: str = "replicated",
         input_gradient: bool = True,
@@ -157,13 +159,17 @@ class Run:
             cache: bytes held, read, written.
             saved: bytes kept for the backward pass.
             workspace: bytes alive beside what is read and written.
+            spilled: bytes that are written, read back once and then dropped (the partial results of split attention).
+            in_place: what is written replaces what is read.
             stream: bytes of the residual stream, alive beside what is read and written.
             input_gradient: False where the backward pass needs no gradient of the input (a patch embedding's pixels).
             tied: the weights are stored elsewhere: they are read here but not held.
         """
         parameters, held = self._price(name, weights) if weights else (0, 0)
         moved = (held * self.steps if weight_reads is None else weight_reads) if self.active else 0
-        live = reads + writes + workspace + stream + self.parallel
+        live = (reads if in_place else reads + writes) + workspace + spilled + stream + self.parallel
+        if spilled:
+            reads, writes = reads + spilled, writes + spilled
         if self.training:
             # Backward: dX = dY·Wᵀ and dW = Xᵀ·dY, each as many FLOPs as the forward product.
             gradient = parameters * gradient_bytes(self.workload, self.native) if self.active else 0

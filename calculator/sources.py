@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,12 @@ from calculator import catalogue
 from calculator.config import Config
 from calculator.errors import ConfigError, SourceError, UnknownModelTypeError
 from calculator.model import Model
+from calculator.operations import plan_of
 from calculator.quantization import scheme_of
+from calculator.workload import Workload
 
-LARGEST_CONFIG = 20 * 2**20
+LARGEST_CONFIG = 20 * 2**20  # bytes
+MOST_LAYERS = 10_000
 
 
 def load_model(source: str | Path | Mapping[str, Any], revision: str | None = None, token: str | None = None) -> Model:
@@ -105,22 +110,36 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
         hint = f"the nearest known types are {', '.join(near)}" if near else f"known types are {', '.join(sorted(FAMILIES))}"
         raise UnknownModelTypeError(f"Model type {kind!r} is not known here; {hint}.")
     config = Config(raw, kind)
+    layers = config.get("num_hidden_layers")
+    if isinstance(layers, int) and layers > MOST_LAYERS:
+        raise ConfigError(f"num_hidden_layers in the config is {layers:,}; at most {MOST_LAYERS:,} are allowed.")
     try:
-        built = FAMILIES[kind](config)
-    except (TypeError, AttributeError, ZeroDivisionError, IndexError, KeyError, ValueError) as error:
+        model = _built(config, name, source)
+        _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
+        plan_of(model, Workload())
+    except (TypeError, AttributeError, ZeroDivisionError, IndexError, KeyError, ValueError, OverflowError, re.error) as error:
         raise ConfigError(
-            f"The config of type {kind!r} has a field of the wrong kind ({error}); compare it with the config.json of a published model."
+            f"The config of type {kind!r} has a field of the wrong kind or size ({type(error).__name__}: {error}); compare it "
+            "with the config.json of a published model."
         ) from error
+    return model
+
+
+def _built(config: Config, name: str | None, source: str) -> Model:
+    from calculator.families import FAMILIES
+
+    built = FAMILIES[config.model_type](config)
     if not built.text.layers:
         raise ConfigError("num_hidden_layers in the config is 0; a model needs at least one layer.")
-    scheme, unknown = scheme_of(config)
+    _, unknown = scheme_of(config)
     notes = list(built.notes)
     if unknown:
         notes.append(f"The checkpoint is quantized, but {unknown}; with precision auto its weights are priced unquantized.")
+    stated = config.get("dtype") or config.get("torch_dtype")
     model = Model(
-        name=name or str(raw.get("_name_or_path") or kind),
+        name=name or str(config.get("_name_or_path") or config.model_type),
         source=source,
-        model_type=kind,
+        model_type=config.model_type,
         text=built.text,
         hidden_size=built.text.width,
         vocabulary_size=built.vocabulary,
@@ -129,6 +148,6 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
         towers=built.towers,
     )
     if model.stated_dtype is None:
-        notes.append("The config names no dtype; 16 bit (bf16) is assumed. Choose a precision to say otherwise.")
-    object.__setattr__(model, "notes", tuple(notes))
-    return model
+        said = f"The config's dtype {stated!r} is not known here" if stated else "The config names no dtype"
+        notes.append(f"{said}; 16 bit (bf16) is assumed. Choose a precision to say otherwise.")
+    return replace(model, notes=tuple(notes))

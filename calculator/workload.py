@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from calculator.errors import WorkloadError
-from calculator.formats import cache_bits, format_named
+from calculator.formats import cache_format_named, format_named
 
 MODES = ("pretraining", "prefill", "decode")
 DEFAULT_LENGTH = 4096
@@ -85,10 +85,9 @@ class Workload:
         factor = self.expert_capacity_factor
         if factor is not None and (isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor <= 1e6):
             raise WorkloadError(f"expert_capacity_factor must be a positive number or None, not {factor!r}.")
-        if self.dtype != "auto":
-            format_named(self.dtype)
-        if self.kv_dtype != "auto":
-            cache_bits(self.kv_dtype)
+        for name, known in (("dtype", format_named), ("kv_dtype", cache_format_named)):
+            if getattr(self, name) != "auto":
+                object.__setattr__(self, name, known(str(getattr(self, name))).name)
 
     def with_(self, **changes: Any) -> Workload:
         """A copy with the given fields changed."""

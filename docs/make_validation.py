@@ -32,7 +32,8 @@ PAGE = ROOT / "docs" / "VALIDATION.md"
 
 UNITS = {
     "bytes": 1, "parameters": 1, "elements": 1, "tokens": 1, "bits": 1, "%": 1, "FLOP": 1, "6ND": 1,
-    "MiB": 2**20, "GiB": 2**30, "MB": 10**6, "GB": 10**9, "TB": 10**12, "GFLOP": 10**9, "TFLOP": 10**12, "B parameters": 10**9,
+    "MiB": 2**20, "GiB": 2**30, "MB": 10**6, "GB": 10**9, "TB": 10**12, "GFLOP": 10**9, "TFLOP": 10**12,
+    "B parameters": 10**9,
 }  # fmt: skip
 
 

@@ -107,3 +107,9 @@ COLUMNS: dict[str, Any] = {
     "intensity": _number("FLOP per byte", format="%,.2f"),
     "class": st.column_config.TextColumn("Class"),
 }
+
+
+if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script
+    from app import main
+
+    main()

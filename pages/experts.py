@@ -153,3 +153,9 @@ def routing(inputs: Inputs) -> None:
             "imbalance": number("Slowest / mean", format="%.2f"), "flops": number("Expert FLOPs", format="%.3e"),
         }, "Dropped tokens and unused capacity by capacity factor")  # fmt: skip
         ui.download("Routing (CSV)", rows, ui.file_name(inputs, "routing"), "csv_routing")
+
+
+if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script
+    from app import main
+
+    main()

@@ -48,3 +48,9 @@ def current(inputs: Inputs) -> None:
     ui.table(rows, columns, "Every formula of this model", height=640)
     with st.container(horizontal=True, horizontal_alignment="right"):
         ui.download("Formulas (CSV)", rows, ui.file_name(inputs, "formulas"), "csv_formulas")
+
+
+if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script
+    from app import main
+
+    main()

@@ -283,3 +283,9 @@ def _filled(explained: Explained, amount: str) -> dict[str, str]:
         "Layers": f"{layers:,}",
         "Total": f"{formula.value * layers:,}",
     }
+
+
+if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script
+    from app import main
+
+    main()

@@ -148,3 +148,9 @@ def table_columns(inputs: Inputs) -> dict[str, Any]:
         "traffic_bytes": number("Moved (GiB)", format="%,.3f"),
         "intensity": number("FLOP per byte", format="%,.2f"),
     }
+
+
+if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script
+    from app import main
+
+    main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from calculator.families import (
     classic,
     deepseek,
+    deepseek_v4,
     dense,
     early,
     gemma,
@@ -25,6 +26,7 @@ __all__ = [
     "Blueprint",
     "classic",
     "deepseek",
+    "deepseek_v4",
     "dense",
     "early",
     "gemma",

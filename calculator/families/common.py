@@ -46,6 +46,10 @@ def head_shape(c: Config) -> tuple[int, int, int]:
     if heads < 1:
         raise ConfigError(f"num_attention_heads in {c.where} is {heads}; it must be at least 1.")
     kv_heads = c.get("num_key_value_heads")
+    if kv_heads is not None and (c.num_key_value_heads < 1 or heads % c.num_key_value_heads):
+        raise ConfigError(f"num_key_value_heads in {c.where} is {kv_heads}; it must divide the {heads} attention heads.")
+    if c.get("head_dim") is None and c.hidden_size % heads:
+        raise ConfigError(f"hidden_size {c.hidden_size} in {c.where} does not divide into {heads} attention heads; state head_dim.")
     head_dim = c.head_dim if c.get("head_dim") is not None else c.hidden_size // heads
     return heads, heads if kv_heads is None else c.num_key_value_heads, head_dim
 
@@ -94,7 +98,14 @@ def pre_norm(c: Config, mixer: Part, channel: Part, *, kind: str, norm: str = "r
 
 
 def windows(c: Config, types: Sequence[str]) -> list[int | None]:
-    """The window of each layer, by its entry in `layer_types`."""
+    """The window of each layer, by its entry in `layer_types`.
+
+    Raises:
+        ConfigError: an entry is neither full nor sliding attention.
+    """
+    for entry in types:
+        if entry not in ("full_attention", "sliding_attention"):
+            raise ConfigError(f"layer_types in {c.where} has {entry!r}; a {c.model_type} layer is full_attention or sliding_attention.")
     return [c.sliding_window if t == "sliding_attention" else None for t in types]
 
 

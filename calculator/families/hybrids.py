@@ -19,7 +19,7 @@ from calculator.families.common import (
     self_attention,
 )
 from calculator.families.mixtures import MIXTRAL_NAMES, granite_layer
-from calculator.families.recurrent import mamba
+from calculator.families.recurrent import backbone
 from calculator.families.shared import partly_rotated, prediction_notes
 from calculator.model import Layer
 from calculator.parts import (
@@ -30,6 +30,7 @@ from calculator.parts import (
     GatedConvolution,
     LightningAttention,
     Linear,
+    Mamba,
     Mamba2,
     Norm,
     Part,
@@ -123,7 +124,12 @@ def granitemoehybrid(c: Config) -> Blueprint:
 @family("falcon_mamba")
 def falcon_mamba(c: Config) -> Blueprint:
     """Mamba with norms without weights on B, C and the time step."""
-    return mamba(c)
+    # The published 7B states an expand that its intermediate_size, the true width, contradicts.
+    inner = c.intermediate_size if c.has_stated("intermediate_size") else int(c.expand * c.hidden_size)
+    rank = -(-c.hidden_size // 16) if c.get("time_step_rank") == "auto" else c.time_step_rank
+    mixer = Mamba("mixer", c.hidden_size, inner, c.state_size, rank, c.conv_kernel, bias=c.flag("use_bias"),
+                  conv_bias=c.flag("use_conv_bias"))  # fmt: skip
+    return backbone(c, mixer)
 
 
 @family("lfm2", "lfm2_moe")

@@ -134,7 +134,7 @@ def ernie4_5_moe(c: Config) -> Blueprint:
     experts = Experts(
         "mlp", c.hidden_size, c.moe_intermediate_size, c.moe_num_experts, c.moe_k, shared_bias=bias,
         shared=c.moe_num_shared_experts * c.moe_intermediate_size, correction=True,
-        correction_name="moe_statics.e_score_correction_bias", correction_role="vector",
+        correction_name="moe_statics.e_score_correction_bias", correction_role="vector", correction_shape=(1, c.moe_num_experts),
     )  # fmt: skip
     layers = mixed_layers(c, self_attention(c, qkv_bias=bias, out_bias=bias), experts, sparse, dense=gated_mlp(c, bias=bias))
     return blueprint(c, language_model(c, layers, head_bias=bias), notes=prediction_notes(c))

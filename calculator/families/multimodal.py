@@ -5,8 +5,8 @@ from __future__ import annotations
 from calculator.config import Config
 from calculator.families.common import Blueprint, blueprint, family, gated_mlp, language_model, pre_norm, self_attention
 from calculator.families.dense import mistral
-from calculator.families.shared import with_towers
-from calculator.families.towers import llama4_vision, pixtral
+from calculator.families.shared import renamed, with_towers
+from calculator.families.towers import kimi_vision, llama4_vision, pixtral
 from calculator.model import Layer
 from calculator.parts import MLP, Experts, Linear, Norm, Part
 
@@ -71,4 +71,17 @@ def mistral3(c: Config) -> Blueprint:
         Linear(f"{root}.linear_1", width * stacked, text.hidden_size, bias), Linear(f"{root}.linear_2", text.hidden_size, text.hidden_size, bias),
     )  # fmt: skip
     tower = pixtral(vision, "vision_tower", projector)
+    return with_towers(c, text.model_type, (tower,), new="language_model.model.", head="language_model.lm_head")
+
+
+@family("kimi_k25")
+def kimi_k25(c: Config) -> Blueprint:
+    """DeepSeek-V3's language model; the checkpoints write the tower's fields under older names."""
+    text = c.section("text_config")
+    vision = renamed(
+        c.section("vision_config"), hidden_size="vt_hidden_size", intermediate_size="vt_intermediate_size",
+        num_attention_heads="vt_num_attention_heads", num_hidden_layers="vt_num_hidden_layers",
+        pos_emb_height="init_pos_emb_height", pos_emb_width="init_pos_emb_width",
+    )  # fmt: skip
+    tower = kimi_vision(vision, text.hidden_size)
     return with_towers(c, text.model_type, (tower,), new="language_model.model.", head="language_model.lm_head")

@@ -175,3 +175,30 @@ def gemma4_audio(c: Config, text_width: int) -> Stack:
         ),
         tower="audio", causal=False,
     )  # fmt: skip
+
+
+def kimi_vision(c: Config, text_width: int) -> Stack:
+    """Kimi K2.5's MoonViT: learned positions resampled to the image, packed projections, and a two-layer projector."""
+    width, root = c.hidden_size, "vision_tower"
+    heads: int = c.num_attention_heads
+    layer = Layer(
+        "vision",
+        (
+            Norm("norm0", width, "layer", True),
+            Attention("", width, heads, heads, width // heads, fused="wqkv", out="wo", qkv_bias=True, out_bias=True,
+                      rotary=width // heads),
+            Residual("mixer_residual", width), Norm("norm1", width, "layer", True),
+            MLP("mlp", width, c.intermediate_size, gated=False, bias=True, up="fc0", down="fc1"), Residual("channel_residual", width),
+        ),
+    )  # fmt: skip
+    grid = (("weight", (c.pos_emb_height, c.pos_emb_width, width)),)
+    joined = width * prod(c.merge_kernel_size)
+    return Stack(
+        f"{root}.encoder.blocks", width, (layer,) * c.num_hidden_layers,
+        before=(patches(c, f"{root}.patch_embed.proj", bias=True), VectorWeights(f"{root}.patch_embed.pos_emb", grid)),
+        after=(
+            Norm(f"{root}.encoder.final_layernorm", width, "layer", True), Norm("mm_projector.pre_norm", width, "layer", True),
+            Linear("mm_projector.proj.0", joined, joined, True), Linear("mm_projector.proj.2", joined, text_width, True),
+        ),
+        tower="vision", causal=False,
+    )  # fmt: skip

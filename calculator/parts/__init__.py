@@ -3,6 +3,7 @@
 from calculator.parts.altup import AltUp
 from calculator.parts.attention import Attention
 from calculator.parts.basic import Embedding, Head, Idle, Linear, Norm, Part, Positions, Residual, VectorWeights
+from calculator.parts.compressed import CompressedAttention, HyperConnection
 from calculator.parts.convolution import GatedConvolution, LightningAttention
 from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.latent import LatentAttention
@@ -15,6 +16,7 @@ __all__ = [
     "MLP",
     "AltUp",
     "Attention",
+    "CompressedAttention",
     "Elsewhere",
     "Embedding",
     "Experts",
@@ -22,6 +24,7 @@ __all__ = [
     "GatedDeltaNet",
     "Head",
     "Idle",
+    "HyperConnection",
     "Indexer",
     "LatentAttention",
     "LightningAttention",

@@ -125,7 +125,7 @@ def rotate(run: Run, name: str, elements: Number) -> None:
     """Rotary position embedding of `elements` per token, in place (the angles' table is shared by all layers)."""
     size = run.tokens * elements
     run.add(name, "attention", "elementwise", flops=ROTARY_FLOPS * size, reads=size * run.width,
-            writes=size * run.width, split="head")  # fmt: skip
+            writes=size * run.width, in_place=True, split="head")  # fmt: skip
 
 
 def attend(
@@ -166,7 +166,7 @@ def attend(
         workspace = _flash_decode_workspace(run, heads, value_dim, window)
         log_sum = run.batch * run.queries * heads * 4
         run.add(
-            name, "attention", "attention", flops=flops, reads=query + fresh * _passes(run) + workspace, writes=written + workspace,
+            name, "attention", "attention", flops=flops, reads=query + fresh * _passes(run), writes=written, spilled=workspace,
             cache=cache, saved=query + fresh + log_sum, stream=run.tokens * heads * value_dim * run.width, split="head",
         )  # fmt: skip
         # The softmax happens on the chip: FLOPs, but no bytes of its own.

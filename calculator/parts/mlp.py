@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from calculator.errors import ConfigError
 from calculator.operation import Weight
 from calculator.parts.basic import ACTIVATION_FLOPS, SOFTMAX_FLOPS, Part, activation, project
 from calculator.run import Run
@@ -80,13 +81,21 @@ class Experts(Part):
     names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
     shared_name: str = "shared_experts"
     shared_bias: bool = False
+    shared_names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
     correction_name: str = ""
     correction_role: str = "buffer"
+    correction_shape: tuple[int, ...] = ()  # where it is not [experts]
     packed_name: str = "gate_up_proj"
     latent: int | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d", "intermediate": "d_e", "experts": "E", "top_k": "k", "shared": "d_s", "latent": "d_l",
     }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        sizes = (self.experts, self.top_k)
+        if all(isinstance(n, int) for n in sizes) and not 1 <= self.top_k <= self.experts:
+            raise ConfigError(f"{self.name}: a token visits {self.top_k} of {self.experts} experts; it must be at least 1 and at most all.")
 
     def write(self, run: Run) -> None:
         stream = run.tokens * self.hidden * run.width
@@ -103,7 +112,9 @@ class Experts(Part):
             # The routed output waits while the shared experts run.
             branch = run.parallel
             run.parallel = branch + stream
-            MLP(self.path(self.shared_name), self.hidden, self.shared, gated=self.gated, bias=self.shared_bias).write(run)
+            gate, up, down = self.shared_names
+            MLP(self.path(self.shared_name), self.hidden, self.shared, gated=self.gated, bias=self.shared_bias, gate=gate,
+                up=up, down=down).write(run)  # fmt: skip
             run.parallel = branch
 
     def _route(self, run: Run, stream: Number) -> None:
@@ -112,7 +123,7 @@ class Experts(Part):
         scores = run.tokens * self.experts
         # A buffer: held in the checkpoint, moved by no gradient, and in no published parameter count.
         name = self.correction_name or f"{self.router}.e_score_correction_bias"
-        correction = (Weight(self.path(name), (self.experts,), self.correction_role),)
+        correction = (Weight(self.path(name), self.correction_shape or (self.experts,), self.correction_role),)
         run.add(
             self.path("top_k"), "router", "elementwise", flops=SOFTMAX_FLOPS * scores, reads=scores * run.width,
             writes=run.tokens * self.top_k * run.width, saved=scores * run.width, stream=2 * stream,

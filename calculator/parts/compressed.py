@@ -1,0 +1,176 @@
+"""Attention over a short window and over a compressed past, and the streams around it (DeepSeek-V4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from calculator.operation import Weight
+from calculator.parts.attention import attend, rotate
+from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
+from calculator.parts.sparse import INDEX_BLOCK
+from calculator.run import Run
+from calculator.symbolic import Number, ceil_div, maximum, minimum
+
+
+def entries(tokens: Number, ratio: Number) -> Number:
+    """Compressed entries that `tokens` tokens have completed: one for every `ratio` of them."""
+    return ceil_div(tokens - ratio + 1, ratio)
+
+
+def _entries_sum(count: Number, ratio: Number) -> Number:
+    """⌊0/r⌋ + ⌊1/r⌋ + … over `count` terms."""
+    whole = entries(count, ratio)
+    return ratio * whole * (whole - 1) // 2 + (count - whole * ratio) * whole
+
+
+@dataclass(frozen=True)
+class CompressedAttention(Part):
+    """Multi-query attention whose keys are its values, over the last `window` tokens and over one entry for every
+    `ratio` tokens before them.
+
+    Attributes:
+        ratio: tokens per compressed entry; 0 where there is only the window.
+        overlap: each entry blends two windows, so its projections are twice as wide (compressed sparse attention).
+        index_heads, index_dim, selected: an indexer with a smaller compressor of its own picks `selected` entries for each
+            query; 0 where all are read (heavily compressed attention).
+        groups, out_rank: the output projection is low-rank, block-diagonal in its first half.
+    """
+
+    hidden: int
+    heads: int
+    head_dim: int
+    query_rank: int
+    window: int
+    groups: int
+    out_rank: int
+    rotary: int = 0
+    ratio: int = 0
+    overlap: bool = False
+    index_heads: int = 0
+    index_dim: int = 0
+    selected: int = 0
+    dropout: bool = False
+    SYMBOLS: ClassVar[dict[str, str]] = {
+        "hidden": "d", "heads": "n_h", "head_dim": "d_h", "query_rank": "r_q", "window": "W", "groups": "n_g", "out_rank": "r_o",
+        "rotary": "d_r", "ratio": "m", "index_heads": "n_i", "index_dim": "d_i", "selected": "k_i",
+    }  # fmt: skip
+
+    def write(self, run: Run) -> None:
+        queries = self.heads * self.head_dim
+        project(run, self.path("wq_a"), self.hidden, self.query_rank, component="attention", split="replicated")
+        Norm(self.path("q_norm"), self.query_rank).write(run)
+        project(run, self.path("wq_b"), self.query_rank, queries, component="attention")
+        Norm(self.path("q_b_norm"), self.head_dim, groups=self.heads, affine=False).write(run)
+        project(run, self.path("wkv"), self.hidden, self.head_dim, component="attention", saves_input=False, split="replicated")
+        Norm(self.path("kv_norm"), self.head_dim).write(run)
+        rotate(run, self.path("rotary"), (2 * self.heads + 1) * self.rotary)  # queries, keys, and back again on the output
+        attend(run, self.path("attention"), heads=self.heads, kv_heads=1, key_dim=self.head_dim, value_dim=self.head_dim,
+               window=self.window, dropout=self.dropout, cached_dim=self.head_dim)  # fmt: skip
+        if self.ratio:
+            self._compress(run, self.path("compressor"), self.head_dim)
+            if self.index_heads:
+                self._index(run)
+            self._attend_entries(run)
+        run.add(self.path("attn_sink"), "attention", "elementwise", flops=run.tokens * self.heads,
+                weights=(Weight(self.path("attn_sink"), (self.heads,), "vector"),), split="head")  # fmt: skip
+        read = run.tokens * queries * run.width
+        grouped = self.groups * self.out_rank
+        run.add(
+            self.path("wo_a"), "attention", "matmul", flops=2 * run.tokens * queries * self.out_rank, reads=read,
+            writes=run.tokens * grouped * run.width, saved=read, stream=read,
+            weights=(Weight(self.path("wo_a.weight"), (grouped, queries // self.groups), "linear"),),
+        )  # fmt: skip
+        project(run, self.path("wo_b"), grouped, self.hidden, component="attention", split="row")
+
+    def _compress(self, run: Run, name: str, size: Number) -> None:
+        """Every token makes an entry and its gate; each window's are summed under a softmax of the gates."""
+        wide = 2 * size if self.overlap else size
+        for child in ("wkv", "wgate"):
+            project(run, f"{name}.{child}", self.hidden, wide, component="attention", saves_input=False, split="replicated")
+        made = run.tokens * wide
+        run.add(f"{name}.pool", "attention", "elementwise", flops=(SOFTMAX_FLOPS + 3) * made, reads=2 * made * run.width,
+                writes=made // self.ratio * run.width, saved=2 * made * run.width,
+                weights=(Weight(f"{name}.ape", (self.ratio, wide), "vector"), Weight(f"{name}.norm.weight", (size,), "norm")))  # fmt: skip
+
+    def _index(self, run: Run) -> None:
+        name = self.path("indexer")
+        self._compress(run, f"{name}.compressor", self.index_dim)
+        project(run, f"{name}.wq_b", self.query_rank, self.index_heads * self.index_dim, component="attention", saves_input=False)
+        project(run, f"{name}.weights_proj", self.hidden, self.index_heads, component="attention", saves_input=False,
+                split="replicated")  # fmt: skip
+        doubled = run.batch * self._doubled_pairs(run, 0)
+        # Kept as the indexers of DeepSeek-V3.2 keep theirs: FP8 with a 32-bit scale per 128 elements.
+        key = self.index_dim + 4 * ceil_div(self.index_dim, INDEX_BLOCK)
+        query = run.tokens * self.index_heads * self.index_dim * run.width
+        run.add(f"{name}.scores", "attention", "attention", flops=doubled * self.index_heads * self.index_dim, reads=query,
+                writes=doubled // 2 * 4, cache=self._cache(run, key, 0), saved=query)  # fmt: skip
+        run.add(f"{name}.top_k", "attention", "elementwise", flops=doubled // 2 * (2 * self.index_heads + 1), reads=doubled // 2 * 4)
+
+    def _attend_entries(self, run: Run) -> None:
+        doubled = run.batch * self._doubled_pairs(run, self.selected)
+        query = run.tokens * self.heads * self.head_dim * run.width
+        matrix = doubled // 2 * self.heads * run.width if run.eager else 0
+        run.add(
+            self.path("compressed_attention"), "attention", "attention", flops=doubled * self.heads * 2 * self.head_dim,
+            reads=query + matrix, writes=query + matrix, saved=query + matrix, split="head",
+            cache=self._cache(run, self.head_dim * run.cache_bits // 8, self.selected),
+        )  # fmt: skip
+        run.add(f"{self.path('compressed_attention')}.softmax", "attention", "elementwise", split="head",
+                flops=SOFTMAX_FLOPS * doubled * self.heads // 2)  # fmt: skip
+
+    def _doubled_pairs(self, run: Run, most: Number) -> Number:
+        """Query-entry pairs of a sequence, times two; `most` entries a query where that is not 0."""
+        if run.decoding:
+            return 2 * self._read(run, most)
+        reach = entries(run.queries, self.ratio)
+        if run.workload.attention_flops == "causal":
+            reach = minimum(reach, most) if most else reach
+            return 2 * run.queries * reach - self.ratio * reach * reach
+        return 2 * run.queries * reach
+
+    def _read(self, run: Run, most: Number) -> Number:
+        """Entries that the decode steps read, summed: step i sees those that past + i + 1 tokens have completed."""
+        first = run.past + 1
+        if run.steps == 1:
+            seen = entries(first, self.ratio)
+            return minimum(seen, most) if most else seen
+        growing = minimum(maximum(most * self.ratio - first, 0), run.steps) if most else run.steps
+        seen = _entries_sum(first + growing, self.ratio) - _entries_sum(first, self.ratio)
+        return seen + (run.steps - growing) * most if most else seen
+
+    def _cache(self, run: Run, size: Number, most: Number) -> tuple[Number, Number, Number]:
+        """Bytes held, read and written by a cache of `size` bytes an entry."""
+        held = run.batch * entries(run.held_tokens(None), self.ratio) * size if not run.training else 0
+        if not run.decoding:
+            return held, 0, held
+        written = entries(run.past + run.steps, self.ratio) - entries(run.past, self.ratio)
+        return held, run.batch * self._read(run, most) * size, run.batch * written * size
+
+
+@dataclass(frozen=True)
+class HyperConnection(Part):
+    """Manifold-constrained hyper-connections (arXiv:2512.24880): `streams` residual streams, mixed into one for the layer's
+    input, and its output mixed back into all. `closing` is the mixer before the final norm, which only collapses them."""
+
+    hidden: int
+    streams: int
+    iterations: int = 0
+    closing: bool = False
+    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "streams": "n_r"}
+
+    def write(self, run: Run) -> None:
+        wide, n = self.streams * self.hidden, self.streams
+        outputs = n if self.closing else (2 + n) * n
+        read = run.tokens * wide * run.width
+        vectors = (Weight(f"{self.name}_base", (outputs,), "vector"), Weight(f"{self.name}_scale", (1 if self.closing else 3,), "vector"))
+        # The mixing weights are computed in 32 bit, from all streams at once.
+        run.add(f"{self.name}_fn", "norm", "matmul", flops=2 * run.tokens * wide * outputs, reads=read,
+                writes=run.tokens * outputs * 4, weights=(Weight(f"{self.name}_fn", (outputs, wide), "vector"), *vectors), saved=read)  # fmt: skip
+        run.add(f"{self.name}_weights", "norm", "elementwise", flops=run.tokens * n * n * 4 * self.iterations + 5 * run.tokens * outputs)
+        run.add(f"{self.name}_collapse", "norm", "elementwise", flops=2 * run.tokens * wide, reads=read,
+                writes=run.tokens * self.hidden * run.width, saved=read)  # fmt: skip
+        if self.closing:
+            return
+        run.add(f"{self.name}_mix", "norm", "matmul", flops=2 * run.tokens * wide * n, reads=read, writes=read, saved=read)
+        run.add(f"{self.name}_expand", "norm", "elementwise", flops=2 * run.tokens * wide, reads=read, writes=read)
