@@ -8,8 +8,8 @@ from typing import Any
 
 from calculator.formats import FORMATS
 from calculator.model import Model
-from calculator.operation import COMPONENTS, KINDS, MATMUL_KINDS, QUANTITIES, Operation
-from calculator.operations import cache_format, forward, optimizer_bytes, plan_of, resolved_length, symbols
+from calculator.operation import COMPONENTS, KINDS, MATMUL_KINDS, Operation
+from calculator.operations import cache_format, forward, numbers, optimizer_bytes, plan_of, resolved_length, shape_of, symbols
 from calculator.run import gradient_bytes
 from calculator.symbolic import Expression, Number, numeric
 from calculator.workload import Workload
@@ -30,6 +30,10 @@ def total(listed: Iterable[Operation], amount: Callable[[Operation], Number]) ->
     return found
 
 
+Shape = tuple[int, ...] | None
+"""The broadcast shape of a workload's arrays, None where it has none."""
+
+
 class Memory:
     """Bytes in device memory, by what they are and whose they are. Every byte stands in one cell.
 
@@ -41,8 +45,8 @@ class Memory:
         by_component: component -> {kind of memory: bytes}.
     """
 
-    def __init__(self, listed: list[Operation], training: bool, gradient: int, optimizer: int) -> None:
-        self._listed, self._training = listed, training
+    def __init__(self, listed: list[Operation], shape: Shape, training: bool, gradient: int, optimizer: int) -> None:
+        self._listed, self._shape, self._training = listed, shape, training
         self._per_parameter = {"gradients": gradient, "optimizer_states": optimizer}
 
     def _held(self, kind: str, component: str | None = None) -> Number:
@@ -58,48 +62,48 @@ class Memory:
 
     @cached_property
     def weights(self) -> Any:
-        return numeric(self._held("weights"))
+        return numeric(self._held("weights"), self._shape)
 
     @cached_property
     def kv_cache(self) -> Any:
-        return numeric(self._held("kv_cache"))
+        return numeric(self._held("kv_cache"), self._shape)
 
     @cached_property
     def activations(self) -> Any:
         if self._training:
-            return numeric(self._held("activations"))
-        return largest([op.live for op in self._listed])
+            return numeric(self._held("activations"), self._shape)
+        return numeric(largest([op.live for op in self._listed]), self._shape)
 
     @cached_property
     def gradients(self) -> Any:
-        return numeric(self._held("gradients"))
+        return numeric(self._held("gradients"), self._shape)
 
     @cached_property
     def optimizer_states(self) -> Any:
-        return numeric(self._held("optimizer_states"))
+        return numeric(self._held("optimizer_states"), self._shape)
 
     @cached_property
     def total(self) -> Any:
         static = self._held("weights") + self._held("kv_cache") + self._held("gradients") + self._held("optimizer_states")
-        return numeric(static) + self.activations
+        return numeric(static, self._shape) + self.activations
 
     @cached_property
     def by_component(self) -> Mapping[str, Mapping[str, Any]]:
         found = {}
         for component in COMPONENTS:
             if any(op.component == component for op in self._listed):
-                cells = {kind: numeric(self._held(kind, component)) for kind in MEMORY_KINDS if kind != "activations"}
+                cells = {kind: numeric(self._held(kind, component), self._shape) for kind in MEMORY_KINDS if kind != "activations"}
                 cells["activations"] = self._activations_of(component)
                 found[component] = {kind: cells[kind] for kind in MEMORY_KINDS}
         return found
 
     def _activations_of(self, component: str) -> Any:
         if self._training:
-            return numeric(self._held("activations", component))
+            return numeric(self._held("activations", component), self._shape)
         # A peak belongs to the component that reaches it; the first one where several do.
         before: list[Any] = []
         for name in COMPONENTS:
-            peak = largest([op.live for op in self._listed if op.component == name])
+            peak = numeric(largest([op.live for op in self._listed if op.component == name]), self._shape)
             if name == component:
                 mine = (peak == self.activations) & ~_any(before)
                 return peak * mine
@@ -153,24 +157,24 @@ class Flops:
         by_component, by_kind: parts of total.
     """
 
-    def __init__(self, listed: list[Operation]) -> None:
-        self._listed = listed
+    def __init__(self, listed: list[Operation], shape: Shape) -> None:
+        self._listed, self._shape = listed, shape
 
     @cached_property
     def total(self) -> Any:
-        return numeric(total(self._listed, lambda op: op.flops * op.count))
+        return numeric(total(self._listed, lambda op: op.flops * op.count), self._shape)
 
     @cached_property
     def matmul(self) -> Any:
-        return numeric(total((op for op in self._listed if op.kind in MATMUL_KINDS), lambda op: op.flops * op.count))
+        return numeric(total((op for op in self._listed if op.kind in MATMUL_KINDS), lambda op: op.flops * op.count), self._shape)
 
     @cached_property
     def by_component(self) -> Mapping[str, Any]:
-        return _by(self._listed, COMPONENTS, lambda op: op.component, lambda op: op.flops * op.count)
+        return _by(self._listed, self._shape, COMPONENTS, lambda op: op.component, lambda op: op.flops * op.count)
 
     @cached_property
     def by_kind(self) -> Mapping[str, Any]:
-        return _by(self._listed, KINDS, lambda op: op.kind, lambda op: op.flops * op.count)
+        return _by(self._listed, self._shape, KINDS, lambda op: op.kind, lambda op: op.flops * op.count)
 
 
 class Traffic:
@@ -180,35 +184,35 @@ class Traffic:
         total: weights + activations + cache.
     """
 
-    def __init__(self, listed: list[Operation]) -> None:
-        self._listed = listed
+    def __init__(self, listed: list[Operation], shape: Shape) -> None:
+        self._listed, self._shape = listed, shape
 
     @cached_property
     def total(self) -> Any:
-        return numeric(total(self._listed, lambda op: op.traffic * op.count))
+        return numeric(total(self._listed, lambda op: op.traffic * op.count), self._shape)
 
     @cached_property
     def weights(self) -> Any:
-        return numeric(total(self._listed, lambda op: op.weight_reads * op.count))
+        return numeric(total(self._listed, lambda op: op.weight_reads * op.count), self._shape)
 
     @cached_property
     def activations(self) -> Any:
-        return numeric(total(self._listed, lambda op: (op.reads + op.writes) * op.count))
+        return numeric(total(self._listed, lambda op: (op.reads + op.writes) * op.count), self._shape)
 
     @cached_property
     def cache(self) -> Any:
-        return numeric(total(self._listed, lambda op: (op.cache_reads + op.cache_writes) * op.count))
+        return numeric(total(self._listed, lambda op: (op.cache_reads + op.cache_writes) * op.count), self._shape)
 
     @cached_property
     def by_component(self) -> Mapping[str, Any]:
-        return _by(self._listed, COMPONENTS, lambda op: op.component, lambda op: op.traffic * op.count)
+        return _by(self._listed, self._shape, COMPONENTS, lambda op: op.component, lambda op: op.traffic * op.count)
 
 
 def _by(
-    listed: list[Operation], names: Iterable[str], key: Callable[[Operation], str], amount: Callable[[Operation], Number]
+    listed: list[Operation], shape: Shape, names: Iterable[str], key: Callable[[Operation], str], amount: Callable[[Operation], Number]
 ) -> Mapping[str, Any]:
     present = {key(op) for op in listed}
-    return {name: numeric(total((op for op in listed if key(op) == name), amount)) for name in names if name in present}
+    return {name: numeric(total((op for op in listed if key(op) == name), amount), shape) for name in names if name in present}
 
 
 class Generation:
@@ -218,15 +222,15 @@ class Generation:
         tokens: steps. flops, traffic: sums over the steps. kv_cache: bytes held after the last step.
     """
 
-    def __init__(self, listed: list[Operation], after: list[Operation], tokens: int) -> None:
+    def __init__(self, listed: list[Operation], after: list[Operation], shape: Shape, tokens: int) -> None:
         self.tokens = tokens
-        self.flops = Flops(listed)
-        self.traffic = Traffic(listed)
-        self._after = after
+        self.flops = Flops(listed, shape)
+        self.traffic = Traffic(listed, shape)
+        self._after, self._shape = after, shape
 
     @cached_property
     def kv_cache(self) -> Any:
-        return numeric(total(self._after, lambda op: op.cache_bytes * op.count))
+        return numeric(total(self._after, lambda op: op.cache_bytes * op.count), self._shape)
 
 
 class Estimate:
@@ -245,14 +249,16 @@ class Estimate:
         self._listed = forward(model, workload, self._batch, self._length)
         training = workload.mode == "pretraining"
         plan = plan_of(model, workload)
-        self.memory = Memory(self._listed, training, gradient_bytes(workload, plan.native), optimizer_bytes(plan.native))
-        self.flops = Flops(self._listed)
-        self.traffic = Traffic(self._listed)
+        self._shape = shape_of(self._batch, self._length)
+        gradient, optimizer = gradient_bytes(workload, plan.native), optimizer_bytes(plan.native)
+        self.memory = Memory(self._listed, self._shape, training, gradient, optimizer)
+        self.flops = Flops(self._listed, self._shape)
+        self.traffic = Traffic(self._listed, self._shape)
 
     @property
     def scalar(self) -> bool:
         """Whether the amounts are single numbers."""
-        return not isinstance(self._batch, Expression)
+        return self._shape is None
 
     @cached_property
     def intensity(self) -> Any:
@@ -267,11 +273,7 @@ class Estimate:
     @cached_property
     def operations(self) -> list[Operation]:
         """The operations with amounts as numbers (or arrays)."""
-        if self.scalar:
-            return self._listed
-        from dataclasses import replace
-
-        return [replace(op, **{q: numeric(getattr(op, q)) for q in QUANTITIES}) for op in self._listed]
+        return numbers(self._listed, self._shape)
 
     @cached_property
     def generation(self) -> Generation | None:
@@ -280,7 +282,7 @@ class Estimate:
         steps = self.workload.decode_length
         listed = forward(self.model, self.workload, self._batch, self._length, steps=steps)
         after = forward(self.model, self.workload, self._batch, self._length + steps)
-        return Generation(listed, after, steps)
+        return Generation(listed, after, self._shape, steps)
 
     @property
     def precision(self) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calculator.formats import TORCH_DTYPES
 from calculator.operation import COMPONENTS
-from calculator.parts import Experts, Part
-from calculator.quantization import Scheme, scheme_of
+
+if TYPE_CHECKING:
+    from calculator.parts import Experts, Part
+    from calculator.quantization import Scheme
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,8 @@ class Model:
     @cached_property
     def scheme(self) -> Scheme | None:
         """How the checkpoint is quantized, None if it is not (or not in a way that is understood: see `notes`)."""
+        from calculator.quantization import scheme_of
+
         return scheme_of(self.config)[0]
 
     @cached_property
@@ -154,6 +158,8 @@ class Model:
     @property
     def experts(self) -> Experts | None:
         """The first mixture of experts, None for a dense model."""
+        from calculator.parts import Experts
+
         return next((p for layer in self.text.layers for p in layer.parts if isinstance(p, Experts)), None)
 
     def with_layers(self, layers: tuple[Layer, ...], **changes: Any) -> Model:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
 from calculator.formats import CACHE_BITS, FORMATS, Format, format_named
 from calculator.model import Model, Stack
 from calculator.operation import QUANTITIES, Operation, Weight
-from calculator.parts import Part
-from calculator.quantization import Picker
 from calculator.run import Run, gradient_bytes
 from calculator.symbolic import Expression, Number, numeric, symbol
 from calculator.workload import DEFAULT_LENGTH, Workload
+
+if TYPE_CHECKING:
+    from calculator.parts import Part
+    from calculator.quantization import Picker
 
 ADAMW_FLOPS = 16  # per parameter: two moments (7), bias corrections (2), root and quotient (3), decay and update (4)
 NATIVE = ("fp32", "fp16", "bf16")
@@ -213,10 +215,33 @@ def operations(model: Model, workload: Workload) -> list[Operation]:
         workload: mode, batch, lengths, precision and options.
     """
     batch, length = symbols(workload.batch_size, resolved_length(model, workload))
-    listed = forward(model, workload, batch, length)
-    if not isinstance(batch, Expression):
+    return numbers(forward(model, workload, batch, length), shape_of(batch, length))
+
+
+def numbers(listed: list[Operation], shape: tuple[int, ...] | None) -> list[Operation]:
+    """The operations with plain ints, or with arrays of the shape, for amounts."""
+    if shape is None:
         return listed
-    return [replace(op, **{q: numeric(getattr(op, q)) for q in QUANTITIES}) for op in listed]
+    return [replace(op, **{q: numeric(getattr(op, q), shape) for q in QUANTITIES}) for op in listed]
+
+
+def shape_of(batch: Number, length: Number) -> tuple[int, ...] | None:
+    """The broadcast shape of batch and length, None where both are plain.
+
+    Raises:
+        WorkloadError: the arrays do not broadcast.
+    """
+    if not isinstance(batch, Expression):
+        return None
+    import numpy as np
+
+    arrays = [np.asarray(numeric(n)) for n in (batch, length)]
+    try:
+        return np.broadcast_shapes(*(a.shape for a in arrays))
+    except ValueError:
+        raise WorkloadError(
+            f"batch_size of shape {arrays[0].shape} and sequence_length of shape {arrays[1].shape} do not broadcast against each other."
+        ) from None
 
 
 def symbols(batch: Any, length: Any) -> tuple[Number, Number]:

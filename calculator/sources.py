@@ -15,7 +15,6 @@ from calculator.config import Config
 from calculator.errors import ConfigError, SourceError, UnknownModelTypeError
 from calculator.model import Model
 from calculator.operations import plan_of
-from calculator.quantization import scheme_of
 from calculator.workload import Workload
 
 LARGEST_CONFIG = 20 * 2**20  # bytes
@@ -127,6 +126,7 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
 
 def _built(config: Config, name: str | None, source: str) -> Model:
     from calculator.families import FAMILIES
+    from calculator.quantization import scheme_of
 
     built = FAMILIES[config.model_type](config)
     if not built.text.layers:

@@ -190,9 +190,14 @@ def distinct_drawn(slots: Number, draws: Number, size: Number) -> Number:
     return slots * (1 - (1 - size / slots) ** draws)
 
 
-def numeric(quantity: Number) -> Any:
-    """The plain number or array behind a quantity, whatever kind it is."""
-    return quantity.value() if isinstance(quantity, Expression) else quantity
+def numeric(quantity: Number, shape: tuple[int, ...] | None = None) -> Any:
+    """The plain number or array behind a quantity, whatever kind it is; with a shape, an array of that shape."""
+    value = quantity.value() if isinstance(quantity, Expression) else quantity
+    if shape is None:
+        return value
+    import numpy as np
+
+    return np.broadcast_to(value, shape)
 
 
 def _function(kind: str, *arguments: Number) -> Expression:

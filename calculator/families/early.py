@@ -15,7 +15,8 @@ def gptj(c: Config) -> Blueprint:
     width: int = c.hidden_size
     heads: int = c.num_attention_heads
     attention = Attention(
-        "attn", width, heads, heads, width // heads, fused="qkv_proj" if c.model_type == "codegen" else None, out="out_proj",
+        "attn", width, heads, heads, width // heads, fused="qkv_proj" if c.model_type == "codegen" else None,
+        out="out_proj",
         rotary=c.get("rotary_dim") or 64, dropout=dropped(c, "attn_pdrop"),  # 64 is the default of both types
     )  # fmt: skip
     mlp = MLP("mlp", width, c.get("n_inner") or 4 * width, gated=False, bias=True, up="fc_in", down="fc_out")
@@ -40,7 +41,8 @@ def gpt_neo(c: Config) -> Blueprint:
 
     def layer(kind: str) -> Layer:
         attention = Attention("attn.attention", width, heads, heads, width // heads, out="out_proj", out_bias=True,
-                              window=c.window_size if kind == "local" else None, dropout=dropped(c, "attention_dropout"))  # fmt: skip
+                              window=c.window_size if kind == "local" else None,
+                              dropout=dropped(c, "attention_dropout"))  # fmt: skip
         return pre_norm(c, attention, mlp, kind=f"{kind} attention", norm="layer", bias=True, names=("ln_1", "ln_2"),
                         dropout=dropped(c, "resid_dropout"))  # fmt: skip
 
@@ -75,7 +77,8 @@ def xglm(c: Config) -> Blueprint:
     """Sinusoidal positions, which are computed and not stored."""
     width: int = c.hidden_size
     heads: int = c.num_attention_heads
-    attention = Attention("self_attn", width, heads, heads, width // heads, out="out_proj", qkv_bias=True, out_bias=True,
+    attention = Attention("self_attn", width, heads, heads, width // heads, out="out_proj", qkv_bias=True,
+                          out_bias=True,
                           dropout=dropped(c, "attention_dropout"))  # fmt: skip
     mlp = MLP("", width, c.ffn_dim, gated=False, bias=True, up="fc1", down="fc2")
     layer = pre_norm(c, attention, mlp, kind="full attention", norm="layer", bias=True,
@@ -114,10 +117,13 @@ def phi_msft(c: Config) -> Blueprint:
         out_bias=True, rotary=c.rotary_dim, dropout=dropped(c, "attn_pdrop"),
     )  # fmt: skip
     mlp = MLP("mlp", width, c.get("n_inner") or 4 * width, gated=False, bias=True, up="fc1", down="fc2")
-    layer = parallel_layer("full attention", (Norm("ln", width, "layer", True),), attention, mlp, width, dropped(c, "resid_pdrop"))
+    layer = parallel_layer(
+        "full attention", (Norm("ln", width, "layer", True),), attention, mlp, width, dropped(c, "resid_pdrop")
+    )
     head = Head("lm_head.linear", c.vocab_size, width, tied=c.flag("tie_word_embeddings"), bias=True)
     text = Stack(
-        "transformer.h", width, (layer,) * c.num_hidden_layers, before=(Embedding("transformer.embd.wte", c.vocab_size, width),),
+        "transformer.h", width, (layer,) * c.num_hidden_layers,
+        before=(Embedding("transformer.embd.wte", c.vocab_size, width),),
         after=(Norm("lm_head.ln", width, "layer", True), head),
     )  # fmt: skip
     return blueprint(c, text)

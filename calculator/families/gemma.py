@@ -53,15 +53,16 @@ def per_layer_input(c: Config) -> tuple[Part, ...]:
     """The layer's own vector, gated by the residual stream, and added to it."""
     size, width = c.hidden_size_per_layer_input, c.hidden_size
     return (
-        Linear("per_layer_input_gate", width, size, component="mlp"), Linear("per_layer_projection", size, width, component="mlp"),
+        Linear("per_layer_input_gate", width, size, component="mlp"),
+        Linear("per_layer_projection", size, width, component="mlp"),
         Norm("post_per_layer_input_norm", width), Residual("per_layer_residual", width),
     )  # fmt: skip
 
 
 @family("gemma3n_text")
 def gemma3n_text(c: Config) -> Blueprint:
-    """Four residual streams of which one is computed (AltUp), a low-rank bypass of attention (LAuReL, arXiv:2411.07501),
-    one embedding per layer, and the last layers' keys and values shared."""
+    """Four residual streams of which one is computed (AltUp), a low-rank bypass of attention (LAuReL,
+    arXiv:2411.07501), one embedding per layer, and the last layers' keys and values shared."""
     width, streams = c.hidden_size, c.altup_num_inputs
     types = layer_types(c, lambda i: "sliding_attention" if (i + 1) % 5 else "full_attention")
     inner = c.intermediate_size if isinstance(c.intermediate_size, list) else [c.intermediate_size] * len(types)
@@ -83,7 +84,13 @@ def gemma3n_text(c: Config) -> Blueprint:
     text = replace(
         text,
         before=(*text.before, *(Linear(f"model.altup_projections.{i}", width, width) for i in range(streams - 1))),
-        after=(*(Linear(f"model.altup_unembed_projections.{i}", width, width, component="head") for i in range(streams - 1)), *text.after),
+        after=(
+            *(
+                Linear(f"model.altup_unembed_projections.{i}", width, width, component="head")
+                for i in range(streams - 1)
+            ),
+            *text.after,
+        ),
     )
     return blueprint(c, text)
 
@@ -96,7 +103,7 @@ def gemma3n(c: Config) -> Blueprint:
 
 
 def gemma4_attention(c: Config, window: int | None, shared: bool) -> Attention:
-    """Full-attention layers have larger and fewer heads, may use their keys as values, and rotate a part of each head."""
+    """Full-attention layers have larger and fewer heads, may use keys as values, and rotate a part of each head."""
     if window is not None:
         return self_attention(c, window=window, head_norm="head", value_norm=True, shared_kv=shared, rotary=c.head_dim)
     same = c.flag("attention_k_eq_v")
@@ -119,7 +126,8 @@ def gemma4_layer(c: Config, window: int | None, shared: bool) -> Layer:
             Norm("post_feedforward_layernorm_1", width), Norm("router.norm", width, affine=False),
             VectorWeights("router", (("scale", (width,)), ("per_expert_scale", (c.num_experts,))), component="router"),
             Norm("pre_feedforward_layernorm_2", width),
-            Experts("", width, c.moe_intermediate_size, c.num_experts, c.top_k_experts, router="router.proj", packed=True),
+            Experts("", width, c.moe_intermediate_size, c.num_experts, c.top_k_experts, router="router.proj",
+                    packed=True),
             Norm("post_feedforward_layernorm_2", width), Residual("experts_residual", width),
         )  # fmt: skip
     parts = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from calculator.config import Config
 from calculator.families.common import (
@@ -22,7 +23,7 @@ from calculator.model import Layer
 from calculator.parts import Attention, Indexer, Norm, Part, Residual
 
 
-def glm_attention(c: Config, **changes: object) -> Attention:
+def glm_attention(c: Config, **changes: Any) -> Attention:
     """Half of each head is rotated; the output projection has no bias."""
     rotary = partly_rotated(c, head_shape(c)[2], 0.5)
     return self_attention(c, out_bias=False, rotary=rotary, **changes)
@@ -53,19 +54,25 @@ def glm4(c: Config) -> Blueprint:
 @family("glm4_moe")
 def glm4_moe(c: Config) -> Blueprint:
     attention = glm_attention(c, head_norm="head" if c.flag("use_qk_norm") else None)
-    layers = mixed_layers(c, attention, deepseek_experts(c, correction=True), dense_or_sparse(c, c.first_k_dense_replace))
+    layers = mixed_layers(
+        c, attention, deepseek_experts(c, correction=True), dense_or_sparse(c, c.first_k_dense_replace)
+    )
     return blueprint(c, language_model(c, layers), notes=prediction_notes(c))
 
 
 @family("glm4_moe_lite")
 def glm4_moe_lite(c: Config) -> Blueprint:
     sparse = dense_or_sparse(c, 1)
-    layers = mixed_layers(c, latent_attention(c), deepseek_experts(c, correction=True), sparse, mixer_kind="latent attention")
+    layers = mixed_layers(
+        c, latent_attention(c), deepseek_experts(c, correction=True), sparse, mixer_kind="latent attention"
+    )
     return blueprint(c, language_model(c, layers), notes=prediction_notes(c))
 
 
 def indexer(c: Config) -> Indexer:
-    return Indexer("self_attn.indexer", c.hidden_size, c.q_lora_rank, c.index_n_heads, c.index_head_dim, c.qk_rope_head_dim)
+    return Indexer(
+        "self_attn.indexer", c.hidden_size, c.q_lora_rank, c.index_n_heads, c.index_head_dim, c.qk_rope_head_dim
+    )
 
 
 def indexed_layers(c: Config) -> list[bool]:
@@ -82,11 +89,13 @@ def sparse_latent(c: Config) -> Blueprint:
     """DeepSeek-V3's layers with an indexer before the attention (DeepSeek-V3.2, arXiv:2512.02556)."""
     attention = replace(latent_attention(c), selected=c.index_topk, dropout=dropped(c, "attention_dropout"))
     index: tuple[Part, ...] = (indexer(c),)
+    sparse = dense_or_sparse(c, c.get("first_k_dense_replace") or 0)
     layers = []
-    indexed = indexed_layers(c)
-    for i, layer in enumerate(mixed_layers(c, attention, deepseek_experts(c, correction=True),
-                                           dense_or_sparse(c, c.get("first_k_dense_replace") or 0))):  # fmt: skip
+    pairs = zip(
+        mixed_layers(c, attention, deepseek_experts(c, correction=True), sparse), indexed_layers(c), strict=True
+    )
+    for layer, indexed in pairs:
         norm, *rest = layer.parts
-        kind = layer.kind.replace("full", "sparse latent" if indexed[i] else "sparse latent (shared choice)")
-        layers.append(Layer(kind, (norm, *(index if indexed[i] else ()), *rest)))
+        kind = layer.kind.replace("full", "sparse latent" if indexed else "sparse latent (shared choice)")
+        layers.append(Layer(kind, (norm, *(index if indexed else ()), *rest)))
     return blueprint(c, language_model(c, layers), notes=prediction_notes(c))

@@ -54,7 +54,8 @@ def nemotron_types(c: Config) -> list[str]:
     unknown = set(pattern) - PATTERN.keys()
     if unknown:
         raise ConfigError(
-            f"hybrid_override_pattern in {c.where} has {', '.join(sorted(unknown))}; it may hold only M, E, * and -, one per layer."
+            f"hybrid_override_pattern in {c.where} has {', '.join(sorted(unknown))}; it may hold only M, E, * and -, "
+            "one per layer."
         )
     return [PATTERN[letter] for letter in pattern]
 
@@ -70,15 +71,19 @@ def nemotron_h(c: Config) -> Blueprint:
     kinds = nemotron_types(c)
     parts: dict[str, tuple[str, Part]] = {
         "linear_attention": ("state space", Mamba2(
-            "mixer", width, c.mamba_num_heads, c.mamba_head_dim, c.n_groups, c.ssm_state_size, c.conv_kernel, bias=c.flag("use_bias"),
+            "mixer", width, c.mamba_num_heads, c.mamba_head_dim, c.n_groups, c.ssm_state_size, c.conv_kernel,
+            bias=c.flag("use_bias"),
             out_bias=c.flag("use_bias"), conv_bias=c.flag("use_conv_bias"), state_width=state_width,
         )),
-        "full_attention": ("full attention", Attention("mixer", width, heads, kv_heads, head_dim, dropout=dropped(c, "attention_dropout"))),
+        "full_attention": ("full attention", Attention(
+            "mixer", width, heads, kv_heads, head_dim, dropout=dropped(c, "attention_dropout"),
+        )),
         "mlp": ("mlp", MLP("mixer", width, c.intermediate_size, gated=False, bias=bias)),
     }  # fmt: skip
     if "moe" in kinds:
         parts["moe"] = ("experts", Experts(
-            "mixer", width, c.moe_intermediate_size, c.n_routed_experts, c.num_experts_per_tok, gated=False, correction=True,
+            "mixer", width, c.moe_intermediate_size, c.n_routed_experts, c.num_experts_per_tok, gated=False,
+            correction=True,
             shared=c.moe_shared_expert_intermediate_size, shared_bias=bias, latent=c.get("moe_latent_size"),
         ))  # fmt: skip
     layers = [Layer(parts[k][0], (Norm("norm", width), parts[k][1], Residual("residual", width))) for k in kinds]
@@ -102,7 +107,8 @@ def bamba(c: Config) -> Blueprint:
     full = self_attention(c, rotary=partly_rotated(c, head_shape(c)[2], 0.5))
     mixers: dict[bool, tuple[str, Part]] = {True: ("full attention", full), False: ("state space", mamba2_mixer(c))}
     layers = [
-        pre_norm(c, mixers[is_attention(t)][1], gated_mlp(c, name="feed_forward"), kind=f"{mixers[is_attention(t)][0]} + mlp",
+        pre_norm(c, mixers[is_attention(t)][1], gated_mlp(c, name="feed_forward"),
+                 kind=f"{mixers[is_attention(t)][0]} + mlp",
                  names=("input_layernorm", "pre_ff_layernorm"))
         for t in types
     ]  # fmt: skip
@@ -111,12 +117,13 @@ def bamba(c: Config) -> Blueprint:
 
 @family("granitemoehybrid")
 def granitemoehybrid(c: Config) -> Blueprint:
-    """Mamba-2 or attention (without positions, unless position_embedding_type is rope), then experts and a shared MLP."""
+    """Mamba-2 or attention (without positions unless position_embedding_type is rope), experts and a shared MLP."""
     types = layer_types(c, lambda i: "mamba")
     full = self_attention(c) if c.get("position_embedding_type") == "rope" else self_attention(c, rotary=0)
     mixer = mamba2_mixer(c) if not all(is_attention(t) for t in types) else full
     layers = [
-        granite_layer(c, full, "full attention") if is_attention(t) else granite_layer(c, mixer, "state space") for t in types
+        granite_layer(c, full, "full attention") if is_attention(t) else granite_layer(c, mixer, "state space")
+        for t in types
     ]
     return blueprint(c, language_model(c, layers))
 
@@ -143,18 +150,21 @@ def lfm2(c: Config) -> Blueprint:
     chosen = c.get("full_attn_idxs")
     types = layer_types(c, lambda i: "full_attention" if chosen is None or i in chosen else "conv")
     mlp = MLP("feed_forward", width, inner, gate="w1", up="w3", down="w2")
-    attention = self_attention(c, out="out_proj", head_norm="head", norm_names=("q_layernorm", "k_layernorm"), qkv_bias=False,
+    attention = self_attention(c, out="out_proj", head_norm="head", norm_names=("q_layernorm", "k_layernorm"),
+                               qkv_bias=False,
                                out_bias=False)  # fmt: skip
     convolution = GatedConvolution("conv", width, c.conv_L_cache, c.flag("conv_bias"))
     channels: list[Part] = [mlp] * len(types)
     if c.model_type == "lfm2_moe":
-        experts = Experts("feed_forward", width, c.moe_intermediate_size, c.num_experts, c.num_experts_per_tok, names=MIXTRAL_NAMES,
+        experts = Experts("feed_forward", width, c.moe_intermediate_size, c.num_experts, c.num_experts_per_tok,
+                          names=MIXTRAL_NAMES,
                           correction=c.flag("use_expert_bias"), correction_name="expert_bias")  # fmt: skip
         channels = [mlp if i < c.num_dense_layers else experts for i in range(len(types))]
     layers = [
         pre_norm(
             c, attention if is_attention(t) else convolution, channel, names=("operator_norm", "ffn_norm"),
-            kind=f"{'full attention' if is_attention(t) else 'convolution'} + {'mlp' if isinstance(channel, MLP) else 'experts'}",
+            kind=f"{'full attention' if is_attention(t) else 'convolution'} + "
+            f"{'mlp' if isinstance(channel, MLP) else 'experts'}",
         )
         for t, channel in zip(types, channels, strict=True)
     ]  # fmt: skip
@@ -172,20 +182,28 @@ def minimax(c: Config) -> Blueprint:
     heads, _, head_dim = head_shape(c)
     rotary = c.get("rotary_dim") or partly_rotated(c, head_dim, 1)
     mixers: dict[str, Part] = {
-        "full_attention": self_attention(c, window=c.get("sliding_window"), qkv_bias=False, out_bias=False, rotary=rotary),
+        "full_attention": self_attention(
+            c, window=c.get("sliding_window"), qkv_bias=False, out_bias=False, rotary=rotary
+        ),
         "linear_attention": LightningAttention("self_attn", c.hidden_size, heads, head_dim),
     }
-    experts = Experts("block_sparse_moe", c.hidden_size, c.intermediate_size, c.num_local_experts, c.num_experts_per_tok,
+    experts = Experts("block_sparse_moe", c.hidden_size, c.intermediate_size, c.num_local_experts,
+                      c.num_experts_per_tok,
                       names=MIXTRAL_NAMES)  # fmt: skip
     layers = [pre_norm(c, mixers[t], experts, kind=f"{t.replace('_', ' ')} + experts") for t in types]
     return blueprint(c, language_model(c, layers))
 
 
 def low_rank(name: str, inputs: int, rank: int, outputs: int) -> tuple[Part, ...]:
-    return (Linear(f"{name}.0", inputs, rank, component="attention"), Linear(f"{name}.1", rank, outputs, component="attention"))
+    return (
+        Linear(f"{name}.0", inputs, rank, component="attention"),
+        Linear(f"{name}.1", rank, outputs, component="attention"),
+    )
 
 
-def zamba2_block(c: Config, adapter: int, where: str = "shared_transformer") -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+def zamba2_block(
+    c: Config, adapter: int, where: str = "shared_transformer"
+) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     """The shared attention block and its low-rank adapters of hybrid layer `adapter`."""
     width, rank = c.hidden_size, c.adapter_rank
     heads: int = c.num_attention_heads
@@ -210,8 +228,8 @@ def zamba2_block(c: Config, adapter: int, where: str = "shared_transformer") -> 
 
 @family("zamba2")
 def zamba2(c: Config) -> Blueprint:
-    """Mamba-2 everywhere; in the hybrid layers, num_mem_blocks attention blocks take turns before it, each held once, with
-    a low-rank adapter for each layer (arXiv:2411.15242)."""
+    """Mamba-2 everywhere; in the hybrid layers, num_mem_blocks attention blocks take turns before it, each held once,
+    with a low-rank adapter for each layer (arXiv:2411.15242)."""
     width, bias = c.hidden_size, c.flag("add_bias_linear")
     listed = c.get("layers_block_type")
     # 54 layers is the default of the type, and the only number its default pattern fits.
@@ -219,13 +237,25 @@ def zamba2(c: Config) -> Blueprint:
     types = [str(t) for t in listed or default]
     heads: int = c.n_mamba_heads
     inner = int(c.mamba_expand * width)
-    mixer = Mamba2("mamba", width, heads, inner // heads, c.mamba_ngroups, c.mamba_d_state, c.mamba_d_conv, bias=bias, out_bias=bias)
+    mixer = Mamba2(
+        "mamba",
+        width,
+        heads,
+        inner // heads,
+        c.mamba_ngroups,
+        c.mamba_d_state,
+        c.mamba_d_conv,
+        bias=bias,
+        out_bias=bias,
+    )
     hybrid = [i for i, t in enumerate(types) if t == "hybrid"]
     blocks: int = c.num_mem_blocks
     layers = []
     for i, kind in enumerate(types):
         if kind != "hybrid":
-            layers.append(Layer("state space", (Norm("input_layernorm", width), mixer, Residual("mixer_residual", width))))
+            layers.append(
+                Layer("state space", (Norm("input_layernorm", width), mixer, Residual("mixer_residual", width)))
+            )
             continue
         turn = hybrid.index(i)
         block, adapters = zamba2_block(c, turn)
@@ -236,7 +266,8 @@ def zamba2(c: Config) -> Blueprint:
             parts = (*block, *adapters, *(Elsewhere(p.name, p, held=True) for group in later for p in group))
         parts += (
             Linear("linear", width, width, component="attention"), Residual("transformer_residual", width),
-            Norm("mamba_decoder.input_layernorm", width), replace(mixer, name="mamba_decoder.mamba"), Residual("mixer_residual", width),
+            Norm("mamba_decoder.input_layernorm", width), replace(mixer, name="mamba_decoder.mamba"),
+            Residual("mixer_residual", width),
         )  # fmt: skip
         layers.append(Layer("shared attention block + state space", parts))
     return blueprint(c, language_model(c, layers, final="model.final_layernorm"))

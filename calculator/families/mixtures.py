@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from calculator.config import Config
 from calculator.families.common import (
@@ -31,9 +32,25 @@ MIXTRAL_NAMES = ("w1", "w3", "w2")
 def phimoe(c: Config) -> Blueprint:
     """Mixtral with LayerNorm and biases."""
     window = c.get("sliding_window")
-    experts = Experts("block_sparse_moe", c.hidden_size, c.intermediate_size, c.num_local_experts, c.num_experts_per_tok, names=MIXTRAL_NAMES)
-    layer = pre_norm(c, self_attention(c, window=window), experts, kind=f"{attention_kind(window)} + experts", norm="layer", bias=True)
-    text = language_model(c, [layer] * c.num_hidden_layers, norm="layer", norm_bias=True, head_bias=c.flag("lm_head_bias"))
+    experts = Experts(
+        "block_sparse_moe",
+        c.hidden_size,
+        c.intermediate_size,
+        c.num_local_experts,
+        c.num_experts_per_tok,
+        names=MIXTRAL_NAMES,
+    )
+    layer = pre_norm(
+        c,
+        self_attention(c, window=window),
+        experts,
+        kind=f"{attention_kind(window)} + experts",
+        norm="layer",
+        bias=True,
+    )
+    text = language_model(
+        c, [layer] * c.num_hidden_layers, norm="layer", norm_bias=True, head_bias=c.flag("lm_head_bias")
+    )
     return blueprint(c, text)
 
 
@@ -44,7 +61,8 @@ def minimax_m2(c: Config) -> Blueprint:
     attention = self_attention(c, head_norm="full", rotary=c.get("rotary_dim") or partly_rotated(c, head_dim, 1),
                                qkv_bias=False, out_bias=False)  # fmt: skip
     experts = Experts(
-        "block_sparse_moe", c.hidden_size, c.intermediate_size, c.num_local_experts, c.num_experts_per_tok, names=MIXTRAL_NAMES,
+        "block_sparse_moe", c.hidden_size, c.intermediate_size, c.num_local_experts, c.num_experts_per_tok,
+        names=MIXTRAL_NAMES,
         correction=True, correction_name="e_score_correction_bias",
     )  # fmt: skip
     layer = pre_norm(c, attention, experts, kind="full attention + experts")
@@ -75,7 +93,9 @@ def dots1(c: Config) -> Blueprint:
 @family("solar_open")
 def solar_open(c: Config) -> Blueprint:
     """Every layer is a mixture; rotary positions over the whole head unless the config says otherwise."""
-    layer = pre_norm(c, self_attention(c, out_bias=False), deepseek_experts(c, correction=True), kind="full attention + experts")
+    layer = pre_norm(
+        c, self_attention(c, out_bias=False), deepseek_experts(c, correction=True), kind="full attention + experts"
+    )
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
 
 
@@ -84,12 +104,16 @@ def exaone_moe(c: Config) -> Blueprint:
     """EXAONE 4's attention (positions in the sliding layers only) before DeepSeek's experts."""
     window, pattern = c.get("sliding_window"), c.get("sliding_window_pattern")
     period = len(pattern) if isinstance(pattern, str) else pattern or 0
-    kept = windows(c, layer_types(c, lambda i: "sliding_attention" if window and period and (i + 1) % period else "full_attention"))
-    experts = Experts("mlp", c.hidden_size, c.moe_intermediate_size, c.num_experts, c.num_experts_per_tok, correction=True,
-                      shared=c.num_shared_experts * c.moe_intermediate_size, correction_name="e_score_correction_bias")  # fmt: skip
+    kept = windows(
+        c, layer_types(c, lambda i: "sliding_attention" if window and period and (i + 1) % period else "full_attention")
+    )
+    experts = Experts("mlp", c.hidden_size, c.moe_intermediate_size, c.num_experts, c.num_experts_per_tok,
+                      correction=True,
+                      shared=c.num_shared_experts * c.moe_intermediate_size,
+                      correction_name="e_score_correction_bias")  # fmt: skip
 
     def attention(i: int) -> Part:
-        changes = {} if kept[i] is not None or window is None else {"rotary": 0}
+        changes: dict[str, Any] = {} if kept[i] is not None or window is None else {"rotary": 0}
         return self_attention(c, window=kept[i], head_norm="head", qkv_bias=False, out_bias=False, **changes)
 
     layers = mixed_layers(c, attention, experts, dense_or_sparse(c, c.get("first_k_dense_replace") or 0))
@@ -110,6 +134,7 @@ def hy_v3(c: Config) -> Blueprint:
 @family("hunyuan_v1_moe")
 def hunyuan_v1_moe(c: Config) -> Blueprint:
     """Experts and one shared MLP in every layer; sizes may be listed layer by layer."""
+
     def of(value: int | list[int], i: int) -> int:
         return value[i] if isinstance(value, list) else value
 
@@ -117,7 +142,8 @@ def hunyuan_v1_moe(c: Config) -> Blueprint:
     layers = [
         pre_norm(
             c, attention,
-            Experts("mlp", c.hidden_size, c.intermediate_size, of(c.num_experts, i), of(c.moe_topk, i), router="gate.wg",
+            Experts("mlp", c.hidden_size, c.intermediate_size, of(c.num_experts, i), of(c.moe_topk, i),
+                    router="gate.wg",
                     shared=c.intermediate_size, shared_name="shared_mlp"),
             kind="full attention + experts",
         )
@@ -134,16 +160,20 @@ def ernie4_5_moe(c: Config) -> Blueprint:
     experts = Experts(
         "mlp", c.hidden_size, c.moe_intermediate_size, c.moe_num_experts, c.moe_k, shared_bias=bias,
         shared=c.moe_num_shared_experts * c.moe_intermediate_size, correction=True,
-        correction_name="moe_statics.e_score_correction_bias", correction_role="vector", correction_shape=(1, c.moe_num_experts),
+        correction_name="moe_statics.e_score_correction_bias", correction_role="vector",
+        correction_shape=(1, c.moe_num_experts),
     )  # fmt: skip
-    layers = mixed_layers(c, self_attention(c, qkv_bias=bias, out_bias=bias), experts, sparse, dense=gated_mlp(c, bias=bias))
+    layers = mixed_layers(
+        c, self_attention(c, qkv_bias=bias, out_bias=bias), experts, sparse, dense=gated_mlp(c, bias=bias)
+    )
     return blueprint(c, language_model(c, layers, head_bias=bias), notes=prediction_notes(c))
 
 
 def granite_experts(c: Config) -> Experts:
     """Two packed tensors, and a router inside a router."""
     return Experts(
-        "block_sparse_moe", c.hidden_size, c.intermediate_size, c.num_local_experts, c.num_experts_per_tok, router="router.layer",
+        "block_sparse_moe", c.hidden_size, c.intermediate_size, c.num_local_experts, c.num_experts_per_tok,
+        router="router.layer",
         packed=True, prefix="", packed_name="input_linear.weight", names=("", "", "output_linear.weight"),
     )  # fmt: skip
 
@@ -217,8 +247,10 @@ def laguna(c: Config) -> Blueprint:
         return replace(mixer, heads=heads[i])
 
     experts = Experts(
-        "mlp", c.hidden_size, c.moe_intermediate_size, c.num_experts, c.num_experts_per_tok, shared=c.shared_expert_intermediate_size,
-        shared_name="shared_expert", correction=True, correction_name="experts.e_score_correction_bias", correction_role="vector",
+        "mlp", c.hidden_size, c.moe_intermediate_size, c.num_experts, c.num_experts_per_tok,
+        shared=c.shared_expert_intermediate_size,
+        shared_name="shared_expert", correction=True, correction_name="experts.e_score_correction_bias",
+        correction_role="vector",
     )  # fmt: skip
     layers = [
         replace(layer, kind=layer.kind.replace("full attention", types[i].replace("_", " ")))
@@ -238,8 +270,10 @@ def bailing_moe(c: Config) -> Blueprint:
     )  # fmt: skip
     width = c.get("moe_shared_expert_intermediate_size") or c.moe_intermediate_size
     experts = Experts(
-        "mlp", c.hidden_size, c.moe_intermediate_size, c.num_experts, c.num_experts_per_tok, shared=(c.get("num_shared_experts") or 0) * width,
-        correction=c.flag("moe_router_enable_expert_bias"), correction_name="gate.expert_bias", correction_role="vector",
+        "mlp", c.hidden_size, c.moe_intermediate_size, c.num_experts, c.num_experts_per_tok,
+        shared=(c.get("num_shared_experts") or 0) * width,
+        correction=c.flag("moe_router_enable_expert_bias"), correction_name="gate.expert_bias",
+        correction_role="vector",
     )  # fmt: skip
     sparse = dense_or_sparse(c, c.get("first_k_dense_replace") or 0)
     layers = mixed_layers(c, attention, experts, sparse, dense=gated_mlp(c, bias=bias))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from calculator.config import Config
 from calculator.families.common import Blueprint, blueprint, family, gated_mlp, language_model, pre_norm, self_attention
 from calculator.families.dense import mistral
@@ -14,19 +16,22 @@ from calculator.parts import MLP, Experts, Linear, Norm, Part
 @family("llama4_text")
 def llama4_text(c: Config) -> Blueprint:
     """Chunked attention with rotary positions in most layers, full attention without positions in the others; experts
-    in every interleave_moe_layer_step-th layer. A chunk bounds what a token sees and what the cache keeps, as a window."""
+    in every interleave_moe_layer_step-th layer. A chunk bounds what a token sees and the cache keeps, as a window."""
     count: int = c.num_hidden_layers
     interval: int = c.no_rope_layer_interval
-    rotated = c.get("no_rope_layers") or [int((i + 1) % interval != 0) for i in range(count)]  # 1 means rotary, despite the name
+    rotated = c.get("no_rope_layers") or [
+        int((i + 1) % interval != 0) for i in range(count)
+    ]  # 1 means rotary, despite the name
     types = c.get("layer_types") or ["chunked_attention" if r else "full_attention" for r in rotated]
     step: int = c.interleave_moe_layer_step
-    mixed = c.get("moe_layers") if c.get("moe_layers") is not None else range(step - 1, count, step)
+    mixed = set(range(step - 1, count, step) if c.get("moe_layers") is None else c.moe_layers)
     experts = Experts("feed_forward", c.hidden_size, c.intermediate_size, c.num_local_experts, c.num_experts_per_tok,
-                      shared=c.intermediate_size, shared_name="shared_expert", router="router", packed=True)  # fmt: skip
+                      shared=c.intermediate_size, shared_name="shared_expert", router="router",
+                      packed=True)  # fmt: skip
     mlp = MLP("feed_forward", c.hidden_size, c.intermediate_size_mlp)
 
     def layer(i: int) -> Layer:
-        changes = {} if rotated[i] else {"rotary": 0}
+        changes: dict[str, Any] = {} if rotated[i] else {"rotary": 0}
         attention = self_attention(
             c, window=c.attention_chunk_size if types[i] == "chunked_attention" else None,
             head_norm="plain" if c.flag("use_qk_norm") and rotated[i] else None, **changes,
@@ -50,7 +55,10 @@ def ministral3(c: Config) -> Blueprint:
 
 @family("ministral")
 def ministral(c: Config) -> Blueprint:
-    types = c.get("layer_types") or ["sliding_attention" if c.get("sliding_window") else "full_attention"] * c.num_hidden_layers
+    types = (
+        c.get("layer_types")
+        or ["sliding_attention" if c.get("sliding_window") else "full_attention"] * c.num_hidden_layers
+    )
     layers = [
         pre_norm(c, self_attention(c, window=c.sliding_window if t == "sliding_attention" else None), gated_mlp(c),
                  kind=t.replace("_", " "))
@@ -67,8 +75,10 @@ def mistral3(c: Config) -> Blueprint:
     features = c.get("vision_feature_layer")
     stacked = len(features) if isinstance(features, list) else 1
     projector: tuple[Part, ...] = (
-        Norm(f"{root}.norm", width), Linear(f"{root}.patch_merger.merging_layer", width * c.spatial_merge_size**2, width),
-        Linear(f"{root}.linear_1", width * stacked, text.hidden_size, bias), Linear(f"{root}.linear_2", text.hidden_size, text.hidden_size, bias),
+        Norm(f"{root}.norm", width),
+        Linear(f"{root}.patch_merger.merging_layer", width * c.spatial_merge_size**2, width),
+        Linear(f"{root}.linear_1", width * stacked, text.hidden_size, bias),
+        Linear(f"{root}.linear_2", text.hidden_size, text.hidden_size, bias),
     )  # fmt: skip
     tower = pixtral(vision, "vision_tower", projector)
     return with_towers(c, text.model_type, (tower,), new="language_model.model.", head="language_model.lm_head")

@@ -1,4 +1,4 @@
-"""Qwen3.5 and later: gated delta nets beside gated attention, dense or with experts, text alone or with a vision tower."""
+"""Qwen3.5 and later: gated delta nets beside gated attention, dense or with experts, with or without a vision tower."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def qwen3_5_text(c: Config) -> Blueprint:
     channel = qwen_experts(c, shared=True) if mixed else gated_mlp(c)
     rotary = partly_rotated(c, head_shape(c)[2], 0.25)
     mixers: dict[str, Part] = {
-        "linear_attention": delta_net(c), "full_attention": self_attention(c, head_norm="head", gate=True, rotary=rotary),
+        "linear_attention": delta_net(c),
+        "full_attention": self_attention(c, head_norm="head", gate=True, rotary=rotary),
     }  # fmt: skip
     layers = [
         pre_norm(c, mixers[t], channel, kind=f"{t.replace('_', ' ')} + {'experts' if mixed else 'mlp'}") for t in types

@@ -1,4 +1,4 @@
-"""More readers that several families share: renaming a language model inside another, prediction layers, rotary shares."""
+"""More readers that several families share: one model inside another, prediction layers, rotary shares."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def partly_rotated(c: Config, head_dim: int, otherwise: float) -> int:
 def prediction_notes(c: Config, *names: str) -> tuple[str, ...]:
     """What to tell the reader about multi-token-prediction layers, which no count includes."""
     found = next((c.get(n) for n in (*names, "num_nextn_predict_layers") if c.get(n)), 0)
-    return (f"The checkpoint also holds {found} multi-token-prediction layer(s), which are not counted.",) if found else ()
+    return (
+        (f"The checkpoint also holds {found} multi-token-prediction layer(s), which are not counted.",) if found else ()
+    )
 
 
 def dense_or_sparse(c: Config, first_dense: int) -> list[bool]:
@@ -66,7 +68,8 @@ def language_part(c: Config, name: str) -> Blueprint:
     return FAMILIES[name](text)
 
 
-def with_towers(c: Config, text: str, towers: tuple[Stack, ...], *, old: str = "model.", new: str = "model.language_model.",
+def with_towers(c: Config, text: str, towers: tuple[Stack, ...], *, old: str = "model.",
+                new: str = "model.language_model.",
                 head: str = "lm_head") -> Blueprint:  # fmt: skip
     """The language model in `text_config`, read by the family `text`, beside its towers."""
     inner = language_part(c, text)
@@ -81,7 +84,9 @@ def renamed(c: Config, **names: str) -> Config:
     return Config({**c.values_, **usual}, c.model_type, where=c.where)
 
 
-def parallel_layer(kind: str, norms: tuple[Part, ...], mixer: Part, channel: Part, width: int, dropout: bool = False) -> Layer:
+def parallel_layer(
+    kind: str, norms: tuple[Part, ...], mixer: Part, channel: Part, width: int, dropout: bool = False
+) -> Layer:
     """Attention and MLP side by side, both added to the residual stream they read."""
     adds = [Residual(name, width, dropout) for name in ("mixer_residual", "channel_residual")]
     return Layer(kind, (*norms, mixer, channel, *adds), parallel=True)

@@ -32,7 +32,9 @@ def plain_mlp(c: Config) -> MLP:
     return MLP("mlp", c.hidden_size, c.intermediate_size, gated=False, bias=True, up="fc1", down="fc2")
 
 
-def vision_attention(c: Config, name: str = "self_attn", *, out: str = "o_proj", bias: bool = True, rotary: bool = False) -> Attention:
+def vision_attention(
+    c: Config, name: str = "self_attn", *, out: str = "o_proj", bias: bool = True, rotary: bool = False
+) -> Attention:
     heads: int = c.num_attention_heads
     head_dim = c.hidden_size // heads
     return Attention(name, c.hidden_size, heads, heads, head_dim, out=out, qkv_bias=bias, out_bias=bias,
@@ -42,7 +44,9 @@ def vision_attention(c: Config, name: str = "self_attn", *, out: str = "o_proj",
 def siglip(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     """SigLIP (arXiv:2303.15343): learned positions, pre-norm blocks, perhaps an attention-pooling head."""
     width: int = c.hidden_size
-    layer = encoder_layer(c, norms=("layer_norm1", "layer_norm2"), attention=vision_attention(c, out="out_proj"), mlp=plain_mlp(c))
+    layer = encoder_layer(
+        c, norms=("layer_norm1", "layer_norm2"), attention=vision_attention(c, out="out_proj"), mlp=plain_mlp(c)
+    )
     positions = (c.image_size // c.patch_size) ** 2
     pooled: tuple[Part, ...] = ()
     if c.flag("vision_use_head"):
@@ -102,14 +106,16 @@ def gemma4_vision(c: Config, text_width: int) -> Stack:
     """Gemma 4: projected patches with a two-axis position table, four norms a block."""
     width, root = c.hidden_size, "model.vision_tower"
     attention = Attention(
-        "self_attn", width, c.num_attention_heads, c.num_key_value_heads, c.head_dim, query="q_proj.linear", key="k_proj.linear",
+        "self_attn", width, c.num_attention_heads, c.num_key_value_heads, c.head_dim, query="q_proj.linear",
+        key="k_proj.linear",
         value="v_proj.linear", out="o_proj.linear", head_norm="head", value_norm=True, rotary=c.head_dim,
     )  # fmt: skip
     mlp = MLP("mlp", width, c.intermediate_size, gate="gate_proj.linear", up="up_proj.linear", down="down_proj.linear")
     layer = Layer(
         "vision",
         (
-            Norm("input_layernorm", width), attention, Norm("post_attention_layernorm", width), Residual("mixer_residual", width),
+            Norm("input_layernorm", width), attention, Norm("post_attention_layernorm", width),
+            Residual("mixer_residual", width),
             Norm("pre_feedforward_layernorm", width), mlp, Norm("post_feedforward_layernorm", width),
             Residual("channel_residual", width),
         ),
@@ -118,7 +124,8 @@ def gemma4_vision(c: Config, text_width: int) -> Stack:
     standard = (("std_bias", (width,)), ("std_scale", (width,)))
     return Stack(
         f"{root}.encoder.layers", width, (layer,) * c.num_hidden_layers,
-        before=(Linear(f"{root}.patch_embedder.input_proj", 3 * c.patch_size**2, width), VectorWeights(f"{root}.patch_embedder", table)),
+        before=(Linear(f"{root}.patch_embedder.input_proj", 3 * c.patch_size**2, width),
+                VectorWeights(f"{root}.patch_embedder", table)),
         after=(
             *((VectorWeights(root, standard, role="buffer"),) if c.flag("standardize") else ()),
             Norm("model.embed_vision.embedding_pre_projection_norm", width, affine=False),
@@ -141,7 +148,8 @@ def gemma4_audio(c: Config, text_width: int) -> Stack:
                 linear(f"{name}.ffw_layer_2", 4 * width, width), Norm(f"{name}.post_layer_norm", width))  # fmt: skip
 
     attention = Attention(
-        "self_attn", width, c.num_attention_heads, c.num_attention_heads, head_dim, query="q_proj.linear", key="k_proj.linear",
+        "self_attn", width, c.num_attention_heads, c.num_attention_heads, head_dim, query="q_proj.linear",
+        key="k_proj.linear",
         value="v_proj.linear", out="post.linear",
     )  # fmt: skip
     kernel = c.conv_kernel_size
@@ -149,10 +157,13 @@ def gemma4_audio(c: Config, text_width: int) -> Stack:
         "audio",
         (
             *feed_forward("feed_forward1"), Norm("norm_pre_attn", width), attention,
-            Linear("self_attn.relative_k_proj", width, width), VectorWeights("self_attn", (("per_dim_scale", (head_dim,)),)),
-            Norm("norm_post_attn", width), Norm("lconv1d.pre_layer_norm", width), linear("lconv1d.linear_start", width, 2 * width),
+            Linear("self_attn.relative_k_proj", width, width),
+            VectorWeights("self_attn", (("per_dim_scale", (head_dim,)),)),
+            Norm("norm_post_attn", width), Norm("lconv1d.pre_layer_norm", width),
+            linear("lconv1d.linear_start", width, 2 * width),
             PatchEmbedding("lconv1d.depthwise_conv1d", kernel, width, (width, 1, kernel), bias=False),
-            Norm("lconv1d.conv_norm", width), linear("lconv1d.linear_end", width, width), *feed_forward("feed_forward2"),
+            Norm("lconv1d.conv_norm", width), linear("lconv1d.linear_end", width, width),
+            *feed_forward("feed_forward2"),
             Norm("norm_out", width),
         ),
     )  # fmt: skip
@@ -188,7 +199,8 @@ def kimi_vision(c: Config, text_width: int) -> Stack:
             Attention("", width, heads, heads, width // heads, fused="wqkv", out="wo", qkv_bias=True, out_bias=True,
                       rotary=width // heads),
             Residual("mixer_residual", width), Norm("norm1", width, "layer", True),
-            MLP("mlp", width, c.intermediate_size, gated=False, bias=True, up="fc0", down="fc1"), Residual("channel_residual", width),
+            MLP("mlp", width, c.intermediate_size, gated=False, bias=True, up="fc0", down="fc1"),
+            Residual("channel_residual", width),
         ),
     )  # fmt: skip
     grid = (("weight", (c.pos_emb_height, c.pos_emb_width, width)),)
@@ -197,8 +209,10 @@ def kimi_vision(c: Config, text_width: int) -> Stack:
         f"{root}.encoder.blocks", width, (layer,) * c.num_hidden_layers,
         before=(patches(c, f"{root}.patch_embed.proj", bias=True), VectorWeights(f"{root}.patch_embed.pos_emb", grid)),
         after=(
-            Norm(f"{root}.encoder.final_layernorm", width, "layer", True), Norm("mm_projector.pre_norm", width, "layer", True),
-            Linear("mm_projector.proj.0", joined, joined, True), Linear("mm_projector.proj.2", joined, text_width, True),
+            Norm(f"{root}.encoder.final_layernorm", width, "layer", True),
+            Norm("mm_projector.pre_norm", width, "layer", True),
+            Linear("mm_projector.proj.0", joined, joined, True),
+            Linear("mm_projector.proj.2", joined, text_width, True),
         ),
         tower="vision", causal=False,
     )  # fmt: skip

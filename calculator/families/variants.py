@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from calculator.config import Config
 from calculator.families.common import (
@@ -56,10 +57,12 @@ def exaone4(c: Config) -> Blueprint:
     """Where sliding and full attention alternate, only the sliding layers have positions."""
     window, pattern = c.get("sliding_window"), c.get("sliding_window_pattern")
     period = len(pattern) if isinstance(pattern, str) else pattern or 0
-    types = layer_types(c, lambda i: "sliding_attention" if window and period and (i + 1) % period else "full_attention")
+    types = layer_types(
+        c, lambda i: "sliding_attention" if window and period and (i + 1) % period else "full_attention"
+    )
 
     def layer(kept: int | None) -> Layer:
-        changes = {} if kept is not None or window is None else {"rotary": 0}
+        changes: dict[str, Any] = {} if kept is not None or window is None else {"rotary": 0}
         attention = self_attention(c, window=kept, head_norm="head", qkv_bias=False, out_bias=False, **changes)
         return post_norm(c, attention, gated_mlp(c), kind=attention_kind(kept))
 
@@ -76,7 +79,7 @@ def smollm3(c: Config) -> Blueprint:
 
     def layer(window: int | None, positions: int) -> Layer:
         window = window if sliding else None
-        changes = {} if positions else {"rotary": 0}
+        changes: dict[str, Any] = {} if positions else {"rotary": 0}
         return pre_norm(c, self_attention(c, window=window, **changes), gated_mlp(c), kind=attention_kind(window))
 
     kept = windows(c, types) if sliding else [None] * len(types)
@@ -121,7 +124,7 @@ def arcee(c: Config) -> Blueprint:
     """A plain MLP with squared ReLU; Nemotron-4 has LayerNorm and rotates half of each head."""
     older = c.model_type == "nemotron"
     norm = "layer" if older else "rms"
-    rotary = {"rotary": partly_rotated(c, head_shape(c)[2], 0.5)} if older else {}
+    rotary: dict[str, Any] = {"rotary": partly_rotated(c, head_shape(c)[2], 0.5)} if older else {}
     mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False, bias=c.flag("mlp_bias"))
     layer = pre_norm(c, self_attention(c, **rotary), mlp, kind="full attention", norm=norm, bias=older)
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers, norm=norm, norm_bias=older))
@@ -133,11 +136,14 @@ def stablelm(c: Config) -> Blueprint:
     width: int = c.hidden_size
     attention = self_attention(
         c, qkv_bias=c.flag("use_qkv_bias"), out_bias=False, rotary=partly_rotated(c, head_shape(c)[2], 0.25),
-        head_norm="per_head" if c.flag("qk_layernorm") else None, norm_names=("q_layernorm.norms.*", "k_layernorm.norms.*"),
+        head_norm="per_head" if c.flag("qk_layernorm") else None,
+        norm_names=("q_layernorm.norms.*", "k_layernorm.norms.*"),
     )  # fmt: skip
     mlp, drop = gated_mlp(c, bias=False), dropped(c, "hidden_dropout")
     if c.flag("use_parallel_residual"):
-        layer = parallel_layer("full attention", (Norm("input_layernorm", width, "layer", True),), attention, mlp, width, drop)
+        layer = parallel_layer(
+            "full attention", (Norm("input_layernorm", width, "layer", True),), attention, mlp, width, drop
+        )
     else:
         layer = pre_norm(c, attention, mlp, kind="full attention", norm="layer", bias=True, dropout=drop)
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers, norm="layer", norm_bias=True))
@@ -165,7 +171,7 @@ def internlm2(c: Config) -> Blueprint:
 @family("baichuan")
 def baichuan(c: Config) -> Blueprint:
     """Llama with one packed projection; the 13B sizes, which state no max_position_embeddings, use ALiBi."""
-    changes = {} if c.get("max_position_embeddings") else {"rotary": 0}
+    changes: dict[str, Any] = {} if c.get("max_position_embeddings") else {"rotary": 0}
     attention = self_attention(c, fused="W_pack", qkv_bias=False, out_bias=False, **changes)
     layer = pre_norm(c, attention, gated_mlp(c, bias=False), kind="full attention")
     c = renamed(c, max_position_embeddings="model_max_length")
@@ -179,11 +185,14 @@ def qwen(c: Config) -> Blueprint:
     heads: int = c.num_attention_heads
     head_dim = c.get("kv_channels") or width // heads
     bias = not c.flag("no_bias")
-    attention = Attention("attn", width, heads, heads, head_dim, fused="c_attn", out="c_proj", qkv_bias=True, out_bias=bias,
+    attention = Attention("attn", width, heads, heads, head_dim, fused="c_attn", out="c_proj", qkv_bias=True,
+                          out_bias=bias,
                           rotary=partly_rotated(c, head_dim, 1), dropout=dropped(c, "attn_dropout_prob"))  # fmt: skip
     mlp = MLP("mlp", width, c.intermediate_size // 2, bias=bias, gate="w2", up="w1", down="c_proj")
     layer = pre_norm(c, attention, mlp, kind="full attention", names=("ln_1", "ln_2"))
-    text = language_model(c, [layer] * c.num_hidden_layers, path="transformer.h", embedding="transformer.wte", final="transformer.ln_f")
+    text = language_model(
+        c, [layer] * c.num_hidden_layers, path="transformer.h", embedding="transformer.wte", final="transformer.ln_f"
+    )
     return blueprint(c, text)
 
 
@@ -197,14 +206,19 @@ def chatglm(c: Config) -> Blueprint:
     bias = c.flag("add_bias_linear")
     attention = Attention(
         "self_attention", width, heads, kv_heads, c.kv_channels, fused="query_key_value", out="dense",
-        qkv_bias=bias or c.flag("add_qkv_bias"), out_bias=bias, rotary=c.kv_channels // 2, dropout=dropped(c, "attention_dropout"),
+        qkv_bias=bias or c.flag("add_qkv_bias"), out_bias=bias, rotary=c.kv_channels // 2,
+        dropout=dropped(c, "attention_dropout"),
     )  # fmt: skip
     mlp = MLP("mlp", width, c.ffn_hidden_size, bias=bias, fused="dense_h_to_4h", down="dense_4h_to_h")
     norm = "rms" if c.flag("rmsnorm") else "layer"
-    layer = pre_norm(c, attention, mlp, kind="full attention", norm=norm, bias=norm == "layer", dropout=dropped(c, "hidden_dropout"))
+    layer = pre_norm(
+        c, attention, mlp, kind="full attention", norm=norm, bias=norm == "layer", dropout=dropped(c, "hidden_dropout")
+    )
     text = language_model(
-        c, [layer] * c.num_hidden_layers, path="transformer.encoder.layers", embedding="transformer.embedding.word_embeddings",
-        final="transformer.encoder.final_layernorm", head="transformer.output_layer", norm=norm, norm_bias=norm == "layer",
+        c, [layer] * c.num_hidden_layers, path="transformer.encoder.layers",
+        embedding="transformer.embedding.word_embeddings",
+        final="transformer.encoder.final_layernorm", head="transformer.output_layer", norm=norm,
+        norm_bias=norm == "layer",
     )  # fmt: skip
     return blueprint(c, text)
 
@@ -216,7 +230,7 @@ def searched_width(multiple: float, hidden: int) -> int:
 
 @family("nemotron-nas")
 def nemotron_nas(c: Config) -> Blueprint:
-    """Llama after a search that shrank or removed the attention or the MLP of single layers (Puzzle, arXiv:2411.19146)."""
+    """Llama after a search that shrank or removed attention or MLP in single layers (Puzzle, arXiv:2411.19146)."""
     width: int = c.hidden_size
     heads: int = c.num_attention_heads
     layers = []
@@ -226,7 +240,9 @@ def nemotron_nas(c: Config) -> Blueprint:
         words = []
         if not attention.get("no_op"):
             if attention.get("replace_with_linear"):
-                mixer: Part = Linear("self_attn.linear_attn", width, width, c.flag("attention_bias"), component="attention")
+                mixer: Part = Linear(
+                    "self_attn.linear_attn", width, width, c.flag("attention_bias"), component="attention"
+                )
             else:
                 group = attention["n_heads_in_group"]
                 mixer = replace(self_attention(c), kv_heads=heads // group, window=attention.get("window_length"))

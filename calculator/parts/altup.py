@@ -12,8 +12,8 @@ from calculator.run import Run
 
 @dataclass(frozen=True)
 class AltUp(Part):
-    """AltUp (arXiv:2301.13310): `streams` residual streams, of which the layer proper computes one. Before the layer all
-    are predicted from all; after it (`correcting`) each is corrected by what the layer changed."""
+    """AltUp (arXiv:2301.13310): `streams` residual streams, of which the layer proper computes one. Before the layer
+    all are predicted from all; after it (`correcting`) each is corrected by what the layer changed."""
 
     hidden: int
     streams: int
@@ -26,7 +26,8 @@ class AltUp(Part):
             Norm(self.path("router_norm"), self.hidden).write(run)
         router = (Weight(self.path("modality_router.weight"), (self.streams, self.hidden), "linear"),)
         run.add(
-            self.path("modality_router"), "mlp", "matmul", flops=2 * elements, reads=run.tokens * self.hidden * run.width,
+            self.path("modality_router"), "mlp", "matmul", flops=2 * elements,
+            reads=run.tokens * self.hidden * run.width,
             writes=run.tokens * self.streams * run.width, weights=router, saved=run.tokens * self.hidden * run.width,
             tied=self.correcting,
         )  # fmt: skip
@@ -36,6 +37,13 @@ class AltUp(Part):
             run.add(self.path("correct"), "mlp", "elementwise", flops=3 * elements, reads=2 * elements * run.width,
                     writes=elements * run.width, saved=elements * run.width, weights=scale)  # fmt: skip
             return
-        project(run, self.path("prediction_coefs"), self.streams, self.streams * self.streams, component="mlp", split="replicated")
+        project(
+            run,
+            self.path("prediction_coefs"),
+            self.streams,
+            self.streams * self.streams,
+            component="mlp",
+            split="replicated",
+        )
         run.add(self.path("predict"), "mlp", "matmul", flops=2 * elements * self.streams, reads=elements * run.width,
                 writes=elements * run.width, saved=elements * run.width)  # fmt: skip

@@ -123,7 +123,9 @@ class Norm(Part):
     def write(self, run: Run) -> None:
         elements = run.tokens * self.groups * self.size * run.width
         shape = self.weight_shape or (self.size,)
-        weights = (Weight(f"{self.name}.weight", shape, "norm", self.copies),) if self.affine else ()
+        weights: tuple[Weight, ...] = ()
+        if self.affine:
+            weights = (Weight(f"{self.name}.weight", shape, "norm", self.copies),)
         if self.bias and self.affine:
             weights += (Weight(f"{self.name}.bias", shape, "norm"),)
         per_element = RMS_NORM_FLOPS if self.kind == "rms" else LAYER_NORM_FLOPS

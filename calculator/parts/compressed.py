@@ -32,8 +32,8 @@ class CompressedAttention(Part):
     Attributes:
         ratio: tokens per compressed entry; 0 where there is only the window.
         overlap: each entry blends two windows, so its projections are twice as wide (compressed sparse attention).
-        index_heads, index_dim, selected: an indexer with a smaller compressor of its own picks `selected` entries for each
-            query; 0 where all are read (heavily compressed attention).
+        index_heads, index_dim, selected: an indexer with a smaller compressor of its own picks `selected` entries for
+            each query; 0 where all are read (heavily compressed attention).
         groups, out_rank: the output projection is low-rank, block-diagonal in its first half.
     """
 
@@ -52,8 +52,8 @@ class CompressedAttention(Part):
     selected: int = 0
     dropout: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d", "heads": "n_h", "head_dim": "d_h", "query_rank": "r_q", "window": "W", "groups": "n_g", "out_rank": "r_o",
-        "rotary": "d_r", "ratio": "m", "index_heads": "n_i", "index_dim": "d_i", "selected": "k_i",
+        "hidden": "d", "heads": "n_h", "head_dim": "d_h", "query_rank": "r_q", "window": "W",
+        "out_rank": "r_o", "rotary": "d_r", "ratio": "m", "index_heads": "n_i", "index_dim": "d_i", "selected": "k_i",
     }  # fmt: skip
 
     def write(self, run: Run) -> None:
@@ -62,10 +62,20 @@ class CompressedAttention(Part):
         Norm(self.path("q_norm"), self.query_rank).write(run)
         project(run, self.path("wq_b"), self.query_rank, queries, component="attention")
         Norm(self.path("q_b_norm"), self.head_dim, groups=self.heads, affine=False).write(run)
-        project(run, self.path("wkv"), self.hidden, self.head_dim, component="attention", saves_input=False, split="replicated")
+        project(
+            run,
+            self.path("wkv"),
+            self.hidden,
+            self.head_dim,
+            component="attention",
+            saves_input=False,
+            split="replicated",
+        )
         Norm(self.path("kv_norm"), self.head_dim).write(run)
-        rotate(run, self.path("rotary"), (2 * self.heads + 1) * self.rotary)  # queries, keys, and back again on the output
-        attend(run, self.path("attention"), heads=self.heads, kv_heads=1, key_dim=self.head_dim, value_dim=self.head_dim,
+        # Queries and keys, and the output back again: keys are values, so the output comes out rotated.
+        rotate(run, self.path("rotary"), (2 * self.heads + 1) * self.rotary)
+        attend(run, self.path("attention"), heads=self.heads, kv_heads=1, key_dim=self.head_dim,
+               value_dim=self.head_dim,
                window=self.window, dropout=self.dropout, cached_dim=self.head_dim)  # fmt: skip
         if self.ratio:
             self._compress(run, self.path("compressor"), self.head_dim)
@@ -87,25 +97,52 @@ class CompressedAttention(Part):
         """Every token makes an entry and its gate; each window's are summed under a softmax of the gates."""
         wide = 2 * size if self.overlap else size
         for child in ("wkv", "wgate"):
-            project(run, f"{name}.{child}", self.hidden, wide, component="attention", saves_input=False, split="replicated")
+            project(
+                run, f"{name}.{child}", self.hidden, wide, component="attention", saves_input=False, split="replicated"
+            )
         made = run.tokens * wide
-        run.add(f"{name}.pool", "attention", "elementwise", flops=(SOFTMAX_FLOPS + 3) * made, reads=2 * made * run.width,
-                writes=made // self.ratio * run.width, saved=2 * made * run.width,
-                weights=(Weight(f"{name}.ape", (self.ratio, wide), "vector"), Weight(f"{name}.norm.weight", (size,), "norm")))  # fmt: skip
+        pooled = entries(run.past + run.queries, self.ratio) - entries(run.past, self.ratio)
+        run.add(
+            f"{name}.pool",
+            "attention",
+            "elementwise",
+            flops=(SOFTMAX_FLOPS + 3) * made,
+            reads=2 * made * run.width,
+            writes=run.batch * pooled * size * run.width,
+            saved=2 * made * run.width,
+            weights=(
+                Weight(f"{name}.ape", (self.ratio, wide), "vector"),
+                Weight(f"{name}.norm.weight", (size,), "norm"),
+            ),
+        )
 
     def _index(self, run: Run) -> None:
         name = self.path("indexer")
         self._compress(run, f"{name}.compressor", self.index_dim)
-        project(run, f"{name}.wq_b", self.query_rank, self.index_heads * self.index_dim, component="attention", saves_input=False)
+        project(
+            run,
+            f"{name}.wq_b",
+            self.query_rank,
+            self.index_heads * self.index_dim,
+            component="attention",
+            saves_input=False,
+        )
         project(run, f"{name}.weights_proj", self.hidden, self.index_heads, component="attention", saves_input=False,
                 split="replicated")  # fmt: skip
         doubled = run.batch * self._doubled_pairs(run, 0)
         # Kept as the indexers of DeepSeek-V3.2 keep theirs: FP8 with a 32-bit scale per 128 elements.
         key = self.index_dim + 4 * ceil_div(self.index_dim, INDEX_BLOCK)
         query = run.tokens * self.index_heads * self.index_dim * run.width
-        run.add(f"{name}.scores", "attention", "attention", flops=doubled * self.index_heads * self.index_dim, reads=query,
-                writes=doubled // 2 * 4, cache=self._cache(run, key, 0), saved=query)  # fmt: skip
-        run.add(f"{name}.top_k", "attention", "elementwise", flops=doubled // 2 * (2 * self.index_heads + 1), reads=doubled // 2 * 4)
+        run.add(f"{name}.scores", "attention", "attention", flops=doubled * self.index_heads * self.index_dim,
+                reads=query,
+                writes=2 * doubled, cache=self._cache(run, key, 0), saved=query)  # fmt: skip
+        run.add(
+            f"{name}.top_k",
+            "attention",
+            "elementwise",
+            flops=doubled // 2 * (2 * self.index_heads + 1),
+            reads=2 * doubled,
+        )
 
     def _attend_entries(self, run: Run) -> None:
         doubled = run.batch * self._doubled_pairs(run, self.selected)
@@ -150,8 +187,9 @@ class CompressedAttention(Part):
 
 @dataclass(frozen=True)
 class HyperConnection(Part):
-    """Manifold-constrained hyper-connections (arXiv:2512.24880): `streams` residual streams, mixed into one for the layer's
-    input, and its output mixed back into all. `closing` is the mixer before the final norm, which only collapses them."""
+    """Manifold-constrained hyper-connections (arXiv:2512.24880): `streams` residual streams, mixed into one for the
+    layer's input, and its output mixed back into all. `closing` is the mixer before the final norm, which only
+    collapses them."""
 
     hidden: int
     streams: int
@@ -163,14 +201,25 @@ class HyperConnection(Part):
         wide, n = self.streams * self.hidden, self.streams
         outputs = n if self.closing else (2 + n) * n
         read = run.tokens * wide * run.width
-        vectors = (Weight(f"{self.name}_base", (outputs,), "vector"), Weight(f"{self.name}_scale", (1 if self.closing else 3,), "vector"))
+        vectors = (
+            Weight(f"{self.name}_base", (outputs,), "vector"),
+            Weight(f"{self.name}_scale", (1 if self.closing else 3,), "vector"),
+        )
         # The mixing weights are computed in 32 bit, from all streams at once.
+        weights = (Weight(f"{self.name}_fn", (outputs, wide), "vector"), *vectors)
         run.add(f"{self.name}_fn", "norm", "matmul", flops=2 * run.tokens * wide * outputs, reads=read,
-                writes=run.tokens * outputs * 4, weights=(Weight(f"{self.name}_fn", (outputs, wide), "vector"), *vectors), saved=read)  # fmt: skip
-        run.add(f"{self.name}_weights", "norm", "elementwise", flops=run.tokens * n * n * 4 * self.iterations + 5 * run.tokens * outputs)
+                writes=run.tokens * outputs * 4, weights=weights, saved=read)  # fmt: skip
+        run.add(
+            f"{self.name}_weights",
+            "norm",
+            "elementwise",
+            flops=run.tokens * n * n * 4 * self.iterations + 5 * run.tokens * outputs,
+        )
         run.add(f"{self.name}_collapse", "norm", "elementwise", flops=2 * run.tokens * wide, reads=read,
                 writes=run.tokens * self.hidden * run.width, saved=read)  # fmt: skip
         if self.closing:
             return
-        run.add(f"{self.name}_mix", "norm", "matmul", flops=2 * run.tokens * wide * n, reads=read, writes=read, saved=read)
+        run.add(
+            f"{self.name}_mix", "norm", "matmul", flops=2 * run.tokens * wide * n, reads=read, writes=read, saved=read
+        )
         run.add(f"{self.name}_expand", "norm", "elementwise", flops=2 * run.tokens * wide, reads=read, writes=read)

@@ -28,7 +28,9 @@ class GatedConvolution(Part):
                 short_convolution(run, self.path("conv"), self.hidden, self.kernel, bias=self.bias, activated=False)
             run.add(self.path(name), "recurrent", "elementwise", flops=elements, reads=2 * elements * run.width,
                     writes=elements * run.width, saved=2 * elements * run.width, split="head")  # fmt: skip
-        project(run, self.path("out_proj"), self.hidden, self.hidden, component="recurrent", bias=self.bias, split="row")
+        project(
+            run, self.path("out_proj"), self.hidden, self.hidden, component="recurrent", bias=self.bias, split="row"
+        )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,18 @@ class Elsewhere(Part):
         for i in range(first, len(run.out)):
             op = run.out[i]
             if self.held:
-                op = replace(op, flops=0, weight_reads=0, reads=0, writes=0, cache_bytes=0, cache_reads=0, cache_writes=0, saved=0, live=0)
+                op = replace(
+                    op,
+                    flops=0,
+                    weight_reads=0,
+                    reads=0,
+                    writes=0,
+                    cache_bytes=0,
+                    cache_reads=0,
+                    cache_writes=0,
+                    saved=0,
+                    live=0,
+                )
             else:
                 op = replace(op, stored=0)
             run.out[i] = op

@@ -31,8 +31,23 @@ class Indexer(Part):
     }  # fmt: skip
 
     def write(self, run: Run) -> None:
-        project(run, self.path("wq_b"), self.query_rank, self.heads * self.head_dim, component="attention", saves_input=False)
-        project(run, self.path("wk"), self.hidden, self.head_dim, component="attention", saves_input=False, split="replicated")
+        project(
+            run,
+            self.path("wq_b"),
+            self.query_rank,
+            self.heads * self.head_dim,
+            component="attention",
+            saves_input=False,
+        )
+        project(
+            run,
+            self.path("wk"),
+            self.hidden,
+            self.head_dim,
+            component="attention",
+            saves_input=False,
+            split="replicated",
+        )
         Norm(self.path("k_norm"), self.head_dim, "layer", True).write(run)
         project(run, self.path("weights_proj"), self.hidden, self.heads, component="attention", saves_input=False,
                 split="replicated")  # fmt: skip
