@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from calculator.errors import CalculatorError
 from calculator.estimate import Estimate, estimate
+from calculator.explain import explain
 from calculator.model import Model
 from calculator.operation import COMPONENTS, Operation
 from calculator.operations import operations
-from calculator.sources import load_model
 from calculator.workload import Workload
 
 if TYPE_CHECKING:
     from calculator.compatibility import DataType, ModelConfig, ModelType, OperationMode, TransformerCalculator
+    from calculator.sources import load_model
 
 __all__ = [
     "COMPONENTS",
@@ -34,16 +35,22 @@ __all__ = [
     "TransformerCalculator",
     "Workload",
     "estimate",
+    "explain",
     "load_model",
     "operations",
 ]
 
-COMPATIBILITY = ("DataType", "ModelConfig", "ModelType", "OperationMode", "TransformerCalculator")
+LATER = {
+    "load_model": "sources", "DataType": "compatibility", "ModelConfig": "compatibility", "ModelType": "compatibility",
+    "OperationMode": "compatibility", "TransformerCalculator": "compatibility",
+}  # fmt: skip
+"""Names whose modules load when they are first used. (A name that is also a module's must not wait: whoever imports the
+module first would find it under the name.)"""
 
 
 def __getattr__(name: str) -> Any:
-    if name in COMPATIBILITY:
-        from calculator import compatibility
+    if name not in LATER:
+        raise AttributeError(f"module 'calculator' has no attribute {name!r}")
+    from importlib import import_module
 
-        return getattr(compatibility, name)
-    raise AttributeError(f"module 'calculator' has no attribute {name!r}")
+    return getattr(import_module(f"calculator.{LATER[name]}"), name)

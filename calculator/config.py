@@ -40,8 +40,8 @@ class Config(Mapping[str, Any]):
         self.raw = raw
         self.aliases = aliases
         self.ties_from: str | None = known.get("ties")  # where a composite type looks for tie_word_embeddings besides its own
-        stated = {aliases.get(name, name): value for name, value in raw.items() if name in aliases}
-        stated |= {name: value for name, value in raw.items() if name not in aliases}
+        stated = {name: value for name, value in raw.items() if name not in aliases}
+        stated |= {aliases[name]: value for name, value in raw.items() if name in aliases}  # transformers sets these last
         self.values_ = {**known.get("defaults", {}), **stated}
 
     def __getitem__(self, name: str) -> Any:
@@ -72,12 +72,6 @@ class Config(Mapping[str, Any]):
             raise ConfigError(f"{name} in {self.where} is {value!r}; it must be a whole number, zero or more.")
         if max(values, default=0) > 10**12:
             raise ConfigError(f"{name} in {self.where} is {value!r}, larger than any real model; check the file.")
-
-    def renamed(self, old: str, new: str) -> Config:
-        """The config with a field that older files spell `old`, which transformers prefers where both stand."""
-        if old not in self.raw:
-            return self
-        return Config({**self.raw, new: self.raw[old]}, self.model_type, where=self.where)
 
     def flag(self, name: str) -> bool:
         """A boolean field; absent or null is False."""

@@ -45,7 +45,7 @@ class Memory:
         by_component: component -> {kind of memory: bytes}.
     """
 
-    def __init__(self, listed: list[Operation], shape: Shape, training: bool, gradient: int, optimizer: int) -> None:
+    def __init__(self, listed: list[Operation], training: bool, gradient: int, optimizer: int, shape: Shape = None) -> None:
         self._listed, self._shape, self._training = listed, shape, training
         self._per_parameter = {"gradients": gradient, "optimizer_states": optimizer}
 
@@ -157,7 +157,7 @@ class Flops:
         by_component, by_kind: parts of total.
     """
 
-    def __init__(self, listed: list[Operation], shape: Shape) -> None:
+    def __init__(self, listed: list[Operation], shape: Shape = None) -> None:
         self._listed, self._shape = listed, shape
 
     @cached_property
@@ -184,7 +184,7 @@ class Traffic:
         total: weights + activations + cache.
     """
 
-    def __init__(self, listed: list[Operation], shape: Shape) -> None:
+    def __init__(self, listed: list[Operation], shape: Shape = None) -> None:
         self._listed, self._shape = listed, shape
 
     @cached_property
@@ -251,7 +251,7 @@ class Estimate:
         plan = plan_of(model, workload)
         self._shape = shape_of(self._batch, self._length)
         gradient, optimizer = gradient_bytes(workload, plan.native), optimizer_bytes(plan.native)
-        self.memory = Memory(self._listed, self._shape, training, gradient, optimizer)
+        self.memory = Memory(self._listed, training, gradient, optimizer, self._shape)
         self.flops = Flops(self._listed, self._shape)
         self.traffic = Traffic(self._listed, self._shape)
 

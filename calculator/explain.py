@@ -8,25 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
 from calculator.model import Model
 from calculator.operation import QUANTITIES, Operation
 from calculator.operations import Group, Plan, PlannedStack, forward, plan_of, resolved_length
-from calculator.parts import Part
 from calculator.symbolic import Expression, numeric, symbol
 from calculator.workload import Workload
+
+if TYPE_CHECKING:
+    from calculator.parts import Part
 
 MEANINGS = {
     "B": "batch size", "S": "sequence length", "d": "hidden size", "n_h": "attention heads", "n_kv": "key-value heads",
     "d_h": "size of a head", "d_r": "rotated elements of a head", "d_ff": "MLP width", "d_e": "expert width",
-    "d_s": "width of the shared experts", "E": "experts", "k": "experts per token", "V": "vocabulary",
+    "d_s": "width of the shared experts", "d_l": "width the routed experts work on", "E": "experts", "k": "experts per token", "V": "vocabulary",
     "P": "learned positions", "W": "attention window", "r_kv": "rank of the latent keys and values",
     "r_q": "rank of the latent queries", "d_n": "unrotated elements of a head", "d_v": "size of a value head",
-    "N": "state size", "n_s": "state-space heads", "d_in": "inner width", "r_Δ": "rank of the time step",
+    "N": "state size", "n_s": "state-space heads", "d_p": "size of a state-space head", "d_m": "inner width of a Mamba mixer",
+    "r_Δ": "rank of the time step", "r_o": "rank of the output", "m": "tokens a compressed entry stands for",
+    "n_i": "indexer heads", "d_i": "size of an indexer's head", "k_i": "tokens an indexer picks",
+    "n_r": "residual streams", "n_a": "residual streams of AltUp", "d_in": "inputs", "d_t": "width of a tower", "n_t": "heads of a tower",
     "n_g": "groups", "n_k": "key heads", "n_v": "value heads", "d_k": "size of a key head", "n": "normalised groups",
-    "p": "values in a patch", "d_vh": "size of a vision head", "d_out": "outputs",
+    "p": "values in a patch", "d_th": "size of a tower's head", "d_out": "outputs",
 }  # fmt: skip
 
 
@@ -49,9 +54,8 @@ class Formula:
 
     @property
     def legend(self) -> Mapping[str, Any]:
-        """symbol -> value."""
-        terms = self.quantity.terms if isinstance(self.quantity, Expression) else ()
-        return {atom.name: atom.value for monomial in terms for atom in monomial}
+        """symbol -> value, of the symbols inside minima and ceilings too."""
+        return {a.name: a.value for a in self.quantity.symbols()} if isinstance(self.quantity, Expression) else {}
 
     def __str__(self) -> str:
         return f"{self.symbols} = {self.values} = {self.value:,}"
@@ -95,6 +99,7 @@ def _symbolic(plan: Plan, memo: dict[Any, Expression]) -> Plan:
                 Group(tuple(_named(p, memo) for p in g.parts), g.label, g.count, g.formats, g.parallel)
                 for g in planned.groups
             ),
+            _symbol("d", planned.stack.width, memo),
         )
         for planned in plan.stacks
     ]
@@ -104,11 +109,16 @@ def _symbolic(plan: Plan, memo: dict[Any, Expression]) -> Plan:
 def _named(part: Part, memo: dict[Any, Expression]) -> Part:
     sizes = {f: getattr(part, f) for f in part.SYMBOLS}
     symbols = {
-        f: memo.setdefault((part.SYMBOLS[f], size), symbol(part.SYMBOLS[f], size, memo))
+        f: _symbol(part.SYMBOLS[f], size, memo)
         for f, size in sizes.items()
         if isinstance(size, int) and not isinstance(size, bool) and size and (f, size) != ("groups", 1)
     }
     return replace(part, **symbols)
+
+
+def _symbol(name: str, size: int, memo: dict[Any, Expression]) -> Expression:
+    """The symbol for a size; equal names of equal sizes are one symbol."""
+    return memo.setdefault((name, size), symbol(name, size, memo))
 
 
 def _formula(op: Operation, amount: str) -> Formula:

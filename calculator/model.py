@@ -21,12 +21,12 @@ class Layer:
 
     Attributes:
         kind: what a person would call it, for instance "sliding attention + experts".
-        parallel: two branches read the same input, so one branch's output waits while the other runs.
+        parallel: names of parts that run beside a sibling, so that an input or an output waits while they run.
     """
 
     kind: str
     parts: tuple[Part, ...]
-    parallel: bool = False
+    parallel: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Group:
     label: str
     count: int
     formats: dict[str, Format]
-    parallel: bool = False
+    parallel: tuple[str, ...] = ()
     prices: dict[str, tuple[Number, Number]] = field(default_factory=dict)
 
 
@@ -39,6 +39,7 @@ class PlannedStack:
 
     stack: Stack
     groups: tuple[Group, ...]
+    width: Number  # of the residual stream
 
 
 class Plan:
@@ -84,7 +85,7 @@ class Plan:
             Group(parts, "", 1, _chosen(weights_of(parts), self._formats("", weights_of(parts), stack)))
             for parts in (stack.before, stack.after)
         ]
-        return PlannedStack(stack, (ends[0], *groups, ends[1]))
+        return PlannedStack(stack, (ends[0], *groups, ends[1]), stack.width)
 
     def _formats(self, prefix: str, weights: tuple[Weight, ...], stack: Stack) -> tuple[Format | None, ...]:
         if self.pick is None:
@@ -114,7 +115,7 @@ def _chosen(weights: tuple[Weight, ...], formats: tuple[Format | None, ...]) -> 
 
 def weights_of(parts: tuple[Part, ...], *, stored: bool = False) -> tuple[Weight, ...]:
     """The weights that the parts read; with `stored`, without those that are tied to others."""
-    run = Run(Workload(), 1, 1, 0, 2, 16, FORMATS["bf16"])
+    run = Run(Workload(), 1, 1, 0, 2, 1, 16, FORMATS["bf16"])
     for part in parts:
         part.write(run)
     return tuple(w for op in run.out if op.stored or not stored for w in op.weights)
@@ -158,17 +159,16 @@ def forward(
     queries, past = (steps, length) if workload.mode == "decode" else (length, 0)
     bits = CACHE_BITS[cache_format(model, workload)]
     width = plan.native.bits // 8
-    run = Run(workload, batch, queries, past, width, bits, plan.native, steps=steps if workload.mode == "decode" else 1)
+    steps = steps if workload.mode == "decode" else 1
+    run = Run(workload, batch, queries, past, width, 0, bits, plan.native, steps=steps)
     for planned in plan.stacks:
         # A tower is held but not run: the workload has no images.
-        pass_ = run if planned.stack.tower is None else replace(
-            run, causal=False, active=False, batch=0, component="vision", past=0, steps=1
-        )  # fmt: skip
+        idle = {"causal": False, "active": False, "batch": 0, "component": "vision", "past": 0, "steps": 1}
+        pass_ = replace(run, residual=planned.width, **(idle if planned.stack.tower else {}))
         for group in planned.groups:
             inner = pass_.at(group.label, group.count, group.formats, group.prices)
-            if group.parallel:
-                inner.parallel = pass_.tokens * planned.stack.width * width
             for part in group.parts:
+                inner.parallel = pass_.stream if part.name in group.parallel else 0
                 part.write(inner)
     listed = run.out
     if workload.share_experts_across_layers:
@@ -203,7 +203,9 @@ def optimizer_step(run: Run, listed: list[Operation]) -> Operation:
     held = sum(op.weight_bytes * op.stored for op in listed)
     return Operation(
         "adamw", "optimizer", "elementwise", "", 1, 1, flops=ADAMW_FLOPS * parameters,
-        reads=parameters * gradient_bytes(run.workload, run.native) + state, writes=state + held,
+        # Without a master copy the weights themselves are read.
+        reads=parameters * gradient_bytes(run.workload, run.native) + state + (held if run.native.bits == 32 else 0),
+        writes=state + held,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ class Run:
     queries: Number  # new tokens per sequence
     past: Number  # tokens per sequence already in the cache
     width: int  # bytes per activation element
+    residual: Number  # features of the residual stream
     cache_bits: Number  # per cached element
     native: Format  # format of tensors that are not quantized
     formats: Mapping[str, Format] = field(default_factory=dict)  # weight name -> format, where it is not `native`
@@ -52,6 +53,11 @@ class Run:
     def tokens(self) -> Number:
         return self.batch * self.queries
 
+    @property
+    def stream(self) -> Number:
+        """Bytes of the residual stream, which lives while a branch runs."""
+        return self.tokens * self.residual * self.width
+
     def at(
         self, layers: str, count: int, formats: Mapping[str, Format], prices: dict[str, tuple[Number, Number]]
     ) -> Run:
@@ -65,13 +71,13 @@ class Run:
         counter do. Causal counting takes the triangle, S²/2, and for a window w the band S·w − w²/2.
         """
         if self.decoding:
-            return 2 * self._decoded(window)
+            return 2 * self.keys(window)
         if self.causal and self.workload.attention_flops == "causal":
             reach = self.queries if window is None else minimum(self.queries, window)
             return 2 * self.queries * reach - reach * reach
         return 2 * self.queries * self.queries
 
-    def _decoded(self, window: Number | None) -> Number:
+    def keys(self, window: Number | None) -> Number:
         """Keys that the steps of a decode run attend to, summed: step i sees past + i + 1 keys, the window at most."""
         if self.steps == 1:
             keys = self.past + 1
@@ -86,7 +92,7 @@ class Run:
 
     def cached_read(self, window: Number | None) -> Number:
         """Cached tokens per sequence that the steps read, summed: what is attended to but for the token itself."""
-        return self._decoded(window) - self.steps if self.decoding else 0
+        return self.keys(window) - self.steps if self.decoding else 0
 
     def splits(self, window: Number | None, block: Number) -> Number:
         """Pieces of `block` cached tokens that the steps' reads divide into, summed."""

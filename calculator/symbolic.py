@@ -25,12 +25,13 @@ SUPERSCRIPTS = {2: "²", 3: "³"}
 class Atom:
     """A named factor with a value: a number, or an array that broadcasts against the other atoms' arrays."""
 
-    __slots__ = ("name", "rank", "value")
+    __slots__ = ("inner", "name", "rank", "value")
     made = 0
 
-    def __init__(self, name: str, value: Any) -> None:
+    def __init__(self, name: str, value: Any, inner: tuple[Atom, ...] = ()) -> None:
         Atom.made += 1
         self.name, self.value, self.rank = name, value, Atom.made
+        self.inner = inner  # the symbols a minimum or a ceiling is made of
 
     def __lt__(self, other: Atom) -> bool:
         return self.rank < other.rank
@@ -90,9 +91,12 @@ class Expression:
     __rmul__ = __mul__
 
     def __floordiv__(self, divisor: Number) -> Expression:
-        """Division that is known to leave no remainder: two halves, an even byte count, one of E equal experts."""
+        """Division that leaves no remainder: two halves, an even byte count, one of E equal experts; by a symbol that is
+        no factor, rounded down."""
         if not isinstance(divisor, Expression):
             return Expression({m: _divided(c, divisor) for m, c in self.terms.items()}, self.memo)
+        if len(divisor.terms) != 1 or any(_short(m, f) for m in self.terms for f in divisor.terms):
+            return _function("floor", self, divisor)
         ((factors, coefficient),) = divisor.terms.items()
         return Expression({_without(m, factors): _divided(c, coefficient) for m, c in self.terms.items()}, self.memo)
 
@@ -126,6 +130,11 @@ class Expression:
                 size *= max(1, abs(int(value.max() if hasattr(value, "max") else value)))
             bound += size
         return bound < INT64_SAFE
+
+    def symbols(self) -> tuple[Atom, ...]:
+        """The symbols it is made of; of a minimum or a ceiling, those inside it."""
+        atoms = (atom for monomial in self.terms for atom in monomial)
+        return tuple(dict.fromkeys(a for atom in atoms for a in (atom.inner or (atom,))))
 
     def covers(self, other: Expression) -> bool:
         """True if this is at least `other` whatever the atoms are (they are never negative)."""
@@ -205,30 +214,43 @@ def _function(kind: str, *arguments: Number) -> Expression:
     key = (kind, *(tuple(sorted(a.terms.items())) if isinstance(a, Expression) else a for a in arguments))
     if key not in memo:
         values = [numeric(a) for a in arguments]
-        words = [a.text() if isinstance(a, Expression) else _plain(a) for a in arguments]
-        memo[key] = Expression({(Atom(WORDS[kind].format(*words), _computed(kind, values)),): 1}, memo)
+        words = [_bracketed(kind, a) if isinstance(a, Expression) else _plain(a) for a in arguments]
+        inner = tuple(dict.fromkeys(s for a in arguments if isinstance(a, Expression) for s in a.symbols()))
+        memo[key] = Expression({(Atom(WORDS[kind].format(*words), _computed(kind, values), inner),): 1}, memo)
     return memo[key]
 
 
-WORDS = {"min": "min({}, {})", "max": "max({}, {})", "ceil": "⌈{}/{}⌉", "distinct": "{0}·(1−(1−{2}/{0})^({1}))"}
+def _bracketed(kind: str, argument: Expression) -> str:
+    """An argument's text, in brackets where a slash would divide only a part of it."""
+    text = argument.text()
+    return f"({text})" if kind in ("ceil", "floor") and any(ch in text for ch in "+·−") else text
+
+
+WORDS = {"min": "min({}, {})", "max": "max({}, {})", "ceil": "⌈{}/{}⌉", "floor": "⌊{}/{}⌋", "distinct": "{0}·(1−(1−{2}/{0})^({1}))"}
 
 
 def _computed(kind: str, values: list[Any]) -> Any:
     if not any(hasattr(v, "shape") for v in values):
-        return {"min": minimum, "max": maximum, "ceil": ceil_div, "distinct": distinct_drawn}[kind](*values)
+        plain = {"min": minimum, "max": maximum, "ceil": ceil_div, "floor": operator.floordiv, "distinct": distinct_drawn}
+        return plain[kind](*values)
     import numpy as np
 
     if kind == "distinct":
         slots, draws, size = values
         return slots * (1 - (1 - size / slots) ** np.asarray(draws, float))
-    if kind == "ceil":
-        return -(-values[0] // values[1])
+    if kind in ("ceil", "floor"):
+        return -(-values[0] // values[1]) if kind == "ceil" else values[0] // values[1]
     return (np.minimum if kind == "min" else np.maximum)(*values)
 
 
 def _divided(coefficient: Any, divisor: int) -> Any:
     quotient = Fraction(coefficient, divisor)
     return int(quotient) if quotient.denominator == 1 else quotient
+
+
+def _short(monomial: Monomial, factors: Monomial) -> bool:
+    """Whether the factors are not all in the monomial."""
+    return any(monomial.count(factor) < factors.count(factor) for factor in factors)
 
 
 def _without(monomial: Monomial, factors: Monomial) -> Monomial:

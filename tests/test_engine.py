@@ -217,7 +217,7 @@ def test_flash_is_linear_and_eager_is_quadratic():
     flash = [estimate(model, sequence_length=s).memory.activations for s in (8192, 16384)]
     eager = [estimate(model, sequence_length=s, attention="eager").memory.activations for s in (8192, 16384)]
     assert flash[1] == 2 * flash[0]
-    assert eager[1] == 4 * eager[0]
+    assert 3.9 < eager[1] / eager[0] < 4  # beside the scores there is the residual stream, which is linear
     assert estimate(model).flops.total == estimate(model, attention="eager").flops.total
 
 

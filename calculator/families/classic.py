@@ -47,7 +47,7 @@ def gpt_neox(c: Config) -> Blueprint:
     layer = pre_norm(c, attention, mlp, kind="full attention", norm="layer", bias=True, dropout=dropped(c, "hidden_dropout"))
     if c.flag("use_parallel_residual"):
         norm1, mixer, add1, norm2, channel, add2 = layer.parts
-        layer = Layer(layer.kind, (norm1, mixer, norm2, channel, add1, add2), parallel=True)
+        layer = Layer(layer.kind, (norm1, mixer, replace(norm2, shares_input=True), channel, add1, add2), parallel=("attention", "mlp"))
     text = language_model(
         c, [layer] * c.num_hidden_layers, path="gpt_neox.layers", embedding="gpt_neox.embed_in",
         final="gpt_neox.final_layer_norm", head="embed_out", norm="layer", norm_bias=True,
@@ -88,7 +88,6 @@ def opt(c: Config) -> Blueprint:
 
 @family("bloom")
 def bloom(c: Config) -> Blueprint:
-    c = c.renamed("n_embed", "hidden_size")
     width: int = c.hidden_size
     heads: int = c.num_attention_heads
     attention = Attention("self_attention", width, heads, heads, width // heads, fused="query_key_value", out="dense",
@@ -105,7 +104,6 @@ def bloom(c: Config) -> Blueprint:
 
 @family("falcon")
 def falcon(c: Config) -> Blueprint:
-    c = c.renamed("n_embed", "hidden_size")
     width: int = c.hidden_size
     heads: int = c.num_attention_heads
     bias, new = c.flag("bias"), c.flag("new_decoder_architecture")
@@ -122,15 +120,15 @@ def falcon(c: Config) -> Blueprint:
     parallel = c.flag("parallel_attn")
     two_norms = parallel and (c.get("num_ln_in_parallel_attn") or (2 if new else 1)) == 2
     if two_norms:
-        norms = [Norm(n, width, "layer", True) for n in ("ln_attn", "ln_mlp")]
+        norms = [Norm("ln_attn", width, "layer", True), Norm("ln_mlp", width, "layer", True, shares_input=True)]
         parts: tuple[Part, ...] = (*norms, attention, mlp, *adds)
     elif parallel:
-        parts = (Norm("input_layernorm", width, "layer", True), attention, mlp, *adds)
+        parts = (Norm("input_layernorm", width, "layer", True), attention, replace(mlp, shares_input=True), *adds)
     else:
         norms = [Norm(n, width, "layer", True) for n in ("input_layernorm", "post_attention_layernorm")]
         parts = (norms[0], attention, adds[0], norms[1], mlp, adds[1])
     text = language_model(
-        c, [Layer("full attention", parts, parallel=parallel)] * c.num_hidden_layers, path="transformer.h",
+        c, [Layer("full attention", parts, parallel=("self_attention", "mlp") if parallel else ())] * c.num_hidden_layers, path="transformer.h",
         embedding="transformer.word_embeddings", final="transformer.ln_f", norm="layer", norm_bias=True,
     )  # fmt: skip
     return blueprint(c, text)

@@ -76,3 +76,9 @@ def deepseek_v4(c: Config) -> Blueprint:
     text = language_model(c, layers, path="layers", embedding="embed", final="norm", head="head")
     text = replace(text, after=(HyperConnection("hc_head", width, streams, closing=True), *text.after))
     return blueprint(c, text, notes=prediction_notes(c))
+
+
+@family("deepseek_ref")
+def deepseek_ref(c: Config) -> Blueprint:
+    """The same model under the type that SGLang's FP8 conversions state."""
+    return deepseek_v4(Config(c.raw, "deepseek_v4", where=c.where))

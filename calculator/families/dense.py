@@ -133,9 +133,9 @@ def cohere_layer(c: Config, window: int | None, head_norm: str | None) -> Layer:
     width: int = c.hidden_size
     parts = (
         Norm("input_layernorm", width, "layer"), self_attention(c, window=window, head_norm=head_norm),
-        gated_mlp(c, bias=False), Residual("mixer_residual", width), Residual("channel_residual", width),
+        gated_mlp(c, bias=False, shares_input=True), Residual("mixer_residual", width), Residual("channel_residual", width),
     )  # fmt: skip
-    return Layer(attention_kind(window), parts, parallel=True)
+    return Layer(attention_kind(window), parts, parallel=("self_attn", "mlp"))
 
 
 @family("cohere")

@@ -17,7 +17,7 @@ from calculator.families.common import (
     windows,
 )
 from calculator.families.shared import with_towers
-from calculator.families.towers import gemma4_audio, gemma4_vision, siglip
+from calculator.families.towers import gemma3n_audio, gemma3n_embedder, gemma4_audio, gemma4_vision, siglip
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, AltUp, Attention, Embedding, Experts, Linear, Norm, Part, Residual, VectorWeights
 
@@ -92,14 +92,29 @@ def gemma3n_text(c: Config) -> Blueprint:
             *text.after,
         ),
     )
-    return blueprint(c, text)
+    return blueprint(c, text, notes=unused_notes(c))
 
 
 @family("gemma3n")
 def gemma3n(c: Config) -> Blueprint:
-    built = with_towers(c, "gemma3n_text", ())
-    note = "The vision tower (MobileNet-V5) and the audio tower are not counted: the total is the language model's."
+    text, vision, audio = (c.section(name) for name in ("text_config", "vision_config", "audio_config"))
+    embedder = gemma3n_embedder(vision, "model.embed_vision", vision.hidden_size, text.hidden_size)
+    towers = (
+        Stack("model.vision_tower", vision.hidden_size, (), after=embedder, tower="vision", causal=False),
+        gemma3n_audio(audio, text.hidden_size),
+    )
+    built = with_towers(c, "gemma3n_text", towers)
+    note = "The vision tower, a MobileNet-V5 of about 0.3 billion parameters, is not counted."
     return replace(built, notes=(*built.notes, note))
+
+
+def unused_notes(c: Config) -> tuple[str, ...]:
+    """What to tell the reader about the key and value projections that checkpoints hold for layers that share."""
+    count = c.get("num_kv_shared_layers") or 0
+    told = (
+        f"The checkpoint also holds unused key and value projections for {count} layers that share an earlier layer's."
+    )
+    return (told,) if count else ()
 
 
 def gemma4_attention(c: Config, window: int | None, shared: bool) -> Attention:
@@ -147,7 +162,7 @@ def gemma4_text(c: Config) -> Blueprint:
     types[-1] = "full_attention"  # the type insists on it
     layers = [gemma4_layer(c, w, s) for w, s in zip(windows(c, types), shared_kv(c), strict=True)]
     before = per_layer_embedding(c) if c.hidden_size_per_layer_input else ()
-    return blueprint(c, language_model(c, layers, before=before))
+    return blueprint(c, language_model(c, layers, before=before), notes=unused_notes(c))
 
 
 @family("gemma4")

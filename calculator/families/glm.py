@@ -26,7 +26,9 @@ from calculator.parts import Attention, Indexer, Norm, Part, Residual
 def glm_attention(c: Config, **changes: Any) -> Attention:
     """Half of each head is rotated; the output projection has no bias."""
     rotary = partly_rotated(c, head_shape(c)[2], 0.5)
-    return self_attention(c, out_bias=False, rotary=rotary, **changes)
+    # GLM-4V's dense model always has biases on q, k and v.
+    bias = c.model_type == "glm4v_text" or c.flag("attention_bias")
+    return self_attention(c, qkv_bias=bias, out_bias=False, rotary=rotary, **changes)
 
 
 @family("glm")
@@ -35,7 +37,7 @@ def glm(c: Config) -> Blueprint:
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
 
 
-@family("glm4")
+@family("glm4", "glm4v_text")
 def glm4(c: Config) -> Blueprint:
     """A second norm after each half."""
     width: int = c.hidden_size
@@ -51,7 +53,7 @@ def glm4(c: Config) -> Blueprint:
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
 
 
-@family("glm4_moe")
+@family("glm4_moe", "glm4v_moe_text")
 def glm4_moe(c: Config) -> Blueprint:
     attention = glm_attention(c, head_norm="head" if c.flag("use_qk_norm") else None)
     layers = mixed_layers(

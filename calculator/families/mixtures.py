@@ -279,3 +279,12 @@ def bailing_moe(c: Config) -> Blueprint:
     layers = mixed_layers(c, attention, experts, sparse, dense=gated_mlp(c, bias=bias))
     text = language_model(c, layers, embedding="model.word_embeddings")
     return blueprint(c, text, notes=prediction_notes(c))
+
+
+@family("deepseek")
+def deepseek_moe(c: Config) -> Blueprint:
+    """DeepSeekMoE 16B (arXiv:2401.06066): the experts of DeepSeek-V2 beside plain attention."""
+    first, period = c.get("first_k_dense_replace") or 0, c.get("moe_layer_freq") or 1
+    sparse = [i >= first and i % period == 0 for i in range(c.num_hidden_layers)]
+    layers = mixed_layers(c, self_attention(c), deepseek_experts(c, correction=False), sparse)
+    return blueprint(c, language_model(c, layers))

@@ -8,7 +8,7 @@ from calculator.config import Config
 from calculator.families.common import Blueprint, blueprint, family, gated_mlp, language_model, pre_norm, self_attention
 from calculator.families.dense import mistral
 from calculator.families.shared import renamed, with_towers
-from calculator.families.towers import kimi_vision, llama4_vision, pixtral
+from calculator.families.towers import glm4v_vision, kimi_vision, llama4_vision, pixtral, siglip2
 from calculator.model import Layer
 from calculator.parts import MLP, Experts, Linear, Norm, Part
 
@@ -95,3 +95,24 @@ def kimi_k25(c: Config) -> Blueprint:
     )  # fmt: skip
     tower = kimi_vision(vision, text.hidden_size)
     return with_towers(c, text.model_type, (tower,), new="language_model.model.", head="language_model.lm_head")
+
+
+@family("glm4v", "glm4v_moe")
+def glm4v(c: Config) -> Blueprint:
+    return with_towers(c, f"{c.model_type}_text", (glm4v_vision(c.section("vision_config", "glm4v_vision")),))
+
+
+@family("lfm2_vl")
+def lfm2_vl(c: Config) -> Blueprint:
+    """A SigLIP 2 tower whose neighbouring patches are joined, and a two-layer projector."""
+    vision, text = c.section("vision_config"), c.section("text_config")
+    joined, inner, bias = vision.hidden_size * c.downsample_factor**2, c.projector_hidden_size, c.flag("projector_bias")
+    root = "model.multi_modal_projector"
+    norm = (Norm(f"{root}.layer_norm", joined, "layer", True),) if c.flag("projector_use_layernorm") else ()
+    projector = (
+        *norm,
+        Linear(f"{root}.linear_1", joined, inner, bias),
+        Linear(f"{root}.linear_2", inner, text.hidden_size, bias),
+    )
+    tower = siglip2(vision, "model.vision_tower.vision_model", projector)
+    return with_towers(c, text.model_type, (tower,))

@@ -47,8 +47,9 @@ def falcon_h1(c: Config) -> Blueprint:
     layer = Layer(
         "full attention beside state space + mlp",
         (
-            Norm("input_layernorm", width), mixer, self_attention(c), Residual("mixer_residual", width),
+            Norm("input_layernorm", width), mixer, self_attention(c, shares_input=True), Residual("mixer_residual", width),
             Norm("pre_ff_layernorm", width), gated_mlp(c, name="feed_forward"), Residual("channel_residual", width),
         ),
+        parallel=("mamba", "self_attn"),
     )  # fmt: skip
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers, final="model.final_layernorm"))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from calculator.config import Config
 from calculator.families.common import FAMILIES, Blueprint, context_length, gated_mlp, pre_norm, rotary_size
 from calculator.model import Layer, Stack
-from calculator.parts import Norm, Part, Residual
+from calculator.parts import MLP, Norm, Part, Residual
 
 
 def moved(stack: Stack, old: str, new: str) -> Stack:
@@ -89,7 +89,10 @@ def parallel_layer(
 ) -> Layer:
     """Attention and MLP side by side, both added to the residual stream they read."""
     adds = [Residual(name, width, dropout) for name in ("mixer_residual", "channel_residual")]
-    return Layer(kind, (*norms, mixer, channel, *adds), parallel=True)
+    if len(norms) == 1 and isinstance(channel, MLP):
+        channel = replace(channel, shares_input=True)
+    norms = (*norms[:1], *(replace(n, shares_input=True) for n in norms[1:] if isinstance(n, Norm)))
+    return Layer(kind, (*norms, mixer, channel, *adds), parallel=(mixer.name, channel.name))
 
 
 def post_norm(c: Config, mixer: Part, channel: Part, *, kind: str) -> Layer:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from calculator.config import Config
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Linear, Norm, Part, PatchEmbedding, Positions, Residual, VectorWeights
+from calculator.parts import (
+    MLP,
+    Attention,
+    Embedding,
+    Linear,
+    Norm,
+    Part,
+    PatchEmbedding,
+    Positions,
+    Residual,
+    VectorWeights,
+)
 
 
 def patches(c: Config, name: str, *, bias: bool) -> PatchEmbedding:
@@ -47,7 +59,7 @@ def siglip(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     layer = encoder_layer(
         c, norms=("layer_norm1", "layer_norm2"), attention=vision_attention(c, out="out_proj"), mlp=plain_mlp(c)
     )
-    positions = (c.image_size // c.patch_size) ** 2
+    positions = c.get("num_patches") or (c.image_size // c.patch_size) ** 2
     pooled: tuple[Part, ...] = ()
     if c.flag("vision_use_head"):
         shapes = (
@@ -216,3 +228,106 @@ def kimi_vision(c: Config, text_width: int) -> Stack:
         ),
         tower="vision", causal=False,
     )  # fmt: skip
+
+
+def gemma3n_embedder(c: Config, name: str, width: int, text_width: int) -> tuple[Part, ...]:
+    """What turns a tower's outputs, and the modality's own few tokens, into the language model's width."""
+    return (
+        Embedding(f"{name}.embedding", c.vocab_size, width),
+        Norm(f"{name}.hard_embedding_norm", width),
+        Norm(f"{name}.soft_embedding_norm", width),
+        Linear(f"{name}.embedding_projection", width, text_width),
+        Norm(f"{name}.embedding_post_projection_norm", text_width, affine=False),
+    )
+
+
+def gemma3n_audio(c: Config, text_width: int) -> Stack:
+    """Gemma 3n's sound tower, the conformer that Gemma 4's grew from."""
+    width, root = c.hidden_size, "model.audio_tower"
+    head_dim = width // c.conf_num_attention_heads
+
+    def feed_forward(name: str) -> tuple[Part, ...]:
+        return (
+            Norm(f"{name}.pre_layer_norm", width),
+            Linear(f"{name}.ffw_layer_1", width, 4 * width),
+            Linear(f"{name}.ffw_layer_2", 4 * width, width),
+            Norm(f"{name}.post_layer_norm", width),
+        )
+
+    heads: int = c.conf_num_attention_heads
+    attention = Attention(
+        "attention", width, heads, heads, head_dim, query="attn.q_proj", key="attn.k_proj", value="attn.v_proj",
+        out="post",
+    )  # fmt: skip
+    kernel = c.conf_conv_kernel_size
+    layer = Layer(
+        "audio",
+        (
+            *feed_forward("ffw_layer_start"),
+            Norm("attention.pre_attn_norm", width),
+            attention,
+            Linear("attention.attn.relative_position_embedding.pos_proj", width, width),
+            VectorWeights("attention.attn", (("per_dim_scale", (head_dim,)),)),
+            Norm("attention.post_norm", width),
+            Norm("lconv1d.pre_layer_norm", width),
+            Linear("lconv1d.linear_start", width, 2 * width),
+            PatchEmbedding("lconv1d.depthwise_conv1d", kernel, width, (width, 1, kernel), bias=False),
+            Norm("lconv1d.conv_norm", width),
+            Linear("lconv1d.linear_end", width, width),
+            *feed_forward("ffw_layer_end"),
+            Norm("norm", width),
+        ),
+    )
+    before: list[Part] = []
+    channels, features = 1, c.input_feat_size
+    # Kernels and strides are pairs, one for time and one for features.
+    shapes = zip(c.sscp_conv_channel_size, c["sscp_conv_kernel_size"], c["sscp_conv_stride_size"], strict=True)
+    for i, (made, (high, wide), (_, stride)) in enumerate(shapes):
+        name = f"{root}.subsample_conv_projection.conv_{i}"
+        patch = PatchEmbedding(f"{name}.conv", channels * high * wide, made, (made, channels, high, wide), bias=False)
+        before += [patch, Norm(f"{name}.norm", made)]
+        channels, features = made, -(-features // stride)
+    before.append(Linear(f"{root}.subsample_conv_projection.input_proj_linear", channels * features, width))
+    after = gemma3n_embedder(c, "model.embed_audio", width, text_width)
+    return Stack(f"{root}.conformer", width, (layer,) * c.conf_num_hidden_layers, tuple(before), after, "audio", False)
+
+
+def glm4v_vision(c: Config) -> Stack:
+    """GLM-4.1V to 4.6V: 3-D patches, learned positions resampled to the image, a strided convolution that merges
+    patches, and a gated merger. The blocks' MLPs are as wide as the language model."""
+    width, root = c.hidden_size, "model.visual"
+    heads, outputs = c.num_attention_heads, c.out_hidden_size
+    volume = (c.in_channels, c.temporal_patch_size, c.patch_size, c.patch_size)
+    attention = Attention(
+        "attn", width, heads, heads, width // heads, fused="qkv", out="proj", qkv_bias=c.flag("attention_bias"),
+        rotary=width // heads,
+    )  # fmt: skip
+    layer = encoder_layer(c, norms=("norm1", "norm2"), attention=attention, mlp=MLP("mlp", width, outputs), kind="rms")
+    merge, merger = c.spatial_merge_size, f"{root}.merger"
+    return Stack(
+        f"{root}.blocks",
+        width,
+        (layer,) * c.num_hidden_layers,
+        before=(
+            PatchEmbedding(f"{root}.patch_embed.proj", prod(volume), width, (width, *volume)),
+            Norm(f"{root}.post_conv_layernorm", width),
+            Positions(f"{root}.embeddings.position_embedding", (c.image_size // c.patch_size) ** 2, width),
+        ),
+        after=(
+            Norm(f"{root}.post_layernorm", width),
+            PatchEmbedding(f"{root}.downsample", width * merge * merge, outputs, (outputs, width, merge, merge)),
+            Linear(f"{merger}.proj", outputs, outputs),
+            Norm(f"{merger}.post_projection_norm", outputs, "layer", True),
+            MLP(merger, outputs, c.intermediate_size),
+        ),
+        tower="vision",
+        causal=False,
+    )
+
+
+def siglip2(c: Config, root: str, after: tuple[Part, ...]) -> Stack:
+    """SigLIP 2 for images of any shape: patches come flat, positions are resampled."""
+    stack = siglip(c, root, after)
+    patch = Linear(f"{root}.embeddings.patch_embedding", c.num_channels * c.patch_size**2, c.hidden_size, True)
+    positions = Positions(f"{root}.embeddings.position_embedding", c.num_patches, c.hidden_size)
+    return replace(stack, before=(patch, positions))

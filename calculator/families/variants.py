@@ -199,6 +199,7 @@ def qwen(c: Config) -> Blueprint:
 @family("chatglm")
 def chatglm(c: Config) -> Blueprint:
     """ChatGLM 2 and 3, GLM-4 9B: packed projections, half of each head rotated."""
+    notes = ("The vision tower is not counted.",) if c.get("vision_config") else ()
     c = renamed(c, num_hidden_layers="num_layers", vocab_size="padded_vocab_size", max_position_embeddings="seq_length")
     width: int = c.hidden_size
     heads: int = c.num_attention_heads
@@ -220,7 +221,7 @@ def chatglm(c: Config) -> Blueprint:
         final="transformer.encoder.final_layernorm", head="transformer.output_layer", norm=norm,
         norm_bias=norm == "layer",
     )  # fmt: skip
-    return blueprint(c, text)
+    return blueprint(c, text, notes=notes)
 
 
 def searched_width(multiple: float, hidden: int) -> int:

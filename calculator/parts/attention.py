@@ -32,6 +32,7 @@ class Attention(Part):
         output: features of the result where they are not `hidden` (Zamba 2).
         sinks: one learned logit per head in the softmax's denominator (gpt-oss).
         dropout: on the attention probabilities, in pretraining.
+        shares_input: another part keeps the same input for the backward pass.
     """
 
     hidden: int
@@ -52,6 +53,7 @@ class Attention(Part):
     gate: bool = False
     sinks: bool = False
     dropout: bool = False
+    shares_input: bool = False
     value_norm: bool = False
     shared_kv: bool = False
     sink_name: str = "sinks"
@@ -69,7 +71,8 @@ class Attention(Part):
         queries, keys, values = self.heads * self.head_dim, self.kv_heads * self.head_dim, self.kv_heads * value_dim
         gated = queries * 2 if self.gate else queries
         if self.fused:
-            project(run, self.path(self.fused), self.hidden, queries + keys + values, component="attention", bias=self.qkv_bias)
+            project(run, self.path(self.fused), self.hidden, queries + keys + values, component="attention", bias=self.qkv_bias,
+                    saves_input=not self.shares_input)  # fmt: skip
         else:
             fresh = () if self.shared_kv else ((self.key, keys), (self.value, values))
             for name, width in ((self.query, gated), *fresh):
@@ -77,7 +80,7 @@ class Attention(Part):
                     continue
                 project(
                     run, self.path(name), self.hidden, width, component="attention",
-                    bias=self.qkv_bias, saves_input=name == self.query,
+                    bias=self.qkv_bias, saves_input=name == self.query and not self.shares_input,
                 )  # fmt: skip
         self._normalise(run)
         if self.rotary:
@@ -139,6 +142,7 @@ def attend(
     window: Number | None = None,
     dropout: bool = False,
     cached_dim: Number | None = None,
+    fresh_dim: Number | None = None,
     caches: bool = True,
     selected: Number | None = None,
 ) -> None:
@@ -149,6 +153,7 @@ def attend(
 
     Args:
         cached_dim: elements cached per token where that is not keys and values of `kv_heads` heads (a latent cache).
+        fresh_dim: elements of keys and values read per new token, where they are one tensor (an absorbed latent).
         caches: False where the layer reuses another layer's keys and values.
         selected: keys that an indexer picks for each query: only those are attended to and read, but all are kept
             (DeepSeek-V3.2, GLM-5).
@@ -156,18 +161,19 @@ def attend(
     kept, window = window, window if selected is None else selected
     doubled_pairs = run.batch * run.attended(window)
     query = run.tokens * heads * key_dim * run.width
-    fresh = run.tokens * kv_heads * (key_dim + value_dim) * run.width
+    fresh = run.tokens * (kv_heads * (key_dim + value_dim) if fresh_dim is None else fresh_dim) * run.width
     written = run.tokens * heads * value_dim * run.width
     cached = kv_heads * (key_dim + value_dim) if cached_dim is None else cached_dim
     cache = _cache(run, cached, window, kept) if caches else (0, run.batch * run.cached_read(window) * cached * run.cache_bits // 8, 0)
     flops = doubled_pairs * heads * (key_dim + value_dim)
-    scores = run.batch * heads * run.queries * _keys(run, window)
+    # An eager kernel computes and masks all S keys of a prefill.
+    scores = run.batch * heads * (run.keys(window) if run.decoding else run.queries * run.queries)
     if not run.eager:
         workspace = _flash_decode_workspace(run, heads, value_dim, window)
         log_sum = run.batch * run.queries * heads * 4
         run.add(
             name, "attention", "attention", flops=flops, reads=query + fresh * _passes(run), writes=written, spilled=workspace,
-            cache=cache, saved=query + fresh + log_sum, stream=run.tokens * heads * value_dim * run.width, split="head",
+            cache=cache, saved=query + fresh + log_sum, stream=run.stream, split="head",
         )  # fmt: skip
         # The softmax happens on the chip: FLOPs, but no bytes of its own.
         run.add(f"{name}.softmax", "attention", "elementwise", flops=SOFTMAX_FLOPS * doubled_pairs * heads // 2, split="head")
@@ -175,13 +181,13 @@ def attend(
     matrix = scores * run.width
     run.add(f"{name}.scores", "attention", "attention", flops=doubled_pairs * heads * key_dim,
             reads=query + run.tokens * kv_heads * key_dim * run.width, writes=matrix, cache=cache,
-            saved=query + run.tokens * kv_heads * key_dim * run.width, split="head")  # fmt: skip
+            saved=query + run.tokens * kv_heads * key_dim * run.width, stream=run.stream, split="head")  # fmt: skip
     mask = scores if dropout else 0  # one byte of mask a probability, and the dropped copy
     run.add(f"{name}.softmax", "attention", "elementwise", flops=SOFTMAX_FLOPS * doubled_pairs * heads // 2,
-            reads=matrix, writes=matrix, saved=matrix + (mask + matrix if dropout else 0), split="head")  # fmt: skip
+            reads=matrix, writes=matrix, saved=matrix + (mask + matrix if dropout else 0), stream=run.stream, split="head")  # fmt: skip
     run.add(f"{name}.context", "attention", "attention", flops=doubled_pairs * heads * value_dim,
             reads=matrix + run.tokens * kv_heads * value_dim * run.width, writes=written,
-            saved=run.tokens * kv_heads * value_dim * run.width, split="head")  # fmt: skip
+            saved=run.tokens * kv_heads * value_dim * run.width, stream=run.stream, split="head")  # fmt: skip
 
 
 def _cache(run: Run, per_token: Number, window: Number | None, kept: Number | None) -> tuple[Number, Number, Number]:
@@ -193,13 +199,6 @@ def _cache(run: Run, per_token: Number, window: Number | None, kept: Number | No
         run.batch * run.cached_read(window) * element // 8,
         written * element // 8,
     )
-
-
-def _keys(run: Run, window: Number | None) -> Number:
-    """Width of the score matrix: an eager kernel computes and masks all S keys of a prefill."""
-    if not run.decoding:
-        return run.queries
-    return run._decoded(window) // run.steps if run.steps > 1 else run._decoded(window)
 
 
 def _passes(run: Run) -> Number:

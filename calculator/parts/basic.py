@@ -75,7 +75,7 @@ def project(
         writes=rows * outputs * run.width,
         weights=weights,
         saved=read if saves_input else 0,
-        stream=rows * inputs * run.width if stream else 0,
+        stream=run.stream if stream else 0,
         split=split,
     )
 
@@ -107,7 +107,7 @@ class Norm(Part):
     Attributes:
         weight_shape: shape of the scale where it is not [size] (Cohere keeps one scale per head).
         copies: tensors of that shape the scale is stored as.
-        stream: True for a norm of the residual stream itself.
+        shares_input: another part keeps the same input for the backward pass.
     """
 
     size: int
@@ -116,7 +116,7 @@ class Norm(Part):
     groups: int = 1
     affine: bool = True
     weight_shape: tuple[int, ...] | None = None
-    stream: bool = True
+    shares_input: bool = False
     copies: int = 1
     SYMBOLS: ClassVar[dict[str, str]] = {"size": "d", "groups": "n"}
 
@@ -137,7 +137,7 @@ class Norm(Part):
             reads=elements,
             writes=elements,
             weights=weights,
-            saved=elements,
+            saved=0 if self.shares_input else elements,
         )
 
 
@@ -298,6 +298,7 @@ def activation(run: Run, name: str, rows: Number, size: Number, *, gated: bool, 
         writes=rows * size * run.width,
         saved=inputs,
         stream=stream,
+        split="column",
     )
 
 

@@ -88,7 +88,7 @@ class CompressedAttention(Part):
         grouped = self.groups * self.out_rank
         run.add(
             self.path("wo_a"), "attention", "matmul", flops=2 * run.tokens * queries * self.out_rank, reads=read,
-            writes=run.tokens * grouped * run.width, saved=read, stream=read,
+            writes=run.tokens * grouped * run.width, saved=read, stream=run.stream,
             weights=(Weight(self.path("wo_a.weight"), (grouped, queries // self.groups), "linear"),),
         )  # fmt: skip
         project(run, self.path("wo_b"), grouped, self.hidden, component="attention", split="row")
@@ -110,6 +110,7 @@ class CompressedAttention(Part):
             reads=2 * made * run.width,
             writes=run.batch * pooled * size * run.width,
             saved=2 * made * run.width,
+            stream=run.stream,
             weights=(
                 Weight(f"{name}.ape", (self.ratio, wide), "vector"),
                 Weight(f"{name}.norm.weight", (size,), "norm"),
@@ -135,7 +136,7 @@ class CompressedAttention(Part):
         query = run.tokens * self.index_heads * self.index_dim * run.width
         run.add(f"{name}.scores", "attention", "attention", flops=doubled * self.index_heads * self.index_dim,
                 reads=query,
-                writes=2 * doubled, cache=self._cache(run, key, 0), saved=query)  # fmt: skip
+                writes=2 * doubled, cache=self._cache(run, key, 0), saved=query, stream=run.stream)  # fmt: skip
         run.add(
             f"{name}.top_k",
             "attention",
@@ -150,7 +151,8 @@ class CompressedAttention(Part):
         matrix = doubled // 2 * self.heads * run.width if run.eager else 0
         run.add(
             self.path("compressed_attention"), "attention", "attention", flops=doubled * self.heads * 2 * self.head_dim,
-            reads=query + matrix, writes=query + matrix, saved=query + matrix, split="head",
+            reads=query + matrix, writes=query + matrix, saved=query + matrix, stream=run.stream,
+            split="head",
             cache=self._cache(run, self.head_dim * run.cache_bits // 8, self.selected),
         )  # fmt: skip
         run.add(f"{self.path('compressed_attention')}.softmax", "attention", "elementwise", split="head",

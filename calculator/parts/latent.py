@@ -56,7 +56,7 @@ class LatentAttention(Part):
         if run.decoding:
             # Keys are the whole cached vector, values its latent part: one vector a token serves as both.
             attend(run, self.path("attention"), heads=self.heads, kv_heads=1, key_dim=latent, value_dim=self.kv_rank,
-                   cached_dim=latent, selected=self.selected)  # fmt: skip
+                   cached_dim=latent, fresh_dim=latent, selected=self.selected)  # fmt: skip
         else:
             attend(run, self.path("attention"), heads=self.heads, kv_heads=self.heads, key_dim=key_dim,
                    value_dim=self.value_dim, cached_dim=latent, selected=self.selected, dropout=self.dropout)  # fmt: skip

@@ -18,6 +18,7 @@ class MLP(Part):
 
     Attributes:
         fused: name of one projection that holds gate and up ("gate_up_proj"); None for two.
+        shares_input: another part keeps the same input for the backward pass.
     """
 
     hidden: int
@@ -28,7 +29,7 @@ class MLP(Part):
     gate: str = "gate_proj"
     down: str = "down_proj"
     fused: str | None = None
-    dropout: bool = False
+    shares_input: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "intermediate": "d_ff"}
 
     def write(self, run: Run) -> None:
@@ -40,9 +41,9 @@ class MLP(Part):
             projections = ((self.up, self.intermediate),)
         for name, width in projections:
             project(run, self.path(name), self.hidden, width, component="mlp", bias=self.bias,
-                    saves_input=name == projections[0][0])  # fmt: skip
+                    saves_input=name == projections[0][0] and not self.shares_input)  # fmt: skip
         activation(run, self.path("activation"), run.tokens, self.intermediate, gated=self.gated, component="mlp",
-                   stream=run.tokens * self.hidden * run.width)  # fmt: skip
+                   stream=run.stream)  # fmt: skip
         project(run, self.path(self.down), self.intermediate, self.hidden, component="mlp", bias=self.bias, split="row",
                 stream=False)  # fmt: skip
 
@@ -114,7 +115,7 @@ class Experts(Part):
             run.parallel = branch + stream
             gate, up, down = self.shared_names
             MLP(self.path(self.shared_name), self.hidden, self.shared, gated=self.gated, bias=self.shared_bias, gate=gate,
-                up=up, down=down).write(run)  # fmt: skip
+                up=up, down=down, shares_input=True).write(run)  # fmt: skip
             run.parallel = branch
 
     def _route(self, run: Run, stream: Number) -> None:

@@ -44,15 +44,16 @@ def state_bytes(run: Run, elements: Number, width: int) -> tuple[Number, Number,
 
 
 def scan(run: Run, name: str, state: Number, per_element: int, inputs: Number, outputs: Number, width: int,
-         weights: tuple[Weight, ...] = ()) -> None:  # fmt: skip
+         weights: tuple[Weight, ...] = (), kept: Number | None = None) -> None:  # fmt: skip
     """A recurrence over `state` elements: reads `inputs` and writes `outputs` elements per token.
 
-    For the backward pass it keeps its inputs; the states are recomputed, as the published kernels do.
+    For the backward pass it keeps its inputs (or the `kept` of them that no other operation keeps); the states are
+    recomputed, as the published kernels do.
     """
     read = run.tokens * inputs * run.width
     run.add(name, "recurrent", "scan", flops=per_element * run.tokens * state, reads=read,
-            writes=run.tokens * outputs * run.width, weights=weights, cache=state_bytes(run, state, width), saved=read,
-            split="head")  # fmt: skip
+            writes=run.tokens * outputs * run.width, weights=weights, cache=state_bytes(run, state, width),
+            saved=read if kept is None else run.tokens * kept * run.width, split="head")  # fmt: skip
 
 
 def gated_norm(run: Run, name: str, groups: Number, size: Number, weight: Number) -> None:
@@ -83,7 +84,7 @@ class Mamba(Part):
     conv_bias: bool = True
     norms: bool = False
     state_width: int | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "inner": "d_in", "state": "N", "rank": "r_Δ"}
+    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "inner": "d_m", "state": "N", "rank": "r_Δ"}
 
     def write(self, run: Run) -> None:
         project(run, self.path("in_proj"), self.hidden, 2 * self.inner, component="recurrent", bias=self.bias)
@@ -94,6 +95,7 @@ class Mamba(Part):
             run, self.path("scan"), self.inner * self.state, SELECTIVE_SCAN_FLOPS, 2 * self.inner + 2 * self.state, self.inner,
             self.state_width or run.width,
             (Weight(self.path("A_log"), (self.inner, self.state), "vector"), Weight(self.path("D"), (self.inner,), "vector")),
+            kept=self.inner + 2 * self.state,  # x is kept as x_proj's input
         )  # fmt: skip
         gate(run, self.path("gate"), self.inner)
         project(run, self.path("out_proj"), self.inner, self.hidden, component="recurrent", bias=self.bias, split="row")
@@ -115,7 +117,7 @@ class Mamba2(Part):
     norm: bool = True
     state_width: int | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d", "heads": "n_s", "head_dim": "d_s", "groups": "n_g", "state": "N",
+        "hidden": "d", "heads": "n_s", "head_dim": "d_p", "groups": "n_g", "state": "N",
     }  # fmt: skip
 
     def write(self, run: Run) -> None:

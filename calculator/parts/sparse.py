@@ -61,6 +61,8 @@ class Indexer(Part):
             self.path("scores"), "attention", "attention", flops=doubled_pairs * self.heads * (self.head_dim + 1),
             reads=run.tokens * (self.heads + 1) * self.head_dim * run.width, writes=scores,
             cache=(held, run.batch * run.cached_read(None) * key, written),
-            saved=run.tokens * (self.heads + 1) * self.head_dim * run.width,
+            saved=run.tokens * (self.heads + 1) * self.head_dim * run.width, stream=run.stream,
         )  # fmt: skip
-        run.add(self.path("top_k"), "attention", "elementwise", flops=doubled_pairs // 2, reads=scores)
+        run.add(
+            self.path("top_k"), "attention", "elementwise", flops=doubled_pairs // 2, reads=scores, stream=run.stream
+        )

@@ -19,7 +19,7 @@ class PatchEmbedding(Part):
     hidden: int
     shape: tuple[int, ...] = ()  # the kernel as stored, [hidden, channels, ...]
     bias: bool = True
-    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "p", "hidden": "d_v"}
+    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "p", "hidden": "d_t"}
 
     def write(self, run: Run) -> None:
         weights: tuple[Weight, ...] = (Weight(f"{self.name}.weight", self.shape or (self.hidden, self.inputs), "convolution"),)
@@ -39,7 +39,7 @@ class VisionAttention(Part):
     head_dim: int
     bias: bool = True
     rotary: bool = True
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d_v", "heads": "n_v", "head_dim": "d_vh"}
+    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d_t", "heads": "n_t", "head_dim": "d_th"}
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim
@@ -63,7 +63,7 @@ class PatchMerger(Part):
     merge: int
     outputs: int
     norm_after: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d_v", "outputs": "d"}
+    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d_t", "outputs": "d"}
 
     def write(self, run: Run) -> None:
         joined = self.hidden * self.merge

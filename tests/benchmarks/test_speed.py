@@ -1,0 +1,93 @@
+"""How fast the engine is, as ratios against a reference measured in the same run: a machine's speed and load cancel."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from calculator import Workload, estimate, load_model
+from calculator.catalogue import entries
+
+REFERENCE_MS = 10.0  # what one round of the reference takes on two slow cores; the ratios below are stated against it
+
+
+def best(function, rounds: int) -> float:
+    """The shortest of several timings in seconds: the least disturbed one."""
+    found = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        function()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def reference() -> int:
+    """Plain interpreted arithmetic, about 10 ms."""
+    total = 0
+    for i in range(150_000):
+        total += i * i % 7
+    return total
+
+
+def full(model, workload):
+    e = estimate(model, workload)
+    return e.memory.total, e.flops.total, e.traffic.total, e.intensity
+
+
+def test_one_estimate_takes_less_than_a_millisecond():
+    unit = best(reference, 15)
+    for name in ("Qwen/Qwen2.5-7B", "deepseek-ai/DeepSeek-V3.1-Terminus", "Qwen/Qwen3-VL-235B-A22B-Thinking", "openai/gpt-oss-120b"):
+        model = load_model(name)
+        for mode in ("prefill", "decode", "pretraining"):
+            workload = Workload(mode=mode)
+            full(model, workload)
+            assert best(lambda m=model, w=workload: full(m, w), 40) < unit / REFERENCE_MS, (name, mode)
+
+
+def test_a_million_points_take_less_than_a_second():
+    unit = best(reference, 15)
+    batch, length = np.arange(1, 1001)[:, None], 64 * np.arange(1, 1001)[None, :]
+    for name in ("Qwen/Qwen2.5-7B", "openai/gpt-oss-120b"):
+        model = load_model(name)
+        for mode in ("prefill", "decode"):
+            workload = Workload(mode=mode, batch_size=batch, sequence_length=length)
+            assert full(model, workload)[0].shape == (1000, 1000)
+            assert best(lambda m=model, w=workload: full(m, w), 3) < 1000 * unit / REFERENCE_MS, (name, mode)
+
+
+def test_the_first_estimate_of_a_model_is_quick_too():
+    """Loading, choosing formats and estimating, for every bundled model once: less than ten milliseconds each."""
+    unit = best(reference, 15)
+    load_model("openai-community/gpt2")
+    start = time.perf_counter()
+    for entry in entries():
+        full(load_model(entry.id), Workload())
+    assert (time.perf_counter() - start) / len(entries()) < 10 * unit / REFERENCE_MS
+
+
+COMMAND = """
+import json, sys
+from calculator.cli import main
+code = main(["--hf-model", "Qwen/Qwen2.5-7B", "--format", "json", "--output", sys.argv[1]])
+heavy = ("streamlit", "pandas", "altair", "numpy", "huggingface_hub")
+print(json.dumps([code, [name for name in heavy if name in sys.modules]]))
+"""
+
+
+def test_the_command_line_starts_without_the_heavy_packages(tmp_path):
+    target = tmp_path / "out.json"
+    done = subprocess.run([sys.executable, "-c", COMMAND, str(target)], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [0, []]
+    assert json.loads(target.read_text())["parameters"]["total"] == 7_615_616_512
+
+
+def test_the_import_is_a_fraction_of_importing_pandas():
+    def run(code: str) -> float:
+        return best(lambda: subprocess.run([sys.executable, "-c", code], check=True), 4)
+
+    bare = run("pass")
+    assert run("import calculator") - bare < 0.4 * (run("import pandas") - bare)
