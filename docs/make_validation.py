@@ -29,6 +29,7 @@ from calculator.operations import operations, plan_of  # noqa: E402
 
 DATA = ROOT / "tests" / "data" / "published.json"
 PAGE = ROOT / "docs" / "VALIDATION.md"
+README = ROOT / "README.md"
 
 UNITS = {
     "bytes": 1, "parameters": 1, "elements": 1, "tokens": 1, "bits": 1, "%": 1, "FLOP": 1, "6ND": 1,
@@ -424,15 +425,26 @@ def error(row: Row) -> str:
     return f"{percent:+.2f} %" if abs(percent) >= 0.005 else f"{percent:+.1e} %"
 
 
+def readme() -> str:
+    """README.md with its generated parts: the summary, and the families."""
+    text = README.read_text(encoding="utf-8")
+    parts = {"validation": "\n".join(summary().splitlines()[2:]), "families": ", ".join(f"`{t}`" for t in sorted(FAMILIES))}
+    for name, content in parts.items():
+        before, rest = text.split(f"<!-- {name} -->\n", 1)
+        after = rest.split(f"<!-- end of {name} -->", 1)[1]
+        text = f"{before}<!-- {name} -->\n{content}\n<!-- end of {name} -->{after}"
+    return text
+
+
 def main(arguments: list[str]) -> int:
-    text = page()
-    if "--check" in arguments:
-        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
-            print(f"{PAGE.relative_to(ROOT)} is stale; run python docs/make_validation.py", file=sys.stderr)
-            return 1
-        return 0
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    stale = 0
+    for file, text in ((PAGE, page()), (README, readme())):
+        if "--check" not in arguments:
+            file.write_text(text, encoding="utf-8")
+        elif not file.is_file() or file.read_text(encoding="utf-8") != text:
+            print(f"{file.relative_to(ROOT)} is stale; run python docs/make_validation.py", file=sys.stderr)
+            stale = 1
+    return stale
 
 
 if __name__ == "__main__":

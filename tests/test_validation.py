@@ -57,3 +57,5 @@ def test_the_data_file_has_one_row_a_line() -> None:
 def test_the_page_is_fresh() -> None:
     written = make_validation.PAGE.read_text(encoding="utf-8")
     assert written == make_validation.page(), "stale; run python docs/make_validation.py"
+    readme = make_validation.README.read_text(encoding="utf-8")
+    assert readme == make_validation.readme(), "stale; run python docs/make_validation.py"

@@ -26,7 +26,7 @@ class AltUp(Part):
             Norm(self.path("router_norm"), self.hidden).write(run)
         router = (Weight(self.path("modality_router.weight"), (self.streams, self.hidden), "linear"),)
         run.add(
-            self.path("modality_router"), "mlp", "matmul", flops=2 * elements,
+            self.path("correct_router" if self.correcting else "modality_router"), "mlp", "matmul", flops=2 * elements,
             reads=run.tokens * self.hidden * run.width,
             writes=run.tokens * self.streams * run.width, weights=router, saved=run.tokens * self.hidden * run.width,
             tied=self.correcting,
