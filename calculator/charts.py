@@ -110,7 +110,7 @@ def intensity_dots(present: tuple[str, ...]) -> Spec:
             alt.Tooltip("text:N", title="Moved"),
         ],
     )  # fmt: skip
-    bounds = alt.Chart(alt.Data(values=[{"bound": 10, "name": "medium"}, {"bound": 100, "name": "high"}]))
+    bounds = alt.Chart(alt.InlineData(values=[{"bound": 10, "name": "medium"}, {"bound": 100, "name": "high"}]))
     rules = bounds.mark_rule(strokeDash=[5, 4], color=QUIET).encode(x="bound:Q")
     names = bounds.mark_text(align="left", dx=4, baseline="top", color=QUIET, fontSize=11).encode(x="bound:Q", y=alt.value(2), text="name:N")
     return _spec(alt.layer(rules, names, dots).properties(height=PANEL))
@@ -192,5 +192,5 @@ def load_bars() -> Spec:
         y=alt.Y("value:Q", title="Load over mean", axis=alt.Axis(tickCount=5)),
         tooltip=[alt.Tooltip("x:Q", title="Rank"), alt.Tooltip("value:Q", title="Load over mean", format=".2f")],
     )  # fmt: skip
-    mean = alt.Chart(alt.Data(values=[{"mean": 1}])).mark_rule(strokeDash=[5, 4], color=QUIET).encode(y="mean:Q")
+    mean = alt.Chart(alt.InlineData(values=[{"mean": 1}])).mark_rule(strokeDash=[5, 4], color=QUIET).encode(y="mean:Q")
     return _spec(alt.layer(bars, mean).properties(height=260))

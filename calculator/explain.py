@@ -108,7 +108,7 @@ def _symbolic(plan: Plan, memo: dict[Any, Expression]) -> Plan:
 
 def _named(part: Part, memo: dict[Any, Expression]) -> Part:
     sizes = {f: getattr(part, f) for f in part.SYMBOLS}
-    symbols = {
+    symbols: dict[str, Any] = {
         f: _symbol(part.SYMBOLS[f], size, memo)
         for f, size in sizes.items()
         if isinstance(size, int) and not isinstance(size, bool) and size and (f, size) != ("groups", 1)

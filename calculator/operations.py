@@ -163,7 +163,7 @@ def forward(
     run = Run(workload, batch, queries, past, width, 0, bits, plan.native, steps=steps)
     for planned in plan.stacks:
         # A tower is held but not run: the workload has no images.
-        idle = {"causal": False, "active": False, "batch": 0, "component": "vision", "past": 0, "steps": 1}
+        idle: dict[str, Any] = {"causal": False, "active": False, "batch": 0, "component": "vision", "past": 0, "steps": 1}
         pass_ = replace(run, residual=planned.width, **(idle if planned.stack.tower else {}))
         for group in planned.groups:
             inner = pass_.at(group.label, group.count, group.formats, group.prices)

@@ -182,6 +182,8 @@ class Run:
             flops = flops * (3 if input_gradient else 2)
             reads, writes = 2 * reads + writes, reads + writes + gradient
             moved = moved * 2
+        if self.training:
+            cache = (0, 0, 0)
         self.out.append(
             Operation(
                 name,
@@ -197,7 +199,9 @@ class Run:
                 moved,
                 reads,
                 writes,
-                *(cache if not self.training else (0, 0, 0)),
+                cache[0],
+                cache[1],
+                cache[2],
                 saved if self.training else 0,
                 live,
                 split,

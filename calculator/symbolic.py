@@ -70,13 +70,13 @@ class Expression:
     __radd__ = __add__
 
     def __neg__(self) -> Expression:
-        return self * -1
+        return self.__mul__(-1)
 
     def __sub__(self, other: Number) -> Expression:
-        return self + other * -1
+        return self.__add__(other * -1)
 
     def __rsub__(self, other: Number) -> Expression:
-        return self * -1 + other
+        return self.__neg__().__add__(other)
 
     def __mul__(self, other: Number) -> Expression:
         if not isinstance(other, Expression):
@@ -231,7 +231,9 @@ WORDS = {"min": "min({}, {})", "max": "max({}, {})", "ceil": "⌈{}/{}⌉", "flo
 
 def _computed(kind: str, values: list[Any]) -> Any:
     if not any(hasattr(v, "shape") for v in values):
-        plain = {"min": minimum, "max": maximum, "ceil": ceil_div, "floor": operator.floordiv, "distinct": distinct_drawn}
+        plain: dict[str, Callable[..., Any]] = {
+            "min": minimum, "max": maximum, "ceil": ceil_div, "floor": operator.floordiv, "distinct": distinct_drawn,
+        }  # fmt: skip
         return plain[kind](*values)
     import numpy as np
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from calculator.config import Config
 from calculator.families.common import Blueprint, blueprint, dropped, family, head_shape, language_model, pre_norm, rotary_size
+from calculator.families.shared import parallel_layer
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, Embedding, Head, Idle, Linear, Norm, Part, Positions, Residual, VectorWeights
 
@@ -46,8 +47,8 @@ def gpt_neox(c: Config) -> Blueprint:
     mlp = MLP("mlp", width, c.intermediate_size, gated=False, bias=True, up="dense_h_to_4h", down="dense_4h_to_h")
     layer = pre_norm(c, attention, mlp, kind="full attention", norm="layer", bias=True, dropout=dropped(c, "hidden_dropout"))
     if c.flag("use_parallel_residual"):
-        norm1, mixer, add1, norm2, channel, add2 = layer.parts
-        layer = Layer(layer.kind, (norm1, mixer, replace(norm2, shares_input=True), channel, add1, add2), parallel=("attention", "mlp"))
+        norms = tuple(Norm(n, width, "layer", True) for n in ("input_layernorm", "post_attention_layernorm"))
+        layer = parallel_layer("full attention", norms, attention, mlp, width, dropped(c, "hidden_dropout"))
     text = language_model(
         c, [layer] * c.num_hidden_layers, path="gpt_neox.layers", embedding="gpt_neox.embed_in",
         final="gpt_neox.final_layer_norm", head="embed_out", norm="layer", norm_bias=True,

@@ -56,7 +56,7 @@ def head_shape(c: Config) -> tuple[int, int, int]:
 
 def dropped(c: Config, *names: str) -> bool:
     """Whether any of these dropout probabilities is above zero."""
-    return any(isinstance(c.get(n), int | float) and c.get(n) > 0 for n in names)
+    return any(isinstance(p, int | float) and p > 0 for p in map(c.get, names))
 
 
 def rotary_size(c: Config, head_dim: int) -> int:
