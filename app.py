@@ -10,13 +10,15 @@ import streamlit as st
 def main() -> None:
     """Draw the sidebar, then the page that the URL names. The sidebar's widgets belong to the app, not to a page, so
     their values and the URL survive a change of page."""
+    # Before the imports, which take a second in a new process: the browser must not draw the sidebar at another width.
+    st.set_page_config(page_title="Transformer calculator", page_icon="🧮", layout="wide", initial_sidebar_state=340)
+
     from calculator.errors import CalculatorError
     from pages import compare, experts, methods, overview, scaling
-    from pages.shared.model import choose_model
+    from pages.shared.model import Waiting, choose_model
     from pages.shared.show import Inputs
     from pages.shared.workload import choose_workload
 
-    st.set_page_config(page_title="Transformer calculator", page_icon="🧮", layout="wide", initial_sidebar_state=340)
     chosen: list[Inputs] = []
 
     def page(show: Callable[[Inputs], None]) -> Callable[[], None]:
@@ -38,9 +40,12 @@ def main() -> None:
             workload = choose_workload(model)
         chosen.append(Inputs(model, workload))
         current.run()
+    except Waiting as wish:
+        st.title(current.title, anchor=False)
+        st.info(str(wish), icon=":material/arrow_back:")
     except CalculatorError as error:
+        st.title(current.title, anchor=False)
         st.error(str(error), icon=":material/error:")
-        st.stop()
 
 
 if __name__ == "__main__":

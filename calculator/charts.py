@@ -52,6 +52,12 @@ def _color(present: tuple[str, ...], *, columns: int = 5) -> alt.Color:
     return alt.Color("component:N", scale=alt.Scale(domain=NAMES), sort=NAMES, legend=shown)
 
 
+def _given(values: list[dict[str, Any]]) -> Any:
+    """A few rows that belong to the chart itself. (As InlineData they would be hoisted out of their layer, and the rows
+    that Streamlit hands over would no longer reach the others.)"""
+    return alt.Data(values=values)  # type: ignore[no-untyped-call]
+
+
 def _x(title: str) -> alt.X:
     """A logarithmic axis of whole numbers with its ticks at powers of two."""
     ticks = [2**k for k in range(0, 31, 2)]
@@ -110,7 +116,7 @@ def intensity_dots(present: tuple[str, ...]) -> Spec:
             alt.Tooltip("text:N", title="Moved"),
         ],
     )  # fmt: skip
-    bounds = alt.Chart(alt.InlineData(values=[{"bound": 10, "name": "medium"}, {"bound": 100, "name": "high"}]))
+    bounds = alt.Chart(_given([{"bound": 10, "name": "medium"}, {"bound": 100, "name": "high"}]))
     rules = bounds.mark_rule(strokeDash=[5, 4], color=QUIET).encode(x="bound:Q")
     names = bounds.mark_text(align="left", dx=4, baseline="top", color=QUIET, fontSize=11).encode(x="bound:Q", y=alt.value(2), text="name:N")
     return _spec(alt.layer(rules, names, dots).properties(height=PANEL))
@@ -192,5 +198,5 @@ def load_bars() -> Spec:
         y=alt.Y("value:Q", title="Load over mean", axis=alt.Axis(tickCount=5)),
         tooltip=[alt.Tooltip("x:Q", title="Rank"), alt.Tooltip("value:Q", title="Load over mean", format=".2f")],
     )  # fmt: skip
-    mean = alt.Chart(alt.InlineData(values=[{"mean": 1}])).mark_rule(strokeDash=[5, 4], color=QUIET).encode(y="mean:Q")
+    mean = alt.Chart(_given([{"mean": 1}])).mark_rule(strokeDash=[5, 4], color=QUIET).encode(y="mean:Q")
     return _spec(alt.layer(bars, mean).properties(height=260))

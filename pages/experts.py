@@ -148,8 +148,8 @@ def routing(inputs: Inputs) -> None:
     with right:
         number, bar = st.column_config.NumberColumn, st.column_config.ProgressColumn
         ui.table(rows, {
-            "capacity": st.column_config.TextColumn("Capacity factor"), "dropped": bar("Tokens dropped", format="percent", min_value=0, max_value=1),
-            "padding": bar("Capacity unused", format="percent", min_value=0, max_value=1),
+            "capacity": st.column_config.TextColumn("Capacity factor"), "dropped": bar("Tokens dropped", format="percent", min_value=0, max_value=1, width="small"),
+            "padding": bar("Capacity unused", format="percent", min_value=0, max_value=1, width="small"),
             "imbalance": number("Slowest / mean", format="%.2f"), "flops": number("Expert FLOPs", format="%.3e"),
         }, "Dropped tokens and unused capacity by capacity factor")  # fmt: skip
         ui.download("Routing (CSV)", rows, ui.file_name(inputs, "routing"), "csv_routing")

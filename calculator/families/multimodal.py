@@ -6,9 +6,9 @@ from typing import Any
 
 from calculator.config import Config
 from calculator.families.common import Blueprint, blueprint, family, gated_mlp, language_model, pre_norm, self_attention
-from calculator.families.dense import mistral
+from calculator.families.dense import mistral, qwen2
 from calculator.families.shared import renamed, with_towers
-from calculator.families.towers import glm4v_vision, kimi_vision, llama4_vision, pixtral, siglip2
+from calculator.families.towers import glm4v_vision, kimi_vision, llama4_vision, pixtral, qwen2_tower, siglip2
 from calculator.model import Layer
 from calculator.parts import MLP, Experts, Linear, Norm, Part
 
@@ -120,3 +120,21 @@ def lfm2_vl(c: Config) -> Blueprint:
     )
     tower = siglip2(vision, "model.vision_tower.vision_model", projector)
     return with_towers(c, text.model_type, (tower,))
+
+
+@family("qwen2_vl_text", "qwen2_5_vl_text")
+def qwen2_vl_text(c: Config) -> Blueprint:
+    return qwen2(c)
+
+
+@family("qwen2_vl", "qwen2_5_vl")
+def qwen2_vl(c: Config) -> Blueprint:
+    """Published files state the language model's fields at the top level, not in text_config."""
+    if not c.get("text_config"):
+        fields = {name: value for name, value in c.raw.items() if name not in ("model_type", "vision_config")}
+        c = Config({**c.raw, "text_config": fields}, c.model_type, where=c.where)
+    kind = c.model_type
+    text = c.section("text_config", f"{kind}_text")
+    vision = Config({**c.section("vision_config").raw}, f"{kind}_vision", where=f"vision_config of {c.where}")
+    tower = qwen2_tower(vision, gated=kind == "qwen2_5_vl", text_width=text.hidden_size)
+    return with_towers(c, f"{kind}_text", (tower,), new="model.")

@@ -331,3 +331,42 @@ def siglip2(c: Config, root: str, after: tuple[Part, ...]) -> Stack:
     patch = Linear(f"{root}.embeddings.patch_embedding", c.num_channels * c.patch_size**2, c.hidden_size, True)
     positions = Positions(f"{root}.embeddings.position_embedding", c.num_patches, c.hidden_size)
     return replace(stack, before=(patch, positions))
+
+
+def qwen2_tower(c: Config, *, gated: bool, text_width: int) -> Stack:
+    """Qwen2-VL (LayerNorm, plain MLPs) and Qwen2.5-VL (RMSNorm, gated MLPs): 3-D patches, rotary positions, a merger."""
+    width: int = c.hidden_size if gated else c.embed_dim
+    heads, root = c.num_attention_heads, "visual"
+    kind, bias = ("rms", False) if gated else ("layer", True)
+    volume = (c.in_channels, c.temporal_patch_size, c.patch_size, c.patch_size)
+    attention = Attention(
+        "attn", width, heads, heads, width // heads, fused="qkv", out="proj", qkv_bias=True, out_bias=True,
+        rotary=width // heads,
+    )  # fmt: skip
+    mlp = (
+        MLP("mlp", width, c.intermediate_size, bias=True)
+        if gated
+        else MLP("mlp", width, int(width * c.mlp_ratio), gated=False, bias=True, up="fc1", down="fc2")
+    )
+    parts = (
+        Norm("norm1", width, kind, bias),
+        attention,
+        Residual("mixer_residual", width),
+        Norm("norm2", width, kind, bias),
+        mlp,
+        Residual("channel_residual", width),
+    )
+    joined = width * c.spatial_merge_size**2
+    return Stack(
+        f"{root}.blocks",
+        width,
+        (Layer("vision", parts),) * c.num_hidden_layers,
+        before=(PatchEmbedding(f"{root}.patch_embed.proj", prod(volume), width, (width, *volume), bias=False),),
+        after=(
+            Norm(f"{root}.merger.ln_q", width, kind, bias),
+            Linear(f"{root}.merger.mlp.0", joined, joined, True),
+            Linear(f"{root}.merger.mlp.2", joined, text_width, True),
+        ),
+        tower="vision",
+        causal=False,
+    )

@@ -21,8 +21,17 @@ DEFAULT_MODEL = "Qwen/Qwen2.5-7B"
 LONGEST_LINK = 8000  # characters of a packed config that still make a link servers accept
 
 
+class Waiting(Exception):
+    """The sidebar has no model yet; the message says what to do."""
+
+
 def choose_model() -> Model:
-    """Draw the model's inputs and return the model; stops the page where there is none yet."""
+    """Draw the model's inputs and return the model.
+
+    Raises:
+        Waiting: no model is named yet.
+        CalculatorError: the named one cannot be read.
+    """
     source = st.segmented_control(
         "Model", SOURCES, default="popular", required=True, key="source",
         bind="query-params",
@@ -56,7 +65,7 @@ def _from_hub() -> Model:
         help="Sent to the Hub only, kept for this session only, never part of the link. HF_TOKEN on the server also works.",
     )  # fmt: skip
     if not text:
-        _wait("Type a Hugging Face model id in the sidebar, for instance Qwen/Qwen3-8B.")
+        raise Waiting("Type a Hugging Face model id in the sidebar, for instance Qwen/Qwen3-8B.")
     entry = catalogue.find(text)
     if entry is not None:
         return bundled(entry.id)
@@ -86,7 +95,7 @@ def _uploaded() -> Model:
         st.session_state.config_packed = packed(raw)
     text = st.session_state.get("config_packed") or st.query_params.get("config")
     if not text:
-        _wait("Upload a model's config.json in the sidebar.")
+        raise Waiting("Upload a model's config.json in the sidebar.")
     if len(text) <= LONGEST_LINK:
         st.query_params["config"] = text
     else:
@@ -141,9 +150,3 @@ def _manual() -> Model:
         }
     fields["tie_word_embeddings"] = st.toggle("Head tied to the embedding", key="tied", bind="query-params")
     return manual_model(ModelConfig(**fields))
-
-
-def _wait(sentence: str) -> None:
-    st.sidebar.empty()
-    st.info(sentence, icon=":material/arrow_back:")
-    st.stop()
