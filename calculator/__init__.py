@@ -1,9 +1,9 @@
 """Exact parameters, memory, FLOPs and bytes of transformer models, for pretraining, prefill and decode.
 
-    import calculator
-    model = calculator.load_model("Qwen/Qwen2.5-7B")
-    e = calculator.estimate(model, calculator.Workload(mode="decode", batch_size=8, sequence_length=4096))
-    e.memory.total, e.flops.total, e.intensity
+import calculator
+model = calculator.load_model("Qwen/Qwen2.5-7B")
+e = calculator.estimate(model, calculator.Workload(mode="decode", batch_size=8, sequence_length=4096))
+e.memory.total, e.flops.total, e.intensity
 """
 
 from __future__ import annotations
@@ -41,9 +41,13 @@ __all__ = [
 ]
 
 LATER = {
-    "load_model": "sources", "DataType": "compatibility", "ModelConfig": "compatibility", "ModelType": "compatibility",
-    "OperationMode": "compatibility", "TransformerCalculator": "compatibility",
-}  # fmt: skip
+    "load_model": "sources",
+    "DataType": "compatibility",
+    "ModelConfig": "compatibility",
+    "ModelType": "compatibility",
+    "OperationMode": "compatibility",
+    "TransformerCalculator": "compatibility",
+}
 """Names whose modules load when they are first used. (A name that is also a module's must not wait: whoever imports the
 module first would find it under the name.)"""
 

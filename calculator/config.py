@@ -39,9 +39,13 @@ class Config(Mapping[str, Any]):
         self.where = where
         self.raw = raw
         self.aliases = aliases
-        self.ties_from: str | None = known.get("ties")  # where a composite type looks for tie_word_embeddings besides its own
+        self.ties_from: str | None = known.get(
+            "ties"
+        )  # where a composite type looks for tie_word_embeddings besides its own
         stated = {name: value for name, value in raw.items() if name not in aliases}
-        stated |= {aliases[name]: value for name, value in raw.items() if name in aliases}  # transformers sets these last
+        stated |= {
+            aliases[name]: value for name, value in raw.items() if name in aliases
+        }  # transformers sets these last
         self.values_ = {**known.get("defaults", {}), **stated}
 
     def __getitem__(self, name: str) -> Any:
@@ -59,8 +63,8 @@ class Config(Mapping[str, Any]):
         value = self.get(name)
         if value is None:
             raise ConfigError(
-                f"{self.where} has no {name!r}, which a model of type {self.model_type!r} needs and for which that type "
-                "has no default; add the field."
+                f"{self.where} has no {name!r}, which a model of type {self.model_type!r} needs and for which that "
+                "type has no default; add the field."
             )
         if name.startswith(COUNTS) or name.endswith(SIZES):
             self._check_whole(name, value)
@@ -88,7 +92,9 @@ class Config(Mapping[str, Any]):
         """The sub-configuration `name` with the defaults of its own type."""
         raw = self.get(name) or {}
         if not isinstance(raw, Mapping):
-            raise ConfigError(f"{name} in {self.where} is {type(raw).__name__}; it must be an object with the fields of that part.")
+            raise ConfigError(
+                f"{name} in {self.where} is {type(raw).__name__}; it must be an object with the fields of that part."
+            )
         known = defaults_by_type().get(self.model_type, {})
         fixed, stated = known.get("sub_configs", {}).get(name), raw.get("model_type")
         # Most fields have one class whatever the part calls itself (Qwen3-VL's vision_config says "qwen3_vl").

@@ -9,7 +9,16 @@ from typing import Any
 from calculator.formats import FORMATS
 from calculator.model import Model
 from calculator.operation import COMPONENTS, KINDS, MATMUL_KINDS, Operation
-from calculator.operations import cache_format, forward, numbers, optimizer_bytes, plan_of, resolved_length, shape_of, symbols
+from calculator.operations import (
+    cache_format,
+    forward,
+    numbers,
+    optimizer_bytes,
+    plan_of,
+    resolved_length,
+    shape_of,
+    symbols,
+)
 from calculator.run import gradient_bytes
 from calculator.symbolic import Expression, Number, numeric
 from calculator.workload import Workload
@@ -45,7 +54,9 @@ class Memory:
         by_component: component -> {kind of memory: bytes}.
     """
 
-    def __init__(self, listed: list[Operation], training: bool, gradient: int, optimizer: int, shape: Shape = None) -> None:
+    def __init__(
+        self, listed: list[Operation], training: bool, gradient: int, optimizer: int, shape: Shape = None
+    ) -> None:
         self._listed, self._shape, self._training = listed, shape, training
         self._per_parameter = {"gradients": gradient, "optimizer_states": optimizer}
 
@@ -84,7 +95,9 @@ class Memory:
 
     @cached_property
     def total(self) -> Any:
-        static = self._held("weights") + self._held("kv_cache") + self._held("gradients") + self._held("optimizer_states")
+        static = (
+            self._held("weights") + self._held("kv_cache") + self._held("gradients") + self._held("optimizer_states")
+        )
         return numeric(static, self._shape) + self.activations
 
     @cached_property
@@ -92,7 +105,11 @@ class Memory:
         found = {}
         for component in COMPONENTS:
             if any(op.component == component for op in self._listed):
-                cells = {kind: numeric(self._held(kind, component), self._shape) for kind in MEMORY_KINDS if kind != "activations"}
+                cells = {
+                    kind: numeric(self._held(kind, component), self._shape)
+                    for kind in MEMORY_KINDS
+                    if kind != "activations"
+                }
                 cells["activations"] = self._activations_of(component)
                 found[component] = {kind: cells[kind] for kind in MEMORY_KINDS}
         return found
@@ -166,7 +183,9 @@ class Flops:
 
     @cached_property
     def matmul(self) -> Any:
-        return numeric(total((op for op in self._listed if op.kind in MATMUL_KINDS), lambda op: op.flops * op.count), self._shape)
+        return numeric(
+            total((op for op in self._listed if op.kind in MATMUL_KINDS), lambda op: op.flops * op.count), self._shape
+        )
 
     @cached_property
     def by_component(self) -> Mapping[str, Any]:
@@ -209,10 +228,18 @@ class Traffic:
 
 
 def _by(
-    listed: list[Operation], shape: Shape, names: Iterable[str], key: Callable[[Operation], str], amount: Callable[[Operation], Number]
+    listed: list[Operation],
+    shape: Shape,
+    names: Iterable[str],
+    key: Callable[[Operation], str],
+    amount: Callable[[Operation], Number],
 ) -> Mapping[str, Any]:
     present = {key(op) for op in listed}
-    return {name: numeric(total((op for op in listed if key(op) == name), amount), shape) for name in names if name in present}
+    return {
+        name: numeric(total((op for op in listed if key(op) == name), amount), shape)
+        for name in names
+        if name in present
+    }
 
 
 class Generation:
@@ -302,10 +329,14 @@ class Estimate:
             longest += self.workload.decode_length
         if context is not None and longest > context:
             found.append(
-                f"{longest:,} tokens are more than the {context:,} that {self.model.name} was configured for; the numbers "
-                "hold for the arithmetic, not for what the model can use."
+                f"{longest:,} tokens are more than the {context:,} that {self.model.name} was configured for; the "
+                "numbers hold for the arithmetic, not for what the model can use."
             )
-        if self.workload.mode == "pretraining" and self.workload.dtype != "auto" and FORMATS[self.workload.dtype].bits < 8:
+        if (
+            self.workload.mode == "pretraining"
+            and self.workload.dtype != "auto"
+            and FORMATS[self.workload.dtype].bits < 8
+        ):
             found.append(f"Weights in {self.workload.dtype} cannot be pretrained; what is priced is their storage.")
         return tuple(found)
 

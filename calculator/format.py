@@ -36,7 +36,16 @@ def percent(share: float) -> str:
 
 
 def _decimal(amount: float) -> str:
-    for unit, scale in (("Y", 10**24), ("Z", 10**21), ("E", 10**18), ("P", 10**15), ("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
+    for unit, scale in (
+        ("Y", 10**24),
+        ("Z", 10**21),
+        ("E", 10**18),
+        ("P", 10**15),
+        ("T", 10**12),
+        ("G", 10**9),
+        ("M", 10**6),
+        ("k", 10**3),
+    ):
         if abs(amount) >= scale:
             return f"{amount / scale:,.2f} {unit}"
     return f"{amount:,.0f} "

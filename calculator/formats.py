@@ -51,7 +51,7 @@ class Format:
 
 
 def _bytes(bits: Number) -> Number:
-    return bits // 8 if isinstance(bits, Expression) else int(math.ceil(bits / 8)) if bits % 8 else int(bits) // 8
+    return bits // 8 if isinstance(bits, Expression) else math.ceil(Fraction(bits) / 8)
 
 
 FORMATS = {
@@ -62,29 +62,49 @@ FORMATS = {
         Format("bf16", 16, title="bfloat16"),
         Format("fp8", 8, tile_rows=0, scale_bits=32, title="8-bit float, one 32-bit scale a matrix"),
         Format("int8", 8, scale_bits=16, title="8-bit integer, one 16-bit scale a row (W8A8)"),
-        Format("int4", 4, tile_columns=128, scale_bits=16, zero_bits=4, title="4-bit integer, groups of 128 (AWQ, GPTQ)"),
+        Format(
+            "int4", 4, tile_columns=128, scale_bits=16, zero_bits=4, title="4-bit integer, groups of 128 (AWQ, GPTQ)"
+        ),
         Format("mxfp4", 4, tile_columns=32, scale_bits=8, title="4-bit float, blocks of 32, 8-bit scale (OCP MX)"),
         Format("nvfp4", 4, tile_columns=16, scale_bits=8, tensor_bits=32, title="4-bit float, blocks of 16, FP8 scale"),
         Format(
-            "nf4", 4, tile_rows=1, tile_columns=64, scale_bits=Fraction(8 * 256 + 32, 256),
+            "nf4",
+            4,
+            tile_rows=1,
+            tile_columns=64,
+            scale_bits=Fraction(8 * 256 + 32, 256),
             title="4-bit NormalFloat, blocks of 64, double-quantized scales (QLoRA)",
         ),
     )
-}  # fmt: skip
+}
 """The formats a user can ask for by name. Sources: AWQ arXiv:2306.00978, OCP Microscaling v1.0, NVFP4 (NVIDIA
-TensorRT-LLM), NF4 with double quantization arXiv:2305.14314 (8-bit scale per 64 weights, 32-bit scale per 256 of those)."""
+TensorRT-LLM), NF4 with double quantization arXiv:2305.14314 (8-bit scale per 64 weights,
+32-bit scale per 256 of those)."""
 
 CACHE_BITS: dict[str, Number] = {
-    "fp32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "int8": 8,
-    "int4": Fraction(9, 2), "mxfp4": Fraction(17, 4), "nvfp4": Fraction(9, 2),
-}  # fmt: skip
+    "fp32": 32,
+    "fp16": 16,
+    "bf16": 16,
+    "fp8": 8,
+    "int8": 8,
+    "int4": Fraction(9, 2),
+    "mxfp4": Fraction(17, 4),
+    "nvfp4": Fraction(9, 2),
+}
 """Bits per KV-cache element. fp8 and int8 keep one scale per tensor (vLLM, TensorRT-LLM); int4 one 16-bit scale per 32
 (llama.cpp q4_0); mxfp4 and nvfp4 their block scales."""
 
 TORCH_DTYPES = {
-    "float32": "fp32", "float": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16",
-    "float8_e4m3fn": "fp8", "fp32": "fp32", "fp16": "fp16", "bf16": "bf16",
-}  # fmt: skip
+    "float32": "fp32",
+    "float": "fp32",
+    "float16": "fp16",
+    "half": "fp16",
+    "bfloat16": "bf16",
+    "float8_e4m3fn": "fp8",
+    "fp32": "fp32",
+    "fp16": "fp16",
+    "bf16": "bf16",
+}
 """What `torch_dtype` says in a config.json, by our name."""
 
 ALIASES = {"float32": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16", "e4m3": "fp8", "fp4": "nvfp4"}

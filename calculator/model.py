@@ -82,7 +82,7 @@ class Model:
         source: where the description came from, for people to read.
         model_type: the config's model_type, family: the rules that read it.
         text: the language model; towers: encoders beside it.
-        hidden_size, vocabulary_size, context_length: as the config says; context_length is None where nothing bounds it.
+        hidden_size, vocabulary_size, context_length: as the config says; the last is None if nothing bounds it.
         config: the parsed config.json with its type's defaults filled in.
         notes: what a reader of the numbers should know about this model.
     """
@@ -97,7 +97,9 @@ class Model:
     config: Mapping[str, Any]
     towers: tuple[Stack, ...] = ()
     notes: tuple[str, ...] = ()
-    plans: dict[str, Any] = field(default_factory=dict, repr=False)  # precision plans by dtype, made when first asked for
+    plans: dict[str, Any] = field(
+        default_factory=dict, repr=False
+    )  # precision plans by dtype, made when first asked for
 
     @property
     def stacks(self) -> tuple[Stack, ...]:
@@ -129,10 +131,18 @@ class Model:
         from calculator.operations import weights_of
 
         for stack in self.stacks:
-            places = [("", stack.before), *((f"{stack.path}.{i}.", layer.parts) for i, layer in enumerate(stack.layers)), ("", stack.after)]
+            places = [
+                ("", stack.before),
+                *((f"{stack.path}.{i}.", layer.parts) for i, layer in enumerate(stack.layers)),
+                ("", stack.after),
+            ]
             for prefix, parts in places:
                 for weight in weights_of(parts, stored=True):
-                    names = (weight.name.replace("*", str(i), 1) for i in range(weight.copies)) if "*" in weight.name else (weight.name,)
+                    names = (
+                        (weight.name.replace("*", str(i), 1) for i in range(weight.copies))
+                        if "*" in weight.name
+                        else (weight.name,)
+                    )
                     yield from ((prefix + name, weight.shape) for name in names)
 
     @cached_property

@@ -71,9 +71,19 @@ class Operation:
 
 
 QUANTITIES = (
-    "parameters", "active", "flops", "weight_bytes", "weight_reads", "reads", "writes",
-    "cache_bytes", "cache_reads", "cache_writes", "saved", "live",
-)  # fmt: skip
+    "parameters",
+    "active",
+    "flops",
+    "weight_bytes",
+    "weight_reads",
+    "reads",
+    "writes",
+    "cache_bytes",
+    "cache_reads",
+    "cache_writes",
+    "saved",
+    "live",
+)
 """The fields of an Operation that are amounts, in the order tables show them."""
 
 HELD = frozenset(("parameters", "active", "weight_bytes"))

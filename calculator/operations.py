@@ -118,6 +118,12 @@ def weights_of(parts: tuple[Part, ...], *, stored: bool = False) -> tuple[Weight
     run = Run(Workload(), 1, 1, 0, 2, 1, 16, FORMATS["bf16"])
     for part in parts:
         part.write(run)
+    names = [op.name for op in run.out if op.weights]
+    if len(set(names)) < len(names):
+        # Prices are looked up by the operation's name.
+        raise RuntimeError(
+            f"a layer has two operations of one name: {sorted(n for n in set(names) if names.count(n) > 1)}"
+        )
     return tuple(w for op in run.out if op.stored or not stored for w in op.weights)
 
 
@@ -146,7 +152,9 @@ def resolved_length(model: Model, workload: Workload) -> Any:
         return min(DEFAULT_LENGTH, model.context_length or DEFAULT_LENGTH)
     if isinstance(length, str):
         if model.context_length is None:
-            raise WorkloadError(f"{model.name} states no longest context, so --seq-len max has no meaning; give a number.")
+            raise WorkloadError(
+                f"{model.name} states no longest context, so --seq-len max has no meaning; give a number."
+            )
         return model.context_length
     return length
 
@@ -163,7 +171,14 @@ def forward(
     run = Run(workload, batch, queries, past, width, 0, bits, plan.native, steps=steps)
     for planned in plan.stacks:
         # A tower is held but not run: the workload has no images.
-        idle: dict[str, Any] = {"causal": False, "active": False, "batch": 0, "component": "vision", "past": 0, "steps": 1}
+        idle: dict[str, Any] = {
+            "causal": False,
+            "active": False,
+            "batch": 0,
+            "component": "vision",
+            "past": 0,
+            "steps": 1,
+        }
         pass_ = replace(run, residual=planned.width, **(idle if planned.stack.tower else {}))
         for group in planned.groups:
             inner = pass_.at(group.label, group.count, group.formats, group.prices)
@@ -202,11 +217,17 @@ def optimizer_step(run: Run, listed: list[Operation]) -> Operation:
     state = parameters * optimizer_bytes(run.native)
     held = sum(op.weight_bytes * op.stored for op in listed)
     return Operation(
-        "adamw", "optimizer", "elementwise", "", 1, 1, flops=ADAMW_FLOPS * parameters,
+        "adamw",
+        "optimizer",
+        "elementwise",
+        "",
+        1,
+        1,
+        flops=ADAMW_FLOPS * parameters,
         # Without a master copy the weights themselves are read.
         reads=parameters * gradient_bytes(run.workload, run.native) + state + (held if run.native.bits == 32 else 0),
         writes=state + held,
-    )  # fmt: skip
+    )
 
 
 def operations(model: Model, workload: Workload) -> list[Operation]:
@@ -242,7 +263,7 @@ def shape_of(batch: Number, length: Number) -> tuple[int, ...] | None:
         return np.broadcast_shapes(*(a.shape for a in arrays))
     except ValueError:
         raise WorkloadError(
-            f"batch_size of shape {arrays[0].shape} and sequence_length of shape {arrays[1].shape} do not broadcast against each other."
+            f"batch_size of shape {arrays[0].shape} and sequence_length of shape {arrays[1].shape} do not broadcast."
         ) from None
 
 

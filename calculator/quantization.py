@@ -126,7 +126,9 @@ def _bitsandbytes(settings: Mapping[str, Any]) -> Result:
 
 
 def _bitnet(settings: Mapping[str, Any]) -> Result:
-    return _scheme("BitNet, ternary packed in 2 bits", Format("ternary", 2, tile_rows=0, scale_bits=16), _ignored(settings))
+    return _scheme(
+        "BitNet, ternary packed in 2 bits", Format("ternary", 2, tile_rows=0, scale_bits=16), _ignored(settings)
+    )
 
 
 def _torchao(settings: Mapping[str, Any]) -> Result:
@@ -170,7 +172,11 @@ def _mlx_format(settings: Mapping[str, Any]) -> Format:
 
 def _groups(settings: Mapping[str, Any]) -> Result:
     """compressed-tensors and modelopt: formats per group of target modules."""
-    groups = [(g.get("targets") or ["Linear"], g["weights"]) for g in (settings.get("config_groups") or {}).values() if g.get("weights")]
+    groups = [
+        (g.get("targets") or ["Linear"], g["weights"])
+        for g in (settings.get("config_groups") or {}).values()
+        if g.get("weights")
+    ]
     cache = _cache_format(settings)
     if not groups:
         algorithm = str(settings.get("quant_algo", "")).upper()

@@ -26,7 +26,9 @@ class Run:
     cache_bits: Number  # per cached element
     native: Format  # format of tensors that are not quantized
     formats: Mapping[str, Format] = field(default_factory=dict)  # weight name -> format, where it is not `native`
-    prices: dict[str, tuple[Number, Number]] = field(default_factory=dict)  # operation -> parameters and bytes, once known
+    prices: dict[str, tuple[Number, Number]] = field(
+        default_factory=dict
+    )  # operation -> parameters and bytes, once known
     causal: bool = True
     active: bool = True  # False: the weights are held but the pass is not run (a vision tower without images)
     layers: str = ""

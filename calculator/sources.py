@@ -53,7 +53,9 @@ def load_model(source: str | Path | Mapping[str, Any], revision: str | None = No
 
 
 def _looks_like_path(text: str, path: Path) -> bool:
-    return isinstance(path, Path) and (path.exists() or text.endswith(".json") or text.startswith(("/", "./", "../", "~")))
+    return isinstance(path, Path) and (
+        path.exists() or text.endswith(".json") or text.startswith(("/", "./", "../", "~"))
+    )
 
 
 def _path_name(path: Path) -> str:
@@ -68,7 +70,9 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     file = path / "config.json" if path.is_dir() else path
     if not file.is_file():
-        raise SourceError(f"There is no file {str(file)!r}; give the path of a config.json or of the folder that holds one.")
+        raise SourceError(
+            f"There is no file {str(file)!r}; give the path of a config.json or of the folder that holds one."
+        )
     try:
         if file.stat().st_size > LARGEST_CONFIG:
             raise SourceError(f"{str(file)!r} is larger than 20 MiB, so it is no config.json.")
@@ -89,7 +93,9 @@ def parse_config(text: str, where: str = "the config") -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise SourceError(f"{where} is not valid JSON ({error}); a model's config.json is needed.") from error
     if not isinstance(parsed, dict):
-        raise SourceError(f"{where} holds a JSON {type(parsed).__name__}, not an object; a model's config.json is needed.")
+        raise SourceError(
+            f"{where} holds a JSON {type(parsed).__name__}, not an object; a model's config.json is needed."
+        )
     return parsed
 
 
@@ -103,10 +109,16 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
 
     kind = raw.get("model_type")
     if not isinstance(kind, str) or not kind:
-        raise ConfigError("The config has no model_type, so there is no telling what it describes; add the field (for instance \"llama\").")
+        raise ConfigError(
+            'The config has no model_type, which says what it describes; add the field (for instance "llama").'
+        )
     if kind not in FAMILIES:
         near = difflib.get_close_matches(kind, FAMILIES, 4, 0.5)
-        hint = f"the nearest known types are {', '.join(near)}" if near else f"known types are {', '.join(sorted(FAMILIES))}"
+        hint = (
+            f"the nearest known types are {', '.join(near)}"
+            if near
+            else f"known types are {', '.join(sorted(FAMILIES))}"
+        )
         raise UnknownModelTypeError(f"Model type {kind!r} is not known here; {hint}.")
     config = Config(raw, kind)
     layers = config.get("num_hidden_layers")
@@ -116,10 +128,19 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
         model = _built(config, name, source)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
         plan_of(model, Workload())
-    except (TypeError, AttributeError, ZeroDivisionError, IndexError, KeyError, ValueError, OverflowError, re.error) as error:
+    except (
+        TypeError,
+        AttributeError,
+        ZeroDivisionError,
+        IndexError,
+        KeyError,
+        ValueError,
+        OverflowError,
+        re.error,
+    ) as error:
         raise ConfigError(
-            f"The config of type {kind!r} has a field of the wrong kind or size ({type(error).__name__}: {error}); compare it "
-            "with the config.json of a published model."
+            f"The config of type {kind!r} has a field of the wrong kind or size ({type(error).__name__}: {error}); "
+            "compare it with the config.json of a published model."
         ) from error
     return model
 
@@ -134,7 +155,9 @@ def _built(config: Config, name: str | None, source: str) -> Model:
     _, unknown = scheme_of(config)
     notes = list(built.notes)
     if unknown:
-        notes.append(f"The checkpoint is quantized, but {unknown}; with precision auto its weights are priced unquantized.")
+        notes.append(
+            f"The checkpoint is quantized, but {unknown}; with precision auto its weights are priced unquantized."
+        )
     stated = config.get("dtype") or config.get("torch_dtype")
     model = Model(
         name=name or str(config.get("_name_or_path") or config.model_type),

@@ -48,7 +48,9 @@ class Expression:
 
     def __init__(self, terms: dict[Monomial, Any], memo: dict[Any, Expression]) -> None:
         self.terms = terms
-        self.memo = memo  # functions of expressions already made in this family of expressions: equal ones share an atom
+        self.memo = (
+            memo  # functions of expressions already made in this family of expressions: equal ones share an atom
+        )
 
     def __bool__(self) -> bool:
         return bool(self.terms)
@@ -91,8 +93,8 @@ class Expression:
     __rmul__ = __mul__
 
     def __floordiv__(self, divisor: Number) -> Expression:
-        """Division that leaves no remainder: two halves, an even byte count, one of E equal experts; by a symbol that is
-        no factor, rounded down."""
+        """Division that leaves no remainder: two halves, an even byte count, one of E equal experts; by a symbol
+        that is no factor, rounded down."""
         if not isinstance(divisor, Expression):
             return Expression({m: _divided(c, divisor) for m, c in self.terms.items()}, self.memo)
         if len(divisor.terms) != 1 or any(_short(m, f) for m in self.terms for f in divisor.terms):
@@ -154,9 +156,7 @@ class Expression:
             return "0"
         parts = []
         for monomial, coefficient in self.terms.items():
-            factors = [
-                word(atom) + SUPERSCRIPTS.get(monomial.count(atom), "") for atom in dict.fromkeys(monomial)
-            ]
+            factors = [word(atom) + SUPERSCRIPTS.get(monomial.count(atom), "") for atom in dict.fromkeys(monomial)]
             if coefficient != 1 or not factors:
                 factors.insert(0, _plain(coefficient))
             parts.append("·".join(factors))
@@ -226,14 +226,24 @@ def _bracketed(kind: str, argument: Expression) -> str:
     return f"({text})" if kind in ("ceil", "floor") and any(ch in text for ch in "+·−") else text
 
 
-WORDS = {"min": "min({}, {})", "max": "max({}, {})", "ceil": "⌈{}/{}⌉", "floor": "⌊{}/{}⌋", "distinct": "{0}·(1−(1−{2}/{0})^({1}))"}
+WORDS = {
+    "min": "min({}, {})",
+    "max": "max({}, {})",
+    "ceil": "⌈{}/{}⌉",
+    "floor": "⌊{}/{}⌋",
+    "distinct": "{0}·(1−(1−{2}/{0})^({1}))",
+}
 
 
 def _computed(kind: str, values: list[Any]) -> Any:
     if not any(hasattr(v, "shape") for v in values):
         plain: dict[str, Callable[..., Any]] = {
-            "min": minimum, "max": maximum, "ceil": ceil_div, "floor": operator.floordiv, "distinct": distinct_drawn,
-        }  # fmt: skip
+            "min": minimum,
+            "max": maximum,
+            "ceil": ceil_div,
+            "floor": operator.floordiv,
+            "distinct": distinct_drawn,
+        }
         return plain[kind](*values)
     import numpy as np
 

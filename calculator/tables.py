@@ -11,11 +11,22 @@ from calculator.operation import HELD, MATMUL_KINDS, QUANTITIES, Operation
 
 Row = dict[str, Any]
 TITLES = {
-    "embedding": "Embedding", "attention": "Attention", "recurrent": "Recurrent mixer", "mlp": "MLP", "experts": "Experts",
-    "router": "Router", "norm": "Norms and residuals", "head": "LM head", "vision": "Vision tower", "optimizer": "Optimizer",
-    "weights": "Weights", "kv_cache": "KV cache", "activations": "Activations", "gradients": "Gradients",
+    "embedding": "Embedding",
+    "attention": "Attention",
+    "recurrent": "Recurrent mixer",
+    "mlp": "MLP",
+    "experts": "Experts",
+    "router": "Router",
+    "norm": "Norms and residuals",
+    "head": "LM head",
+    "vision": "Vision tower",
+    "optimizer": "Optimizer",
+    "weights": "Weights",
+    "kv_cache": "KV cache",
+    "activations": "Activations",
+    "gradients": "Gradients",
     "optimizer_states": "Optimizer states",
-}  # fmt: skip
+}
 """What people call the components and the kinds of memory."""
 
 
@@ -63,8 +74,15 @@ def reuse_rows(estimate: Estimate) -> list[Row]:
     for component in flops:
         if flops[component] or moved[component]:
             reuse = flops[component] / moved[component] if moved[component] else float("inf")
-            found.append({"component": component, "flops": flops[component], "bytes": moved[component],
-                          "intensity": reuse, "class": intensity_class(reuse)})  # fmt: skip
+            found.append(
+                {
+                    "component": component,
+                    "flops": flops[component],
+                    "bytes": moved[component],
+                    "intensity": reuse,
+                    "class": intensity_class(reuse),
+                }
+            )
     return found
 
 
@@ -78,9 +96,16 @@ def _operation(op: Operation) -> Row:
     moved = op.traffic * op.count
     reuse = amounts["flops"] / moved if moved else 0.0
     return {
-        "operation": op.name, "layers": op.layers, "count": op.count, "component": op.component, "kind": op.kind,
-        **amounts, "traffic": moved, "intensity": reuse, "class": intensity_class(reuse) if moved else "",
-    }  # fmt: skip
+        "operation": op.name,
+        "layers": op.layers,
+        "count": op.count,
+        "component": op.component,
+        "kind": op.kind,
+        **amounts,
+        "traffic": moved,
+        "intensity": reuse,
+        "class": intensity_class(reuse) if moved else "",
+    }
 
 
 TABLES: dict[str, Callable[[Estimate], list[Row]]] = {
@@ -96,29 +121,41 @@ def as_dict(estimate: Estimate) -> dict[str, Any]:
     model, memory = estimate.model, estimate.memory
     found: dict[str, Any] = {
         "model": {
-            "name": model.name, "source": model.source, "model_type": model.model_type, "layers": model.layers,
-            "hidden_size": model.hidden_size, "vocabulary_size": model.vocabulary_size, "context_length": model.context_length,
+            "name": model.name,
+            "source": model.source,
+            "model_type": model.model_type,
+            "layers": model.layers,
+            "hidden_size": model.hidden_size,
+            "vocabulary_size": model.vocabulary_size,
+            "context_length": model.context_length,
         },
         "workload": {**estimate.workload.to_dict(), "sequence_length": _plain(estimate.sequence_length)},
         "precision": {"weights": estimate.precision, "kv_cache": estimate.kv_precision},
         "parameters": {
-            "total": model.parameters.total, "active": model.parameters.active, "embedding": model.parameters.embedding,
+            "total": model.parameters.total,
+            "active": model.parameters.active,
+            "embedding": model.parameters.embedding,
             "by_component": dict(model.parameters.by_component),
         },
         "memory": {kind: _plain(getattr(memory, kind)) for kind in (*MEMORY_KINDS, "total")},
         "flops": {
-            "total": _plain(estimate.flops.total), "matmul": _plain(estimate.flops.matmul),
+            "total": _plain(estimate.flops.total),
+            "matmul": _plain(estimate.flops.matmul),
             "by_component": {c: _plain(v) for c, v in estimate.flops.by_component.items()},
         },
         "traffic": {k: _plain(getattr(estimate.traffic, k)) for k in ("weights", "activations", "cache", "total")},
         "intensity": _plain(estimate.intensity),
         "notes": list(estimate.notes),
         "warnings": list(estimate.warnings),
-    }  # fmt: skip
+    }
     if estimate.generation is not None:
         g = estimate.generation
-        found["generation"] = {"tokens": g.tokens, "flops": _plain(g.flops.total), "traffic": _plain(g.traffic.total),
-                               "kv_cache": _plain(g.kv_cache)}  # fmt: skip
+        found["generation"] = {
+            "tokens": g.tokens,
+            "flops": _plain(g.flops.total),
+            "traffic": _plain(g.traffic.total),
+            "kv_cache": _plain(g.kv_cache),
+        }
     if estimate.scalar:
         found["memory"]["by_component"] = {c: dict(cells) for c, cells in memory.by_component.items()}
         found["operations"] = operation_rows(estimate)

@@ -50,7 +50,10 @@ def as_mixture(model: Model, experts: int, top_k: int, intermediate: int) -> Mod
     """
     if top_k > experts:
         raise ConfigError(f"A token cannot visit {top_k} of {experts} experts; choose at most {experts} per token.")
-    layers = tuple(replace(layer, parts=tuple(_mixed(p, experts, top_k, intermediate) for p in layer.parts)) for layer in model.text.layers)
+    layers = tuple(
+        replace(layer, parts=tuple(_mixed(p, experts, top_k, intermediate) for p in layer.parts))
+        for layer in model.text.layers
+    )
     if layers == model.text.layers:
         raise ConfigError(f"{model.name} has no MLP that could become experts.")
     return model.with_layers(layers, name=f"{model.name} as {experts} experts")

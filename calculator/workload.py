@@ -83,7 +83,9 @@ class Workload:
         if self.flash_block_size is not None:
             _check_whole("flash_block_size", self.flash_block_size, arrays=False)
         factor = self.expert_capacity_factor
-        if factor is not None and (isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor <= 1e6):
+        if factor is not None and (
+            isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor <= 1e6
+        ):
             raise WorkloadError(f"expert_capacity_factor must be a positive number or None, not {factor!r}.")
         for name, known in (("dtype", format_named), ("kv_dtype", cache_format_named)):
             if getattr(self, name) != "auto":

@@ -32,10 +32,23 @@ PAGE = ROOT / "docs" / "VALIDATION.md"
 README = ROOT / "README.md"
 
 UNITS = {
-    "bytes": 1, "parameters": 1, "elements": 1, "tokens": 1, "bits": 1, "%": 1, "FLOP": 1, "6ND": 1,
-    "MiB": 2**20, "GiB": 2**30, "MB": 10**6, "GB": 10**9, "TB": 10**12, "GFLOP": 10**9, "TFLOP": 10**12,
+    "bytes": 1,
+    "parameters": 1,
+    "elements": 1,
+    "tokens": 1,
+    "bits": 1,
+    "%": 1,
+    "FLOP": 1,
+    "6ND": 1,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "GFLOP": 10**9,
+    "TFLOP": 10**12,
     "B parameters": 10**9,
-}  # fmt: skip
+}
 
 
 # Quantities: what a row may ask of the engine. Each takes the model, the workload and the row.
@@ -276,9 +289,18 @@ def compared(record: Mapping[str, Any]) -> Row:
     predicted = value // scale if isinstance(value, int) and value % scale == 0 else value / scale
     verdict, tolerance = judged(predicted, record)
     return Row(
-        record["group"], record["model"], record.get("what") or described(record), predicted, record["expected"],
-        record["unit"], tolerance, verdict, record["source"], record.get("note", ""), record.get("off", ""),
-    )  # fmt: skip
+        record["group"],
+        record["model"],
+        record.get("what") or described(record),
+        predicted,
+        record["expected"],
+        record["unit"],
+        tolerance,
+        verdict,
+        record["source"],
+        record.get("note", ""),
+        record.get("off", ""),
+    )
 
 
 def judged(predicted: float, record: Mapping[str, Any]) -> tuple[str, str]:
@@ -298,10 +320,17 @@ def judged(predicted: float, record: Mapping[str, Any]) -> tuple[str, str]:
 def described(record: Mapping[str, Any]) -> str:
     """The quantity with the workload that it was asked for."""
     words = {
-        "mode": "{}", "batch_size": "B = {:,}", "sequence_length": "S = {:,}", "decode_length": "{:,} generated",
-        "dtype": "{}", "kv_dtype": "{} cache", "attention": "{} attention", "attention_flops": "{} attention",
-        "logits": "{} logits", "gradient_dtype": "{} gradients",
-    }  # fmt: skip
+        "mode": "{}",
+        "batch_size": "B = {:,}",
+        "sequence_length": "S = {:,}",
+        "decode_length": "{:,} generated",
+        "dtype": "{}",
+        "kv_dtype": "{} cache",
+        "attention": "{} attention",
+        "attention_flops": "{} attention",
+        "logits": "{} logits",
+        "gradient_dtype": "{} gradients",
+    }
     parts = [words[name].format(value) for name, value in record.get("workload", {}).items()]
     return ", ".join([record["quantity"], *parts])
 
@@ -313,15 +342,26 @@ def parameter_rows() -> Iterator[Row]:
         if total is None or entry is None or not readable(name):
             continue
         record = {"model": name, "unit": "parameters"}
-        yield compared({
-            **record, "group": "Parameters of the bundled models", "quantity": "parameters", "expected": total,
-            "source": source, "note": note,
-        })  # fmt: skip
+        yield compared(
+            {
+                **record,
+                "group": "Parameters of the bundled models",
+                "quantity": "parameters",
+                "expected": total,
+                "source": source,
+                "note": note,
+            }
+        )
         if active != total:
-            yield compared({
-                **record, "group": "Active parameters", "quantity": "active parameters", "expected": active,
-                "source": "meta",
-            })  # fmt: skip
+            yield compared(
+                {
+                    **record,
+                    "group": "Active parameters",
+                    "quantity": "active parameters",
+                    "expected": active,
+                    "source": "meta",
+                }
+            )
 
 
 @cache
@@ -396,13 +436,25 @@ def summary() -> str:
 
 def table(members: list[Row], why: bool = False) -> str:
     last = "why" if why else "note"
-    lines = [f"| model | what | predicted | expected | unit | error | tolerance | verdict | source | {last} |",
-             "|---|---|--:|--:|---|--:|---|---|---|---|"]  # fmt: skip
+    lines = [
+        f"| model | what | predicted | expected | unit | error | tolerance | verdict | source | {last} |",
+        "|---|---|--:|--:|---|--:|---|---|---|---|",
+    ]
     for row in members:
         see = "see *Rows that are off*" if row.excuse else ""
         remark = row.excuse if why else "; ".join(text for text in (row.note, see) if text)
-        cells = [row.model, row.what, shown(row.predicted, row.expected), shown(row.expected, row.expected), row.unit,
-                 error(row), row.tolerance, row.verdict, row.source, remark]  # fmt: skip
+        cells = [
+            row.model,
+            row.what,
+            shown(row.predicted, row.expected),
+            shown(row.expected, row.expected),
+            row.unit,
+            error(row),
+            row.tolerance,
+            row.verdict,
+            row.source,
+            remark,
+        ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -428,7 +480,10 @@ def error(row: Row) -> str:
 def readme() -> str:
     """README.md with its generated parts: the summary, and the families."""
     text = README.read_text(encoding="utf-8")
-    parts = {"validation": "\n".join(summary().splitlines()[2:]), "families": ", ".join(f"`{t}`" for t in sorted(FAMILIES))}
+    parts = {
+        "validation": "\n".join(summary().splitlines()[2:]),
+        "families": ", ".join(f"`{t}`" for t in sorted(FAMILIES)),
+    }
     for name, content in parts.items():
         before, rest = text.split(f"<!-- {name} -->\n", 1)
         after = rest.split(f"<!-- end of {name} -->", 1)[1]

@@ -29,7 +29,11 @@ def show(inputs: Inputs) -> None:
     with right.container(border=True, height="stretch"):
         bars(rows, "cache_bytes_per_token", "KV cache per token of context")
     st.subheader("Side by side", anchor=False)
-    ui.table([{**r, **{k: r[k] / 2**30 for k in ("weights", "kv_cache", "activations", "total")}} for r in rows], COLUMNS, "The models side by side")
+    ui.table(
+        [{**r, **{k: r[k] / 2**30 for k in ("weights", "kv_cache", "activations", "total")}} for r in rows],
+        COLUMNS,
+        "The models side by side",
+    )
     with st.container(horizontal=True, horizontal_alignment="right"):
         ui.download("Comparison (CSV)", rows, f"comparison_{inputs.workload.mode}", "csv_compare")
 
@@ -39,11 +43,19 @@ def chosen(inputs: Inputs) -> dict[tuple[str, str], Estimate]:
     ids = [entry.id for entry in catalogue.entries() if entry.config.get("model_type") in FAMILIES]
     left, right = st.columns([3, 1])
     with left:
-        picked = st.multiselect("Beside the sidebar's model", ids, default=DEFAULTS, key="models", bind="query-params", max_selections=12)
+        picked = st.multiselect(
+            "Beside the sidebar's model", ids, default=DEFAULTS, key="models", bind="query-params", max_selections=12
+        )
     with right:
-        formats = st.multiselect("Weight precisions", ["auto", *FORMATS], default=["auto"], key="precisions", bind="query-params") or ["auto"]
+        formats = st.multiselect(
+            "Weight precisions", ["auto", *FORMATS], default=["auto"], key="precisions", bind="query-params"
+        ) or ["auto"]
     models = {inputs.model.name: inputs.model, **{name: bundled(name) for name in picked}}
-    return {(name, dtype): estimate(model, inputs.workload.with_(dtype=dtype)) for name, model in models.items() for dtype in formats}
+    return {
+        (name, dtype): estimate(model, inputs.workload.with_(dtype=dtype))
+        for name, model in models.items()
+        for dtype in formats
+    }
 
 
 def label(name: str, precision: str) -> str:
@@ -55,19 +67,37 @@ def row(name: str, precision: str, e: Estimate) -> dict[str, Any]:
     batch, p = e.workload.batch_size, e.model.parameters
     tokens = batch * (1 if e.workload.mode == "decode" else e.sequence_length)
     return {
-        "model": name, "precision": precision, "stored_as": e.precision, "parameters": p.total, "active": p.active,
-        "layers": e.model.layers, "context": e.model.context_length, "length": e.sequence_length,
-        "weights": e.memory.weights, "kv_cache": e.memory.kv_cache, "activations": e.memory.activations, "total": e.memory.total,
-        "cache_bytes_per_token": e.memory.kv_cache / batch / e.sequence_length, "flops": e.flops.total,
-        "flops_per_token": e.flops.total / tokens, "traffic": e.traffic.total, "intensity": e.intensity,
+        "model": name,
+        "precision": precision,
+        "stored_as": e.precision,
+        "parameters": p.total,
+        "active": p.active,
+        "layers": e.model.layers,
+        "context": e.model.context_length,
+        "length": e.sequence_length,
+        "weights": e.memory.weights,
+        "kv_cache": e.memory.kv_cache,
+        "activations": e.memory.activations,
+        "total": e.memory.total,
+        "cache_bytes_per_token": e.memory.kv_cache / batch / e.sequence_length,
+        "flops": e.flops.total,
+        "flops_per_token": e.flops.total / tokens,
+        "traffic": e.traffic.total,
+        "intensity": e.intensity,
         "class": intensity_class(e.intensity),
-    }  # fmt: skip
+    }
 
 
 def memory(estimates: dict[tuple[str, str], Estimate]) -> None:
     order = tuple(label(*key) for key in estimates)
     rows = [
-        {"label": label(*key), "series": TITLES[kind], "value": getattr(e.memory, kind) / 2**30, "rank": rank, "text": ui.gib(getattr(e.memory, kind))}
+        {
+            "label": label(*key),
+            "series": TITLES[kind],
+            "value": getattr(e.memory, kind) / 2**30,
+            "rank": rank,
+            "text": ui.gib(getattr(e.memory, kind)),
+        }
         for key, e in estimates.items()
         for rank, kind in enumerate(MEMORY_KINDS)
         if getattr(e.memory, kind)
@@ -83,11 +113,16 @@ def bars(rows: list[dict[str, Any]], field: str, title: str) -> None:
     """One bar per model."""
     words = ui.flops if field == "flops_per_token" else ui.gib
     scale, unit = ui.flops_scale(max(r[field] for r in rows)) if field == "flops_per_token" else (2**10, "KiB")
-    data = [{"label": label(r["model"], r["precision"]), "value": r[field] / scale, "text": words(r[field])} for r in rows]
+    data = [
+        {"label": label(r["model"], r["precision"]), "value": r[field] / scale, "text": words(r[field])} for r in rows
+    ]
     longest = max(d["value"] for d in data)
     st.subheader(title, anchor=False)
-    ui.draw([{**d, "room": longest * 1.3} for d in data], charts.plain_bars(tuple(d["label"] for d in data), unit),
-            f"{title}: " + ", ".join(f"{d['label']} {d['text']}" for d in data) + ".")  # fmt: skip
+    ui.draw(
+        [{**d, "room": longest * 1.3} for d in data],
+        charts.plain_bars(tuple(d["label"] for d in data), unit),
+        f"{title}: " + ", ".join(f"{d['label']} {d['text']}" for d in data) + ".",
+    )
 
 
 _number = st.column_config.NumberColumn

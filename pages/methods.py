@@ -15,8 +15,15 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 def show(inputs: Inputs) -> None:
     ui.heading("Methods", inputs)
-    section = st.segmented_control("Section", ["methods", "model", "validation"], default="methods", required=True, key="section",
-                                   bind="query-params", label_visibility="collapsed")  # fmt: skip
+    section = st.segmented_control(
+        "Section",
+        ["methods", "model", "validation"],
+        default="methods",
+        required=True,
+        key="section",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
     if section == "model":
         current(inputs)
     else:
@@ -34,17 +41,38 @@ def current(inputs: Inputs) -> None:
     """Every formula of the sidebar's model and workload, filled in."""
     listed = explain(inputs.model, inputs.workload)
     legend = {s: v for x in listed for f in x.formulas.values() for s, v in f.legend.items() if s in MEANINGS}
-    st.markdown("\n".join(["| Symbol | Meaning | Value |", "|---|---|---:|", *(f"| {s} | {MEANINGS[s]} | {v:,} |" for s, v in legend.items())]))
+    st.markdown(
+        "\n".join(
+            [
+                "| Symbol | Meaning | Value |",
+                "|---|---|---:|",
+                *(f"| {s} | {MEANINGS[s]} | {v:,} |" for s, v in legend.items()),
+            ]
+        )
+    )
     rows = [
-        {"operation": x.operation.name, "layers": x.operation.layers, "amount": amount, "formula": f.symbols, "values": f.values,
-         "value": f.value, "count": x.operation.count}
-        for x in listed for amount, f in x.formulas.items()
-    ]  # fmt: skip
+        {
+            "operation": x.operation.name,
+            "layers": x.operation.layers,
+            "amount": amount,
+            "formula": f.symbols,
+            "values": f.values,
+            "value": f.value,
+            "count": x.operation.count,
+        }
+        for x in listed
+        for amount, f in x.formulas.items()
+    ]
     text, number = st.column_config.TextColumn, st.column_config.NumberColumn
     columns = {
-        "operation": text("Operation", pinned=True), "layers": text("Layers"), "amount": text("Amount"), "formula": text("Formula, per layer"),
-        "values": text("With the values"), "value": number("Per layer", format="%,d"), "count": number("Layers", format="%d"),
-    }  # fmt: skip
+        "operation": text("Operation", pinned=True),
+        "layers": text("Layers"),
+        "amount": text("Amount"),
+        "formula": text("Formula, per layer"),
+        "values": text("With the values"),
+        "value": number("Per layer", format="%,d"),
+        "count": number("Layers", format="%d"),
+    }
     ui.table(rows, columns, "Every formula of this model", height=640)
     with st.container(horizontal=True, horizontal_alignment="right"):
         ui.download("Formulas (CSV)", rows, ui.file_name(inputs, "formulas"), "csv_formulas")

@@ -15,11 +15,19 @@ from pages.shared import show as ui
 from pages.shared.show import Inputs
 
 AMOUNTS = {
-    "parameters": "Parameters", "active": "Active parameters", "flops": "FLOPs", "weight_bytes": "Weight bytes held",
-    "weight_reads": "Weight bytes read", "reads": "Activation bytes read", "writes": "Activation bytes written",
-    "cache_bytes": "Cache bytes held", "cache_reads": "Cache bytes read", "cache_writes": "Cache bytes written",
-    "saved": "Bytes kept for backward", "live": "Bytes alive while it runs",
-}  # fmt: skip
+    "parameters": "Parameters",
+    "active": "Active parameters",
+    "flops": "FLOPs",
+    "weight_bytes": "Weight bytes held",
+    "weight_reads": "Weight bytes read",
+    "reads": "Activation bytes read",
+    "writes": "Activation bytes written",
+    "cache_bytes": "Cache bytes held",
+    "cache_reads": "Cache bytes read",
+    "cache_writes": "Cache bytes written",
+    "saved": "Bytes kept for backward",
+    "live": "Bytes alive while it runs",
+}
 
 
 def show(inputs: Inputs) -> None:
@@ -44,7 +52,11 @@ def facts(inputs: Inputs) -> None:
         words.append(f"**{p.active:,}** active ({ui.count(p.active)})")
     kinds = dict.fromkeys(layer.kind for layer in model.text.layers)
     counts = [f"{sum(layer.kind == kind for layer in model.text.layers)} × {kind}" for kind in kinds]
-    words.append(f"{model.layers} layers ({', '.join(counts)})" if len(counts) > 1 else f"{model.layers} layers of {counts[0].split(' × ')[1]}")
+    words.append(
+        f"{model.layers} layers ({', '.join(counts)})"
+        if len(counts) > 1
+        else f"{model.layers} layers of {counts[0].split(' × ')[1]}"
+    )
     words.append(f"width {model.hidden_size:,}")
     words += attention_facts(inputs)
     if model.experts is not None:
@@ -76,24 +88,64 @@ def headline(inputs: Inputs) -> None:
     m = e.memory
     training, decoding = inputs.workload.mode == "pretraining", inputs.workload.mode == "decode"
     with st.grid(4):
-        st.metric("Memory", ui.gib(m.total), border=True, height="stretch", help="Weights + KV cache + activations + gradients + optimizer states. GiB = 2^30 bytes.",
-                  delta=f"weights {ui.percent(m.weights / m.total)}", delta_color="off", delta_arrow="off")  # fmt: skip
+        st.metric(
+            "Memory",
+            ui.gib(m.total),
+            border=True,
+            height="stretch",
+            help="Weights + KV cache + activations + gradients + optimizer states. GiB = 2^30 bytes.",
+            delta=f"weights {ui.percent(m.weights / m.total)}",
+            delta_color="off",
+            delta_arrow="off",
+        )
         if training:
-            st.metric("Model states", ui.gib(m.weights + m.gradients + m.optimizer_states), border=True, height="stretch",
-                      help="Weights, gradients, AdamW moments and the 32-bit master copy.",
-                      delta=f"activations {ui.gib(m.activations)}", delta_color="off", delta_arrow="off")  # fmt: skip
+            st.metric(
+                "Model states",
+                ui.gib(m.weights + m.gradients + m.optimizer_states),
+                border=True,
+                height="stretch",
+                help="Weights, gradients, AdamW moments and the 32-bit master copy.",
+                delta=f"activations {ui.gib(m.activations)}",
+                delta_color="off",
+                delta_arrow="off",
+            )
         else:
-            st.metric("KV cache and state", ui.gib(m.kv_cache), border=True, height="stretch", help="Keys, values, latents and recurrent states that the sequences hold.",
-                      delta=f"{ui.gib(m.kv_cache / inputs.workload.batch_size / e.sequence_length)} per token", delta_color="off", delta_arrow="off")  # fmt: skip
+            st.metric(
+                "KV cache and state",
+                ui.gib(m.kv_cache),
+                border=True,
+                height="stretch",
+                help="Keys, values, latents and recurrent states that the sequences hold.",
+                delta=f"{ui.gib(m.kv_cache / inputs.workload.batch_size / e.sequence_length)} per token",
+                delta_color="off",
+                delta_arrow="off",
+            )
         per_token = e.flops.total / inputs.workload.batch_size / (1 if decoding else e.sequence_length)
-        st.metric(f"FLOPs, {ui.MODE_WORDS[inputs.workload.mode]}", ui.flops(e.flops.total), border=True, height="stretch", help=ui.conventions(inputs),
-                  delta=f"{ui.flops(per_token)} per token", delta_color="off", delta_arrow="off")  # fmt: skip
-        st.metric("Intensity", ui.intensity(e.intensity), border=True, height="stretch", help="FLOPs per byte moved to and from device memory. Low < 10, medium 10-100, high > 100.",
-                  delta=f"{intensity_class(e.intensity)} · {ui.gib(e.traffic.total)} moved", delta_color="off", delta_arrow="off")  # fmt: skip
+        st.metric(
+            f"FLOPs, {ui.MODE_WORDS[inputs.workload.mode]}",
+            ui.flops(e.flops.total),
+            border=True,
+            height="stretch",
+            help=ui.conventions(inputs),
+            delta=f"{ui.flops(per_token)} per token",
+            delta_color="off",
+            delta_arrow="off",
+        )
+        st.metric(
+            "Intensity",
+            ui.intensity(e.intensity),
+            border=True,
+            height="stretch",
+            help="FLOPs per byte moved to and from device memory. Low < 10, medium 10-100, high > 100.",
+            delta=f"{intensity_class(e.intensity)} · {ui.gib(e.traffic.total)} moved",
+            delta_color="off",
+            delta_arrow="off",
+        )
     g = e.generation
     if g is not None:
         st.caption(
-            f"Generating {g.tokens:,} tokens for each of {inputs.workload.batch_size:,} sequences: {ui.flops(g.flops.total)}, "
+            f"Generating {g.tokens:,} tokens for each of {inputs.workload.batch_size:,} sequences: "
+            f"{ui.flops(g.flops.total)}, "
             f"{ui.gib(g.traffic.total)} moved, KV cache grows to {ui.gib(g.kv_cache)}."
         )
     st.caption(ui.conventions(inputs))
@@ -104,7 +156,13 @@ def memory(inputs: Inputs) -> None:
     cells = inputs.estimate.memory.by_component
     scale, unit = (2**30, "GiB") if inputs.estimate.memory.total >= 2**30 else (2**20, "MiB")
     rows = [
-        {"label": TITLES[kind], "component": TITLES[c], "value": amount / scale, "rank": COMPONENTS.index(c), "text": ui.gib(amount)}
+        {
+            "label": TITLES[kind],
+            "component": TITLES[c],
+            "value": amount / scale,
+            "rank": COMPONENTS.index(c),
+            "text": ui.gib(amount),
+        }
         for c, kinds in cells.items()
         for kind, amount in kinds.items()
         if amount
@@ -113,7 +171,11 @@ def memory(inputs: Inputs) -> None:
     present = tuple(TITLES[c] for c in COMPONENTS if any(r["component"] == TITLES[c] for r in rows))
     with st.container(border=True):
         st.subheader("Memory by kind and component", anchor=False)
-        parts = ", ".join(f"{TITLES[k]} {ui.gib(getattr(inputs.estimate.memory, k))}" for k in MEMORY_KINDS if getattr(inputs.estimate.memory, k))
+        parts = ", ".join(
+            f"{TITLES[k]} {ui.gib(getattr(inputs.estimate.memory, k))}"
+            for k in MEMORY_KINDS
+            if getattr(inputs.estimate.memory, k)
+        )
         ui.draw(rows, charts.stacked_bars(present, kinds, unit), f"Memory by kind and component: {parts}.")
 
 
@@ -123,7 +185,13 @@ def flops(inputs: Inputs) -> None:
     whole = inputs.estimate.flops.total
     ranked = sorted((c for c in by_component if by_component[c]), key=lambda c: -by_component[c])
     rows = [
-        {"component": TITLES[c], "value": by_component[c] / scale, "room": by_component[ranked[0]] / scale * 1.15, "text": ui.flops(by_component[c]), "label": ui.percent(by_component[c] / whole)}
+        {
+            "component": TITLES[c],
+            "value": by_component[c] / scale,
+            "room": by_component[ranked[0]] / scale * 1.15,
+            "text": ui.flops(by_component[c]),
+            "label": ui.percent(by_component[c] / whole),
+        }
         for c in ranked
     ]
     st.subheader("FLOPs by component", anchor=False)
@@ -141,16 +209,29 @@ def reuse(inputs: Inputs) -> None:
     kept = ("operation", "layers", "component", "intensity", "class", "gib", "text")
     st.subheader("Intensity by operation", anchor=False)
     classes = ", ".join(f"{sum(r['class'] == c for r in rows)} {c}" for c in ("low", "medium", "high"))
-    ui.draw([{k: r[k] for k in kept} for r in rows], charts.intensity_dots(present),
-            f"Arithmetic intensity of {len(rows)} operations against the bytes they move: {classes}.")  # fmt: skip
+    ui.draw(
+        [{k: r[k] for k in kept} for r in rows],
+        charts.intensity_dots(present),
+        f"Arithmetic intensity of {len(rows)} operations against the bytes they move: {classes}.",
+    )
 
 
 def tables(inputs: Inputs) -> None:
     e = inputs.estimate
     st.subheader("Breakdown", anchor=False)
     kinds = {"memory": "Memory", "flops": "FLOPs", "reuse": "Intensity", "operations": "Operations"}
-    chosen = st.segmented_control("Table", list(kinds), default="memory", required=True, key="table",
-                                  bind="query-params", label_visibility="collapsed") or "memory"  # fmt: skip
+    chosen = (
+        st.segmented_control(
+            "Table",
+            list(kinds),
+            default="memory",
+            required=True,
+            key="table",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+        or "memory"
+    )
     rows = [{**r, "component": TITLES[r["component"]]} for r in e.rows(chosen)]
     ui.table(*COLUMNS[chosen](rows), f"{kinds[chosen]} table", height=460 if chosen == "operations" else "auto")
     with st.container(horizontal=True, horizontal_alignment="right"):
@@ -215,13 +296,26 @@ def _operation_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]]
     }
 
 
-COLUMNS = {"memory": _memory_columns, "flops": _flops_columns, "reuse": _reuse_columns, "operations": _operation_columns}
+COLUMNS = {
+    "memory": _memory_columns,
+    "flops": _flops_columns,
+    "reuse": _reuse_columns,
+    "operations": _operation_columns,
+}
 
 
 TOTALS = {
-    "parameters": "Parameters", "weight_bytes": "Weights", "cache_bytes": "KV cache and state", "flops": "FLOPs", "weight_reads": "Weight traffic",
-    "reads": "Activation reads", "writes": "Activation writes", "cache_reads": "Cache reads", "saved": "Kept for backward", "live": "Activation peak",
-}  # fmt: skip
+    "parameters": "Parameters",
+    "weight_bytes": "Weights",
+    "cache_bytes": "KV cache and state",
+    "flops": "FLOPs",
+    "weight_reads": "Weight traffic",
+    "reads": "Activation reads",
+    "writes": "Activation writes",
+    "cache_reads": "Cache reads",
+    "saved": "Kept for backward",
+    "live": "Activation peak",
+}
 
 
 def why(inputs: Inputs) -> None:
@@ -231,8 +325,14 @@ def why(inputs: Inputs) -> None:
         st.subheader("Why this number", anchor=False)
         totals = [title for amount, title in TOTALS.items() if any(amount in x.formulas for x in listed)]
         by_label = {f"{x.operation.name} · {x.operation.layers}".rstrip(" ·"): x for x in listed}
-        number = st.selectbox("A total, or one operation", [*totals, *by_label], index=totals.index("FLOPs"), key="why", bind="query-params",
-                              help="Every number on this page is a sum over the operations, of formulas in the symbols below.")  # fmt: skip
+        number = st.selectbox(
+            "A total, or one operation",
+            [*totals, *by_label],
+            index=totals.index("FLOPs"),
+            key="why",
+            bind="query-params",
+            help="Every number on this page is a sum over the operations, of formulas in the symbols below.",
+        )
         if number in by_label:
             rows, formulas = operation_formulas(by_label[number]), list(by_label[number].formulas.values())
         else:
@@ -249,14 +349,37 @@ def total_formulas(listed: list[Explained], amount: str) -> tuple[list[dict[str,
     whole = parts[0][0] if amount == "live" else sum(p[0] for p in parts)
     shown = parts[:1] if amount == "live" else parts[:LONGEST]
     rows = [
-        {"Operation": f"{x.operation.name} {x.operation.layers}", **_filled(x, amount), "Share": ui.percent(value / whole)} for value, x in shown
+        {
+            "Operation": f"{x.operation.name} {x.operation.layers}",
+            **_filled(x, amount),
+            "Share": ui.percent(value / whole),
+        }
+        for value, x in shown
     ]
-    rest = sum(p[0] for p in parts[len(shown):]) if amount != "live" else 0
+    rest = sum(p[0] for p in parts[len(shown) :]) if amount != "live" else 0
     if rest:
-        rows.append({"Operation": f"{len(parts) - len(shown)} more", "Formula, per layer": "", "With the values": "", "Per layer": "", "Layers": "",
-                     "Total": f"{rest:,}", "Share": ui.percent(rest / whole)})  # fmt: skip
-    rows.append({"Operation": "**Peak**" if amount == "live" else "**Sum**", "Formula, per layer": "", "With the values": "", "Per layer": "", "Layers": "",
-                 "Total": f"**{whole:,}**", "Share": ""})  # fmt: skip
+        rows.append(
+            {
+                "Operation": f"{len(parts) - len(shown)} more",
+                "Formula, per layer": "",
+                "With the values": "",
+                "Per layer": "",
+                "Layers": "",
+                "Total": f"{rest:,}",
+                "Share": ui.percent(rest / whole),
+            }
+        )
+    rows.append(
+        {
+            "Operation": "**Peak**" if amount == "live" else "**Sum**",
+            "Formula, per layer": "",
+            "With the values": "",
+            "Per layer": "",
+            "Layers": "",
+            "Total": f"**{whole:,}**",
+            "Share": "",
+        }
+    )
     return rows, [x.formulas[amount] for _, x in shown]
 
 

@@ -1,4 +1,4 @@
-"""Scaling: memory, FLOPs and intensity against sequence length or batch, flash against eager, precisions side by side."""
+"""Scaling: memory, FLOPs and intensity against length or batch, flash against eager, precisions side by side."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def show(inputs: Inputs) -> None:
     with right.container(border=True, height="stretch"):
         precisions(inputs)
     st.subheader("The sweep", anchor=False)
-    shown = [{**r, **{k: r[k] / 2**30 for k in r if k.endswith("_bytes")}} for r in rows if r[axis] & (r[axis] - 1) == 0]
+    shown = [
+        {**r, **{k: r[k] / 2**30 for k in r if k.endswith("_bytes")}} for r in rows if r[axis] & (r[axis] - 1) == 0
+    ]
     ui.table(shown, table_columns(inputs), "The sweep at powers of two")
     with st.container(horizontal=True, horizontal_alignment="right"):
         ui.download("Sweep (CSV)", rows, ui.file_name(inputs, f"sweep_{axis}"), "csv_sweep")
@@ -45,9 +47,18 @@ def show(inputs: Inputs) -> None:
 def choose_axis(inputs: Inputs) -> tuple[str, Any]:
     """What varies and how far; the points are whole numbers, evenly spread on a logarithmic axis."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        axis = st.segmented_control("Vary", list(AXES), default="length", required=True, key="vary", bind="query-params") or "length"
-        reach = st.selectbox("Up to", [str(n) for n in REACH[axis]], index=3 if axis == "length" else 2, key=f"to_{axis}",
-                             bind="query-params", width=160)  # fmt: skip
+        axis = (
+            st.segmented_control("Vary", list(AXES), default="length", required=True, key="vary", bind="query-params")
+            or "length"
+        )
+        reach = st.selectbox(
+            "Up to",
+            [str(n) for n in REACH[axis]],
+            index=3 if axis == "length" else 2,
+            key=f"to_{axis}",
+            bind="query-params",
+            width=160,
+        )
     first = 128 if axis == "length" else 1
     exponents = np.arange(STEPS * int(np.log2(int(reach) / first)) + 1) / STEPS
     return axis, np.unique(np.round(first * 2**exponents).astype(np.int64))
@@ -63,11 +74,14 @@ def swept(inputs: Inputs, axis: str, points: Any, workload: Workload) -> Estimat
 def sweep_rows(inputs: Inputs, sweep: Estimate, points: Any) -> list[dict[str, Any]]:
     w = sweep.workload
     columns = {
-        "batch": w.batch_size, "length": sweep.sequence_length,
+        "batch": w.batch_size,
+        "length": sweep.sequence_length,
         **{f"{kind}_bytes": getattr(sweep.memory, kind) for kind in (*MEMORY_KINDS, "total")},
-        "flops": sweep.flops.total, "matmul_flops": sweep.flops.matmul, "traffic_bytes": sweep.traffic.total,
+        "flops": sweep.flops.total,
+        "matmul_flops": sweep.flops.matmul,
+        "traffic_bytes": sweep.traffic.total,
         "intensity": sweep.intensity,
-    }  # fmt: skip
+    }
     arrays = {name: np.broadcast_to(value, points.shape).tolist() for name, value in columns.items()}
     return [{name: values[i] for name, values in arrays.items()} for i in range(len(points))]
 
@@ -83,8 +97,11 @@ def memory(sweep: Estimate, points: Any, x: str) -> None:
         ]
     total = np.broadcast_to(sweep.memory.total, points.shape)
     st.subheader("Memory", anchor=False)
-    ui.draw(rows, charts.areas(x, "GiB", tuple(TITLES[k] for k in kinds)),
-            f"Memory by kind over {x}: from {ui.gib(float(total[0]))} to {ui.gib(float(total[-1]))}.")  # fmt: skip
+    ui.draw(
+        rows,
+        charts.areas(x, "GiB", tuple(TITLES[k] for k in kinds)),
+        f"Memory by kind over {x}: from {ui.gib(float(total[0]))} to {ui.gib(float(total[-1]))}.",
+    )
 
 
 def kernels(inputs: Inputs, axis: str, points: Any) -> None:
@@ -99,8 +116,11 @@ def kernels(inputs: Inputs, axis: str, points: Any) -> None:
         ]
         ends.append(f"{kernel} {ui.gib(float(amounts[-1]))}")
     st.subheader("Activations, flash against eager", anchor=False)
-    ui.draw(rows, charts.lines(AXES[axis], "GiB", ("flash attention", "eager attention"), dashes=True),
-            f"Activation memory of flash and eager attention; at the right end {', '.join(ends)}.")  # fmt: skip
+    ui.draw(
+        rows,
+        charts.lines(AXES[axis], "GiB", ("flash attention", "eager attention"), dashes=True),
+        f"Activation memory of flash and eager attention; at the right end {', '.join(ends)}.",
+    )
 
 
 def work(sweep: Estimate, points: Any, x: str) -> None:
@@ -116,7 +136,11 @@ def work(sweep: Estimate, points: Any, x: str) -> None:
     reuse = np.broadcast_to(sweep.intensity, points.shape)
     st.subheader("FLOPs", anchor=False)
     st.caption(f"Intensity goes from {ui.intensity(float(reuse[0]))} to {ui.intensity(float(reuse[-1]))}.")
-    ui.draw(rows, charts.lines(x, "FLOP", tuple(dict.fromkeys(r["series"] for r in rows))), f"FLOPs over {x}, in total and for attention.")
+    ui.draw(
+        rows,
+        charts.lines(x, "FLOP", tuple(dict.fromkeys(r["series"] for r in rows))),
+        f"FLOPs over {x}, in total and for attention.",
+    )
 
 
 def precisions(inputs: Inputs) -> None:
@@ -126,14 +150,24 @@ def precisions(inputs: Inputs) -> None:
         e = estimate(inputs.model, inputs.workload.with_(dtype=name))
         order.append(name)
         rows += [
-            {"label": name, "series": TITLES[kind], "value": getattr(e.memory, kind) / 2**30, "rank": rank, "text": ui.gib(getattr(e.memory, kind))}
+            {
+                "label": name,
+                "series": TITLES[kind],
+                "value": getattr(e.memory, kind) / 2**30,
+                "rank": rank,
+                "text": ui.gib(getattr(e.memory, kind)),
+            }
             for rank, kind in enumerate(MEMORY_KINDS)
             if getattr(e.memory, kind)
         ]
     kinds = tuple(TITLES[k] for k in MEMORY_KINDS if any(r["series"] == TITLES[k] for r in rows))
     st.subheader("Memory by weight precision", anchor=False)
     st.caption("At the sidebar's batch and length; the KV cache keeps its own precision.")
-    ui.draw(rows, charts.grouped_bars(tuple(order), "GiB", kinds), "Memory by kind in every weight precision: " + ", ".join(order) + ".")
+    ui.draw(
+        rows,
+        charts.grouped_bars(tuple(order), "GiB", kinds),
+        "Memory by kind in every weight precision: " + ", ".join(order) + ".",
+    )
 
 
 def table_columns(inputs: Inputs) -> dict[str, Any]:

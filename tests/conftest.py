@@ -35,13 +35,16 @@ class Chart(NamedTuple):
 
 
 @pytest.fixture
-def open_page() -> Callable[..., Any]:
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Opens a page of the app at a link, `open_page("scaling", mode="decode", batch=7)`, as the first visitor of a cold
     server does: until the app has run once, Streamlit runs pages/scaling.py itself as the script."""
     import streamlit as st
+    from streamlit.components.v2.component_manager import BidiComponentManager
     from streamlit.testing.v1 import AppTest
 
     st.cache_data.clear()
+    # Every AppTest looks through all installed packages for components of theirs, which takes ten times the page.
+    monkeypatch.setattr(BidiComponentManager, "discover_and_register_components", lambda *args, **options: None)
 
     def open_page(page: str = "overview", /, **link: object) -> AppTest:
         at = AppTest.from_file(ROOT / "app.py", default_timeout=60)

@@ -1,5 +1,5 @@
-"""The engine against numbers recorded from transformers on torch's meta device (tests/oracle/make_golden.py): parameters,
-tensors by name and shape, and the FLOPs that torch's FlopCounterMode counts, all with ==."""
+"""The engine against numbers recorded from transformers on torch's meta device (tests/oracle/make_golden.py):
+parameters, tensors by name and shape, and the FLOPs that torch's FlopCounterMode counts, all with ==."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ CASES = json.loads((Path(__file__).parent / "data" / "golden.json").read_text(en
 RUNS = [c for c in CASES if (c["model_type"], c["name"]) != ("deepseek_v2", "default")]
 FLOPS = [c for c in RUNS if "flops" in c]
 # These store some matrices as [inputs, outputs] (Conv1D, packed experts); the engine lists all as [outputs, inputs].
-TRANSPOSED = {"gpt2": ("c_attn.weight", "q_attn.weight", "c_proj.weight", "c_fc.weight"), "gpt_oss": ("gate_up_proj", "down_proj"), "gemma3": ("mm_input_projection_weight",)}  # fmt: skip
+TRANSPOSED = {
+    "gpt2": ("c_attn.weight", "q_attn.weight", "c_proj.weight", "c_fc.weight"),
+    "gpt_oss": ("gate_up_proj", "down_proj"),
+    "gemma3": ("mm_input_projection_weight",),
+}
 # transformers 5 writes a path that the checkpoints on the Hub do not have.
 RENAMED = {"gemma3": ("vision_tower.vision_model.", "vision_tower.")}
 

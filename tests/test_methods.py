@@ -103,8 +103,9 @@ def test_gated_decoder_formula(name: str) -> None:
 def test_every_symbol_is_in_the_table_and_has_a_meaning(name: str) -> None:
     listed = {cells[0].strip("`") for cells in table("| symbol | meaning |")}
     workloads = (
-        Workload(mode="decode", routing="uniform"), Workload(mode="pretraining", attention="eager", sequence_length=64),
-    )  # fmt: skip
+        Workload(mode="decode", routing="uniform"),
+        Workload(mode="pretraining", attention="eager", sequence_length=64),
+    )
     printed = {
         symbol
         for w in workloads
@@ -151,9 +152,14 @@ def test_quantization_methods() -> None:
     assert stated == set(READERS)
 
 
-@pytest.mark.parametrize(("options", "expected"), [
-    ({}, (2, 2, 12)), ({"gradient_dtype": "fp32"}, (2, 4, 12)), ({"dtype": "fp32"}, (4, 4, 8)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, (2, 2, 12)),
+        ({"gradient_dtype": "fp32"}, (2, 4, 12)),
+        ({"dtype": "fp32"}, (4, 4, 8)),
+    ],
+)
 def test_bytes_per_parameter(options: dict[str, Any], expected: tuple[int, int, int]) -> None:
     memory = calculator.estimate(model("openai-community/gpt2"), mode="pretraining", **options).memory
     total = model("openai-community/gpt2").parameters.total

@@ -47,9 +47,13 @@ def head_shape(c: Config) -> tuple[int, int, int]:
         raise ConfigError(f"num_attention_heads in {c.where} is {heads}; it must be at least 1.")
     kv_heads = c.get("num_key_value_heads")
     if kv_heads is not None and (c.num_key_value_heads < 1 or heads % c.num_key_value_heads):
-        raise ConfigError(f"num_key_value_heads in {c.where} is {kv_heads}; it must divide the {heads} attention heads.")
+        raise ConfigError(
+            f"num_key_value_heads in {c.where} is {kv_heads}; it must divide the {heads} attention heads."
+        )
     if c.get("head_dim") is None and c.hidden_size % heads:
-        raise ConfigError(f"hidden_size {c.hidden_size} in {c.where} does not divide into {heads} attention heads; state head_dim.")
+        raise ConfigError(
+            f"hidden_size {c.hidden_size} in {c.where} does not divide into {heads} attention heads; state head_dim."
+        )
     head_dim = c.head_dim if c.get("head_dim") is not None else c.hidden_size // heads
     return heads, heads if kv_heads is None else c.num_key_value_heads, head_dim
 
@@ -84,17 +88,30 @@ def gated_mlp(c: Config, *, name: str = "mlp", **changes: Any) -> MLP:
     return MLP(name, c.hidden_size, c.intermediate_size, **{"bias": c.flag("mlp_bias"), **changes})
 
 
-def pre_norm(c: Config, mixer: Part, channel: Part, *, kind: str, norm: str = "rms", bias: bool = False,
-             names: tuple[str, str] = ("input_layernorm", "post_attention_layernorm"), dropout: bool = False) -> Layer:  # fmt: skip
+def pre_norm(
+    c: Config,
+    mixer: Part,
+    channel: Part,
+    *,
+    kind: str,
+    norm: str = "rms",
+    bias: bool = False,
+    names: tuple[str, str] = ("input_layernorm", "post_attention_layernorm"),
+    dropout: bool = False,
+) -> Layer:
     """norm, token mixer, add; norm, channel mixer, add."""
     width: int = c.hidden_size
     return Layer(
         kind,
         (
-            Norm(names[0], width, norm, bias), mixer, Residual("mixer_residual", width, dropout),
-            Norm(names[1], width, norm, bias), channel, Residual("channel_residual", width, dropout),
+            Norm(names[0], width, norm, bias),
+            mixer,
+            Residual("mixer_residual", width, dropout),
+            Norm(names[1], width, norm, bias),
+            channel,
+            Residual("channel_residual", width, dropout),
         ),
-    )  # fmt: skip
+    )
 
 
 def windows(c: Config, types: Sequence[str]) -> list[int | None]:
@@ -105,7 +122,10 @@ def windows(c: Config, types: Sequence[str]) -> list[int | None]:
     """
     for entry in types:
         if entry not in ("full_attention", "sliding_attention"):
-            raise ConfigError(f"layer_types in {c.where} has {entry!r}; a {c.model_type} layer is full_attention or sliding_attention.")
+            raise ConfigError(
+                f"layer_types in {c.where} has {entry!r}; a {c.model_type} layer is full_attention or "
+                "sliding_attention."
+            )
     return [c.sliding_window if t == "sliding_attention" else None for t in types]
 
 
@@ -121,7 +141,8 @@ def layer_types(c: Config, default: Callable[[int], str]) -> list[str]:
         return [default(i) for i in range(count)]
     if not isinstance(listed, list) or len(listed) != count:
         raise ConfigError(
-            f"layer_types in {c.where} must be a list with one entry for each of the {count} layers (num_hidden_layers); "
+            f"layer_types in {c.where} must be a list with one entry for each of the {count} layers "
+            f"(num_hidden_layers); "
             f"it has {len(listed) if isinstance(listed, list) else 'no'} entries."
         )
     return [str(t) for t in listed]
@@ -154,7 +175,10 @@ def language_model(
         width,
         tuple(layers),
         before=(Embedding(embedding, c.vocab_size, width), *before),
-        after=(Norm(final, width, norm, norm_bias), last or Head(head, c.vocab_size, width, tied=share, bias=head_bias)),
+        after=(
+            Norm(final, width, norm, norm_bias),
+            last or Head(head, c.vocab_size, width, tied=share, bias=head_bias),
+        ),
     )
 
 

@@ -9,16 +9,31 @@ from calculator.parts import Experts, LatentAttention
 
 def latent_attention(c: Config) -> LatentAttention:
     return LatentAttention(
-        "self_attn", c.hidden_size, c.num_attention_heads, c.kv_lora_rank, c.qk_rope_head_dim, c.qk_nope_head_dim,
-        c.v_head_dim, c.get("q_lora_rank"), bias=c.flag("attention_bias"), dropout=dropped(c, "attention_dropout"),
-    )  # fmt: skip
+        "self_attn",
+        c.hidden_size,
+        c.num_attention_heads,
+        c.kv_lora_rank,
+        c.qk_rope_head_dim,
+        c.qk_nope_head_dim,
+        c.v_head_dim,
+        c.get("q_lora_rank"),
+        bias=c.flag("attention_bias"),
+        dropout=dropped(c, "attention_dropout"),
+    )
 
 
 def deepseek_experts(c: Config, *, correction: bool) -> Experts:
     shared = (c.get("n_shared_experts") or 0) * c.moe_intermediate_size
-    return Experts("mlp", c.hidden_size, c.moe_intermediate_size, c.first("n_routed_experts", "num_local_experts", "num_experts"),
-                   c.num_experts_per_tok, shared=shared, correction=correction,
-                   shared_bias=c.flag("mlp_bias"))  # fmt: skip
+    return Experts(
+        "mlp",
+        c.hidden_size,
+        c.moe_intermediate_size,
+        c.first("n_routed_experts", "num_local_experts", "num_experts"),
+        c.num_experts_per_tok,
+        shared=shared,
+        correction=correction,
+        shared_bias=c.flag("mlp_bias"),
+    )
 
 
 def deepseek(c: Config, *, correction: bool) -> Blueprint:
@@ -29,7 +44,11 @@ def deepseek(c: Config, *, correction: bool) -> Blueprint:
     count, first = c.num_hidden_layers, c.get("first_k_dense_replace") or 0
     layers = [dense if i < first else mixed for i in range(count)]
     predicted = c.get("num_nextn_predict_layers") or 0
-    notes = (f"The checkpoint also holds {predicted} multi-token-prediction layer(s), which are not counted.",) if predicted else ()
+    notes = (
+        (f"The checkpoint also holds {predicted} multi-token-prediction layer(s), which are not counted.",)
+        if predicted
+        else ()
+    )
     return blueprint(c, language_model(c, layers), notes=notes)
 
 

@@ -35,10 +35,18 @@ def compressed_attention(c: Config, kind: str) -> CompressedAttention:
     named = {SPARSE: c.get("compress_rate_csa"), HEAVY: c.get("compress_rate_hca")}
     rotary = c.get("qk_rope_head_dim") or int(c.head_dim * (c.get("partial_rotary_factor") or 0.125))
     attention = CompressedAttention(
-        "attn", c.hidden_size, c.num_attention_heads, c.head_dim, c.q_lora_rank, c.sliding_window, c.o_groups,
+        "attn",
+        c.hidden_size,
+        c.num_attention_heads,
+        c.head_dim,
+        c.q_lora_rank,
+        c.sliding_window,
+        c.o_groups,
         c.o_lora_rank,
-        rotary, ratio=0 if kind == SLIDING else named[kind] or rates[kind], dropout=dropped(c, "attention_dropout"),
-    )  # fmt: skip
+        rotary,
+        ratio=0 if kind == SLIDING else named[kind] or rates[kind],
+        dropout=dropped(c, "attention_dropout"),
+    )
     if kind != SPARSE:
         return attention
     return replace(
@@ -54,11 +62,17 @@ def deepseek_v4(c: Config) -> Blueprint:
     listed = c.get("mlp_layer_types")
     by_token = [t == "hash_moe" for t in listed] if listed else [i < hashed for i in range(c.num_hidden_layers)]
     experts = Experts(
-        "ffn", width, c.moe_intermediate_size, c.n_routed_experts, c.num_experts_per_tok, names=("w1", "w3", "w2"),
+        "ffn",
+        width,
+        c.moe_intermediate_size,
+        c.n_routed_experts,
+        c.num_experts_per_tok,
+        names=("w1", "w3", "w2"),
         correction=True,
-        shared=(c.get("n_shared_experts") or 0) * c.moe_intermediate_size, correction_name="gate.bias",
+        shared=(c.get("n_shared_experts") or 0) * c.moe_intermediate_size,
+        correction_name="gate.bias",
         shared_names=("w1", "w3", "w2"),
-    )  # fmt: skip
+    )
     table = VectorWeights(
         "ffn", (("gate.tid2eid", (c.vocab_size, c.num_experts_per_tok)),), component="router", role="buffer"
     )
@@ -66,10 +80,13 @@ def deepseek_v4(c: Config) -> Blueprint:
     def layer(kind: str, hash_layer: bool) -> Layer:
         channel: tuple[Part, ...] = (table, replace(experts, correction=False)) if hash_layer else (experts,)
         parts = (
-            HyperConnection("hc_attn", width, streams, iterations), Norm("attn_norm", width),
+            HyperConnection("hc_attn", width, streams, iterations),
+            Norm("attn_norm", width),
             compressed_attention(c, kind),
-            HyperConnection("hc_ffn", width, streams, iterations), Norm("ffn_norm", width), *channel,
-        )  # fmt: skip
+            HyperConnection("hc_ffn", width, streams, iterations),
+            Norm("ffn_norm", width),
+            *channel,
+        )
         return Layer(f"{kind.replace('_', ' ')} + experts{' by token' if hash_layer else ''}", parts)
 
     layers = [layer(k, h) for k, h in zip(attention_types(c), by_token, strict=False)]

@@ -63,8 +63,9 @@ def qwen3(c: Config) -> Blueprint:
 def phi3(c: Config) -> Blueprint:
     window = c.get("sliding_window")
     attention = self_attention(c, window=window, fused="qkv_proj", qkv_bias=False, out_bias=False)
-    layer = pre_norm(c, attention, gated_mlp(c, fused="gate_up_proj"), kind=attention_kind(window),
-                     dropout=dropped(c, "resid_pdrop"))  # fmt: skip
+    layer = pre_norm(
+        c, attention, gated_mlp(c, fused="gate_up_proj"), kind=attention_kind(window), dropout=dropped(c, "resid_pdrop")
+    )
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
 
 
@@ -96,12 +97,16 @@ def gemma_layer(c: Config, window: int | None, head_norm: str | None) -> Layer:
     return Layer(
         attention_kind(window),
         (
-            Norm("input_layernorm", width), self_attention(c, window=window, head_norm=head_norm),
-            Norm("post_attention_layernorm", width), Residual("mixer_residual", width),
-            Norm("pre_feedforward_layernorm", width), gated_mlp(c),
-            Norm("post_feedforward_layernorm", width), Residual("channel_residual", width),
+            Norm("input_layernorm", width),
+            self_attention(c, window=window, head_norm=head_norm),
+            Norm("post_attention_layernorm", width),
+            Residual("mixer_residual", width),
+            Norm("pre_feedforward_layernorm", width),
+            gated_mlp(c),
+            Norm("post_feedforward_layernorm", width),
+            Residual("channel_residual", width),
         ),
-    )  # fmt: skip
+    )
 
 
 @family("olmo2")
@@ -111,10 +116,14 @@ def olmo2(c: Config) -> Blueprint:
     layer = Layer(
         "full attention",
         (
-            self_attention(c, head_norm="full"), Norm("post_attention_layernorm", width), Residual("mixer_residual", width),
-            gated_mlp(c), Norm("post_feedforward_layernorm", width), Residual("channel_residual", width),
+            self_attention(c, head_norm="full"),
+            Norm("post_attention_layernorm", width),
+            Residual("mixer_residual", width),
+            gated_mlp(c),
+            Norm("post_feedforward_layernorm", width),
+            Residual("channel_residual", width),
         ),
-    )  # fmt: skip
+    )
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
 
 
@@ -123,8 +132,9 @@ def starcoder2(c: Config) -> Blueprint:
     window, bias = c.get("sliding_window"), c.flag("use_bias")
     attention = self_attention(c, window=window, qkv_bias=bias, out_bias=bias)
     mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False, bias=bias, up="c_fc", down="c_proj")
-    layer = pre_norm(c, attention, mlp, kind=attention_kind(window), norm="layer", bias=True,
-                     dropout=dropped(c, "residual_dropout"))  # fmt: skip
+    layer = pre_norm(
+        c, attention, mlp, kind=attention_kind(window), norm="layer", bias=True, dropout=dropped(c, "residual_dropout")
+    )
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers, norm="layer", norm_bias=True))
 
 
@@ -132,9 +142,12 @@ def cohere_layer(c: Config, window: int | None, head_norm: str | None) -> Layer:
     """One LayerNorm without bias feeds attention and MLP side by side."""
     width: int = c.hidden_size
     parts = (
-        Norm("input_layernorm", width, "layer"), self_attention(c, window=window, head_norm=head_norm),
-        gated_mlp(c, bias=False, shares_input=True), Residual("mixer_residual", width), Residual("channel_residual", width),
-    )  # fmt: skip
+        Norm("input_layernorm", width, "layer"),
+        self_attention(c, window=window, head_norm=head_norm),
+        gated_mlp(c, bias=False, shares_input=True),
+        Residual("mixer_residual", width),
+        Residual("channel_residual", width),
+    )
     return Layer(attention_kind(window), parts, parallel=("self_attn", "mlp"))
 
 

@@ -55,8 +55,9 @@ def per_layer_input(c: Config) -> tuple[Part, ...]:
     return (
         Linear("per_layer_input_gate", width, size, component="mlp"),
         Linear("per_layer_projection", size, width, component="mlp"),
-        Norm("post_per_layer_input_norm", width), Residual("per_layer_residual", width),
-    )  # fmt: skip
+        Norm("post_per_layer_input_norm", width),
+        Residual("per_layer_residual", width),
+    )
 
 
 @family("gemma3n_text")
@@ -69,16 +70,22 @@ def gemma3n_text(c: Config) -> Blueprint:
     layers = []
     for window, shared, wide in zip(windows(c, types), shared_kv(c), inner, strict=True):
         parts = (
-            AltUp("altup", width, streams), Norm("input_layernorm", width),
+            AltUp("altup", width, streams),
+            Norm("input_layernorm", width),
             Linear("laurel.linear_left", width, c.laurel_rank, component="mlp"),
             Linear("laurel.linear_right", c.laurel_rank, width, component="mlp"),
-            Norm("laurel.post_laurel_norm", width), Residual("laurel_residual", width),
+            Norm("laurel.post_laurel_norm", width),
+            Residual("laurel_residual", width),
             self_attention(c, window=window, head_norm="head", value_norm=True, shared_kv=shared),
-            Norm("post_attention_layernorm", width), Residual("mixer_residual", width),
-            Norm("pre_feedforward_layernorm", width), MLP("mlp", width, wide),
-            Norm("post_feedforward_layernorm", width), Residual("channel_residual", width),
-            AltUp("altup", width, streams, correcting=True), *per_layer_input(c),
-        )  # fmt: skip
+            Norm("post_attention_layernorm", width),
+            Residual("mixer_residual", width),
+            Norm("pre_feedforward_layernorm", width),
+            MLP("mlp", width, wide),
+            Norm("post_feedforward_layernorm", width),
+            Residual("channel_residual", width),
+            AltUp("altup", width, streams, correcting=True),
+            *per_layer_input(c),
+        )
         layers.append(Layer(attention_kind(window) + (" on shared keys and values" if shared else ""), parts))
     text = language_model(c, layers, before=per_layer_embedding(c))
     text = replace(
@@ -138,20 +145,29 @@ def gemma4_layer(c: Config, window: int | None, shared: bool) -> Layer:
     if c.flag("enable_moe_block"):
         # The experts run beside the MLP, on the same residual stream.
         beside = (
-            Norm("post_feedforward_layernorm_1", width), Norm("router.norm", width, affine=False),
+            Norm("post_feedforward_layernorm_1", width),
+            Norm("router.norm", width, affine=False),
             VectorWeights("router", (("scale", (width,)), ("per_expert_scale", (c.num_experts,))), component="router"),
             Norm("pre_feedforward_layernorm_2", width),
-            Experts("", width, c.moe_intermediate_size, c.num_experts, c.top_k_experts, router="router.proj",
-                    packed=True),
-            Norm("post_feedforward_layernorm_2", width), Residual("experts_residual", width),
-        )  # fmt: skip
+            Experts(
+                "", width, c.moe_intermediate_size, c.num_experts, c.top_k_experts, router="router.proj", packed=True
+            ),
+            Norm("post_feedforward_layernorm_2", width),
+            Residual("experts_residual", width),
+        )
     parts = (
-        Norm("input_layernorm", width), gemma4_attention(c, window, shared), Norm("post_attention_layernorm", width),
-        Residual("mixer_residual", width), Norm("pre_feedforward_layernorm", width), mlp, *beside,
-        Norm("post_feedforward_layernorm", width), Residual("channel_residual", width),
+        Norm("input_layernorm", width),
+        gemma4_attention(c, window, shared),
+        Norm("post_attention_layernorm", width),
+        Residual("mixer_residual", width),
+        Norm("pre_feedforward_layernorm", width),
+        mlp,
+        *beside,
+        Norm("post_feedforward_layernorm", width),
+        Residual("channel_residual", width),
         *(per_layer_input(c) if c.hidden_size_per_layer_input else ()),
         VectorWeights("", (("layer_scalar", (1,)),), component="norm", role="buffer"),
-    )  # fmt: skip
+    )
     kind = attention_kind(window) + (" on shared keys and values" if shared else "")
     return Layer(f"{kind} + {'mlp and experts' if beside else 'mlp'}", parts)
 

@@ -44,12 +44,16 @@ def glm4(c: Config) -> Blueprint:
     layer = Layer(
         "full attention",
         (
-            Norm("input_layernorm", width), glm_attention(c), Norm("post_self_attn_layernorm", width),
-            Residual("mixer_residual", width), Norm("post_attention_layernorm", width),
-            gated_mlp(c, fused="gate_up_proj", bias=False), Norm("post_mlp_layernorm", width),
+            Norm("input_layernorm", width),
+            glm_attention(c),
+            Norm("post_self_attn_layernorm", width),
+            Residual("mixer_residual", width),
+            Norm("post_attention_layernorm", width),
+            gated_mlp(c, fused="gate_up_proj", bias=False),
+            Norm("post_mlp_layernorm", width),
             Residual("channel_residual", width),
         ),
-    )  # fmt: skip
+    )
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
 
 

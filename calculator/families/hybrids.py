@@ -70,22 +70,51 @@ def nemotron_h(c: Config) -> Blueprint:
     state_width = 4 if str(c.get("mamba_ssm_cache_dtype")) == "float32" else None
     kinds = nemotron_types(c)
     parts: dict[str, tuple[str, Part]] = {
-        "linear_attention": ("state space", Mamba2(
-            "mixer", width, c.mamba_num_heads, c.mamba_head_dim, c.n_groups, c.ssm_state_size, c.conv_kernel,
-            bias=c.flag("use_bias"),
-            out_bias=c.flag("use_bias"), conv_bias=c.flag("use_conv_bias"), state_width=state_width,
-        )),
-        "full_attention": ("full attention", Attention(
-            "mixer", width, heads, kv_heads, head_dim, dropout=dropped(c, "attention_dropout"),
-        )),
+        "linear_attention": (
+            "state space",
+            Mamba2(
+                "mixer",
+                width,
+                c.mamba_num_heads,
+                c.mamba_head_dim,
+                c.n_groups,
+                c.ssm_state_size,
+                c.conv_kernel,
+                bias=c.flag("use_bias"),
+                out_bias=c.flag("use_bias"),
+                conv_bias=c.flag("use_conv_bias"),
+                state_width=state_width,
+            ),
+        ),
+        "full_attention": (
+            "full attention",
+            Attention(
+                "mixer",
+                width,
+                heads,
+                kv_heads,
+                head_dim,
+                dropout=dropped(c, "attention_dropout"),
+            ),
+        ),
         "mlp": ("mlp", MLP("mixer", width, c.intermediate_size, gated=False, bias=bias)),
-    }  # fmt: skip
+    }
     if "moe" in kinds:
-        parts["moe"] = ("experts", Experts(
-            "mixer", width, c.moe_intermediate_size, c.n_routed_experts, c.num_experts_per_tok, gated=False,
-            correction=True,
-            shared=c.moe_shared_expert_intermediate_size, shared_bias=bias, latent=c.get("moe_latent_size"),
-        ))  # fmt: skip
+        parts["moe"] = (
+            "experts",
+            Experts(
+                "mixer",
+                width,
+                c.moe_intermediate_size,
+                c.n_routed_experts,
+                c.num_experts_per_tok,
+                gated=False,
+                correction=True,
+                shared=c.moe_shared_expert_intermediate_size,
+                shared_bias=bias,
+                latent=c.get("moe_latent_size"),
+            ),
+        )
     layers = [Layer(parts[k][0], (Norm("norm", width), parts[k][1], Residual("residual", width))) for k in kinds]
     text = language_model(c, layers, path="backbone.layers", embedding="backbone.embeddings", final="backbone.norm_f")
     return blueprint(c, text, notes=prediction_notes(c))
@@ -96,8 +125,18 @@ def mamba2_mixer(c: Config) -> Mamba2:
     heads: int = c.mamba_n_heads
     head_dim = c.mamba_expand * c.hidden_size // heads if c.get("mamba_d_head") in (None, "auto") else c.mamba_d_head
     bias = c.flag("mamba_proj_bias")
-    return Mamba2("mamba", c.hidden_size, heads, head_dim, c.mamba_n_groups, c.mamba_d_state, c.mamba_d_conv, bias=bias,
-                  out_bias=bias, conv_bias=c.flag("mamba_conv_bias"))  # fmt: skip
+    return Mamba2(
+        "mamba",
+        c.hidden_size,
+        heads,
+        head_dim,
+        c.mamba_n_groups,
+        c.mamba_d_state,
+        c.mamba_d_conv,
+        bias=bias,
+        out_bias=bias,
+        conv_bias=c.flag("mamba_conv_bias"),
+    )
 
 
 @family("bamba")
@@ -107,11 +146,15 @@ def bamba(c: Config) -> Blueprint:
     full = self_attention(c, rotary=partly_rotated(c, head_shape(c)[2], 0.5))
     mixers: dict[bool, tuple[str, Part]] = {True: ("full attention", full), False: ("state space", mamba2_mixer(c))}
     layers = [
-        pre_norm(c, mixers[is_attention(t)][1], gated_mlp(c, name="feed_forward"),
-                 kind=f"{mixers[is_attention(t)][0]} + mlp",
-                 names=("input_layernorm", "pre_ff_layernorm"))
+        pre_norm(
+            c,
+            mixers[is_attention(t)][1],
+            gated_mlp(c, name="feed_forward"),
+            kind=f"{mixers[is_attention(t)][0]} + mlp",
+            names=("input_layernorm", "pre_ff_layernorm"),
+        )
         for t in types
-    ]  # fmt: skip
+    ]
     return blueprint(c, language_model(c, layers, final="model.final_layernorm"))
 
 
@@ -134,8 +177,16 @@ def falcon_mamba(c: Config) -> Blueprint:
     # The published 7B states an expand that its intermediate_size, the true width, contradicts.
     inner = c.intermediate_size if c.has_stated("intermediate_size") else int(c.expand * c.hidden_size)
     rank = -(-c.hidden_size // 16) if c.get("time_step_rank") == "auto" else c.time_step_rank
-    mixer = Mamba("mixer", c.hidden_size, inner, c.state_size, rank, c.conv_kernel, bias=c.flag("use_bias"),
-                  conv_bias=c.flag("use_conv_bias"))  # fmt: skip
+    mixer = Mamba(
+        "mixer",
+        c.hidden_size,
+        inner,
+        c.state_size,
+        rank,
+        c.conv_kernel,
+        bias=c.flag("use_bias"),
+        conv_bias=c.flag("use_conv_bias"),
+    )
     return backbone(c, mixer)
 
 
@@ -150,24 +201,34 @@ def lfm2(c: Config) -> Blueprint:
     chosen = c.get("full_attn_idxs")
     types = layer_types(c, lambda i: "full_attention" if chosen is None or i in chosen else "conv")
     mlp = MLP("feed_forward", width, inner, gate="w1", up="w3", down="w2")
-    attention = self_attention(c, out="out_proj", head_norm="head", norm_names=("q_layernorm", "k_layernorm"),
-                               qkv_bias=False,
-                               out_bias=False)  # fmt: skip
+    attention = self_attention(
+        c, out="out_proj", head_norm="head", norm_names=("q_layernorm", "k_layernorm"), qkv_bias=False, out_bias=False
+    )
     convolution = GatedConvolution("conv", width, c.conv_L_cache, c.flag("conv_bias"))
     channels: list[Part] = [mlp] * len(types)
     if c.model_type == "lfm2_moe":
-        experts = Experts("feed_forward", width, c.moe_intermediate_size, c.num_experts, c.num_experts_per_tok,
-                          names=MIXTRAL_NAMES,
-                          correction=c.flag("use_expert_bias"), correction_name="expert_bias")  # fmt: skip
+        experts = Experts(
+            "feed_forward",
+            width,
+            c.moe_intermediate_size,
+            c.num_experts,
+            c.num_experts_per_tok,
+            names=MIXTRAL_NAMES,
+            correction=c.flag("use_expert_bias"),
+            correction_name="expert_bias",
+        )
         channels = [mlp if i < c.num_dense_layers else experts for i in range(len(types))]
     layers = [
         pre_norm(
-            c, attention if is_attention(t) else convolution, channel, names=("operator_norm", "ffn_norm"),
+            c,
+            attention if is_attention(t) else convolution,
+            channel,
+            names=("operator_norm", "ffn_norm"),
             kind=f"{'full attention' if is_attention(t) else 'convolution'} + "
             f"{'mlp' if isinstance(channel, MLP) else 'experts'}",
         )
         for t, channel in zip(types, channels, strict=True)
-    ]  # fmt: skip
+    ]
     return blueprint(c, language_model(c, layers, final="model.embedding_norm"))
 
 
@@ -176,9 +237,10 @@ def minimax(c: Config) -> Blueprint:
     """Seven layers of lightning attention to one of softmax attention, each before experts (arXiv:2501.08313)."""
     listed = c.get("attn_type_list")
     types = (
-        ["full_attention" if t else "linear_attention" for t in listed] if isinstance(listed, list)
+        ["full_attention" if t else "linear_attention" for t in listed]
+        if isinstance(listed, list)
         else layer_types(c, lambda i: "linear_attention" if (i + 1) % 2 else "full_attention")
-    )  # fmt: skip
+    )
     heads, _, head_dim = head_shape(c)
     rotary = c.get("rotary_dim") or partly_rotated(c, head_dim, 1)
     mixers: dict[str, Part] = {
@@ -187,9 +249,14 @@ def minimax(c: Config) -> Blueprint:
         ),
         "linear_attention": LightningAttention("self_attn", c.hidden_size, heads, head_dim),
     }
-    experts = Experts("block_sparse_moe", c.hidden_size, c.intermediate_size, c.num_local_experts,
-                      c.num_experts_per_tok,
-                      names=MIXTRAL_NAMES)  # fmt: skip
+    experts = Experts(
+        "block_sparse_moe",
+        c.hidden_size,
+        c.intermediate_size,
+        c.num_local_experts,
+        c.num_experts_per_tok,
+        names=MIXTRAL_NAMES,
+    )
     layers = [pre_norm(c, mixers[t], experts, kind=f"{t.replace('_', ' ')} + experts") for t in types]
     return blueprint(c, language_model(c, layers))
 
@@ -211,14 +278,22 @@ def zamba2_block(
     inner = c.get("intermediate_size") or 4 * width
     # Its input is the residual stream beside the token embedding.
     attention = Attention(
-        f"{where}.self_attn", 2 * width, heads, c.get("num_key_value_heads") or heads, head_dim, output=width,
-        rotary=head_dim if c.flag("use_mem_rope") else 0, dropout=dropped(c, "attention_dropout"),
-    )  # fmt: skip
+        f"{where}.self_attn",
+        2 * width,
+        heads,
+        c.get("num_key_value_heads") or heads,
+        head_dim,
+        output=width,
+        rotary=head_dim if c.flag("use_mem_rope") else 0,
+        dropout=dropped(c, "attention_dropout"),
+    )
     bias = c.flag("add_bias_linear")
     block = (
-        Norm(f"{where}.input_layernorm", 2 * width), attention, Norm(f"{where}.pre_ff_layernorm", width),
+        Norm(f"{where}.input_layernorm", 2 * width),
+        attention,
+        Norm(f"{where}.pre_ff_layernorm", width),
         MLP(f"{where}.feed_forward", width, inner, fused="gate_up_proj", bias=bias),
-    )  # fmt: skip
+    )
     adapters = low_rank(f"{where}.feed_forward.gate_up_proj_adapter_list.{adapter}", width, rank, 2 * inner)
     if c.flag("use_shared_attention_adapter"):
         for name in "qkv":
@@ -265,9 +340,11 @@ def zamba2(c: Config) -> Blueprint:
             later = [zamba2_block(c, t)[1] for t in range(turn + blocks, len(hybrid), blocks)]
             parts = (*block, *adapters, *(Elsewhere(p.name, p, held=True) for group in later for p in group))
         parts += (
-            Linear("linear", width, width, component="attention"), Residual("transformer_residual", width),
-            Norm("mamba_decoder.input_layernorm", width), replace(mixer, name="mamba_decoder.mamba"),
+            Linear("linear", width, width, component="attention"),
+            Residual("transformer_residual", width),
+            Norm("mamba_decoder.input_layernorm", width),
+            replace(mixer, name="mamba_decoder.mamba"),
             Residual("mixer_residual", width),
-        )  # fmt: skip
+        )
         layers.append(Layer("shared attention block + state space", parts))
     return blueprint(c, language_model(c, layers, final="model.final_layernorm"))

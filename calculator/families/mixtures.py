@@ -58,13 +58,23 @@ def phimoe(c: Config) -> Blueprint:
 def minimax_m2(c: Config) -> Blueprint:
     """Norms over all query or key heads together; rotary_dim elements of each head are rotated."""
     head_dim = head_shape(c)[2]
-    attention = self_attention(c, head_norm="full", rotary=c.get("rotary_dim") or partly_rotated(c, head_dim, 1),
-                               qkv_bias=False, out_bias=False)  # fmt: skip
+    attention = self_attention(
+        c,
+        head_norm="full",
+        rotary=c.get("rotary_dim") or partly_rotated(c, head_dim, 1),
+        qkv_bias=False,
+        out_bias=False,
+    )
     experts = Experts(
-        "block_sparse_moe", c.hidden_size, c.intermediate_size, c.num_local_experts, c.num_experts_per_tok,
+        "block_sparse_moe",
+        c.hidden_size,
+        c.intermediate_size,
+        c.num_local_experts,
+        c.num_experts_per_tok,
         names=MIXTRAL_NAMES,
-        correction=True, correction_name="e_score_correction_bias",
-    )  # fmt: skip
+        correction=True,
+        correction_name="e_score_correction_bias",
+    )
     layer = pre_norm(c, attention, experts, kind="full attention + experts")
     notes = prediction_notes(c, "num_mtp_modules") if c.flag("use_mtp") else ()
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers), notes=notes)
@@ -84,9 +94,11 @@ def dots1(c: Config) -> Blueprint:
     types = layer_types(c, lambda i: "sliding_attention" if sliding and i >= last else "full_attention")
     kept = windows(c, types)
     layers = mixed_layers(
-        c, lambda i: self_attention(c, window=kept[i], head_norm="head"), deepseek_experts(c, correction=True),
+        c,
+        lambda i: self_attention(c, window=kept[i], head_norm="head"),
+        deepseek_experts(c, correction=True),
         dense_or_sparse(c, c.first_k_dense_replace),
-    )  # fmt: skip
+    )
     return blueprint(c, language_model(c, layers))
 
 
@@ -107,10 +119,16 @@ def exaone_moe(c: Config) -> Blueprint:
     kept = windows(
         c, layer_types(c, lambda i: "sliding_attention" if window and period and (i + 1) % period else "full_attention")
     )
-    experts = Experts("mlp", c.hidden_size, c.moe_intermediate_size, c.num_experts, c.num_experts_per_tok,
-                      correction=True,
-                      shared=c.num_shared_experts * c.moe_intermediate_size,
-                      correction_name="e_score_correction_bias")  # fmt: skip
+    experts = Experts(
+        "mlp",
+        c.hidden_size,
+        c.moe_intermediate_size,
+        c.num_experts,
+        c.num_experts_per_tok,
+        correction=True,
+        shared=c.num_shared_experts * c.moe_intermediate_size,
+        correction_name="e_score_correction_bias",
+    )
 
     def attention(i: int) -> Part:
         changes: dict[str, Any] = {} if kept[i] is not None or window is None else {"rotary": 0}
@@ -123,10 +141,18 @@ def exaone_moe(c: Config) -> Blueprint:
 @family("hy_v3")
 def hy_v3(c: Config) -> Blueprint:
     experts = Experts(
-        "mlp", c.hidden_size, c.moe_intermediate_size, c.num_experts, c.num_experts_per_tok, router="router.gate",
-        shared=c.num_shared_experts * c.moe_intermediate_size, shared_name="shared_mlp", shared_bias=c.flag("mlp_bias"),
-        correction=True, correction_name="expert_bias",
-    )  # fmt: skip
+        "mlp",
+        c.hidden_size,
+        c.moe_intermediate_size,
+        c.num_experts,
+        c.num_experts_per_tok,
+        router="router.gate",
+        shared=c.num_shared_experts * c.moe_intermediate_size,
+        shared_name="shared_mlp",
+        shared_bias=c.flag("mlp_bias"),
+        correction=True,
+        correction_name="expert_bias",
+    )
     layers = mixed_layers(c, self_attention(c, head_norm="head"), experts, dense_or_sparse(c, 1))
     return blueprint(c, language_model(c, layers), notes=prediction_notes(c))
 
@@ -141,14 +167,22 @@ def hunyuan_v1_moe(c: Config) -> Blueprint:
     attention = self_attention(c, head_norm="head", norm_names=("query_layernorm", "key_layernorm"))
     layers = [
         pre_norm(
-            c, attention,
-            Experts("mlp", c.hidden_size, c.intermediate_size, of(c.num_experts, i), of(c.moe_topk, i),
-                    router="gate.wg",
-                    shared=c.intermediate_size, shared_name="shared_mlp"),
+            c,
+            attention,
+            Experts(
+                "mlp",
+                c.hidden_size,
+                c.intermediate_size,
+                of(c.num_experts, i),
+                of(c.moe_topk, i),
+                router="gate.wg",
+                shared=c.intermediate_size,
+                shared_name="shared_mlp",
+            ),
             kind="full attention + experts",
         )
         for i in range(c.num_hidden_layers)
-    ]  # fmt: skip
+    ]
     return blueprint(c, language_model(c, layers))
 
 
@@ -158,11 +192,18 @@ def ernie4_5_moe(c: Config) -> Blueprint:
     last = count - 1 if c.moe_layer_end_index == -1 else c.moe_layer_end_index
     sparse = [(i + 1) % interval == 0 and c.moe_layer_start_index <= i <= last for i in range(count)]
     experts = Experts(
-        "mlp", c.hidden_size, c.moe_intermediate_size, c.moe_num_experts, c.moe_k, shared_bias=bias,
-        shared=c.moe_num_shared_experts * c.moe_intermediate_size, correction=True,
-        correction_name="moe_statics.e_score_correction_bias", correction_role="vector",
+        "mlp",
+        c.hidden_size,
+        c.moe_intermediate_size,
+        c.moe_num_experts,
+        c.moe_k,
+        shared_bias=bias,
+        shared=c.moe_num_shared_experts * c.moe_intermediate_size,
+        correction=True,
+        correction_name="moe_statics.e_score_correction_bias",
+        correction_role="vector",
         correction_shape=(1, c.moe_num_experts),
-    )  # fmt: skip
+    )
     layers = mixed_layers(
         c, self_attention(c, qkv_bias=bias, out_bias=bias), experts, sparse, dense=gated_mlp(c, bias=bias)
     )
@@ -172,10 +213,17 @@ def ernie4_5_moe(c: Config) -> Blueprint:
 def granite_experts(c: Config) -> Experts:
     """Two packed tensors, and a router inside a router."""
     return Experts(
-        "block_sparse_moe", c.hidden_size, c.intermediate_size, c.num_local_experts, c.num_experts_per_tok,
+        "block_sparse_moe",
+        c.hidden_size,
+        c.intermediate_size,
+        c.num_local_experts,
+        c.num_experts_per_tok,
         router="router.layer",
-        packed=True, prefix="", packed_name="input_linear.weight", names=("", "", "output_linear.weight"),
-    )  # fmt: skip
+        packed=True,
+        prefix="",
+        packed_name="input_linear.weight",
+        names=("", "", "output_linear.weight"),
+    )
 
 
 def granite_mlp(c: Config) -> MLP:
@@ -207,9 +255,10 @@ def mimo_v2_flash(c: Config) -> Blueprint:
     count: int = c.num_hidden_layers
     pattern, mixed = c.get("hybrid_layer_pattern"), c.get("moe_layer_freq")
     types = (
-        ["sliding_attention" if p else "full_attention" for p in pattern] if isinstance(pattern, list)
+        ["sliding_attention" if p else "full_attention" for p in pattern]
+        if isinstance(pattern, list)
         else layer_types(c, lambda i: "full_attention" if i == 0 or (i + 1) % 6 == 0 else "sliding_attention")
-    )  # fmt: skip
+    )
     # The hub's sliding_window_size counts the tokens before the query.
     stated = c.raw.get("sliding_window_size")
     window = stated + 1 if isinstance(stated, int) else c.sliding_window
@@ -242,16 +291,28 @@ def laguna(c: Config) -> Blueprint:
 
     def attention(i: int) -> Attention:
         share = (ropes.get(types[i]) or {}).get("partial_rotary_factor") or (1 if kept[i] else 0.5)
-        mixer = self_attention(c, window=kept[i], head_norm="head", gate_name="g_proj", gate_per_head=per_head,
-                               rotary=int(c.head_dim * share))  # fmt: skip
+        mixer = self_attention(
+            c,
+            window=kept[i],
+            head_norm="head",
+            gate_name="g_proj",
+            gate_per_head=per_head,
+            rotary=int(c.head_dim * share),
+        )
         return replace(mixer, heads=heads[i])
 
     experts = Experts(
-        "mlp", c.hidden_size, c.moe_intermediate_size, c.num_experts, c.num_experts_per_tok,
+        "mlp",
+        c.hidden_size,
+        c.moe_intermediate_size,
+        c.num_experts,
+        c.num_experts_per_tok,
         shared=c.shared_expert_intermediate_size,
-        shared_name="shared_expert", correction=True, correction_name="experts.e_score_correction_bias",
+        shared_name="shared_expert",
+        correction=True,
+        correction_name="experts.e_score_correction_bias",
         correction_role="vector",
-    )  # fmt: skip
+    )
     layers = [
         replace(layer, kind=layer.kind.replace("full attention", types[i].replace("_", " ")))
         for i, layer in enumerate(mixed_layers(c, attention, experts, dense_or_sparse(c, 1)))
@@ -264,17 +325,29 @@ def bailing_moe(c: Config) -> Blueprint:
     """Ling and Ring (Ant): one packed projection, a norm for each head, DeepSeek's router."""
     bias, head_dim = c.flag("use_bias"), head_shape(c)[2]
     attention = self_attention(
-        c, name="attention", fused="query_key_value", out="dense", qkv_bias=c.flag("use_qkv_bias"), out_bias=bias,
-        head_norm="head" if c.flag("use_qk_norm") else None, norm_names=("query_layernorm", "key_layernorm"),
-        rotary=partly_rotated(c, head_dim, 1), dropout=dropped(c, "attention_dropout"),
-    )  # fmt: skip
+        c,
+        name="attention",
+        fused="query_key_value",
+        out="dense",
+        qkv_bias=c.flag("use_qkv_bias"),
+        out_bias=bias,
+        head_norm="head" if c.flag("use_qk_norm") else None,
+        norm_names=("query_layernorm", "key_layernorm"),
+        rotary=partly_rotated(c, head_dim, 1),
+        dropout=dropped(c, "attention_dropout"),
+    )
     width = c.get("moe_shared_expert_intermediate_size") or c.moe_intermediate_size
     experts = Experts(
-        "mlp", c.hidden_size, c.moe_intermediate_size, c.num_experts, c.num_experts_per_tok,
+        "mlp",
+        c.hidden_size,
+        c.moe_intermediate_size,
+        c.num_experts,
+        c.num_experts_per_tok,
         shared=(c.get("num_shared_experts") or 0) * width,
-        correction=c.flag("moe_router_enable_expert_bias"), correction_name="gate.expert_bias",
+        correction=c.flag("moe_router_enable_expert_bias"),
+        correction_name="gate.expert_bias",
         correction_role="vector",
-    )  # fmt: skip
+    )
     sparse = dense_or_sparse(c, c.get("first_k_dense_replace") or 0)
     layers = mixed_layers(c, attention, experts, sparse, dense=gated_mlp(c, bias=bias))
     text = language_model(c, layers, embedding="model.word_embeddings")

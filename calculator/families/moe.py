@@ -25,9 +25,13 @@ from calculator.parts import Experts, GatedDeltaNet, Part
 def mixtral(c: Config) -> Blueprint:
     window = c.get("sliding_window")
     experts = Experts(
-        "block_sparse_moe", c.hidden_size, c.intermediate_size, c.first("num_local_experts", "num_experts"),
-        c.num_experts_per_tok, names=("w1", "w3", "w2"),
-    )  # fmt: skip
+        "block_sparse_moe",
+        c.hidden_size,
+        c.intermediate_size,
+        c.first("num_local_experts", "num_experts"),
+        c.num_experts_per_tok,
+        names=("w1", "w3", "w2"),
+    )
     layer = pre_norm(c, self_attention(c, window=window), experts, kind=f"{attention_kind(window)} + experts")
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
 
@@ -41,9 +45,15 @@ def sparse(c: Config) -> Callable[[int], bool]:
 
 def qwen_experts(c: Config, *, shared: bool) -> Experts:
     return Experts(
-        "mlp", c.hidden_size, c.moe_intermediate_size, c.first("num_experts", "num_local_experts"), c.num_experts_per_tok,
-        shared=c.shared_expert_intermediate_size if shared else 0, shared_gate=shared, shared_name="shared_expert",
-    )  # fmt: skip
+        "mlp",
+        c.hidden_size,
+        c.moe_intermediate_size,
+        c.first("num_experts", "num_local_experts"),
+        c.num_experts_per_tok,
+        shared=c.shared_expert_intermediate_size if shared else 0,
+        shared_gate=shared,
+        shared_name="shared_expert",
+    )
 
 
 def qwen_layer(c: Config, index: int, mixer: Part, kind: str, *, shared: bool) -> Layer:
@@ -82,11 +92,20 @@ def qwen3_next(c: Config) -> Blueprint:
     types = layer_types(c, lambda i: "linear_attention" if (i + 1) % period else "full_attention")
     width = 4 if str(c.get("mamba_ssm_dtype")) == "float32" else None
     linear = GatedDeltaNet(
-        "linear_attn", c.hidden_size, c.linear_num_key_heads, c.linear_num_value_heads, c.linear_key_head_dim,
-        c.linear_value_head_dim, c.linear_conv_kernel_dim, state_width=width,
-    )  # fmt: skip
+        "linear_attn",
+        c.hidden_size,
+        c.linear_num_key_heads,
+        c.linear_num_value_heads,
+        c.linear_key_head_dim,
+        c.linear_value_head_dim,
+        c.linear_conv_kernel_dim,
+        state_width=width,
+    )
     full = self_attention(c, head_norm="head", gate=True)
-    mixers: dict[str, tuple[Part, str]] = {"linear_attention": (linear, "linear attention"), "full_attention": (full, "full attention")}
+    mixers: dict[str, tuple[Part, str]] = {
+        "linear_attention": (linear, "linear attention"),
+        "full_attention": (full, "full attention"),
+    }
     layers = [qwen_layer(c, i, *mixers[kind], shared=True) for i, kind in enumerate(types)]
     return blueprint(c, language_model(c, layers))
 
@@ -95,9 +114,16 @@ def qwen3_next(c: Config) -> Blueprint:
 def gpt_oss(c: Config) -> Blueprint:
     types = layer_types(c, lambda i: "full_attention" if i % 2 else "sliding_attention")
     experts = Experts(
-        "mlp", c.hidden_size, c.intermediate_size, c.first("num_local_experts", "num_experts"), c.num_experts_per_tok,
-        bias=True, router="router", router_bias=True, packed=True,
-    )  # fmt: skip
+        "mlp",
+        c.hidden_size,
+        c.intermediate_size,
+        c.first("num_local_experts", "num_experts"),
+        c.num_experts_per_tok,
+        bias=True,
+        router="router",
+        router_bias=True,
+        packed=True,
+    )
     layers = [
         pre_norm(c, self_attention(c, window=w, sinks=True), experts, kind=f"{attention_kind(w)} + experts")
         for w in windows(c, types)

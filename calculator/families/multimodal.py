@@ -25,17 +25,27 @@ def llama4_text(c: Config) -> Blueprint:
     types = c.get("layer_types") or ["chunked_attention" if r else "full_attention" for r in rotated]
     step: int = c.interleave_moe_layer_step
     mixed = set(range(step - 1, count, step) if c.get("moe_layers") is None else c.moe_layers)
-    experts = Experts("feed_forward", c.hidden_size, c.intermediate_size, c.num_local_experts, c.num_experts_per_tok,
-                      shared=c.intermediate_size, shared_name="shared_expert", router="router",
-                      packed=True)  # fmt: skip
+    experts = Experts(
+        "feed_forward",
+        c.hidden_size,
+        c.intermediate_size,
+        c.num_local_experts,
+        c.num_experts_per_tok,
+        shared=c.intermediate_size,
+        shared_name="shared_expert",
+        router="router",
+        packed=True,
+    )
     mlp = MLP("feed_forward", c.hidden_size, c.intermediate_size_mlp)
 
     def layer(i: int) -> Layer:
         changes: dict[str, Any] = {} if rotated[i] else {"rotary": 0}
         attention = self_attention(
-            c, window=c.attention_chunk_size if types[i] == "chunked_attention" else None,
-            head_norm="plain" if c.flag("use_qk_norm") and rotated[i] else None, **changes,
-        )  # fmt: skip
+            c,
+            window=c.attention_chunk_size if types[i] == "chunked_attention" else None,
+            head_norm="plain" if c.flag("use_qk_norm") and rotated[i] else None,
+            **changes,
+        )
         kind = f"{types[i].replace('_', ' ')} + {'experts' if i in mixed else 'mlp'}"
         return pre_norm(c, attention, experts if i in mixed else mlp, kind=kind)
 
@@ -60,10 +70,14 @@ def ministral(c: Config) -> Blueprint:
         or ["sliding_attention" if c.get("sliding_window") else "full_attention"] * c.num_hidden_layers
     )
     layers = [
-        pre_norm(c, self_attention(c, window=c.sliding_window if t == "sliding_attention" else None), gated_mlp(c),
-                 kind=t.replace("_", " "))
+        pre_norm(
+            c,
+            self_attention(c, window=c.sliding_window if t == "sliding_attention" else None),
+            gated_mlp(c),
+            kind=t.replace("_", " "),
+        )
         for t in types
-    ]  # fmt: skip
+    ]
     return blueprint(c, language_model(c, layers))
 
 
@@ -83,7 +97,7 @@ def mistral3(c: Config) -> Blueprint:
         Linear(f"{root}.patch_merger.merging_layer", width * c.spatial_merge_size**2, width),
         Linear(f"{root}.linear_1", width * stacked, text.hidden_size, bias),
         Linear(f"{root}.linear_2", text.hidden_size, text.hidden_size, bias),
-    )  # fmt: skip
+    )
     tower = pixtral(vision, "vision_tower", projector)
     return with_towers(c, text.model_type, (tower,), new="language_model.model.", head="language_model.lm_head")
 
@@ -93,10 +107,14 @@ def kimi_k25(c: Config) -> Blueprint:
     """DeepSeek-V3's language model; the checkpoints write the tower's fields under older names."""
     text = c.section("text_config")
     vision = renamed(
-        c.section("vision_config"), hidden_size="vt_hidden_size", intermediate_size="vt_intermediate_size",
-        num_attention_heads="vt_num_attention_heads", num_hidden_layers="vt_num_hidden_layers",
-        pos_emb_height="init_pos_emb_height", pos_emb_width="init_pos_emb_width",
-    )  # fmt: skip
+        c.section("vision_config"),
+        hidden_size="vt_hidden_size",
+        intermediate_size="vt_intermediate_size",
+        num_attention_heads="vt_num_attention_heads",
+        num_hidden_layers="vt_num_hidden_layers",
+        pos_emb_height="init_pos_emb_height",
+        pos_emb_width="init_pos_emb_width",
+    )
     tower = kimi_vision(vision, text.hidden_size)
     return with_towers(c, text.model_type, (tower,), new="language_model.model.", head="language_model.lm_head")
 

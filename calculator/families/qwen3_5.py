@@ -24,14 +24,23 @@ def delta_net(c: Config) -> GatedDeltaNet:
     """Qwen3-Next's mixer with its input projections apart."""
     keys, values = c.linear_num_key_heads * c.linear_key_head_dim, c.linear_num_value_heads * c.linear_value_head_dim
     projections = (
-        ("in_proj_qkv", 2 * keys + values), ("in_proj_z", values), ("in_proj_b", c.linear_num_value_heads),
+        ("in_proj_qkv", 2 * keys + values),
+        ("in_proj_z", values),
+        ("in_proj_b", c.linear_num_value_heads),
         ("in_proj_a", c.linear_num_value_heads),
-    )  # fmt: skip
+    )
     width = 4 if str(c.get("mamba_ssm_dtype")) == "float32" else None
     return GatedDeltaNet(
-        "linear_attn", c.hidden_size, c.linear_num_key_heads, c.linear_num_value_heads, c.linear_key_head_dim,
-        c.linear_value_head_dim, c.linear_conv_kernel_dim, projections, state_width=width,
-    )  # fmt: skip
+        "linear_attn",
+        c.hidden_size,
+        c.linear_num_key_heads,
+        c.linear_num_value_heads,
+        c.linear_key_head_dim,
+        c.linear_value_head_dim,
+        c.linear_conv_kernel_dim,
+        projections,
+        state_width=width,
+    )
 
 
 @family("qwen3_5_text", "qwen3_5_moe_text")
@@ -44,7 +53,7 @@ def qwen3_5_text(c: Config) -> Blueprint:
     mixers: dict[str, Part] = {
         "linear_attention": delta_net(c),
         "full_attention": self_attention(c, head_norm="head", gate=True, rotary=rotary),
-    }  # fmt: skip
+    }
     layers = [
         pre_norm(c, mixers[t], channel, kind=f"{t.replace('_', ' ')} + {'experts' if mixed else 'mlp'}") for t in types
     ]

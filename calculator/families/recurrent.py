@@ -12,7 +12,11 @@ def backbone(c: Config, mixer: Mamba | Mamba2) -> Blueprint:
     """norm, mixer, add; nothing else."""
     layer = Layer("state space", (Norm("norm", c.hidden_size), mixer, Residual("residual", c.hidden_size)))
     text = language_model(
-        c, [layer] * c.num_hidden_layers, path="backbone.layers", embedding="backbone.embeddings", final="backbone.norm_f"
+        c,
+        [layer] * c.num_hidden_layers,
+        path="backbone.layers",
+        embedding="backbone.embeddings",
+        final="backbone.norm_f",
     )
     return blueprint(c, text)
 
@@ -21,16 +25,40 @@ def backbone(c: Config, mixer: Mamba | Mamba2) -> Blueprint:
 def mamba(c: Config) -> Blueprint:
     inner = int(c.expand * c.hidden_size)  # transformers does not look at a published intermediate_size
     rank = -(-c.hidden_size // 16) if c.get("time_step_rank") == "auto" else c.time_step_rank
-    return backbone(c, Mamba("mixer", c.hidden_size, inner, c.state_size, rank, c.conv_kernel, bias=c.flag("use_bias"),
-                             conv_bias=c.flag("use_conv_bias")))  # fmt: skip
+    return backbone(
+        c,
+        Mamba(
+            "mixer",
+            c.hidden_size,
+            inner,
+            c.state_size,
+            rank,
+            c.conv_kernel,
+            bias=c.flag("use_bias"),
+            conv_bias=c.flag("use_conv_bias"),
+        ),
+    )
 
 
 @family("mamba2")
 def mamba2(c: Config) -> Blueprint:
     # Mamba-2 has no field for its inner width: heads × head_dim is expand × hidden_size.
     bias = c.flag("use_bias")
-    return backbone(c, Mamba2("mixer", c.hidden_size, c.num_heads, c.head_dim, c.n_groups, c.state_size, c.conv_kernel,
-                              bias=bias, out_bias=bias, conv_bias=c.flag("use_conv_bias")))  # fmt: skip
+    return backbone(
+        c,
+        Mamba2(
+            "mixer",
+            c.hidden_size,
+            c.num_heads,
+            c.head_dim,
+            c.n_groups,
+            c.state_size,
+            c.conv_kernel,
+            bias=bias,
+            out_bias=bias,
+            conv_bias=c.flag("use_conv_bias"),
+        ),
+    )
 
 
 @family("falcon_h1")
@@ -41,15 +69,29 @@ def falcon_h1(c: Config) -> Blueprint:
     heads: int = c.mamba_n_heads
     head_dim = inner // heads if c.get("mamba_d_head") in (None, "auto") else c.mamba_d_head
     mixer = Mamba2(
-        "mamba", width, heads, head_dim, c.mamba_n_groups, c.mamba_d_state, c.mamba_d_conv, bias=c.flag("mamba_proj_bias"),
-        out_bias=c.flag("projectors_bias"), conv_bias=c.flag("mamba_conv_bias"), norm=c.flag("mamba_rms_norm"),
-    )  # fmt: skip
+        "mamba",
+        width,
+        heads,
+        head_dim,
+        c.mamba_n_groups,
+        c.mamba_d_state,
+        c.mamba_d_conv,
+        bias=c.flag("mamba_proj_bias"),
+        out_bias=c.flag("projectors_bias"),
+        conv_bias=c.flag("mamba_conv_bias"),
+        norm=c.flag("mamba_rms_norm"),
+    )
     layer = Layer(
         "full attention beside state space + mlp",
         (
-            Norm("input_layernorm", width), mixer, self_attention(c, shares_input=True), Residual("mixer_residual", width),
-            Norm("pre_ff_layernorm", width), gated_mlp(c, name="feed_forward"), Residual("channel_residual", width),
+            Norm("input_layernorm", width),
+            mixer,
+            self_attention(c, shares_input=True),
+            Residual("mixer_residual", width),
+            Norm("pre_ff_layernorm", width),
+            gated_mlp(c, name="feed_forward"),
+            Residual("channel_residual", width),
         ),
         parallel=("mamba", "self_attn"),
-    )  # fmt: skip
+    )
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers, final="model.final_layernorm"))

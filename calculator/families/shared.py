@@ -45,15 +45,26 @@ def dense_or_sparse(c: Config, first_dense: int) -> list[bool]:
     return [t == "sparse" for t in listed] if listed else [i >= first_dense for i in range(count)]
 
 
-def mixed_layers(c: Config, mixer: Part | Callable[[int], Part], experts: Part, sparse: Iterable[bool], *,
-                 mixer_kind: str = "full attention", dense: Part | None = None) -> list[Layer]:  # fmt: skip
+def mixed_layers(
+    c: Config,
+    mixer: Part | Callable[[int], Part],
+    experts: Part,
+    sparse: Iterable[bool],
+    *,
+    mixer_kind: str = "full attention",
+    dense: Part | None = None,
+) -> list[Layer]:
     """Pre-norm layers whose channel mixer is the MLP or the experts."""
     mlp = dense or gated_mlp(c)
     return [
-        pre_norm(c, mixer(i) if callable(mixer) else mixer, experts if mixed else mlp,
-                 kind=f"{mixer_kind} + {'experts' if mixed else 'mlp'}")
+        pre_norm(
+            c,
+            mixer(i) if callable(mixer) else mixer,
+            experts if mixed else mlp,
+            kind=f"{mixer_kind} + {'experts' if mixed else 'mlp'}",
+        )
         for i, mixed in enumerate(sparse)
-    ]  # fmt: skip
+    ]
 
 
 HELD = "The towers' weights are held; their FLOPs are zero, because the workload has no images or sound."
@@ -68,9 +79,15 @@ def language_part(c: Config, name: str) -> Blueprint:
     return FAMILIES[name](text)
 
 
-def with_towers(c: Config, text: str, towers: tuple[Stack, ...], *, old: str = "model.",
-                new: str = "model.language_model.",
-                head: str = "lm_head") -> Blueprint:  # fmt: skip
+def with_towers(
+    c: Config,
+    text: str,
+    towers: tuple[Stack, ...],
+    *,
+    old: str = "model.",
+    new: str = "model.language_model.",
+    head: str = "lm_head",
+) -> Blueprint:
     """The language model in `text_config`, read by the family `text`, beside its towers."""
     inner = language_part(c, text)
     stack = moved(moved(inner.text, old, new), "lm_head", head)
@@ -101,7 +118,11 @@ def post_norm(c: Config, mixer: Part, channel: Part, *, kind: str) -> Layer:
     return Layer(
         kind,
         (
-            mixer, Norm("post_attention_layernorm", width), Residual("mixer_residual", width),
-            channel, Norm("post_feedforward_layernorm", width), Residual("channel_residual", width),
+            mixer,
+            Norm("post_attention_layernorm", width),
+            Residual("mixer_residual", width),
+            channel,
+            Norm("post_feedforward_layernorm", width),
+            Residual("channel_residual", width),
         ),
-    )  # fmt: skip
+    )

@@ -34,10 +34,14 @@ def encoder_layer(c: Config, *, norms: tuple[str, str], attention: Attention, ml
     return Layer(
         "vision",
         (
-            Norm(norms[0], width, kind, bias), attention, Residual("mixer_residual", width),
-            Norm(norms[1], width, kind, bias), mlp, Residual("channel_residual", width),
+            Norm(norms[0], width, kind, bias),
+            attention,
+            Residual("mixer_residual", width),
+            Norm(norms[1], width, kind, bias),
+            mlp,
+            Residual("channel_residual", width),
         ),
-    )  # fmt: skip
+    )
 
 
 def plain_mlp(c: Config) -> MLP:
@@ -49,8 +53,17 @@ def vision_attention(
 ) -> Attention:
     heads: int = c.num_attention_heads
     head_dim = c.hidden_size // heads
-    return Attention(name, c.hidden_size, heads, heads, head_dim, out=out, qkv_bias=bias, out_bias=bias,
-                     rotary=head_dim if rotary else 0)  # fmt: skip
+    return Attention(
+        name,
+        c.hidden_size,
+        heads,
+        heads,
+        head_dim,
+        out=out,
+        qkv_bias=bias,
+        out_bias=bias,
+        rotary=head_dim if rotary else 0,
+    )
 
 
 def siglip(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
@@ -63,29 +76,40 @@ def siglip(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     pooled: tuple[Part, ...] = ()
     if c.flag("vision_use_head"):
         shapes = (
-            ("probe", (1, 1, width)), ("attention.in_proj_weight", (3 * width, width)),
+            ("probe", (1, 1, width)),
+            ("attention.in_proj_weight", (3 * width, width)),
             ("attention.in_proj_bias", (3 * width,)),
-        )  # fmt: skip
+        )
         pooled = (
-            VectorWeights(f"{root}.head", shapes), Linear(f"{root}.head.attention.out_proj", width, width, True),
+            VectorWeights(f"{root}.head", shapes),
+            Linear(f"{root}.head.attention.out_proj", width, width, True),
             Norm(f"{root}.head.layernorm", width, "layer", True),
             MLP(f"{root}.head.mlp", width, c.intermediate_size, gated=False, bias=True, up="fc1", down="fc2"),
-        )  # fmt: skip
+        )
     return Stack(
-        f"{root}.encoder.layers", width, (layer,) * c.num_hidden_layers,
-        before=(patches(c, f"{root}.embeddings.patch_embedding", bias=True),
-                Positions(f"{root}.embeddings.position_embedding", positions, width)),
-        after=(Norm(f"{root}.post_layernorm", width, "layer", True), *pooled, *after), tower="vision", causal=False,
-    )  # fmt: skip
+        f"{root}.encoder.layers",
+        width,
+        (layer,) * c.num_hidden_layers,
+        before=(
+            patches(c, f"{root}.embeddings.patch_embedding", bias=True),
+            Positions(f"{root}.embeddings.position_embedding", positions, width),
+        ),
+        after=(Norm(f"{root}.post_layernorm", width, "layer", True), *pooled, *after),
+        tower="vision",
+        causal=False,
+    )
 
 
 def pixtral(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     """Pixtral (arXiv:2410.07073): rotary positions in two dimensions, RMSNorm and gated MLPs, images of any size."""
     width: int = c.hidden_size
     layer = encoder_layer(
-        c, norms=("attention_norm", "ffn_norm"), attention=vision_attention(c, "attention", bias=False, rotary=True),
-        mlp=MLP("feed_forward", width, c.intermediate_size), kind="rms",
-    )  # fmt: skip
+        c,
+        norms=("attention_norm", "ffn_norm"),
+        attention=vision_attention(c, "attention", bias=False, rotary=True),
+        mlp=MLP("feed_forward", width, c.intermediate_size),
+        kind="rms",
+    )
     before = (patches(c, f"{root}.patch_conv", bias=False), Norm(f"{root}.ln_pre", width))
     return Stack(f"{root}.transformer.layers", width, (layer,) * c.num_hidden_layers, before, after, "vision", False)
 
@@ -93,15 +117,22 @@ def pixtral(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
 def llama4_vision(c: Config, text_width: int) -> Stack:
     """Llama 4: a class token, learned and rotary positions, a pixel shuffle and its MLP."""
     width: int = c.hidden_size
-    layer = encoder_layer(c, norms=("input_layernorm", "post_attention_layernorm"),
-                          attention=vision_attention(c, rotary=True), mlp=plain_mlp(c))  # fmt: skip
+    layer = encoder_layer(
+        c,
+        norms=("input_layernorm", "post_attention_layernorm"),
+        attention=vision_attention(c, rotary=True),
+        mlp=plain_mlp(c),
+    )
     side, channels, root = c.image_size // c.patch_size, c.num_channels, "vision_model"
     vectors = (("class_embedding", (width,)), ("positional_embedding_vlm", (side * side + 1, width)))
     adapter = f"{root}.vision_adapter.mlp"
     return Stack(
-        f"{root}.model.layers", width, (layer,) * c.num_hidden_layers,
+        f"{root}.model.layers",
+        width,
+        (layer,) * c.num_hidden_layers,
         before=(
-            Linear(f"{root}.patch_embedding.linear", channels * c.patch_size**2, width), VectorWeights(root, vectors),
+            Linear(f"{root}.patch_embedding.linear", channels * c.patch_size**2, width),
+            VectorWeights(root, vectors),
             Norm(f"{root}.layernorm_pre", width, "layer", True),
         ),
         after=(
@@ -110,41 +141,60 @@ def llama4_vision(c: Config, text_width: int) -> Stack:
             Linear(f"{adapter}.fc2", c.projector_output_dim, c.projector_output_dim),
             Linear("multi_modal_projector.linear_1", c.vision_output_dim, text_width),
         ),
-        tower="vision", causal=False,
-    )  # fmt: skip
+        tower="vision",
+        causal=False,
+    )
 
 
 def gemma4_vision(c: Config, text_width: int) -> Stack:
     """Gemma 4: projected patches with a two-axis position table, four norms a block."""
     width, root = c.hidden_size, "model.vision_tower"
     attention = Attention(
-        "self_attn", width, c.num_attention_heads, c.num_key_value_heads, c.head_dim, query="q_proj.linear",
+        "self_attn",
+        width,
+        c.num_attention_heads,
+        c.num_key_value_heads,
+        c.head_dim,
+        query="q_proj.linear",
         key="k_proj.linear",
-        value="v_proj.linear", out="o_proj.linear", head_norm="head", value_norm=True, rotary=c.head_dim,
-    )  # fmt: skip
+        value="v_proj.linear",
+        out="o_proj.linear",
+        head_norm="head",
+        value_norm=True,
+        rotary=c.head_dim,
+    )
     mlp = MLP("mlp", width, c.intermediate_size, gate="gate_proj.linear", up="up_proj.linear", down="down_proj.linear")
     layer = Layer(
         "vision",
         (
-            Norm("input_layernorm", width), attention, Norm("post_attention_layernorm", width),
+            Norm("input_layernorm", width),
+            attention,
+            Norm("post_attention_layernorm", width),
             Residual("mixer_residual", width),
-            Norm("pre_feedforward_layernorm", width), mlp, Norm("post_feedforward_layernorm", width),
+            Norm("pre_feedforward_layernorm", width),
+            mlp,
+            Norm("post_feedforward_layernorm", width),
             Residual("channel_residual", width),
         ),
-    )  # fmt: skip
+    )
     table = (("position_embedding_table", (2, c.position_embedding_size, width)),)
     standard = (("std_bias", (width,)), ("std_scale", (width,)))
     return Stack(
-        f"{root}.encoder.layers", width, (layer,) * c.num_hidden_layers,
-        before=(Linear(f"{root}.patch_embedder.input_proj", 3 * c.patch_size**2, width),
-                VectorWeights(f"{root}.patch_embedder", table)),
+        f"{root}.encoder.layers",
+        width,
+        (layer,) * c.num_hidden_layers,
+        before=(
+            Linear(f"{root}.patch_embedder.input_proj", 3 * c.patch_size**2, width),
+            VectorWeights(f"{root}.patch_embedder", table),
+        ),
         after=(
             *((VectorWeights(root, standard, role="buffer"),) if c.flag("standardize") else ()),
             Norm("model.embed_vision.embedding_pre_projection_norm", width, affine=False),
             Linear("model.embed_vision.embedding_projection", width, text_width),
         ),
-        tower="vision", causal=False,
-    )  # fmt: skip
+        tower="vision",
+        causal=False,
+    )
 
 
 def gemma4_audio(c: Config, text_width: int) -> Stack:
@@ -156,34 +206,50 @@ def gemma4_audio(c: Config, text_width: int) -> Stack:
         return Linear(f"{name}.linear", inputs, outputs)
 
     def feed_forward(name: str) -> tuple[Part, ...]:
-        return (Norm(f"{name}.pre_layer_norm", width), linear(f"{name}.ffw_layer_1", width, 4 * width),
-                linear(f"{name}.ffw_layer_2", 4 * width, width), Norm(f"{name}.post_layer_norm", width))  # fmt: skip
+        return (
+            Norm(f"{name}.pre_layer_norm", width),
+            linear(f"{name}.ffw_layer_1", width, 4 * width),
+            linear(f"{name}.ffw_layer_2", 4 * width, width),
+            Norm(f"{name}.post_layer_norm", width),
+        )
 
     attention = Attention(
-        "self_attn", width, c.num_attention_heads, c.num_attention_heads, head_dim, query="q_proj.linear",
+        "self_attn",
+        width,
+        c.num_attention_heads,
+        c.num_attention_heads,
+        head_dim,
+        query="q_proj.linear",
         key="k_proj.linear",
-        value="v_proj.linear", out="post.linear",
-    )  # fmt: skip
+        value="v_proj.linear",
+        out="post.linear",
+    )
     kernel = c.conv_kernel_size
     layer = Layer(
         "audio",
         (
-            *feed_forward("feed_forward1"), Norm("norm_pre_attn", width), attention,
+            *feed_forward("feed_forward1"),
+            Norm("norm_pre_attn", width),
+            attention,
             Linear("self_attn.relative_k_proj", width, width),
             VectorWeights("self_attn", (("per_dim_scale", (head_dim,)),)),
-            Norm("norm_post_attn", width), Norm("lconv1d.pre_layer_norm", width),
+            Norm("norm_post_attn", width),
+            Norm("lconv1d.pre_layer_norm", width),
             linear("lconv1d.linear_start", width, 2 * width),
             PatchEmbedding("lconv1d.depthwise_conv1d", kernel, width, (width, 1, kernel), bias=False),
-            Norm("lconv1d.conv_norm", width), linear("lconv1d.linear_end", width, width),
+            Norm("lconv1d.conv_norm", width),
+            linear("lconv1d.linear_end", width, width),
             *feed_forward("feed_forward2"),
             Norm("norm_out", width),
         ),
-    )  # fmt: skip
+    )
     first, second = c.subsampling_conv_channels
     sub = f"{root}.subsample_conv_projection"
     outputs: int = c.output_proj_dims
     return Stack(
-        f"{root}.layers", width, (layer,) * c.num_hidden_layers,
+        f"{root}.layers",
+        width,
+        (layer,) * c.num_hidden_layers,
         before=(
             PatchEmbedding(f"{sub}.layer0.conv", 9, first, (first, 1, 3, 3), bias=False),
             Norm(f"{sub}.layer0.norm", first, "layer"),
@@ -196,8 +262,9 @@ def gemma4_audio(c: Config, text_width: int) -> Stack:
             Norm("model.embed_audio.embedding_pre_projection_norm", outputs, affine=False),
             Linear("model.embed_audio.embedding_projection", outputs, text_width),
         ),
-        tower="audio", causal=False,
-    )  # fmt: skip
+        tower="audio",
+        causal=False,
+    )
 
 
 def kimi_vision(c: Config, text_width: int) -> Stack:
@@ -208,17 +275,30 @@ def kimi_vision(c: Config, text_width: int) -> Stack:
         "vision",
         (
             Norm("norm0", width, "layer", True),
-            Attention("", width, heads, heads, width // heads, fused="wqkv", out="wo", qkv_bias=True, out_bias=True,
-                      rotary=width // heads),
-            Residual("mixer_residual", width), Norm("norm1", width, "layer", True),
+            Attention(
+                "",
+                width,
+                heads,
+                heads,
+                width // heads,
+                fused="wqkv",
+                out="wo",
+                qkv_bias=True,
+                out_bias=True,
+                rotary=width // heads,
+            ),
+            Residual("mixer_residual", width),
+            Norm("norm1", width, "layer", True),
             MLP("mlp", width, c.intermediate_size, gated=False, bias=True, up="fc0", down="fc1"),
             Residual("channel_residual", width),
         ),
-    )  # fmt: skip
+    )
     grid = (("weight", (c.pos_emb_height, c.pos_emb_width, width)),)
     joined = width * prod(c.merge_kernel_size)
     return Stack(
-        f"{root}.encoder.blocks", width, (layer,) * c.num_hidden_layers,
+        f"{root}.encoder.blocks",
+        width,
+        (layer,) * c.num_hidden_layers,
         before=(patches(c, f"{root}.patch_embed.proj", bias=True), VectorWeights(f"{root}.patch_embed.pos_emb", grid)),
         after=(
             Norm(f"{root}.encoder.final_layernorm", width, "layer", True),
@@ -226,8 +306,9 @@ def kimi_vision(c: Config, text_width: int) -> Stack:
             Linear("mm_projector.proj.0", joined, joined, True),
             Linear("mm_projector.proj.2", joined, text_width, True),
         ),
-        tower="vision", causal=False,
-    )  # fmt: skip
+        tower="vision",
+        causal=False,
+    )
 
 
 def gemma3n_embedder(c: Config, name: str, width: int, text_width: int) -> tuple[Part, ...]:
@@ -256,9 +337,16 @@ def gemma3n_audio(c: Config, text_width: int) -> Stack:
 
     heads: int = c.conf_num_attention_heads
     attention = Attention(
-        "attention", width, heads, heads, head_dim, query="attn.q_proj", key="attn.k_proj", value="attn.v_proj",
+        "attention",
+        width,
+        heads,
+        heads,
+        head_dim,
+        query="attn.q_proj",
+        key="attn.k_proj",
+        value="attn.v_proj",
         out="post",
-    )  # fmt: skip
+    )
     kernel = c.conf_conv_kernel_size
     layer = Layer(
         "audio",
@@ -299,9 +387,16 @@ def glm4v_vision(c: Config) -> Stack:
     heads, outputs = c.num_attention_heads, c.out_hidden_size
     volume = (c.in_channels, c.temporal_patch_size, c.patch_size, c.patch_size)
     attention = Attention(
-        "attn", width, heads, heads, width // heads, fused="qkv", out="proj", qkv_bias=c.flag("attention_bias"),
+        "attn",
+        width,
+        heads,
+        heads,
+        width // heads,
+        fused="qkv",
+        out="proj",
+        qkv_bias=c.flag("attention_bias"),
         rotary=width // heads,
-    )  # fmt: skip
+    )
     layer = encoder_layer(c, norms=("norm1", "norm2"), attention=attention, mlp=MLP("mlp", width, outputs), kind="rms")
     merge, merger = c.spatial_merge_size, f"{root}.merger"
     return Stack(
@@ -334,15 +429,23 @@ def siglip2(c: Config, root: str, after: tuple[Part, ...]) -> Stack:
 
 
 def qwen2_tower(c: Config, *, gated: bool, text_width: int) -> Stack:
-    """Qwen2-VL (LayerNorm, plain MLPs) and Qwen2.5-VL (RMSNorm, gated MLPs): 3-D patches, rotary positions, a merger."""
+    """Qwen2-VL (LayerNorm, plain MLPs) or Qwen2.5-VL (RMSNorm, gated MLPs): 3-D patches, rotary positions, a merger."""
     width: int = c.hidden_size if gated else c.embed_dim
     heads, root = c.num_attention_heads, "visual"
     kind, bias = ("rms", False) if gated else ("layer", True)
     volume = (c.in_channels, c.temporal_patch_size, c.patch_size, c.patch_size)
     attention = Attention(
-        "attn", width, heads, heads, width // heads, fused="qkv", out="proj", qkv_bias=True, out_bias=True,
+        "attn",
+        width,
+        heads,
+        heads,
+        width // heads,
+        fused="qkv",
+        out="proj",
+        qkv_bias=True,
+        out_bias=True,
         rotary=width // heads,
-    )  # fmt: skip
+    )
     mlp = (
         MLP("mlp", width, c.intermediate_size, bias=True)
         if gated

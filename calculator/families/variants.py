@@ -111,8 +111,13 @@ def hunyuan_v1_dense(c: Config) -> Blueprint:
 def apertus(c: Config) -> Blueprint:
     """A plain MLP whose activation (xIELU, arXiv:2411.13010) has two learned scalars."""
     mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False)
-    layer = pre_norm(c, self_attention(c, head_norm="head"), mlp, kind="full attention",
-                     names=("attention_layernorm", "feedforward_layernorm"))  # fmt: skip
+    layer = pre_norm(
+        c,
+        self_attention(c, head_norm="head"),
+        mlp,
+        kind="full attention",
+        names=("attention_layernorm", "feedforward_layernorm"),
+    )
     *first, add = layer.parts
     scalars = VectorWeights("mlp.act_fn", (("alpha_p", (1,)), ("alpha_n", (1,))), component="mlp")
     layer = replace(layer, parts=(*first, scalars, add))
@@ -135,10 +140,13 @@ def stablelm(c: Config) -> Blueprint:
     """LayerNorm with bias, a quarter of each head rotated; in StableLM 2 12B, attention and MLP side by side."""
     width: int = c.hidden_size
     attention = self_attention(
-        c, qkv_bias=c.flag("use_qkv_bias"), out_bias=False, rotary=partly_rotated(c, head_shape(c)[2], 0.25),
+        c,
+        qkv_bias=c.flag("use_qkv_bias"),
+        out_bias=False,
+        rotary=partly_rotated(c, head_shape(c)[2], 0.25),
         head_norm="per_head" if c.flag("qk_layernorm") else None,
         norm_names=("q_layernorm.norms.*", "k_layernorm.norms.*"),
-    )  # fmt: skip
+    )
     mlp, drop = gated_mlp(c, bias=False), dropped(c, "hidden_dropout")
     if c.flag("use_parallel_residual"):
         layer = parallel_layer(
@@ -160,10 +168,12 @@ def internlm2(c: Config) -> Blueprint:
     """Llama with one packed projection and names of its own."""
     bias = c.flag("bias")
     layer = pre_norm(
-        c, self_attention(c, name="attention", fused="wqkv", out="wo", qkv_bias=bias, out_bias=bias),
-        gated_mlp(c, name="feed_forward", gate="w1", up="w3", down="w2", bias=False), kind="full attention",
+        c,
+        self_attention(c, name="attention", fused="wqkv", out="wo", qkv_bias=bias, out_bias=bias),
+        gated_mlp(c, name="feed_forward", gate="w1", up="w3", down="w2", bias=False),
+        kind="full attention",
         names=("attention_norm", "ffn_norm"),
-    )  # fmt: skip
+    )
     text = language_model(c, [layer] * c.num_hidden_layers, embedding="model.tok_embeddings", head="output")
     return blueprint(c, text)
 
@@ -185,9 +195,19 @@ def qwen(c: Config) -> Blueprint:
     heads: int = c.num_attention_heads
     head_dim = c.get("kv_channels") or width // heads
     bias = not c.flag("no_bias")
-    attention = Attention("attn", width, heads, heads, head_dim, fused="c_attn", out="c_proj", qkv_bias=True,
-                          out_bias=bias,
-                          rotary=partly_rotated(c, head_dim, 1), dropout=dropped(c, "attn_dropout_prob"))  # fmt: skip
+    attention = Attention(
+        "attn",
+        width,
+        heads,
+        heads,
+        head_dim,
+        fused="c_attn",
+        out="c_proj",
+        qkv_bias=True,
+        out_bias=bias,
+        rotary=partly_rotated(c, head_dim, 1),
+        dropout=dropped(c, "attn_dropout_prob"),
+    )
     mlp = MLP("mlp", width, c.intermediate_size // 2, bias=bias, gate="w2", up="w1", down="c_proj")
     layer = pre_norm(c, attention, mlp, kind="full attention", names=("ln_1", "ln_2"))
     text = language_model(
@@ -206,21 +226,33 @@ def chatglm(c: Config) -> Blueprint:
     kv_heads = c.multi_query_group_num if c.flag("multi_query_attention") else heads
     bias = c.flag("add_bias_linear")
     attention = Attention(
-        "self_attention", width, heads, kv_heads, c.kv_channels, fused="query_key_value", out="dense",
-        qkv_bias=bias or c.flag("add_qkv_bias"), out_bias=bias, rotary=c.kv_channels // 2,
+        "self_attention",
+        width,
+        heads,
+        kv_heads,
+        c.kv_channels,
+        fused="query_key_value",
+        out="dense",
+        qkv_bias=bias or c.flag("add_qkv_bias"),
+        out_bias=bias,
+        rotary=c.kv_channels // 2,
         dropout=dropped(c, "attention_dropout"),
-    )  # fmt: skip
+    )
     mlp = MLP("mlp", width, c.ffn_hidden_size, bias=bias, fused="dense_h_to_4h", down="dense_4h_to_h")
     norm = "rms" if c.flag("rmsnorm") else "layer"
     layer = pre_norm(
         c, attention, mlp, kind="full attention", norm=norm, bias=norm == "layer", dropout=dropped(c, "hidden_dropout")
     )
     text = language_model(
-        c, [layer] * c.num_hidden_layers, path="transformer.encoder.layers",
+        c,
+        [layer] * c.num_hidden_layers,
+        path="transformer.encoder.layers",
         embedding="transformer.embedding.word_embeddings",
-        final="transformer.encoder.final_layernorm", head="transformer.output_layer", norm=norm,
+        final="transformer.encoder.final_layernorm",
+        head="transformer.output_layer",
+        norm=norm,
         norm_bias=norm == "layer",
-    )  # fmt: skip
+    )
     return blueprint(c, text, notes=notes)
 
 

@@ -21,12 +21,14 @@ def qwen3_tower(c: Config) -> Stack:
     block = Layer(
         "vision",
         (
-            Norm("norm1", width, "layer", True), VisionAttention("attn", width, heads, width // heads), Residual("mixer_residual", width),
+            Norm("norm1", width, "layer", True),
+            VisionAttention("attn", width, heads, width // heads),
+            Residual("mixer_residual", width),
             Norm("norm2", width, "layer", True),
             MLP("mlp", width, c.intermediate_size, gated=False, bias=True, up="linear_fc1", down="linear_fc2"),
             Residual("channel_residual", width),
         ),
-    )  # fmt: skip
+    )
     merge = c.spatial_merge_size**2
     root = "model.visual"
     deep = [
@@ -34,14 +36,17 @@ def qwen3_tower(c: Config) -> Stack:
         for i, _ in enumerate(c.get("deepstack_visual_indexes") or ())
     ]
     return Stack(
-        f"{root}.blocks", width, (block,) * c.first("depth", "num_hidden_layers"),
+        f"{root}.blocks",
+        width,
+        (block,) * c.first("depth", "num_hidden_layers"),
         before=(
             PatchEmbedding(f"{root}.patch_embed.proj", prod(shape[1:]), width, shape),
             Positions(f"{root}.pos_embed", c.num_position_embeddings, width),
         ),
         after=(PatchMerger(f"{root}.merger", width, merge, c.out_hidden_size), *deep),
-        tower="vision", causal=False,
-    )  # fmt: skip
+        tower="vision",
+        causal=False,
+    )
 
 
 @family("qwen3_vl")

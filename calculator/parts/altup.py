@@ -26,16 +26,29 @@ class AltUp(Part):
             Norm(self.path("router_norm"), self.hidden).write(run)
         router = (Weight(self.path("modality_router.weight"), (self.streams, self.hidden), "linear"),)
         run.add(
-            self.path("correct_router" if self.correcting else "modality_router"), "mlp", "matmul", flops=2 * elements,
+            self.path("correct_router" if self.correcting else "modality_router"),
+            "mlp",
+            "matmul",
+            flops=2 * elements,
             reads=run.tokens * self.hidden * run.width,
-            writes=run.tokens * self.streams * run.width, weights=router, saved=run.tokens * self.hidden * run.width,
+            writes=run.tokens * self.streams * run.width,
+            weights=router,
+            saved=run.tokens * self.hidden * run.width,
             tied=self.correcting,
-        )  # fmt: skip
+        )
         if self.correcting:
             project(run, self.path("correction_coefs"), self.streams, self.streams, component="mlp", split="replicated")
             scale = (Weight(self.path("correct_output_scale"), (self.hidden,), "vector"),)
-            run.add(self.path("correct"), "mlp", "elementwise", flops=3 * elements, reads=2 * elements * run.width,
-                    writes=elements * run.width, saved=elements * run.width, weights=scale)  # fmt: skip
+            run.add(
+                self.path("correct"),
+                "mlp",
+                "elementwise",
+                flops=3 * elements,
+                reads=2 * elements * run.width,
+                writes=elements * run.width,
+                saved=elements * run.width,
+                weights=scale,
+            )
             return
         project(
             run,
@@ -45,5 +58,12 @@ class AltUp(Part):
             component="mlp",
             split="replicated",
         )
-        run.add(self.path("predict"), "mlp", "matmul", flops=2 * elements * self.streams, reads=elements * run.width,
-                writes=elements * run.width, saved=elements * run.width)  # fmt: skip
+        run.add(
+            self.path("predict"),
+            "mlp",
+            "matmul",
+            flops=2 * elements * self.streams,
+            reads=elements * run.width,
+            writes=elements * run.width,
+            saved=elements * run.width,
+        )

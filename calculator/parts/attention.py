@@ -62,44 +62,89 @@ class Attention(Part):
     value_dim: int | None = None
     output: int | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d", "heads": "n_h", "kv_heads": "n_kv", "head_dim": "d_h", "window": "W", "rotary": "d_r",
-        "value_dim": "d_v", "output": "d_out",
-    }  # fmt: skip
+        "hidden": "d",
+        "heads": "n_h",
+        "kv_heads": "n_kv",
+        "head_dim": "d_h",
+        "window": "W",
+        "rotary": "d_r",
+        "value_dim": "d_v",
+        "output": "d_out",
+    }
 
     def write(self, run: Run) -> None:
         value_dim = self.head_dim if self.value_dim is None else self.value_dim
         queries, keys, values = self.heads * self.head_dim, self.kv_heads * self.head_dim, self.kv_heads * value_dim
         gated = queries * 2 if self.gate else queries
         if self.fused:
-            project(run, self.path(self.fused), self.hidden, queries + keys + values, component="attention", bias=self.qkv_bias,
-                    saves_input=not self.shares_input)  # fmt: skip
+            project(
+                run,
+                self.path(self.fused),
+                self.hidden,
+                queries + keys + values,
+                component="attention",
+                bias=self.qkv_bias,
+                saves_input=not self.shares_input,
+            )
         else:
             fresh = () if self.shared_kv else ((self.key, keys), (self.value, values))
             for name, width in ((self.query, gated), *fresh):
                 if not name:
                     continue
                 project(
-                    run, self.path(name), self.hidden, width, component="attention",
-                    bias=self.qkv_bias, saves_input=name == self.query and not self.shares_input,
-                )  # fmt: skip
+                    run,
+                    self.path(name),
+                    self.hidden,
+                    width,
+                    component="attention",
+                    bias=self.qkv_bias,
+                    saves_input=name == self.query and not self.shares_input,
+                )
         self._normalise(run)
         if self.rotary:
             rotate(run, self.path("rotary"), (self.heads + (0 if self.shared_kv else self.kv_heads)) * self.rotary)
         attend(
-            run, self.path("attention"), heads=self.heads, kv_heads=self.kv_heads, key_dim=self.head_dim,
-            value_dim=value_dim, window=self.window, dropout=self.dropout, caches=not self.shared_kv,
-        )  # fmt: skip
+            run,
+            self.path("attention"),
+            heads=self.heads,
+            kv_heads=self.kv_heads,
+            key_dim=self.head_dim,
+            value_dim=value_dim,
+            window=self.window,
+            dropout=self.dropout,
+            caches=not self.shared_kv,
+        )
         if self.sinks:
-            run.add(self.path("sinks"), "attention", "elementwise", flops=run.tokens * self.heads,
-                    weights=(Weight(self.path(self.sink_name), (self.heads,), "vector"),), split="head")  # fmt: skip
+            run.add(
+                self.path("sinks"),
+                "attention",
+                "elementwise",
+                flops=run.tokens * self.heads,
+                weights=(Weight(self.path(self.sink_name), (self.heads,), "vector"),),
+                split="head",
+            )
         outputs = self.heads * value_dim
         if self.gate_name:
-            project(run, self.path(self.gate_name), self.hidden, self.heads if self.gate_per_head else outputs,
-                    component="attention", saves_input=False)  # fmt: skip
+            project(
+                run,
+                self.path(self.gate_name),
+                self.hidden,
+                self.heads if self.gate_per_head else outputs,
+                component="attention",
+                saves_input=False,
+            )
         if self.gate or self.gate_name:
             gate = run.tokens * outputs
-            run.add(self.path("gate"), "attention", "elementwise", flops=5 * gate, reads=2 * gate * run.width,
-                    writes=gate * run.width, saved=2 * gate * run.width, split="head")  # fmt: skip
+            run.add(
+                self.path("gate"),
+                "attention",
+                "elementwise",
+                flops=5 * gate,
+                reads=2 * gate * run.width,
+                writes=gate * run.width,
+                saved=2 * gate * run.width,
+                split="head",
+            )
         result = self.hidden if self.output is None else self.output
         project(run, self.path(self.out), outputs, result, component="attention", bias=self.out_bias, split="row")
 
@@ -115,8 +160,14 @@ class Attention(Part):
             elif self.head_norm == "per_head":
                 apart = "*" in name  # one tensor for each head (StableLM 2)
                 shape = (self.head_dim,) if apart else (heads, self.head_dim)
-                norm = Norm(self.path(name), self.head_dim, kind="layer", groups=heads, weight_shape=shape,
-                            copies=heads if apart else 1)  # fmt: skip
+                norm = Norm(
+                    self.path(name),
+                    self.head_dim,
+                    kind="layer",
+                    groups=heads,
+                    weight_shape=shape,
+                    copies=heads if apart else 1,
+                )
             elif self.head_norm == "layer":
                 norm = Norm(self.path(name), self.head_dim, kind="layer", bias=True, groups=heads)
             else:
@@ -127,8 +178,16 @@ class Attention(Part):
 def rotate(run: Run, name: str, elements: Number) -> None:
     """Rotary position embedding of `elements` per token, in place (the angles' table is shared by all layers)."""
     size = run.tokens * elements
-    run.add(name, "attention", "elementwise", flops=ROTARY_FLOPS * size, reads=size * run.width,
-            writes=size * run.width, in_place=True, split="head")  # fmt: skip
+    run.add(
+        name,
+        "attention",
+        "elementwise",
+        flops=ROTARY_FLOPS * size,
+        reads=size * run.width,
+        writes=size * run.width,
+        in_place=True,
+        split="head",
+    )
 
 
 def attend(
@@ -164,7 +223,11 @@ def attend(
     fresh = run.tokens * (kv_heads * (key_dim + value_dim) if fresh_dim is None else fresh_dim) * run.width
     written = run.tokens * heads * value_dim * run.width
     cached = kv_heads * (key_dim + value_dim) if cached_dim is None else cached_dim
-    cache = _cache(run, cached, window, kept) if caches else (0, run.batch * run.cached_read(window) * cached * run.cache_bits // 8, 0)
+    cache = (
+        _cache(run, cached, window, kept)
+        if caches
+        else (0, run.batch * run.cached_read(window) * cached * run.cache_bits // 8, 0)
+    )
     flops = doubled_pairs * heads * (key_dim + value_dim)
     # An eager kernel computes and masks all S keys of a prefill.
     scores = run.batch * heads * (run.keys(window) if run.decoding else run.queries * run.queries)
@@ -172,26 +235,67 @@ def attend(
         workspace = _flash_decode_workspace(run, heads, value_dim, window)
         log_sum = run.batch * run.queries * heads * 4
         run.add(
-            name, "attention", "attention", flops=flops, reads=query + fresh * _passes(run), writes=written, spilled=workspace,
-            cache=cache, saved=query + fresh + log_sum, stream=run.stream, split="head",
-        )  # fmt: skip
+            name,
+            "attention",
+            "attention",
+            flops=flops,
+            reads=query + fresh * _passes(run),
+            writes=written,
+            spilled=workspace,
+            cache=cache,
+            saved=query + fresh + log_sum,
+            stream=run.stream,
+            split="head",
+        )
         # The softmax happens on the chip: FLOPs, but no bytes of its own.
-        run.add(f"{name}.softmax", "attention", "elementwise", flops=SOFTMAX_FLOPS * doubled_pairs * heads // 2, split="head")
+        run.add(
+            f"{name}.softmax",
+            "attention",
+            "elementwise",
+            flops=SOFTMAX_FLOPS * doubled_pairs * heads // 2,
+            split="head",
+        )
         return
     matrix = scores * run.width
-    run.add(f"{name}.scores", "attention", "attention", flops=doubled_pairs * heads * key_dim,
-            reads=query + run.tokens * kv_heads * key_dim * run.width, writes=matrix, cache=cache,
-            saved=query + run.tokens * kv_heads * key_dim * run.width, stream=run.stream, split="head")  # fmt: skip
+    run.add(
+        f"{name}.scores",
+        "attention",
+        "attention",
+        flops=doubled_pairs * heads * key_dim,
+        reads=query + run.tokens * kv_heads * key_dim * run.width,
+        writes=matrix,
+        cache=cache,
+        saved=query + run.tokens * kv_heads * key_dim * run.width,
+        stream=run.stream,
+        split="head",
+    )
     mask = scores if dropout else 0  # one byte of mask a probability, and the dropped copy
-    run.add(f"{name}.softmax", "attention", "elementwise", flops=SOFTMAX_FLOPS * doubled_pairs * heads // 2,
-            reads=matrix, writes=matrix, saved=matrix + (mask + matrix if dropout else 0), stream=run.stream, split="head")  # fmt: skip
-    run.add(f"{name}.context", "attention", "attention", flops=doubled_pairs * heads * value_dim,
-            reads=matrix + run.tokens * kv_heads * value_dim * run.width, writes=written,
-            saved=run.tokens * kv_heads * value_dim * run.width, stream=run.stream, split="head")  # fmt: skip
+    run.add(
+        f"{name}.softmax",
+        "attention",
+        "elementwise",
+        flops=SOFTMAX_FLOPS * doubled_pairs * heads // 2,
+        reads=matrix,
+        writes=matrix,
+        saved=matrix + (mask + matrix if dropout else 0),
+        stream=run.stream,
+        split="head",
+    )
+    run.add(
+        f"{name}.context",
+        "attention",
+        "attention",
+        flops=doubled_pairs * heads * value_dim,
+        reads=matrix + run.tokens * kv_heads * value_dim * run.width,
+        writes=written,
+        saved=run.tokens * kv_heads * value_dim * run.width,
+        stream=run.stream,
+        split="head",
+    )
 
 
 def _cache(run: Run, per_token: Number, window: Number | None, kept: Number | None) -> tuple[Number, Number, Number]:
-    """Bytes held, read and written by a cache of `per_token` elements a token: `kept` tokens are, `window` of them read."""
+    """Bytes held, read and written by a cache of `per_token` elements a token: `kept` are held, `window` read."""
     element = per_token * run.cache_bits
     written = run.tokens if run.decoding else run.batch * run.held_tokens(kept)
     return (

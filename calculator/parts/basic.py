@@ -85,7 +85,7 @@ class Linear(Part):
     """A projection that stands alone (OPT-350m's project_in and project_out, a multimodal projector).
 
     Attributes:
-        tensor: what the matrix is called inside the module (Gemma 3 has multi_modal_projector.mm_input_projection_weight).
+        tensor: the matrix's name inside the module (Gemma 3: multi_modal_projector.mm_input_projection_weight).
     """
 
     inputs: int
@@ -96,8 +96,16 @@ class Linear(Part):
     SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
 
     def write(self, run: Run) -> None:
-        project(run, self.name, self.inputs, self.outputs, component=self.component, bias=self.bias, split="replicated",
-                tensor=self.tensor)  # fmt: skip
+        project(
+            run,
+            self.name,
+            self.inputs,
+            self.outputs,
+            component=self.component,
+            bias=self.bias,
+            split="replicated",
+            tensor=self.tensor,
+        )
 
 
 @dataclass(frozen=True)

@@ -52,9 +52,18 @@ class CompressedAttention(Part):
     selected: int = 0
     dropout: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d", "heads": "n_h", "head_dim": "d_h", "query_rank": "r_q", "window": "W",
-        "out_rank": "r_o", "rotary": "d_r", "ratio": "m", "index_heads": "n_i", "index_dim": "d_i", "selected": "k_i",
-    }  # fmt: skip
+        "hidden": "d",
+        "heads": "n_h",
+        "head_dim": "d_h",
+        "query_rank": "r_q",
+        "window": "W",
+        "out_rank": "r_o",
+        "rotary": "d_r",
+        "ratio": "m",
+        "index_heads": "n_i",
+        "index_dim": "d_i",
+        "selected": "k_i",
+    }
 
     def write(self, run: Run) -> None:
         queries = self.heads * self.head_dim
@@ -74,23 +83,43 @@ class CompressedAttention(Part):
         Norm(self.path("kv_norm"), self.head_dim).write(run)
         # Queries and keys, and the output back again: keys are values, so the output comes out rotated.
         rotate(run, self.path("rotary"), (2 * self.heads + 1) * self.rotary)
-        attend(run, self.path("attention"), heads=self.heads, kv_heads=1, key_dim=self.head_dim,
-               value_dim=self.head_dim,
-               window=self.window, dropout=self.dropout, cached_dim=self.head_dim)  # fmt: skip
+        attend(
+            run,
+            self.path("attention"),
+            heads=self.heads,
+            kv_heads=1,
+            key_dim=self.head_dim,
+            value_dim=self.head_dim,
+            window=self.window,
+            dropout=self.dropout,
+            cached_dim=self.head_dim,
+        )
         if self.ratio:
             self._compress(run, self.path("compressor"), self.head_dim)
             if self.index_heads:
                 self._index(run)
             self._attend_entries(run)
-        run.add(self.path("attn_sink"), "attention", "elementwise", flops=run.tokens * self.heads,
-                weights=(Weight(self.path("attn_sink"), (self.heads,), "vector"),), split="head")  # fmt: skip
+        run.add(
+            self.path("attn_sink"),
+            "attention",
+            "elementwise",
+            flops=run.tokens * self.heads,
+            weights=(Weight(self.path("attn_sink"), (self.heads,), "vector"),),
+            split="head",
+        )
         read = run.tokens * queries * run.width
         grouped = self.groups * self.out_rank
         run.add(
-            self.path("wo_a"), "attention", "matmul", flops=2 * run.tokens * queries * self.out_rank, reads=read,
-            writes=run.tokens * grouped * run.width, saved=read, stream=run.stream,
+            self.path("wo_a"),
+            "attention",
+            "matmul",
+            flops=2 * run.tokens * queries * self.out_rank,
+            reads=read,
+            writes=run.tokens * grouped * run.width,
+            saved=read,
+            stream=run.stream,
             weights=(Weight(self.path("wo_a.weight"), (grouped, queries // self.groups), "linear"),),
-        )  # fmt: skip
+        )
         project(run, self.path("wo_b"), grouped, self.hidden, component="attention", split="row")
 
     def _compress(self, run: Run, name: str, size: Number) -> None:
@@ -128,15 +157,30 @@ class CompressedAttention(Part):
             component="attention",
             saves_input=False,
         )
-        project(run, f"{name}.weights_proj", self.hidden, self.index_heads, component="attention", saves_input=False,
-                split="replicated")  # fmt: skip
+        project(
+            run,
+            f"{name}.weights_proj",
+            self.hidden,
+            self.index_heads,
+            component="attention",
+            saves_input=False,
+            split="replicated",
+        )
         doubled = run.batch * self._doubled_pairs(run, 0)
         # Kept as the indexers of DeepSeek-V3.2 keep theirs: FP8 with a 32-bit scale per 128 elements.
         key = self.index_dim + 4 * ceil_div(self.index_dim, INDEX_BLOCK)
         query = run.tokens * self.index_heads * self.index_dim * run.width
-        run.add(f"{name}.scores", "attention", "attention", flops=doubled * self.index_heads * self.index_dim,
-                reads=query,
-                writes=2 * doubled, cache=self._cache(run, key, 0), saved=query, stream=run.stream)  # fmt: skip
+        run.add(
+            f"{name}.scores",
+            "attention",
+            "attention",
+            flops=doubled * self.index_heads * self.index_dim,
+            reads=query,
+            writes=2 * doubled,
+            cache=self._cache(run, key, 0),
+            saved=query,
+            stream=run.stream,
+        )
         run.add(
             f"{name}.top_k",
             "attention",
@@ -150,13 +194,24 @@ class CompressedAttention(Part):
         query = run.tokens * self.heads * self.head_dim * run.width
         matrix = doubled // 2 * self.heads * run.width if run.eager else 0
         run.add(
-            self.path("compressed_attention"), "attention", "attention", flops=doubled * self.heads * 2 * self.head_dim,
-            reads=query + matrix, writes=query + matrix, saved=query + matrix, stream=run.stream,
+            self.path("compressed_attention"),
+            "attention",
+            "attention",
+            flops=doubled * self.heads * 2 * self.head_dim,
+            reads=query + matrix,
+            writes=query + matrix,
+            saved=query + matrix,
+            stream=run.stream,
             split="head",
             cache=self._cache(run, self.head_dim * run.cache_bits // 8, self.selected),
-        )  # fmt: skip
-        run.add(f"{self.path('compressed_attention')}.softmax", "attention", "elementwise", split="head",
-                flops=SOFTMAX_FLOPS * doubled * self.heads // 2)  # fmt: skip
+        )
+        run.add(
+            f"{self.path('compressed_attention')}.softmax",
+            "attention",
+            "elementwise",
+            split="head",
+            flops=SOFTMAX_FLOPS * doubled * self.heads // 2,
+        )
 
     def _doubled_pairs(self, run: Run, most: Number) -> Number:
         """Query-entry pairs of a sequence, times two; `most` entries a query where that is not 0."""
@@ -209,16 +264,31 @@ class HyperConnection(Part):
         )
         # The mixing weights are computed in 32 bit, from all streams at once.
         weights = (Weight(f"{self.name}_fn", (outputs, wide), "vector"), *vectors)
-        run.add(f"{self.name}_fn", "norm", "matmul", flops=2 * run.tokens * wide * outputs, reads=read,
-                writes=run.tokens * outputs * 4, weights=weights, saved=read)  # fmt: skip
+        run.add(
+            f"{self.name}_fn",
+            "norm",
+            "matmul",
+            flops=2 * run.tokens * wide * outputs,
+            reads=read,
+            writes=run.tokens * outputs * 4,
+            weights=weights,
+            saved=read,
+        )
         run.add(
             f"{self.name}_weights",
             "norm",
             "elementwise",
             flops=run.tokens * n * n * 4 * self.iterations + 5 * run.tokens * outputs,
         )
-        run.add(f"{self.name}_collapse", "norm", "elementwise", flops=2 * run.tokens * wide, reads=read,
-                writes=run.tokens * self.hidden * run.width, saved=read)  # fmt: skip
+        run.add(
+            f"{self.name}_collapse",
+            "norm",
+            "elementwise",
+            flops=2 * run.tokens * wide,
+            reads=read,
+            writes=run.tokens * self.hidden * run.width,
+            saved=read,
+        )
         if self.closing:
             return
         run.add(

@@ -26,8 +26,16 @@ class GatedConvolution(Part):
         for name in ("input_gate", "output_gate"):
             if name == "output_gate":
                 short_convolution(run, self.path("conv"), self.hidden, self.kernel, bias=self.bias, activated=False)
-            run.add(self.path(name), "recurrent", "elementwise", flops=elements, reads=2 * elements * run.width,
-                    writes=elements * run.width, saved=2 * elements * run.width, split="head")  # fmt: skip
+            run.add(
+                self.path(name),
+                "recurrent",
+                "elementwise",
+                flops=elements,
+                reads=2 * elements * run.width,
+                writes=elements * run.width,
+                saved=2 * elements * run.width,
+                split="head",
+            )
         project(
             run, self.path("out_proj"), self.hidden, self.hidden, component="recurrent", bias=self.bias, split="row"
         )
@@ -50,6 +58,14 @@ class LightningAttention(Part):
         Norm(self.path("norm"), inner).write(run)
         project(run, self.path("output_gate"), self.hidden, inner, component="recurrent", saves_input=False)
         elements = run.tokens * inner
-        run.add(self.path("gate"), "recurrent", "elementwise", flops=5 * elements, reads=2 * elements * run.width,
-                writes=elements * run.width, saved=2 * elements * run.width, split="head")  # fmt: skip
+        run.add(
+            self.path("gate"),
+            "recurrent",
+            "elementwise",
+            flops=5 * elements,
+            reads=2 * elements * run.width,
+            writes=elements * run.width,
+            saved=2 * elements * run.width,
+            split="head",
+        )
         project(run, self.path("out_proj"), inner, self.hidden, component="recurrent", split="row")

@@ -33,31 +33,83 @@ class LatentAttention(Part):
     dropout: bool = False
     selected: int | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d", "heads": "n_h", "kv_rank": "r_kv", "rope_dim": "d_r", "nope_dim": "d_n", "value_dim": "d_v",
-        "query_rank": "r_q", "selected": "k_i",
-    }  # fmt: skip
+        "hidden": "d",
+        "heads": "n_h",
+        "kv_rank": "r_kv",
+        "rope_dim": "d_r",
+        "nope_dim": "d_n",
+        "value_dim": "d_v",
+        "query_rank": "r_q",
+        "selected": "k_i",
+    }
 
     def write(self, run: Run) -> None:
         key_dim = self.nope_dim + self.rope_dim
         if self.query_rank:
-            project(run, self.path("q_a_proj"), self.hidden, self.query_rank, component="attention", bias=self.bias, split="replicated")
+            project(
+                run,
+                self.path("q_a_proj"),
+                self.hidden,
+                self.query_rank,
+                component="attention",
+                bias=self.bias,
+                split="replicated",
+            )
             Norm(self.path("q_a_layernorm"), self.query_rank).write(run)
             project(run, self.path("q_b_proj"), self.query_rank, self.heads * key_dim, component="attention")
         else:
             project(run, self.path("q_proj"), self.hidden, self.heads * key_dim, component="attention")
         project(
-            run, self.path("kv_a_proj_with_mqa"), self.hidden, self.kv_rank + self.rope_dim, component="attention",
-            bias=self.bias, saves_input=False, split="replicated",
-        )  # fmt: skip
+            run,
+            self.path("kv_a_proj_with_mqa"),
+            self.hidden,
+            self.kv_rank + self.rope_dim,
+            component="attention",
+            bias=self.bias,
+            saves_input=False,
+            split="replicated",
+        )
         Norm(self.path("kv_a_layernorm"), self.kv_rank).write(run)
-        project(run, self.path("kv_b_proj"), self.kv_rank, self.heads * (self.nope_dim + self.value_dim), component="attention")
+        project(
+            run,
+            self.path("kv_b_proj"),
+            self.kv_rank,
+            self.heads * (self.nope_dim + self.value_dim),
+            component="attention",
+        )
         rotate(run, self.path("rotary"), (self.heads + 1) * self.rope_dim)
         latent = self.kv_rank + self.rope_dim
         if run.decoding:
             # Keys are the whole cached vector, values its latent part: one vector a token serves as both.
-            attend(run, self.path("attention"), heads=self.heads, kv_heads=1, key_dim=latent, value_dim=self.kv_rank,
-                   cached_dim=latent, fresh_dim=latent, selected=self.selected)  # fmt: skip
+            attend(
+                run,
+                self.path("attention"),
+                heads=self.heads,
+                kv_heads=1,
+                key_dim=latent,
+                value_dim=self.kv_rank,
+                cached_dim=latent,
+                fresh_dim=latent,
+                selected=self.selected,
+            )
         else:
-            attend(run, self.path("attention"), heads=self.heads, kv_heads=self.heads, key_dim=key_dim,
-                   value_dim=self.value_dim, cached_dim=latent, selected=self.selected, dropout=self.dropout)  # fmt: skip
-        project(run, self.path("o_proj"), self.heads * self.value_dim, self.hidden, component="attention", bias=self.bias, split="row")
+            attend(
+                run,
+                self.path("attention"),
+                heads=self.heads,
+                kv_heads=self.heads,
+                key_dim=key_dim,
+                value_dim=self.value_dim,
+                cached_dim=latent,
+                selected=self.selected,
+                dropout=self.dropout,
+            )
+        project(
+            run,
+            self.path("o_proj"),
+            self.heads * self.value_dim,
+            self.hidden,
+            component="attention",
+            bias=self.bias,
+            split="row",
+        )

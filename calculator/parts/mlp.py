@@ -40,12 +40,34 @@ class MLP(Part):
         else:
             projections = ((self.up, self.intermediate),)
         for name, width in projections:
-            project(run, self.path(name), self.hidden, width, component="mlp", bias=self.bias,
-                    saves_input=name == projections[0][0] and not self.shares_input)  # fmt: skip
-        activation(run, self.path("activation"), run.tokens, self.intermediate, gated=self.gated, component="mlp",
-                   stream=run.stream)  # fmt: skip
-        project(run, self.path(self.down), self.intermediate, self.hidden, component="mlp", bias=self.bias, split="row",
-                stream=False)  # fmt: skip
+            project(
+                run,
+                self.path(name),
+                self.hidden,
+                width,
+                component="mlp",
+                bias=self.bias,
+                saves_input=name == projections[0][0] and not self.shares_input,
+            )
+        activation(
+            run,
+            self.path("activation"),
+            run.tokens,
+            self.intermediate,
+            gated=self.gated,
+            component="mlp",
+            stream=run.stream,
+        )
+        project(
+            run,
+            self.path(self.down),
+            self.intermediate,
+            self.hidden,
+            component="mlp",
+            bias=self.bias,
+            split="row",
+            stream=False,
+        )
 
 
 @dataclass(frozen=True)
@@ -89,14 +111,21 @@ class Experts(Part):
     packed_name: str = "gate_up_proj"
     latent: int | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d", "intermediate": "d_e", "experts": "E", "top_k": "k", "shared": "d_s", "latent": "d_l",
-    }  # fmt: skip
+        "hidden": "d",
+        "intermediate": "d_e",
+        "experts": "E",
+        "top_k": "k",
+        "shared": "d_s",
+        "latent": "d_l",
+    }
 
     def __post_init__(self) -> None:
         super().__post_init__()
         sizes = (self.experts, self.top_k)
         if all(isinstance(n, int) for n in sizes) and not 1 <= self.top_k <= self.experts:
-            raise ConfigError(f"{self.name}: a token visits {self.top_k} of {self.experts} experts; it must be at least 1 and at most all.")
+            raise ConfigError(
+                f"{self.name}: a token visits {self.top_k} of {self.experts} experts; at least 1, at most all."
+            )
 
     def write(self, run: Run) -> None:
         stream = run.tokens * self.hidden * run.width
@@ -108,28 +137,59 @@ class Experts(Part):
             project(run, self.path("fc2_latent_proj"), self.latent, self.hidden, component="mlp", split="row")
         if self.shared:
             if self.shared_gate:
-                project(run, self.path("shared_expert_gate"), self.hidden, 1, component="mlp", role="router",
-                        split="replicated", saves_input=False)  # fmt: skip
+                project(
+                    run,
+                    self.path("shared_expert_gate"),
+                    self.hidden,
+                    1,
+                    component="mlp",
+                    role="router",
+                    split="replicated",
+                    saves_input=False,
+                )
             # The routed output waits while the shared experts run.
             branch = run.parallel
             run.parallel = branch + stream
             gate, up, down = self.shared_names
-            MLP(self.path(self.shared_name), self.hidden, self.shared, gated=self.gated, bias=self.shared_bias, gate=gate,
-                up=up, down=down, shares_input=True).write(run)  # fmt: skip
+            MLP(
+                self.path(self.shared_name),
+                self.hidden,
+                self.shared,
+                gated=self.gated,
+                bias=self.shared_bias,
+                gate=gate,
+                up=up,
+                down=down,
+                shares_input=True,
+            ).write(run)
             run.parallel = branch
 
     def _route(self, run: Run, stream: Number) -> None:
-        project(run, self.path(self.router), self.hidden, self.experts, component="router", role="router",
-                bias=self.router_bias, split="replicated")  # fmt: skip
+        project(
+            run,
+            self.path(self.router),
+            self.hidden,
+            self.experts,
+            component="router",
+            role="router",
+            bias=self.router_bias,
+            split="replicated",
+        )
         scores = run.tokens * self.experts
         # A buffer: held in the checkpoint, moved by no gradient, and in no published parameter count.
         name = self.correction_name or f"{self.router}.e_score_correction_bias"
         correction = (Weight(self.path(name), self.correction_shape or (self.experts,), self.correction_role),)
         run.add(
-            self.path("top_k"), "router", "elementwise", flops=SOFTMAX_FLOPS * scores, reads=scores * run.width,
-            writes=run.tokens * self.top_k * run.width, saved=scores * run.width, stream=2 * stream,
+            self.path("top_k"),
+            "router",
+            "elementwise",
+            flops=SOFTMAX_FLOPS * scores,
+            reads=scores * run.width,
+            writes=run.tokens * self.top_k * run.width,
+            saved=scores * run.width,
+            stream=2 * stream,
             weights=correction if self.correction else (),
-        )  # fmt: skip
+        )
 
     def _routed(self, run: Run, stream: Number) -> None:
         rows = run.expert_rows(self.experts, self.top_k)
@@ -137,28 +197,70 @@ class Experts(Part):
         inputs, inner = rows * width * run.width, rows * self.intermediate * run.width
         outer = 2 if self.gated else 1
         into, out = self._weights()
-        self._matrix(run, self._inside(self._label()), into, rows * outer, saved=inputs,
-                     reads=inputs, writes=outer * inner, stream=2 * stream)  # fmt: skip
+        self._matrix(
+            run,
+            self._inside(self._label()),
+            into,
+            rows * outer,
+            saved=inputs,
+            reads=inputs,
+            writes=outer * inner,
+            stream=2 * stream,
+        )
         run.add(
-            self._inside("activation"), "experts", "elementwise", split="expert", stream=2 * stream,
-            flops=rows * self.intermediate * (ACTIVATION_FLOPS + outer - 1), reads=outer * inner, writes=inner, saved=outer * inner,
-        )  # fmt: skip
-        self._matrix(run, self._inside(self.names[2]), out, rows, saved=inner, reads=inner, writes=inputs,
-                     stream=2 * stream)  # fmt: skip
+            self._inside("activation"),
+            "experts",
+            "elementwise",
+            split="expert",
+            stream=2 * stream,
+            flops=rows * self.intermediate * (ACTIVATION_FLOPS + outer - 1),
+            reads=outer * inner,
+            writes=inner,
+            saved=outer * inner,
+        )
+        self._matrix(
+            run, self._inside(self.names[2]), out, rows, saved=inner, reads=inner, writes=inputs, stream=2 * stream
+        )
         run.add(
-            self._inside("combine"), "experts", "elementwise", flops=2 * rows * width, reads=inputs,
-            writes=run.tokens * width * run.width, saved=inputs, stream=2 * stream, split="expert",
-        )  # fmt: skip
+            self._inside("combine"),
+            "experts",
+            "elementwise",
+            flops=2 * rows * width,
+            reads=inputs,
+            writes=run.tokens * width * run.width,
+            saved=inputs,
+            stream=2 * stream,
+            split="expert",
+        )
 
-    def _matrix(self, run: Run, name: str, weights: tuple[Weight, ...], rows: Number, *, saved: Number, reads: Number,
-                writes: Number, stream: Number) -> None:  # fmt: skip
+    def _matrix(
+        self,
+        run: Run,
+        name: str,
+        weights: tuple[Weight, ...],
+        rows: Number,
+        *,
+        saved: Number,
+        reads: Number,
+        writes: Number,
+        stream: Number,
+    ) -> None:
         held = sum(run.bytes_of(w) for w in weights)
         touched = held // self.experts * run.experts_touched(self.experts, self.top_k)
         run.add(
-            name, "experts", "matmul", flops=2 * rows * self._width() * self.intermediate, reads=reads, writes=writes,
-            weights=weights, active_share=(self.top_k, self.experts), weight_reads=touched, saved=saved, stream=stream,
+            name,
+            "experts",
+            "matmul",
+            flops=2 * rows * self._width() * self.intermediate,
+            reads=reads,
+            writes=writes,
+            weights=weights,
+            active_share=(self.top_k, self.experts),
+            weight_reads=touched,
+            saved=saved,
+            stream=stream,
             split="expert",
-        )  # fmt: skip
+        )
 
     def _width(self) -> Number:
         return self.hidden if self.latent is None else self.latent
@@ -167,7 +269,9 @@ class Experts(Part):
         return self.path(f"{self.prefix}.{name}" if self.prefix else name)
 
     def _label(self) -> str:
-        return self.packed_name if self.packed and self.gated else self.names[1] if not self.gated else "gate_proj+up_proj"
+        return (
+            self.packed_name if self.packed and self.gated else self.names[1] if not self.gated else "gate_proj+up_proj"
+        )
 
     def _weights(self) -> tuple[tuple[Weight, ...], tuple[Weight, ...]]:
         gate, up, down = self.names
@@ -187,5 +291,3 @@ class Experts(Part):
         into = tuple(Weight(self._inside(f"*.{n}.weight"), matrix, "experts", self.experts) for n in names)
         out = (Weight(self._inside(f"*.{down}.weight"), (width, self.intermediate), "experts", self.experts),)
         return into, out
-
-

@@ -19,20 +19,44 @@ SSD_FLOPS = 5  # per state element: decay·h (1), B ⊗ Δx (1), their sum (1), 
 DELTA_FLOPS = 7  # per state element: decay·S (1), k·S (2), S + k ⊗ Δv (2), q·S (2); arXiv:2412.06464
 
 
-def short_convolution(run: Run, name: str, channels: Number, kernel: int, *, bias: bool, component: str = "recurrent",
-                      activated: bool = True) -> None:  # fmt: skip
+def short_convolution(
+    run: Run,
+    name: str,
+    channels: Number,
+    kernel: int,
+    *,
+    bias: bool,
+    component: str = "recurrent",
+    activated: bool = True,
+) -> None:
     """A causal depthwise convolution, 2·tokens·channels·kernel FLOPs; decode keeps the last kernel − 1 inputs."""
     elements = run.tokens * channels * run.width
     weights: tuple[Weight, ...] = (Weight(f"{name}.weight", (channels, 1, kernel), "convolution"),)
     if bias:
         weights += (Weight(f"{name}.bias", (channels,), "vector"),)
     state = state_bytes(run, channels * (kernel - 1), run.width)
-    run.add(name, component, "convolution", flops=2 * run.tokens * channels * kernel, reads=elements, writes=elements,
-            weights=weights, cache=state, saved=elements, split="head")  # fmt: skip
+    run.add(
+        name,
+        component,
+        "convolution",
+        flops=2 * run.tokens * channels * kernel,
+        reads=elements,
+        writes=elements,
+        weights=weights,
+        cache=state,
+        saved=elements,
+        split="head",
+    )
     if not activated:
         return
-    run.add(f"{name}.activation", component, "elementwise", flops=ACTIVATION_FLOPS * run.tokens * channels,
-            saved=elements, split="head")  # fmt: skip
+    run.add(
+        f"{name}.activation",
+        component,
+        "elementwise",
+        flops=ACTIVATION_FLOPS * run.tokens * channels,
+        saved=elements,
+        split="head",
+    )
 
 
 def state_bytes(run: Run, elements: Number, width: int) -> tuple[Number, Number, Number]:
@@ -43,32 +67,65 @@ def state_bytes(run: Run, elements: Number, width: int) -> tuple[Number, Number,
     return size, size * run.steps if run.decoding else 0, size * run.steps
 
 
-def scan(run: Run, name: str, state: Number, per_element: int, inputs: Number, outputs: Number, width: int,
-         weights: tuple[Weight, ...] = (), kept: Number | None = None) -> None:  # fmt: skip
+def scan(
+    run: Run,
+    name: str,
+    state: Number,
+    per_element: int,
+    inputs: Number,
+    outputs: Number,
+    width: int,
+    weights: tuple[Weight, ...] = (),
+    kept: Number | None = None,
+) -> None:
     """A recurrence over `state` elements: reads `inputs` and writes `outputs` elements per token.
 
     For the backward pass it keeps its inputs (or the `kept` of them that no other operation keeps); the states are
     recomputed, as the published kernels do.
     """
     read = run.tokens * inputs * run.width
-    run.add(name, "recurrent", "scan", flops=per_element * run.tokens * state, reads=read,
-            writes=run.tokens * outputs * run.width, weights=weights, cache=state_bytes(run, state, width),
-            saved=read if kept is None else run.tokens * kept * run.width, split="head")  # fmt: skip
+    run.add(
+        name,
+        "recurrent",
+        "scan",
+        flops=per_element * run.tokens * state,
+        reads=read,
+        writes=run.tokens * outputs * run.width,
+        weights=weights,
+        cache=state_bytes(run, state, width),
+        saved=read if kept is None else run.tokens * kept * run.width,
+        split="head",
+    )
 
 
 def gated_norm(run: Run, name: str, groups: Number, size: Number, weight: Number) -> None:
     """RMSNorm of the mixer's output times SiLU of its gate."""
     elements = run.tokens * groups * size
-    run.add(name, "norm", "elementwise", flops=(RMS_NORM_FLOPS + ACTIVATION_FLOPS + 1) * elements,
-            reads=2 * elements * run.width, writes=elements * run.width, saved=2 * elements * run.width,
-            weights=(Weight(f"{name}.weight", (weight,), "norm"),))  # fmt: skip
+    run.add(
+        name,
+        "norm",
+        "elementwise",
+        flops=(RMS_NORM_FLOPS + ACTIVATION_FLOPS + 1) * elements,
+        reads=2 * elements * run.width,
+        writes=elements * run.width,
+        saved=2 * elements * run.width,
+        weights=(Weight(f"{name}.weight", (weight,), "norm"),),
+    )
 
 
 def gate(run: Run, name: str, size: Number) -> None:
     """The mixer's output times SiLU of its gate."""
     elements = run.tokens * size
-    run.add(name, "recurrent", "elementwise", flops=(ACTIVATION_FLOPS + 1) * elements, reads=2 * elements * run.width,
-            writes=elements * run.width, saved=2 * elements * run.width, split="head")  # fmt: skip
+    run.add(
+        name,
+        "recurrent",
+        "elementwise",
+        flops=(ACTIVATION_FLOPS + 1) * elements,
+        reads=2 * elements * run.width,
+        writes=elements * run.width,
+        saved=2 * elements * run.width,
+        split="head",
+    )
 
 
 @dataclass(frozen=True)
@@ -92,11 +149,19 @@ class Mamba(Part):
         project(run, self.path("x_proj"), self.inner, self.rank + 2 * self.state, component="recurrent", split="row")
         project(run, self.path("dt_proj"), self.rank, self.inner, component="recurrent", bias=True)
         scan(
-            run, self.path("scan"), self.inner * self.state, SELECTIVE_SCAN_FLOPS, 2 * self.inner + 2 * self.state, self.inner,
+            run,
+            self.path("scan"),
+            self.inner * self.state,
+            SELECTIVE_SCAN_FLOPS,
+            2 * self.inner + 2 * self.state,
+            self.inner,
             self.state_width or run.width,
-            (Weight(self.path("A_log"), (self.inner, self.state), "vector"), Weight(self.path("D"), (self.inner,), "vector")),
+            (
+                Weight(self.path("A_log"), (self.inner, self.state), "vector"),
+                Weight(self.path("D"), (self.inner,), "vector"),
+            ),
             kept=self.inner + 2 * self.state,  # x is kept as x_proj's input
-        )  # fmt: skip
+        )
         gate(run, self.path("gate"), self.inner)
         project(run, self.path("out_proj"), self.inner, self.hidden, component="recurrent", bias=self.bias, split="row")
 
@@ -117,17 +182,31 @@ class Mamba2(Part):
     norm: bool = True
     state_width: int | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d", "heads": "n_s", "head_dim": "d_p", "groups": "n_g", "state": "N",
-    }  # fmt: skip
+        "hidden": "d",
+        "heads": "n_s",
+        "head_dim": "d_p",
+        "groups": "n_g",
+        "state": "N",
+    }
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim
         channels = inner + 2 * self.groups * self.state
-        project(run, self.path("in_proj"), self.hidden, inner + channels + self.heads, component="recurrent", bias=self.bias)
+        project(
+            run, self.path("in_proj"), self.hidden, inner + channels + self.heads, component="recurrent", bias=self.bias
+        )
         short_convolution(run, self.path("conv1d"), channels, self.kernel, bias=self.conv_bias)
         scalars = tuple(Weight(self.path(n), (self.heads,), "vector") for n in ("A_log", "D", "dt_bias"))
-        scan(run, self.path("scan"), inner * self.state, SSD_FLOPS, channels + self.heads, inner,
-             self.state_width or run.width, scalars)  # fmt: skip
+        scan(
+            run,
+            self.path("scan"),
+            inner * self.state,
+            SSD_FLOPS,
+            channels + self.heads,
+            inner,
+            self.state_width or run.width,
+            scalars,
+        )
         if self.norm:
             gated_norm(run, self.path("norm"), 1, inner, inner)
         else:
@@ -152,18 +231,32 @@ class GatedDeltaNet(Part):
     projections: tuple[tuple[str, int], ...] = ()
     state_width: int | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d", "key_heads": "n_k", "value_heads": "n_v", "key_dim": "d_k", "value_dim": "d_v",
-    }  # fmt: skip
+        "hidden": "d",
+        "key_heads": "n_k",
+        "value_heads": "n_v",
+        "key_dim": "d_k",
+        "value_dim": "d_v",
+    }
 
     def write(self, run: Run) -> None:
         keys, values = self.key_heads * self.key_dim, self.value_heads * self.value_dim
         packed = (("in_proj_qkvz", 2 * keys + 2 * values), ("in_proj_ba", 2 * self.value_heads))
         projections = self.projections or packed
         for name, outputs in projections:
-            project(run, self.path(name), self.hidden, outputs, component="recurrent", saves_input=name == projections[0][0])
+            project(
+                run, self.path(name), self.hidden, outputs, component="recurrent", saves_input=name == projections[0][0]
+            )
         short_convolution(run, self.path("conv1d"), 2 * keys + values, self.kernel, bias=False)
         scalars = tuple(Weight(self.path(n), (self.value_heads,), "vector") for n in ("dt_bias", "A_log"))
-        scan(run, self.path("scan"), self.value_heads * self.key_dim * self.value_dim, DELTA_FLOPS,
-             2 * keys + values + 2 * self.value_heads, values, self.state_width or run.width, scalars)  # fmt: skip
+        scan(
+            run,
+            self.path("scan"),
+            self.value_heads * self.key_dim * self.value_dim,
+            DELTA_FLOPS,
+            2 * keys + values + 2 * self.value_heads,
+            values,
+            self.state_width or run.width,
+            scalars,
+        )
         gated_norm(run, self.path("norm"), self.value_heads, self.value_dim, self.value_dim)
         project(run, self.path("out_proj"), values, self.hidden, component="recurrent", split="row")

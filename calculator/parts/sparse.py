@@ -27,8 +27,12 @@ class Indexer(Part):
     head_dim: int
     rope_dim: int
     SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d", "query_rank": "r_q", "heads": "n_i", "head_dim": "d_i", "rope_dim": "d_r",
-    }  # fmt: skip
+        "hidden": "d",
+        "query_rank": "r_q",
+        "heads": "n_i",
+        "head_dim": "d_i",
+        "rope_dim": "d_r",
+    }
 
     def write(self, run: Run) -> None:
         project(
@@ -49,8 +53,15 @@ class Indexer(Part):
             split="replicated",
         )
         Norm(self.path("k_norm"), self.head_dim, "layer", True).write(run)
-        project(run, self.path("weights_proj"), self.hidden, self.heads, component="attention", saves_input=False,
-                split="replicated")  # fmt: skip
+        project(
+            run,
+            self.path("weights_proj"),
+            self.hidden,
+            self.heads,
+            component="attention",
+            saves_input=False,
+            split="replicated",
+        )
         rotate(run, self.path("rotary"), (self.heads + 1) * self.rope_dim)
         doubled_pairs = run.batch * run.attended(None)
         scores = doubled_pairs // 2 * 4  # one 32-bit score a pair, summed over the heads
@@ -58,11 +69,16 @@ class Indexer(Part):
         held = run.batch * run.held_tokens(None) * key
         written = run.tokens * key if run.decoding else held
         run.add(
-            self.path("scores"), "attention", "attention", flops=doubled_pairs * self.heads * (self.head_dim + 1),
-            reads=run.tokens * (self.heads + 1) * self.head_dim * run.width, writes=scores,
+            self.path("scores"),
+            "attention",
+            "attention",
+            flops=doubled_pairs * self.heads * (self.head_dim + 1),
+            reads=run.tokens * (self.heads + 1) * self.head_dim * run.width,
+            writes=scores,
             cache=(held, run.batch * run.cached_read(None) * key, written),
-            saved=run.tokens * (self.heads + 1) * self.head_dim * run.width, stream=run.stream,
-        )  # fmt: skip
+            saved=run.tokens * (self.heads + 1) * self.head_dim * run.width,
+            stream=run.stream,
+        )
         run.add(
             self.path("top_k"), "attention", "elementwise", flops=doubled_pairs // 2, reads=scores, stream=run.stream
         )

@@ -22,12 +22,23 @@ class PatchEmbedding(Part):
     SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "p", "hidden": "d_t"}
 
     def write(self, run: Run) -> None:
-        weights: tuple[Weight, ...] = (Weight(f"{self.name}.weight", self.shape or (self.hidden, self.inputs), "convolution"),)
+        weights: tuple[Weight, ...] = (
+            Weight(f"{self.name}.weight", self.shape or (self.hidden, self.inputs), "convolution"),
+        )
         if self.bias:
             weights += (Weight(f"{self.name}.bias", (self.hidden,), "vector"),)
         read = run.tokens * self.inputs * run.width
-        run.add(self.name, "vision", "convolution", flops=2 * run.tokens * self.inputs * self.hidden, reads=read,
-                writes=run.tokens * self.hidden * run.width, weights=weights, saved=read, input_gradient=False)  # fmt: skip
+        run.add(
+            self.name,
+            "vision",
+            "convolution",
+            flops=2 * run.tokens * self.inputs * self.hidden,
+            reads=read,
+            writes=run.tokens * self.hidden * run.width,
+            weights=weights,
+            saved=read,
+            input_gradient=False,
+        )
 
 
 @dataclass(frozen=True)
@@ -46,8 +57,14 @@ class VisionAttention(Part):
         project(run, self.path("qkv"), self.hidden, 3 * inner, component="vision", bias=self.bias)
         if self.rotary:
             rotate(run, self.path("rotary"), 2 * inner)
-        attend(run, self.path("attention"), heads=self.heads, kv_heads=self.heads, key_dim=self.head_dim,
-               value_dim=self.head_dim)  # fmt: skip
+        attend(
+            run,
+            self.path("attention"),
+            heads=self.heads,
+            kv_heads=self.heads,
+            key_dim=self.head_dim,
+            value_dim=self.head_dim,
+        )
         project(run, self.path("proj"), inner, self.hidden, component="vision", bias=self.bias, split="row")
 
 
@@ -71,8 +88,18 @@ class PatchMerger(Part):
         size = joined if self.norm_after else self.hidden
         elements = run.tokens * self.hidden
         weights = tuple(Weight(self.path(f"norm.{n}"), (size,), "norm") for n in ("weight", "bias"))
-        run.add(self.path("norm"), "vision", "elementwise", flops=LAYER_NORM_FLOPS * elements, reads=elements * run.width,
-                writes=elements * run.width, weights=weights, saved=elements * run.width)  # fmt: skip
+        run.add(
+            self.path("norm"),
+            "vision",
+            "elementwise",
+            flops=LAYER_NORM_FLOPS * elements,
+            reads=elements * run.width,
+            writes=elements * run.width,
+            weights=weights,
+            saved=elements * run.width,
+        )
         project(run, self.path("linear_fc1"), joined, joined, component="vision", bias=True, tokens=rows)
         activation(run, self.path("activation"), rows, joined, gated=False, component="vision", stream=0)
-        project(run, self.path("linear_fc2"), joined, self.outputs, component="vision", bias=True, tokens=rows, split="row")
+        project(
+            run, self.path("linear_fc2"), joined, self.outputs, component="vision", bias=True, tokens=rows, split="row"
+        )

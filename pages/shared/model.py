@@ -33,9 +33,13 @@ def choose_model() -> Model:
         CalculatorError: the named one cannot be read.
     """
     source = st.segmented_control(
-        "Model", SOURCES, default="popular", required=True, key="source",
+        "Model",
+        SOURCES,
+        default="popular",
+        required=True,
+        key="source",
         bind="query-params",
-    )  # fmt: skip
+    )
     choosers = {"popular": _popular, "hub": _from_hub, "upload": _uploaded, "manual": _manual}
     return choosers[source or "popular"]()
 
@@ -43,9 +47,14 @@ def choose_model() -> Model:
 def _popular() -> Model:
     ids = [entry.id for entry in catalogue.entries() if entry.config.get("model_type") in FAMILIES]
     chosen = st.selectbox(
-        "Popular model", ids, index=ids.index(DEFAULT_MODEL), key="model", bind="query-params", label_visibility="collapsed",
+        "Popular model",
+        ids,
+        index=ids.index(DEFAULT_MODEL),
+        key="model",
+        bind="query-params",
+        label_visibility="collapsed",
         help="Bundled with the app: works without a network. Type to search.",
-    )  # fmt: skip
+    )
     return bundled(chosen)
 
 
@@ -57,13 +66,19 @@ def bundled(model_id: str) -> Model:
 
 def _from_hub() -> Model:
     text = st.text_input(
-        "Hugging Face id or URL", key="hub", bind="query-params", placeholder="org/name or org/name@revision",
+        "Hugging Face id or URL",
+        key="hub",
+        bind="query-params",
+        placeholder="org/name or org/name@revision",
         help="Only config.json is read. No code from the repository is run.",
-    )  # fmt: skip
+    )
     token = st.text_input(
-        "Access token (gated models)", type="password", key="hub_token", persist_state="session",
-        help="Sent to the Hub only, kept for this session only, never part of the link. HF_TOKEN on the server also works.",
-    )  # fmt: skip
+        "Access token (gated models)",
+        type="password",
+        key="hub_token",
+        persist_state="session",
+        help="Sent to the Hub only, kept for this session, never part of the link. HF_TOKEN on the server also works.",
+    )
     if not text:
         raise Waiting("Type a Hugging Face model id in the sidebar, for instance Qwen/Qwen3-8B.")
     entry = catalogue.find(text)
@@ -129,14 +144,20 @@ def _manual() -> Model:
         return int(st.number_input(label, low, 10**9, value, key=key, bind="query-params", help=help))
 
     kind = st.segmented_control(
-        "Kind", ["dense", "moe"], default="dense",
-        required=True, key="kind", bind="query-params",
-    )  # fmt: skip
+        "Kind",
+        ["dense", "moe"],
+        default="dense",
+        required=True,
+        key="kind",
+        bind="query-params",
+    )
     fields: dict[str, Any] = {
         "num_layers": number("Layers", "layers", 32),
         "hidden_size": number("Hidden size", "hidden", 4096),
         "num_attention_heads": number("Attention heads", "heads", 32),
-        "num_key_value_heads": number("Key-value heads", "kv_heads", 8, help="Fewer than attention heads: grouped-query attention."),
+        "num_key_value_heads": number(
+            "Key-value heads", "kv_heads", 8, help="Fewer than attention heads: grouped-query attention."
+        ),
         "intermediate_size": number("MLP width", "ffn", 14336),
         "vocab_size": number("Vocabulary", "vocab", 128256),
     }

@@ -48,7 +48,11 @@ def heading(title: str, inputs: Inputs) -> None:
 
 def linked(text: str) -> str:
     """Text with its URLs as short Markdown links."""
-    return re.sub(r"https?://([^/\s]+)/(\S+?)(?=[,.;)]*(?:\s|$))", lambda m: f"[{m[1]}/{'/'.join(m[2].split('/')[:2])}]({m[0]})", text)
+    return re.sub(
+        r"https?://([^/\s]+)/(\S+?)(?=[,.;)]*(?:\s|$))",
+        lambda m: f"[{m[1]}/{'/'.join(m[2].split('/')[:2])}]({m[0]})",
+        text,
+    )
 
 
 def conventions(inputs: Inputs) -> str:
@@ -80,7 +84,9 @@ def download(label: str, rows: Rows | Callable[[], Rows], name: str, key: str) -
     def content() -> str:
         return as_csv(rows() if callable(rows) else rows)
 
-    st.download_button(label, content, f"{name}.csv", "text/csv", key=key, on_click="ignore", icon=":material/download:")
+    st.download_button(
+        label, content, f"{name}.csv", "text/csv", key=key, on_click="ignore", icon=":material/download:"
+    )
 
 
 def table(rows: Rows, columns: Mapping[str, Any], description: str, *, height: int | str = "auto") -> None:
@@ -97,7 +103,14 @@ def file_name(inputs: Inputs, what: str) -> str:
 
 def flops_scale(largest: float) -> tuple[float, str]:
     """A unit in which the largest amount reads well."""
-    for unit, scale in (("ZFLOP", 1e21), ("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6)):
+    for unit, scale in (
+        ("ZFLOP", 1e21),
+        ("EFLOP", 1e18),
+        ("PFLOP", 1e15),
+        ("TFLOP", 1e12),
+        ("GFLOP", 1e9),
+        ("MFLOP", 1e6),
+    ):
         if largest >= scale:
             return scale, unit
     return 1.0, "FLOP"

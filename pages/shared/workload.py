@@ -17,27 +17,43 @@ LARGEST = 10**9
 def choose_workload(model: Model) -> Workload:
     """Draw the workload's inputs and return the workload."""
     mode = st.segmented_control(
-        "Mode", MODES, default="prefill", required=True, key="mode", bind="query-params",
-        help="Prefill reads a prompt; decode generates one token per sequence; pretraining is forward, backward and AdamW.",
-    )  # fmt: skip
+        "Mode",
+        MODES,
+        default="prefill",
+        required=True,
+        key="mode",
+        bind="query-params",
+        help="Prefill reads a prompt, decode generates a token per sequence, pretraining is forward, backward and AdamW",
+    )
     left, right = st.columns(2)
     with left:
-        dtype = st.selectbox("Weights", ["auto", *FORMATS], key="weights", bind="query-params", help=_formats_help(model))
+        dtype = st.selectbox(
+            "Weights", ["auto", *FORMATS], key="weights", bind="query-params", help=_formats_help(model)
+        )
     with right:
-        kv_dtype = st.selectbox("KV cache", ["auto", *CACHE_BITS], key="kv", bind="query-params",
-                                help="auto: what the config asks for, otherwise the type of the computation.",
-                                disabled=mode == "pretraining")  # fmt: skip
+        kv_dtype = st.selectbox(
+            "KV cache",
+            ["auto", *CACHE_BITS],
+            key="kv",
+            bind="query-params",
+            help="auto: what the config asks for, otherwise the type of the computation.",
+            disabled=mode == "pretraining",
+        )
     with left:
         batch = _whole("Batch size", "batch", 1)
     with right:
         length = _length(model)
     options: dict[str, Any] = {}
     if mode == "decode":
-        options["decode_length"] = _whole("Tokens to generate", "generate", 64, "For the totals; the context grows by one each step.")
+        options["decode_length"] = _whole(
+            "Tokens to generate", "generate", 64, "For the totals; the context grows by one each step."
+        )
     options |= _attention(str(mode))
     if model.experts is not None:
         options |= _routing()
-    return Workload(mode=mode or "prefill", batch_size=batch, sequence_length=length, dtype=dtype, kv_dtype=kv_dtype, **options)
+    return Workload(
+        mode=mode or "prefill", batch_size=batch, sequence_length=length, dtype=dtype, kv_dtype=kv_dtype, **options
+    )
 
 
 def _whole(label: str, key: str, value: int, help: str | None = None) -> int:
@@ -50,34 +66,69 @@ def _length(model: Model) -> int | None:
     taken = min(DEFAULT_LENGTH, context or DEFAULT_LENGTH)
     limit = f"The model's context is {context:,}." if context else "The model states no longest context."
     length = st.number_input(
-        "Sequence length", 1, LARGEST, None, step=1, placeholder=f"{taken:,}", key="length", bind="query-params",
+        "Sequence length",
+        1,
+        LARGEST,
+        None,
+        step=1,
+        placeholder=f"{taken:,}",
+        key="length",
+        bind="query-params",
         help=f"Tokens per sequence; in decode mode those already in the cache. Empty: {taken:,}. {limit}",
-    )  # fmt: skip
+    )
     return None if length is None else int(length)
 
 
 def _attention(mode: str) -> dict[str, Any]:
     with st.expander("Attention and counting", icon=":material/tune:"):
         kernel = st.segmented_control(
-            "Attention kernel", ["flash", "eager"], default="flash", required=True, key="attention",
-            bind="query-params", help="Flash never writes the S × S scores to memory; eager does. The FLOPs are the same.",
-        )  # fmt: skip
+            "Attention kernel",
+            ["flash", "eager"],
+            default="flash",
+            required=True,
+            key="attention",
+            bind="query-params",
+            help="Flash never writes the S × S scores to memory; eager does. The FLOPs are the same.",
+        )
         counting = st.segmented_control(
-            "Attention FLOPs", ["full", "causal"], default="full", required=True, key="counting",
-            bind="query-params", help="Full counts S × S scores, causal the half that a causal kernel computes.",
-        )  # fmt: skip
+            "Attention FLOPs",
+            ["full", "causal"],
+            default="full",
+            required=True,
+            key="counting",
+            bind="query-params",
+            help="Full counts S × S scores, causal the half that a causal kernel computes.",
+        )
         logits = st.segmented_control(
-            "Logits", ["auto", "last", "all"], default="auto", required=True, key="logits",
-            bind="query-params", help="Auto: the last position for inference, all positions for pretraining.",
-        )  # fmt: skip
+            "Logits",
+            ["auto", "last", "all"],
+            default="auto",
+            required=True,
+            key="logits",
+            bind="query-params",
+            help="Auto: the last position for inference, all positions for pretraining.",
+        )
         options = {"attention": kernel, "attention_flops": counting, "logits": logits}
         if mode == "decode":
-            options["flash_decode"] = st.toggle("Flash decode", True, key="flash_decode", bind="query-params",
-                                                help="Splits the cache read over workers; each split keeps a partial result.")  # fmt: skip
+            options["flash_decode"] = st.toggle(
+                "Flash decode",
+                True,
+                key="flash_decode",
+                bind="query-params",
+                help="Splits the cache read over workers; each split keeps a partial result.",
+            )
             options["flash_decode_block_size"] = _whole("Cached tokens per split", "split", 256)
         else:
-            block = st.number_input("Queries per flash tile", 1, LARGEST, None, key="tile", bind="query-params", placeholder="whole sequence",
-                                    help="Keys and values are read once per tile. Empty: read once.")  # fmt: skip
+            block = st.number_input(
+                "Queries per flash tile",
+                1,
+                LARGEST,
+                None,
+                key="tile",
+                bind="query-params",
+                placeholder="whole sequence",
+                help="Keys and values are read once per tile. Empty: read once.",
+            )
             options["flash_block_size"] = None if block is None else int(block)
     return options
 
@@ -85,18 +136,36 @@ def _attention(mode: str) -> dict[str, Any]:
 def _routing() -> dict[str, Any]:
     with st.expander("Experts", icon=":material/hub:"):
         capacity = st.number_input(
-            "Capacity factor", 0.1, 100.0, None, 0.25, key="capacity", bind="query-params", placeholder="no limit",
+            "Capacity factor",
+            0.1,
+            100.0,
+            None,
+            0.25,
+            key="capacity",
+            bind="query-params",
+            placeholder="no limit",
             help="Pads or cuts every expert to ⌈c·T·k/E⌉ tokens. Empty: dropless.",
-        )  # fmt: skip
+        )
         routing = st.segmented_control(
-            "Routing", ["balanced", "uniform"], default="balanced", required=True, key="routing",
-            bind="query-params", help="Balanced spreads tokens evenly; uniform expects what random routing reaches.",
-        )  # fmt: skip
-        share = st.toggle("Share experts across layers", key="share", bind="query-params",
-                          help="What if all layers used one set of experts. No published model does.")  # fmt: skip
+            "Routing",
+            ["balanced", "uniform"],
+            default="balanced",
+            required=True,
+            key="routing",
+            bind="query-params",
+            help="Balanced spreads tokens evenly; uniform expects what random routing reaches.",
+        )
+        share = st.toggle(
+            "Share experts across layers",
+            key="share",
+            bind="query-params",
+            help="What if all layers used one set of experts. No published model does.",
+        )
     return {"expert_capacity_factor": capacity, "routing": routing, "share_experts_across_layers": share}
 
 
 def _formats_help(model: Model) -> str:
     stored = model.scheme.title if model.scheme else model.stated_dtype or "16 bit assumed; the config names no type"
-    return f"auto: as the checkpoint is ({stored}). " + " · ".join(f"{f.name}: {f.title}" for f in FORMATS.values() if f.quantized)
+    return f"auto: as the checkpoint is ({stored}). " + " · ".join(
+        f"{f.name}: {f.title}" for f in FORMATS.values() if f.quantized
+    )

@@ -40,7 +40,12 @@ def full(model, workload):
 
 def test_one_estimate_takes_less_than_a_millisecond():
     unit = best(reference, 15)
-    for name in ("Qwen/Qwen2.5-7B", "deepseek-ai/DeepSeek-V3.1-Terminus", "Qwen/Qwen3-VL-235B-A22B-Thinking", "openai/gpt-oss-120b"):
+    for name in (
+        "Qwen/Qwen2.5-7B",
+        "deepseek-ai/DeepSeek-V3.1-Terminus",
+        "Qwen/Qwen3-VL-235B-A22B-Thinking",
+        "openai/gpt-oss-120b",
+    ):
         model = load_model(name)
         for mode in ("prefill", "decode", "pretraining"):
             workload = Workload(mode=mode)

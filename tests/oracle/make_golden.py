@@ -104,7 +104,8 @@ def measured(model_type: str, name: str, config: dict[str, Any]) -> dict[str, An
     ]
     key = "matmul_without_scan" if model_type in SCAN_TYPES else "matmul"
     case["train_flops"] = [
-        {"batch": batch, "seq": seq} | {key if k == "matmul" else k: n for k, n in split(oracle.training_flops(model, batch, seq)).items()}
+        {"batch": batch, "seq": seq}
+        | {key if k == "matmul" else k: n for k, n in split(oracle.training_flops(model, batch, seq)).items()}
         for batch, seq in TRAIN
     ]
     if model_type not in SCAN_TYPES:
@@ -131,7 +132,7 @@ def split(flops: oracle.Flops) -> dict[str, int]:
     return parts
 
 
-HEAD = "family config parameters tensors forward decode saved sdpa".split()
+HEAD = ["family", "config", "parameters", "tensors", "forward", "decode", "saved", "sdpa"]
 WIDTHS = (13, 40, 18, 9, 20, 18, 16, 16)
 
 

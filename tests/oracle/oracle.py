@@ -279,7 +279,7 @@ def _valueless() -> Iterator[None]:
     """Nothing reads the value of a meta tensor, and sdpa is its flash kernel without a mask."""
     masks = masking_utils.ALL_MASK_ATTENTION_FUNCTIONS
     with (
-        mock.patch.object(masking_utils, "find_packed_sequence_indices", lambda position_ids: None),
+        mock.patch.object(masking_utils, "find_packed_sequence_indices", return_value=None),
         mock.patch.dict(masks._local_mapping, {"sdpa": lambda *args, **kwargs: None}),
         mock.patch.object(torch.nn.functional, "scaled_dot_product_attention", _fused_attention),
     ):

@@ -1,0 +1,413 @@
+"""The app's frame: the sidebar's inputs, the link that holds them, the sources of a model, and what a visitor reads when
+something is wrong. What the pages show is in test_pages.py."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+import calculator.errors as errors
+from calculator import load_model
+from calculator.hub import HubFile
+
+PAGES = ("overview", "scaling", "compare", "experts", "methods")
+TINY = {
+    "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "intermediate_size": 128, "vocab_size": 1000, "max_position_embeddings": 512, "torch_dtype": "bfloat16",
+}  # fmt: skip
+# 2 x 1000 x 64 in embedding and head; a layer: 4 x 64 x 64 less half of two in attention, 3 x 64 x 128, two norms.
+TINY_PARAMETERS = 128_000 + 2 * (12_288 + 24_576 + 128) + 64
+TOKEN = "hf_" + "Abcdefghij" * 4
+
+
+@pytest.fixture
+def inputs_at(open_page, monkeypatch):
+    """What the sidebar hands to the pages at a link."""
+
+    def read(**link):
+        seen = []
+        monkeypatch.setattr("pages.overview.show", seen.append)
+        at = open_page(**link)
+        assert not at.exception
+        assert not at.error
+        return seen[0]
+
+    return read
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A Hub that answers with what is put in `answer`, a config or an error; `asked` lists what it was asked."""
+
+    class Hub:
+        answer = TINY
+        asked = []
+
+    def fetch_config(repo_id, *, revision=None, token=None, **_):
+        Hub.asked.append((repo_id, revision, token))
+        if isinstance(Hub.answer, Exception):
+            raise Hub.answer
+        return HubFile(Hub.answer, repo_id, revision, "0123456789abcdef0123456789abcdef01234567")
+
+    Hub.asked = []
+    monkeypatch.setattr("calculator.hub.fetch_config", fetch_config)
+    return Hub
+
+
+def words(at):
+    """Everything the page says in words."""
+    kinds = (at.title, at.subheader, at.markdown, at.caption, at.metric, at.info, at.warning, at.error, at.exception)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+# The link
+
+
+@pytest.mark.parametrize(
+    ("link", "field", "expected"),
+    [
+        ({}, "mode", "prefill"),
+        ({"mode": "pretraining"}, "mode", "pretraining"),
+        ({"mode": "decode"}, "mode", "decode"),
+        ({"batch": 7}, "batch_size", 7),
+        ({}, "sequence_length", None),
+        ({"length": 12345}, "sequence_length", 12345),
+        ({"mode": "decode", "generate": 17}, "decode_length", 17),
+        ({"weights": "int4"}, "dtype", "int4"),
+        ({"kv": "fp8"}, "kv_dtype", "fp8"),
+        ({"attention": "eager"}, "attention", "eager"),
+        ({"counting": "causal"}, "attention_flops", "causal"),
+        ({"logits": "all"}, "logits", "all"),
+        ({}, "flash_block_size", None),
+        ({"tile": 128}, "flash_block_size", 128),
+        ({"mode": "decode", "flash_decode": "false"}, "flash_decode", False),
+        ({"mode": "decode", "split": 512}, "flash_decode_block_size", 512),
+        ({"model": "Qwen/Qwen3-30B-A3B"}, "expert_capacity_factor", None),
+        ({"model": "Qwen/Qwen3-30B-A3B", "capacity": 1.25}, "expert_capacity_factor", 1.25),
+        ({"model": "Qwen/Qwen3-30B-A3B", "routing": "uniform"}, "routing", "uniform"),
+        ({"model": "Qwen/Qwen3-30B-A3B", "share": "true"}, "share_experts_across_layers", True),
+    ],
+)
+def test_a_link_sets_every_input_of_the_workload(inputs_at, link, field, expected):
+    assert getattr(inputs_at(**link).workload, field) == expected
+
+
+def test_a_link_names_the_model(inputs_at):
+    assert inputs_at().model.name == "Qwen/Qwen2.5-7B"
+    assert inputs_at(model="openai-community/gpt2").model.parameters.total == 124_439_808
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("mode", "training"), ("mode", ""), ("weights", "int3"), ("kv", "nf4"), ("batch", "0"), ("batch", "-5"), ("batch", "many"),
+        ("batch", "1e30"), ("length", "0"), ("length", "nan"), ("attention", "sparse"), ("counting", "half"), ("logits", "none"),
+        ("model", "no/such-model"), ("source", "elsewhere"), ("tile", "-1"), ("capacity", "0"), ("routing", "skewed"),
+    ],
+)  # fmt: skip
+def test_a_bad_value_in_a_link_falls_back_to_the_default(inputs_at, open_page, name, bad):
+    usual = {"model": "Qwen/Qwen3-30B-A3B"} if name in ("capacity", "routing") else {}
+    found, default = inputs_at(**usual, **{name: bad}), inputs_at(**usual)
+    assert found.workload == default.workload
+    assert found.model.name == default.model.name
+
+
+def test_the_inputs_are_the_same_on_every_page(open_page):
+    link = {"model": "Qwen/Qwen3-30B-A3B", "mode": "decode", "batch": 7, "length": 1000, "kv": "fp8"}
+    sidebars = []
+    for page in PAGES:
+        at = open_page(page, **link)
+        kinds = (at.sidebar.selectbox, at.sidebar.number_input, at.sidebar.segmented_control, at.sidebar.toggle)
+        sidebars.append({widget.key: widget.value for kind in kinds for widget in kind})
+    assert sidebars[0]["batch"] == 7
+    assert len(sidebars[0]) == 16
+    assert sidebars == [sidebars[0]] * len(PAGES)
+
+
+def test_every_page_keeps_its_own_inputs_in_the_link(open_page):
+    scaling = open_page("scaling", vary="batch", to_batch=1024)
+    assert scaling.segmented_control(key="vary").value == "batch"
+    assert scaling.selectbox(key="to_batch").value == "1024"
+    assert open_page(table="operations").segmented_control(key="table").value == "operations"
+    assert open_page(why="Weights").selectbox(key="why").value == "Weights"
+    experts = open_page("experts", whatif_experts=16, whatif_top_k=4, whatif_width=1024, skew=1.5)
+    assert [experts.number_input(key=f"whatif_{name}").value for name in ("experts", "top_k", "width")] == [16, 4, 1024]
+    assert experts.slider(key="skew").value == 1.5
+    assert open_page("methods", section="validation").segmented_control(key="section").value == "validation"
+
+
+def test_a_widget_changes_what_is_computed(open_page):
+    at = open_page()
+    before = at.metric[0].value
+    assert at.number_input(key="batch").set_value(64).run().metric[0].value != before
+    at.number_input(key="batch").set_value(1)
+    at.segmented_control(key="mode").set_value("decode").run()
+    assert at.metric[2].label == "FLOPs, one decode step"
+    at.segmented_control(key="mode").set_value("pretraining").run()
+    assert at.metric[1].label == "Model states"
+    assert not at.exception
+
+
+def test_what_one_mode_hides_comes_back_with_it(open_page):
+    at = open_page(mode="decode", generate=200)
+    at.segmented_control(key="mode").set_value("prefill").run()
+    at.segmented_control(key="mode").set_value("decode").run()
+    assert at.number_input(key="generate").value == 200
+
+
+def test_the_kv_cache_has_no_precision_in_training(open_page):
+    assert open_page(mode="pretraining").selectbox(key="kv").disabled
+    assert not open_page(mode="decode").selectbox(key="kv").disabled
+
+
+def test_a_length_beyond_the_context_is_computed_with_a_warning(open_page):
+    at = open_page(model="openai-community/gpt2", length=2048)
+    assert [w.value.split(" that ")[0] for w in at.warning] == ["2,048 tokens are more than the 1,024"]
+    assert at.metric
+    assert not open_page(model="openai-community/gpt2", length=1024).warning
+
+
+# Numbers typed by hand
+
+
+def test_a_dense_model_typed_by_hand(inputs_at):
+    link = {"source": "manual", "layers": 2, "hidden": 64, "heads": 4, "kv_heads": 2, "ffn": 128, "vocab": 1000}
+    assert inputs_at(**link).model.parameters.total == TINY_PARAMETERS
+    assert inputs_at(**link, tied="true").model.parameters.total == TINY_PARAMETERS - 64_000
+
+
+def test_a_mixture_typed_by_hand(inputs_at):
+    link = {"source": "manual", "kind": "moe", "layers": 2, "hidden": 64, "heads": 4, "kv_heads": 2, "vocab": 1000,
+            "experts": 4, "top_k": 2, "expert_ffn": 32}  # fmt: skip
+    model = inputs_at(**link).model
+    assert (model.experts.experts, model.experts.top_k, model.experts.intermediate) == (4, 2, 32)
+    assert model.parameters.by_component["experts"] == 2 * 4 * 3 * 64 * 32
+    assert model.parameters.by_component["router"] == 2 * 4 * 64
+    with_shared = inputs_at(**link, shared_experts=1).model
+    assert with_shared.parameters.total - model.parameters.total == 2 * (3 * 64 * 32 + 64)  # and its gate
+
+
+@pytest.mark.parametrize(
+    "link",
+    [{"heads": 3}, {"kv_heads": 5}, {"kind": "moe", "experts": 2, "top_k": 3}, {"layers": 10**9}],
+    ids=lambda link: " ".join(link),
+)
+def test_impossible_numbers_are_refused_in_words(open_page, link):
+    at = open_page(source="manual", **link)
+    assert not at.exception
+    assert [e.value.endswith(".") for e in at.main.error] == [True]
+    assert not at.metric
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_largest_numbers_the_inputs_take(open_page, page):
+    section = {"section": "model"} if page == "methods" else {}
+    for mode in ("pretraining", "prefill", "decode"):
+        at = open_page(page, mode=mode, model="Qwen/Qwen3-30B-A3B", batch=10**9, length=10**9, generate=10**9, **section)
+        assert [e.value for e in at.exception] == []
+        assert [e.value for e in at.error] == []
+    assert [e.value for e in open_page(page, batch=10**9, length=10**9, **section).exception] == []
+    at = open_page(page, source="manual", hidden=2**29, ffn=10**9, vocab=10**9, layers=10_000, **section)
+    assert [e.value for e in at.exception] == []
+
+
+# The Hub
+
+
+def test_a_model_of_the_hub(open_page, hub):
+    at = open_page(source="hub", hub="https://huggingface.co/someone/tiny/tree/v1")
+    assert hub.asked == [("someone/tiny", "v1", None)]
+    assert at.title[0].value == "tiny"
+    assert f"**{TINY_PARAMETERS:,}** parameters" in words(at)
+    assert "someone/tiny@0123456 on the Hugging Face Hub" in words(at)
+    at.segmented_control(key="mode").set_value("decode").run()
+    assert at.title[0].value == "tiny"
+    assert len(hub.asked) == 1  # read once
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_model_of_the_hub_on_every_page(open_page, hub, page):
+    at = open_page(page, source="hub", hub="someone/tiny")
+    assert not at.exception
+    assert not at.error
+    assert hub.asked == [("someone/tiny", None, None)]
+
+
+def test_a_bundled_model_is_not_asked_of_the_hub(open_page, hub):
+    assert open_page(source="hub", hub=" qwen/qwen3-8b ").title[0].value == "Qwen3-8B"
+    assert hub.asked == []
+
+
+REFUSALS = [
+    errors.HubError, errors.ModelNotFoundError, errors.GatedModelError, errors.MissingFileError, errors.HubUnreachableError,
+    errors.ConfigError, errors.SourceError,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_what_the_hub_refuses_is_one_sentence_on_every_page(open_page, hub, kind):
+    sentence = "someone/tiny was not read, for a reason that this sentence gives."
+    hub.answer = kind(sentence)
+    for page in PAGES:
+        at = open_page(page, source="hub", hub="someone/tiny")
+        assert [e.value for e in at.main.error] == [sentence]
+        assert not at.exception
+        assert not at.metric
+    asked = len(hub.asked)
+    hub.answer = TINY
+    assert at.run().title  # a refusal is not kept: the next run asks again
+    assert len(hub.asked) == asked + 1
+
+
+def test_the_token_goes_to_the_hub_and_nowhere_else(open_page, hub):
+    hub.answer = errors.GatedModelError("someone/tiny is gated.")
+    at = open_page(source="hub", hub="someone/tiny")
+    hub.answer = TINY
+    at.text_input(key="hub_token").set_value(TOKEN).run()
+    assert hub.asked == [("someone/tiny", None, None), ("someone/tiny", None, TOKEN)]
+    assert at.title[0].value == "tiny"
+    assert TOKEN not in words(at)
+    assert TOKEN not in str(dict(at.query_params))
+    # What one visitor's token opened is not shown to a visitor without it.
+    hub.answer = errors.GatedModelError("someone/tiny is gated.")
+    assert [e.value for e in open_page(source="hub", hub="someone/tiny").error] == ["someone/tiny is gated."]
+
+
+def test_a_token_in_a_link_is_ignored(open_page, hub):
+    open_page(source="hub", hub="someone/tiny", hub_token=TOKEN)
+    assert hub.asked == [("someone/tiny", None, None)]
+
+
+@pytest.mark.parametrize("text", ["not a model!", "a/b/c/d", "https://example.com/a/b", "datasets/squad", "../../etc/passwd", TOKEN])
+def test_what_is_no_model_id_is_refused_without_asking(open_page, hub, text):
+    at = open_page(source="hub", hub=text)
+    assert len(at.main.error) == 1
+    assert not at.exception
+    assert TOKEN not in words(at)
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"model_type": "no_such_type"}, "Model type 'no_such_type' is not known here"),
+        ({"hidden_size": 64}, "The config has no model_type"),
+        ({"model_type": "llama", "num_hidden_layers": 0}, "num_hidden_layers"),
+        ({**TINY, "hidden_size": "wide"}, "hidden_size"),
+    ],
+)
+def test_a_config_no_model_can_be_built_from(open_page, hub, config, said):
+    hub.answer = config
+    at = open_page(source="hub", hub="someone/tiny")
+    assert not at.exception
+    assert [said in e.value for e in at.main.error] == [True]
+
+
+# A config.json
+
+
+def upload(at, content, name="config.json"):
+    at.file_uploader(key="config_file").upload(name, content, "application/json")
+    return at.run()
+
+
+def test_an_uploaded_config_becomes_part_of_the_link(open_page):
+    at = upload(open_page(source="upload"), json.dumps(TINY).encode())
+    assert not at.exception
+    assert f"**{TINY_PARAMETERS:,}** parameters" in words(at)
+    link = dict(at.query_params)
+    assert link["source"] == "upload"
+    for page in PAGES:
+        shared = open_page(page, **link)
+        assert not shared.exception
+        assert not shared.error
+    assert f"**{TINY_PARAMETERS:,}** parameters" in words(open_page(**link))
+
+
+def test_a_file_with_a_byte_order_mark(open_page):
+    at = upload(open_page(source="upload"), b"\xef\xbb\xbf" + json.dumps(TINY).encode())
+    assert f"**{TINY_PARAMETERS:,}** parameters" in words(at)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "config.json is not valid JSON"),
+        (b"[1, 2]", "config.json holds a JSON list"),
+        (b"\xff\xfe\x00", "config.json is not text"),
+        (b"{}", "no model_type"),
+        (b'{"model_type": "no_such_type"}', "'no_such_type' is not known"),
+    ],
+)
+def test_a_file_that_is_no_config(open_page, content, said):
+    at = upload(open_page(source="upload"), content)
+    assert not at.exception
+    assert [said in e.value for e in at.main.error] == [True]
+
+
+def unpackable(fields=1500):
+    """A config that packs into more than a link holds, and its own number of parameters."""
+    rng = random.Random(1)
+    return TINY | {"vocab_size": 2000, "id2label": {str(i): f"{rng.getrandbits(64):x}" for i in range(fields)}}
+
+
+def test_a_config_too_large_for_a_link_is_still_shown(open_page):
+    at = upload(open_page(source="upload"), json.dumps(unpackable()).encode())
+    assert f"**{TINY_PARAMETERS + 128_000:,}** parameters" in words(at)
+    assert "too large to be part of the link" in words(at)
+    assert "config" not in at.query_params
+    at.segmented_control(key="mode").set_value("decode").run()
+    assert f"**{TINY_PARAMETERS + 128_000:,}** parameters" in words(at)
+
+
+def test_the_link_never_holds_another_config_than_the_page_shows(open_page):
+    first = upload(open_page(source="upload"), json.dumps(TINY).encode())
+    at = open_page(**first.query_params)
+    at = upload(at, json.dumps(unpackable()).encode())
+    assert f"**{TINY_PARAMETERS + 128_000:,}** parameters" in words(at)
+    assert "config" not in at.query_params
+
+
+def test_a_link_to_another_source_holds_no_config(open_page):
+    at = upload(open_page(source="upload"), json.dumps(TINY).encode())
+    at.segmented_control(key="source").set_value("popular").run()
+    assert at.title[0].value == "Qwen2.5-7B"
+    assert "config" not in at.query_params
+
+
+@pytest.mark.parametrize("damaged", ["abc", "!!!", "äöü", "eJwDAAAAAAE", "e30", "eJxLSixJBAAD2QGU"])
+def test_a_damaged_config_in_a_link(open_page, damaged):
+    at = open_page(source="upload", config=damaged)
+    assert not at.exception
+    assert len(at.main.error) == 1
+    assert not at.metric
+
+
+# What is shown before there is a model
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(("source", "said"), [("hub", "Type a Hugging Face model id"), ("upload", "Upload a model's config.json")])
+def test_a_page_without_a_model_says_what_to_do_where_it_is_read(open_page, page, source, said):
+    at = open_page(page, source=source)
+    assert not at.exception
+    assert not at.error
+    assert [i.value.startswith(said) for i in at.main.info] == [True]  # the sidebar is closed on a phone
+    assert not at.sidebar.info
+
+
+def test_the_workload_waits_for_the_model(open_page, hub):
+    at = open_page(source="hub", mode="decode", batch=7)
+    at.text_input(key="hub").set_value("someone/tiny").run()
+    assert at.segmented_control(key="mode").value == "decode"
+    assert at.number_input(key="batch").value == 7
+
+
+def test_the_popular_models_are_those_that_can_be_built(open_page):
+    at = open_page()
+    options = at.selectbox(key="model").options
+    assert len(options) >= 120
+    assert len(set(options)) == len(options)
+    assert all(load_model(name).name == name for name in options)
