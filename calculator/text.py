@@ -8,7 +8,6 @@ from typing import Any
 
 from calculator import format as words
 from calculator.estimate import MEMORY_KINDS, Estimate, intensity_class
-from calculator.explain import MEANINGS, Explained, Formula
 from calculator.tables import TITLES
 
 Row = Sequence[str]
@@ -102,7 +101,7 @@ def headers(estimates: Sequence[Estimate]) -> list[Block]:
 def _model_facts(estimate: Estimate) -> list[tuple[str, str]]:
     model, p = estimate.model, estimate.model.parameters
     sizes = (f"hidden {model.hidden_size:,}", f"vocabulary {model.vocabulary_size:,}")
-    shape = [model.model_type, _number(model.layers, "layer"), *sizes]
+    shape = [model.model_type, number(model.layers, "layer"), *sizes]
     if model.experts is not None:
         shape.append(f"{model.experts.experts} experts, {model.experts.top_k} per token")
     shape.append(f"context {model.context_length:,}" if model.context_length else "no context limit stated")
@@ -154,14 +153,15 @@ def _generated(estimate: Estimate) -> list[tuple[str, str]]:
     if g is None:
         return []
     said = f"{words.flops(g.flops.total)}, {words.gib(g.traffic.total)} moved, cache {words.gib(g.kv_cache)} at the end"
-    return [("generated", f"{_number(g.tokens, 'token')} a sequence: {said}")]
+    return [("generated", f"{number(g.tokens, 'token')} a sequence: {said}")]
 
 
 def _remarks(estimate: Estimate) -> list[tuple[str, str]]:
     return [*(("note", n) for n in estimate.notes), *(("warning", w) for w in estimate.warnings)]
 
 
-def _number(count: int, thing: str) -> str:
+def number(count: int, thing: str) -> str:
+    """A count and what is counted: "1 layer", "2 layers"."""
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
@@ -225,18 +225,19 @@ def reuse_grid(estimate: Estimate) -> Grid:
 
 def operations_grid(estimate: Estimate) -> Grid:
     """Every operation, amounts over all the layers that run it."""
-    found = estimate.rows("operations")
-    rows = [
-        (r["operation"], r["layers"], r["kind"], str(r["count"]), f"{r['parameters']:,}", _size(r["weight_bytes"]),
-         _size(r["cache_bytes"]), _work(r["flops"]), _size(r["traffic"]), words.intensity(r["intensity"]))
-        for r in found
-    ]  # fmt: skip
-    memory, flops = estimate.memory, estimate.flops.total
-    total = ("Total", "", "", "", f"{estimate.model.parameters.total:,}", _size(memory.weights), _size(memory.kv_cache),
-             _work(flops), _size(estimate.traffic.total), words.intensity(estimate.intensity))  # fmt: skip
     place, held = ("Operation", "Layers", "Kind", "Count"), ("Parameters", "Weights", "KV cache")
     columns = (*place, *held, "FLOPs", "Moved", "Intensity")
-    return Grid(f"Operations of {estimate.model.name}", columns, rows, total, left=3)
+    rows = [_operation_row(row) for row in estimate.rows("operations")]
+    memory, traffic = estimate.memory, estimate.traffic.total
+    sizes = (f"{estimate.model.parameters.total:,}", _size(memory.weights), _size(memory.kv_cache))
+    work = (_work(estimate.flops.total), _size(traffic), words.intensity(estimate.intensity))
+    return Grid(f"Operations of {estimate.model.name}", columns, rows, ("Total", "", "", "", *sizes, *work), left=3)
+
+
+def _operation_row(row: Mapping[str, Any]) -> Row:
+    place = (row["operation"], row["layers"], row["kind"], str(row["count"]))
+    sizes = (f"{row['parameters']:,}", _size(row["weight_bytes"]), _size(row["cache_bytes"]))
+    return (*place, *sizes, _work(row["flops"]), _size(row["traffic"]), words.intensity(row["intensity"]))
 
 
 GRIDS: Mapping[str, Callable[[Estimate], Grid]] = {
@@ -270,15 +271,18 @@ def short_names(estimates: Sequence[Estimate]) -> list[str]:
 def comparison_grid(estimates: Sequence[Estimate]) -> Grid:
     """A row per model."""
     kinds = [kind for kind in MEMORY_KINDS if any(getattr(e.memory, kind) for e in estimates)]
-    rows = [
-        (name, words.count(e.model.parameters.total), words.count(e.model.parameters.active), f"{e.sequence_length:,}",
-         *(_size(getattr(e.memory, kind)) for kind in (*kinds, "total")), _work(e.flops.total), _size(e.traffic.total),
-         words.intensity(e.intensity))
-        for name, e in zip(short_names(estimates), estimates, strict=True)
-    ]  # fmt: skip
+    rows = [(name, *_compared(e, kinds)) for name, e in zip(short_names(estimates), estimates, strict=True)]
     held = (*(TITLES[k] for k in kinds), "Memory")
     columns = ("Model", "Parameters", "Active", "Tokens", *held, "FLOPs", "Moved", "Intensity")
     return Grid("Comparison", columns, rows)
+
+
+def _compared(estimate: Estimate, kinds: Sequence[str]) -> Row:
+    p, memory = estimate.model.parameters, estimate.memory
+    sizes = (words.count(p.total), words.count(p.active), f"{estimate.sequence_length:,}")
+    held = (_size(getattr(memory, kind)) for kind in (*kinds, "total"))
+    work = (_work(estimate.flops.total), _size(estimate.traffic.total), words.intensity(estimate.intensity))
+    return (*sizes, *held, *work)
 
 
 def side_by_side(estimates: Sequence[Estimate], kind: str) -> Grid:
@@ -292,28 +296,3 @@ def side_by_side(estimates: Sequence[Estimate], kind: str) -> Grid:
     present = [component for component in TITLES if any(component in c for c in cells)]
     rows = [(TITLES[p], *(word(c[p]) if p in c else "-" for c in cells)) for p in present]
     return Grid(title, ("Component", *short_names(estimates)), rows, ("Total", *map(word, whole)))
-
-
-# Formulas
-
-
-def formula_facts(explained: Explained) -> Facts:
-    """An operation's formulas in symbols and in numbers, and what the symbols stand for."""
-    op = explained.operation
-    place = f"{op.layers}, {_number(op.count, 'layer')}" if op.layers else "once"
-    legend: dict[str, Any] = {}
-    for formula in explained.formulas.values():
-        legend |= formula.legend
-    pairs = [(quantity, formula_text(f)) for quantity, f in explained.formulas.items()]
-    meant = [f"{s} = {plain(v):,}" + (f" ({MEANINGS[s]})" if s in MEANINGS else "") for s, v in legend.items()]
-    return Facts(f"{op.name}: {op.kind}, {place}", [*pairs, *([("where", ", ".join(meant))] if meant else [])])
-
-
-def formula_text(formula: Formula) -> str:
-    """symbols = numbers = value, each step once."""
-    return " = ".join(dict.fromkeys((formula.symbols, formula.values, f"{plain(formula.value):,}")))
-
-
-def plain(value: Any) -> int | float:
-    """An exact fraction as the nearest float; ints and floats as they are."""
-    return value if isinstance(value, int | float) else float(value)

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from calculator import charts
 from calculator.estimate import MEMORY_KINDS, intensity_class
-from calculator.explain import MEANINGS, Explained, Formula, explain
-from calculator.operation import COMPONENTS, HELD
+from calculator.operation import COMPONENTS
 from calculator.tables import TITLES
 from pages.shared import show as ui
+from pages.shared.columns import COLUMNS
 from pages.shared.show import Inputs
-
-AMOUNTS = {
-    "parameters": "Parameters",
-    "active": "Active parameters",
-    "flops": "FLOPs",
-    "weight_bytes": "Weight bytes held",
-    "weight_reads": "Weight bytes read",
-    "reads": "Activation bytes read",
-    "writes": "Activation bytes written",
-    "cache_bytes": "Cache bytes held",
-    "cache_reads": "Cache bytes read",
-    "cache_writes": "Cache bytes written",
-    "saved": "Bytes kept for backward",
-    "live": "Bytes alive while it runs",
-}
+from pages.shared.why import why
 
 
 def show(inputs: Inputs) -> None:
@@ -237,175 +221,6 @@ def tables(inputs: Inputs) -> None:
     with st.container(horizontal=True, horizontal_alignment="right"):
         for kind, title in kinds.items():
             ui.download(f"{title} (CSV)", lambda kind=kind: e.rows(kind), ui.file_name(inputs, kind), f"csv_{kind}")  # type: ignore[misc]
-
-
-def _memory_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    number, share = st.column_config.NumberColumn, st.column_config.ProgressColumn
-    kinds = [k for k in (*MEMORY_KINDS, "total") if any(r[k] for r in rows)]
-    shown = [{**r, **{k: r[k] / 2**30 for k in kinds}} for r in rows]
-    return shown, {
-        "component": st.column_config.TextColumn("Component", pinned=True),
-        **{k: number(f"{TITLES.get(k, 'Total')} (GiB)", format="%,.3f") for k in kinds},
-        "share": share("Share", format="percent", min_value=0, max_value=1),
-    }
-
-
-def _flops_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    number = st.column_config.NumberColumn
-    scale, unit = ui.flops_scale(max((r["total"] for r in rows), default=1))
-    shown = [{**r, **{k: r[k] / scale for k in ("matmul", "other", "total")}} for r in rows]
-    return shown, {
-        "component": st.column_config.TextColumn("Component", pinned=True),
-        "matmul": number(f"Matrix products ({unit})", format="%,.4f"),
-        "other": number(f"Elementwise and scans ({unit})", format="%,.4f"),
-        "total": number(f"Total ({unit})", format="%,.4f"),
-        "share": st.column_config.ProgressColumn("Share", format="percent", min_value=0, max_value=1),
-    }
-
-
-def _reuse_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    number = st.column_config.NumberColumn
-    scale, unit = ui.flops_scale(max((r["flops"] for r in rows), default=1))
-    shown = [{**r, "flops": r["flops"] / scale, "bytes": r["bytes"] / 2**30} for r in rows]
-    return shown, {
-        "component": st.column_config.TextColumn("Component", pinned=True),
-        "flops": number(f"FLOPs ({unit})", format="%,.4f"),
-        "bytes": number("Moved (GiB)", format="%,.3f"),
-        "intensity": number("FLOP per byte", format="%,.2f"),
-        "class": st.column_config.TextColumn("Class"),
-    }
-
-
-def _operation_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    scale, unit = ui.flops_scale(max((r["flops"] for r in rows), default=1))
-    memory = ("weight_bytes", "cache_bytes", "traffic")
-    shown = [{**r, "flops": r["flops"] / scale, **{k: r[k] / 2**20 for k in memory}} for r in rows]
-    return shown, {
-        "operation": text("Operation", pinned=True),
-        "component": text("Component"),
-        "layers": text("Layers"),
-        "count": number("Count", format="%d"),
-        "parameters": number("Parameters", format="%,d"),
-        "flops": number(f"FLOPs ({unit})", format="%,.4f"),
-        "weight_bytes": number("Weights (MiB)", format="%,.2f"),
-        "cache_bytes": number("Cache (MiB)", format="%,.2f"),
-        "traffic": number("Moved (MiB)", format="%,.2f"),
-        "intensity": number("FLOP per byte", format="%,.2f"),
-        "class": text("Class"),
-    }
-
-
-COLUMNS = {
-    "memory": _memory_columns,
-    "flops": _flops_columns,
-    "reuse": _reuse_columns,
-    "operations": _operation_columns,
-}
-
-
-TOTALS = {
-    "parameters": "Parameters",
-    "weight_bytes": "Weights",
-    "cache_bytes": "KV cache and state",
-    "flops": "FLOPs",
-    "weight_reads": "Weight traffic",
-    "reads": "Activation reads",
-    "writes": "Activation writes",
-    "cache_reads": "Cache reads",
-    "saved": "Kept for backward",
-    "live": "Activation peak",
-}
-
-
-def why(inputs: Inputs) -> None:
-    """Every amount as a formula with the values filled in: a total over all operations, or all amounts of one."""
-    listed = explain(inputs.model, inputs.workload)
-    with st.container(border=True):
-        st.subheader("Why this number", anchor=False)
-        totals = [title for amount, title in TOTALS.items() if any(amount in x.formulas for x in listed)]
-        by_label = {f"{x.operation.name} · {x.operation.layers}".rstrip(" ·"): x for x in listed}
-        number = st.selectbox(
-            "A total, or one operation",
-            [*totals, *by_label],
-            index=totals.index("FLOPs"),
-            key="why",
-            bind="query-params",
-            help="Every number on this page is a sum over the operations, of formulas in the symbols below.",
-        )
-        if number in by_label:
-            rows, formulas = operation_formulas(by_label[number]), list(by_label[number].formulas.values())
-        else:
-            rows, formulas = total_formulas(listed, next(a for a, title in TOTALS.items() if title == number))
-        st.table(rows)
-        legend = {s: v for f in formulas for s, v in f.legend.items() if s in MEANINGS}
-        st.caption(" · ".join(f"{s} = {v:,} ({MEANINGS[s]})" for s, v in legend.items()))
-
-
-def total_formulas(listed: list[Explained], amount: str) -> tuple[list[dict[str, str]], list[Formula]]:
-    """What each operation adds to a total, the largest first; for the peak, the operation that reaches it."""
-    parts = [(x.formulas[amount].value * times(x, amount), x) for x in listed if amount in x.formulas]
-    parts = sorted((p for p in parts if p[0]), key=lambda p: -p[0])
-    whole = parts[0][0] if amount == "live" else sum(p[0] for p in parts)
-    shown = parts[:1] if amount == "live" else parts[:LONGEST]
-    rows = [
-        {
-            "Operation": f"{x.operation.name} {x.operation.layers}",
-            **_filled(x, amount),
-            "Share": ui.percent(value / whole),
-        }
-        for value, x in shown
-    ]
-    rest = sum(p[0] for p in parts[len(shown) :]) if amount != "live" else 0
-    if rest:
-        rows.append(
-            {
-                "Operation": f"{len(parts) - len(shown)} more",
-                "Formula, per layer": "",
-                "With the values": "",
-                "Per layer": "",
-                "Layers": "",
-                "Total": f"{rest:,}",
-                "Share": ui.percent(rest / whole),
-            }
-        )
-    rows.append(
-        {
-            "Operation": "**Peak**" if amount == "live" else "**Sum**",
-            "Formula, per layer": "",
-            "With the values": "",
-            "Per layer": "",
-            "Layers": "",
-            "Total": f"**{whole:,}**",
-            "Share": "",
-        }
-    )
-    return rows, [x.formulas[amount] for _, x in shown]
-
-
-LONGEST = 12  # operations listed one by one under a total
-
-
-def operation_formulas(explained: Explained) -> list[dict[str, str]]:
-    """All amounts of one operation."""
-    return [{"Amount": AMOUNTS[amount], **_filled(explained, amount)} for amount in explained.formulas]
-
-
-def times(explained: Explained, amount: str) -> int:
-    """How many layers an amount counts for."""
-    op = explained.operation
-    return op.stored if amount in HELD else 1 if amount == "live" else op.count
-
-
-def _filled(explained: Explained, amount: str) -> dict[str, str]:
-    formula, layers = explained.formulas[amount], times(explained, amount)
-    return {
-        "Formula, per layer": formula.symbols,
-        "With the values": formula.values,
-        "Per layer": f"{formula.value:,}",
-        "Layers": f"{layers:,}",
-        "Total": f"{formula.value * layers:,}",
-    }
 
 
 if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script

@@ -23,7 +23,7 @@ def choose_workload(model: Model) -> Workload:
         required=True,
         key="mode",
         bind="query-params",
-        help="Prefill reads a prompt, decode generates a token per sequence, pretraining is forward, backward and AdamW",
+        help="Prefill reads a prompt, decode generates a token per sequence, pretraining is forward, backward, AdamW",
     )
     left, right = st.columns(2)
     with left:
