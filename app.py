@@ -31,7 +31,8 @@ def main() -> None:
             st.Page(page(compare.show), title="Compare", icon=":material/compare_arrows:", url_path="compare"),
             st.Page(page(experts.show), title="Experts", icon=":material/hub:", url_path="experts"),
             st.Page(page(methods.show), title="Methods", icon=":material/functions:", url_path="methods"),
-        ]
+        ],
+        position="top",
     )
     st.set_page_config(page_title=f"{current.title} · Transformer calculator")
     try:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
-from calculator import catalogue, output
+from calculator import output
 from calculator.errors import CalculatorError, SourceError
 from calculator.estimate import Estimate
 from calculator.formats import ALIASES, CACHE_BITS, FORMATS
@@ -209,9 +209,9 @@ def _content(options: argparse.Namespace) -> str:
     if options.version:
         return f"transformer-calculator {version()}\n"
     if options.list_models:
-        return output.listing("Bundled models", model_rows(), options.format)
+        return output.model_listing(options.format)
     if options.list_types:
-        return output.listing("Model types", type_rows(), options.format)
+        return output.type_listing(options.format)
     workload = Workload(**{f.name: getattr(options, f.name) for f in fields(Workload)})
     models = load_all(sources(options), options.revision, options.token)
     estimates = [Estimate(model, workload) for model in models]
@@ -236,21 +236,7 @@ def version() -> str:
         return found[1] if found else "unknown"
 
 
-# Models
-
-
-def model_rows() -> list[output.Row]:
-    """The bundled models, popular ones first."""
-    entries = catalogue.entries()
-    return [{"id": e.id, "name": e.name, "type": e.config.get("model_type"), "date": e.date} for e in entries]
-
-
-def type_rows() -> list[output.Row]:
-    """The model types that a family reads, each with a bundled example where there is one."""
-    from calculator.families import FAMILIES
-
-    examples = {e.config.get("model_type"): e.id for e in reversed(catalogue.entries())}
-    return [{"type": kind, "example": examples.get(kind, "")} for kind in sorted(FAMILIES)]
+# From options to models
 
 
 def sources(options: argparse.Namespace) -> list[str]:

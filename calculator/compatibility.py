@@ -60,9 +60,7 @@ LARGEST_SIZE = 10**9
 MOST = {"num_layers": 10_000, **dict.fromkeys(WORKLOAD, LARGEST)}
 LEAST = {"num_shared_experts": 0}
 REQUIRED = ("num_layers", "hidden_size", "vocab_size", "num_shared_experts")
-SHAPE = (
-    "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size", "vocab_size",
-)  # fmt: skip
+SHAPE = ("hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size", "vocab_size")
 SIZES = ("num_layers", *SHAPE, "num_experts", "top_k", "moe_intermediate_size", "num_shared_experts")
 
 
@@ -168,39 +166,42 @@ def _sizes(config: ModelConfig) -> dict[str, int]:
     Raises:
         ConfigError: a size is no size, or two of them do not fit together.
     """
-    given = {n: _whole(n, v) for n in SIZES if (v := getattr(config, n)) is not None or n in REQUIRED}
-    hidden = given["hidden_size"]
-    if "num_attention_heads" not in given:
-        given.setdefault("head_dim", min(128 if hidden >= 2048 else 64, hidden))
-        given["num_attention_heads"] = max(1, hidden // given["head_dim"])
-    heads = given["num_attention_heads"]
-    if hidden % heads and "head_dim" not in given:
+    sizes = {n: _whole(n, v) for n in SIZES if (v := getattr(config, n)) is not None or n in REQUIRED}
+    _fill_heads(sizes)
+    sizes.setdefault("intermediate_size", -(-(8 * sizes["hidden_size"] // 3) // 256) * 256)
+    if config.model_type is ModelType.MOE:
+        _fill_experts(sizes)
+    elif sizes["num_shared_experts"] or sizes.get("num_experts", 1) > 1:
+        raise ConfigError(
+            "num_experts and num_shared_experts need model_type=ModelType.MOE, but this model is DENSE; change one."
+        )
+    return sizes
+
+
+def _fill_heads(sizes: dict[str, int]) -> None:
+    hidden = sizes["hidden_size"]
+    if "num_attention_heads" not in sizes:
+        head = sizes.setdefault("head_dim", min(128 if hidden >= 2048 else 64, hidden))
+        sizes["num_attention_heads"] = max(1, hidden // head)
+    heads = sizes["num_attention_heads"]
+    if hidden % heads and "head_dim" not in sizes:
         raise ConfigError(_misfit("num_attention_heads", heads, "hidden_size", hidden) + ", or head_dim.")
-    given.setdefault("head_dim", hidden // heads)
-    if heads % given.setdefault("num_key_value_heads", heads):
-        kv_heads = given["num_key_value_heads"]
+    sizes.setdefault("head_dim", hidden // heads)
+    kv_heads = sizes.setdefault("num_key_value_heads", heads)
+    if heads % kv_heads:
         raise ConfigError(_misfit("num_key_value_heads", kv_heads, "num_attention_heads", heads) + ".")
-    given.setdefault("intermediate_size", -(-(8 * hidden // 3) // 256) * 256)
-    return _expert_sizes(config.model_type, given)
 
 
 def _misfit(name: str, value: int, whole: str, size: int) -> str:
     return f"{name} is {value}, which does not divide {whole}, {size}; give a divisor of {size}"
 
 
-def _expert_sizes(kind: ModelType, given: dict[str, int]) -> dict[str, int]:
-    if kind is ModelType.DENSE:
-        if given["num_shared_experts"] or given.get("num_experts", 1) > 1:
-            raise ConfigError(
-                "num_experts and num_shared_experts need model_type=ModelType.MOE, but this model is DENSE; change one."
-            )
-        return given
-    experts = given.setdefault("num_experts", 8)
-    top_k = given.setdefault("top_k", min(2, experts))
+def _fill_experts(sizes: dict[str, int]) -> None:
+    experts = sizes.setdefault("num_experts", 8)
+    top_k = sizes.setdefault("top_k", min(2, experts))
     if top_k > experts:
         raise ConfigError(f"top_k is {top_k}, more than the {experts} experts; give {experts} or less.")
-    given.setdefault("moe_intermediate_size", given["intermediate_size"])
-    return given
+    sizes.setdefault("moe_intermediate_size", sizes["intermediate_size"])
 
 
 def manual_model(config: ModelConfig) -> Model:
@@ -227,16 +228,21 @@ def manual_model(config: ModelConfig) -> Model:
 def _mixture(sizes: dict[str, int]) -> dict[str, Any]:
     """The fields of a mixture in every layer. Qwen2-MoE has both plain attention and shared experts."""
     width, shared = sizes["moe_intermediate_size"], sizes["num_shared_experts"]
+    routed = {"num_experts_per_tok": sizes["top_k"]}
     if not shared:
-        return {
-            "model_type": "mixtral", "num_local_experts": sizes["num_experts"], "num_experts_per_tok": sizes["top_k"],
-            "intermediate_size": width, "sliding_window": None,
-        }  # fmt: skip
+        mixtral = {"num_local_experts": sizes["num_experts"], "intermediate_size": width, "sliding_window": None}
+        return {"model_type": "mixtral", **routed, **mixtral}
     return {
-        "model_type": "qwen2_moe", "num_experts": sizes["num_experts"], "num_experts_per_tok": sizes["top_k"],
-        "moe_intermediate_size": width, "shared_expert_intermediate_size": shared * width, "qkv_bias": False,
-        "use_sliding_window": False, "decoder_sparse_step": 1, "mlp_only_layers": [],
-    }  # fmt: skip
+        "model_type": "qwen2_moe",
+        **routed,
+        "num_experts": sizes["num_experts"],
+        "moe_intermediate_size": width,
+        "shared_expert_intermediate_size": shared * width,
+        "qkv_bias": False,
+        "use_sliding_window": False,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+    }
 
 
 @dataclass(frozen=True)
@@ -296,14 +302,15 @@ class ReuseComponents:
 PLACES = ("attention", "projections", "mlp", "embeddings", "layer_norm", "optimizer")
 KINDS = ("weights", "kv_cache", "activations", "gradients", "optimizer_states")
 PLACE_OF = {
-    "embedding": "embeddings", "head": "embeddings", "norm": "layer_norm", "mlp": "mlp", "experts": "mlp",
-    "router": "mlp", "optimizer": "optimizer",
-}  # fmt: skip
-TITLES = {
-    "attention": "Attention", "projections": "Projections", "mlp": "MLP", "embeddings": "Embeddings",
-    "layer_norm": "Layer Norm", "optimizer": "Optimizer", "weights": "Weights", "kv_cache": "KV Cache",
-    "activations": "Activations", "gradients": "Gradients", "optimizer_states": "Optimizer States",
-}  # fmt: skip
+    "embedding": "embeddings",
+    "head": "embeddings",
+    "norm": "layer_norm",
+    "mlp": "mlp",
+    "experts": "mlp",
+    "router": "mlp",
+    "optimizer": "optimizer",
+}
+TITLES = {"mlp": "MLP", "kv_cache": "KV Cache"}
 TABLES = ("memory", "flops", "reuse")
 RULE, LINE = "=" * 80, "-" * 80
 
@@ -416,12 +423,16 @@ def _line(name: str, amount: str, share: str) -> str:
     return f"{name:<20} {amount:<20} {share:>12}"
 
 
+def _title(name: str) -> str:
+    return TITLES.get(name) or name.replace("_", " ").title()
+
+
 def _memory_lines(estimate: Estimate) -> list[str]:
     found = memory_components(estimate)
 
     def block(head: str, names: tuple[str, ...]) -> list[str]:
         amounts = {n: getattr(found, n) for n in names}
-        lines = [_line(TITLES[n], words.gib(a), words.percent(a / found.total)) for n, a in amounts.items() if a]
+        lines = [_line(_title(n), words.gib(a), words.percent(a / found.total)) for n, a in amounts.items() if a]
         return [_line(head, "Memory", "Percent"), LINE, *lines, LINE]
 
     total = _line("TOTAL", words.gib(found.total), words.percent(1))
@@ -432,7 +443,7 @@ def _memory_lines(estimate: Estimate) -> list[str]:
 def _flops_lines(estimate: Estimate) -> list[str]:
     found = flops_components(estimate)
     amounts = {p: getattr(found, p) for p in PLACES}
-    lines = [_line(TITLES[p], words.flops(a), words.percent(a / found.total)) for p, a in amounts.items() if a]
+    lines = [_line(_title(p), words.flops(a), words.percent(a / found.total)) for p, a in amounts.items() if a]
     total = _line("TOTAL", words.flops(found.total), words.percent(1))
     return [_line("Component", "FLOPS", "Percent"), LINE, *lines, LINE, total]
 
@@ -440,12 +451,6 @@ def _flops_lines(estimate: Estimate) -> list[str]:
 def _reuse_lines(estimate: Estimate) -> list[str]:
     found = reuse_components(estimate)
     amounts = {p: getattr(found, p) for p in PLACES if p != "optimizer" or found.optimizer}
-    lines = [_line(TITLES[p], words.intensity(a), intensity_class(a)) for p, a in amounts.items()]
+    lines = [_line(_title(p), words.intensity(a), intensity_class(a)) for p, a in amounts.items()]
     total = _line("TOTAL", words.intensity(found.total), intensity_class(found.total))
     return [_line("Component", "Reuse", "Class"), LINE, *lines, LINE, total]
-
-
-__all__ = [
-    "DataType", "FlopsComponents", "MemoryComponents", "ModelConfig", "ModelType", "OperationMode", "ReuseComponents",
-    "TransformerCalculator", "manual_model",
-]  # fmt: skip

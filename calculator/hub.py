@@ -81,16 +81,20 @@ def fetch_config(
 
 def _endpoint() -> str:
     """The Hub's address. Raises HubError when HF_ENDPOINT is none."""
-    from huggingface_hub import constants
-
-    # The client reads the variable once, on import, which may lie before it was set.
-    endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+    # The client reads the variable once, on import, which may lie before it was set and breaks where it is no address.
+    endpoint = (os.environ.get("HF_ENDPOINT") or _client_endpoint()).rstrip("/")
     with contextlib.suppress(ValueError):
         address = urlsplit(endpoint)
         port_fits = address.port is None or address.port > 0
         if address.scheme in ("http", "https") and address.hostname and port_fits:
             return endpoint
     raise refusals.bad_endpoint()
+
+
+def _client_endpoint() -> str:
+    from huggingface_hub import constants
+
+    return constants.ENDPOINT
 
 
 def _offline() -> bool:

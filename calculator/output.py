@@ -1,4 +1,4 @@
-"""What the command line writes: estimates as text, Markdown, CSV or JSON, to standard output or in one step to a file."""
+"""The output of the command line as text, Markdown, CSV or JSON, and its way to standard output or into a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from calculator import text
+from calculator import catalogue, text
 from calculator.errors import WorkloadError
 from calculator.estimate import MEMORY_KINDS, Estimate
 from calculator.explain import MEANINGS, Explained, explain
@@ -116,11 +116,27 @@ def _plain(value: Any) -> int | float:
     return value if isinstance(value, int | float) else float(value)
 
 
-# Formats
+# Lists
 
 
-def listing(title: str, rows: Sequence[Row], form: str) -> str:
-    """Rows of words in that format."""
+def model_listing(form: str) -> str:
+    """The bundled models, popular ones first."""
+    entries = catalogue.entries()
+    rows = [{"id": e.id, "name": e.name, "type": e.config.get("model_type"), "date": e.date} for e in entries]
+    return _listing("Bundled models", rows, form)
+
+
+def type_listing(form: str) -> str:
+    """The model types that a family reads, each with a bundled example where there is one."""
+    from calculator.families import FAMILIES
+
+    examples = {e.config.get("model_type"): e.id for e in reversed(catalogue.entries())}
+    return _listing(
+        "Model types", [{"type": kind, "example": examples.get(kind, "")} for kind in sorted(FAMILIES)], form
+    )
+
+
+def _listing(title: str, rows: Sequence[Row], form: str) -> str:
     if form == "json":
         return _json(rows)
     if form == "csv":
@@ -128,6 +144,9 @@ def listing(title: str, rows: Sequence[Row], form: str) -> str:
     cells = [[str(value) for value in row.values()] for row in rows]
     columns = [name.capitalize() for name in rows[0]]
     return _blocks([text.Grid(f"{title}: {len(rows)}", columns, cells, left=len(columns))], form)
+
+
+# Formats
 
 
 def _blocks(blocks: Iterable[text.Block], form: str) -> str:

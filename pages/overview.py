@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import streamlit as st
 
 from calculator import charts
 from calculator.estimate import MEMORY_KINDS, intensity_class
+from calculator.model import Model
 from calculator.operation import COMPONENTS
+from calculator.parts import Attention, LatentAttention
 from calculator.tables import TITLES
 from pages.shared import show as ui
 from pages.shared.columns import COLUMNS
@@ -29,42 +33,42 @@ def show(inputs: Inputs) -> None:
 
 
 def facts(inputs: Inputs) -> None:
-    """One line on what the model is."""
-    model, p = inputs.model, inputs.model.parameters
-    words = [f"**{p.total:,}** parameters ({ui.count(p.total)})"]
-    if p.active != p.total:
-        words.append(f"**{p.active:,}** active ({ui.count(p.active)})")
-    kinds = dict.fromkeys(layer.kind for layer in model.text.layers)
-    counts = [f"{sum(layer.kind == kind for layer in model.text.layers)} × {kind}" for kind in kinds]
-    words.append(
-        f"{model.layers} layers ({', '.join(counts)})"
-        if len(counts) > 1
-        else f"{model.layers} layers of {counts[0].split(' × ')[1]}"
-    )
-    words.append(f"width {model.hidden_size:,}")
-    words += attention_facts(inputs)
-    if model.experts is not None:
-        shared = f" + {model.experts.shared:,} wide shared" if model.experts.shared else ""
-        words.append(f"{model.experts.experts} experts, {model.experts.top_k} per token{shared}")
-    words.append(f"vocabulary {model.vocabulary_size:,}")
-    words.append(f"context {model.context_length:,}" if model.context_length else "no stated context limit")
-    stored = model.scheme.title if model.scheme else model.stated_dtype or "dtype not stated"
-    words.append(f"checkpoint {stored}")
-    st.markdown(" · ".join(words))
+    """What the model is, in small labelled cells, and where that is known from."""
+    with st.grid("auto", min_column_width=165, gap="small"):
+        for label, value in described(inputs.model).items():
+            st.markdown(f":small[:gray[{label}]]  \n**{value}**")
     notes = " ".join(inputs.estimate.notes)
-    st.caption(f"Model type `{model.model_type}`. Config: {ui.linked(model.source)}. {notes}")
+    st.caption(f"Config: {ui.linked(inputs.model.source)}. {notes}")
 
 
-def attention_facts(inputs: Inputs) -> list[str]:
+def described(model: Model) -> dict[str, str]:
+    """The model's facts, label to value."""
+    p, experts = model.parameters, model.experts
+    found = {"Parameters": f"{p.total:,}"}
+    if p.active != p.total:
+        found["Active per token"] = f"{p.active:,}"
+    counts = Counter(layer.kind for layer in model.text.layers)
+    found["Layers"] = " + ".join(f"{n} {kind}" for kind, n in counts.items())
+    found["Width"] = f"{model.hidden_size:,}"
+    found |= attention_facts(model)
+    if experts is not None:
+        shared = f", {experts.shared:,} wide shared" if experts.shared else ""
+        found["Experts"] = f"{experts.top_k} of {experts.experts}{shared}"
+    found["Vocabulary"] = f"{model.vocabulary_size:,}"
+    found["Context"] = f"{model.context_length:,}" if model.context_length else "not limited"
+    found["Checkpoint"] = model.scheme.title if model.scheme else model.stated_dtype or "no dtype stated"
+    found["Type"] = model.model_type
+    return found
+
+
+def attention_facts(model: Model) -> dict[str, str]:
     """Heads, from the first layer that has any."""
-    for layer in inputs.model.text.layers:
-        for part in layer.parts:
-            heads, kv_heads = getattr(part, "heads", None), getattr(part, "kv_heads", None)
-            if kv_heads is not None:
-                return [f"{heads} heads ({kv_heads} key-value) of {part.head_dim}"]  # type: ignore[attr-defined]
-            if hasattr(part, "kv_rank"):
-                return [f"{heads} heads, latent rank {part.kv_rank}"]
-    return []
+    for part in (part for layer in model.text.layers for part in layer.parts):
+        if isinstance(part, Attention):
+            return {"Heads": f"{part.heads} query, {part.kv_heads} key-value, of {part.head_dim}"}
+        if isinstance(part, LatentAttention):
+            return {"Heads": f"{part.heads}, latent rank {part.kv_rank}"}
+    return {}
 
 
 def headline(inputs: Inputs) -> None:

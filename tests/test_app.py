@@ -1,10 +1,11 @@
-"""The app's frame: the sidebar's inputs, the link that holds them, the sources of a model, and what a visitor reads when
-something is wrong. What the pages show is in test_pages.py."""
+"""The app's frame: the sidebar's inputs, the link that holds them, the sources of a model, and what a visitor reads
+when something is wrong. What the pages show is in test_pages.py."""
 
 from __future__ import annotations
 
 import json
 import random
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,9 +15,16 @@ from calculator.hub import HubFile
 
 PAGES = ("overview", "scaling", "compare", "experts", "methods")
 TINY = {
-    "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-    "intermediate_size": 128, "vocab_size": 1000, "max_position_embeddings": 512, "torch_dtype": "bfloat16",
-}  # fmt: skip
+    "model_type": "llama",
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 128,
+    "vocab_size": 1000,
+    "max_position_embeddings": 512,
+    "torch_dtype": "bfloat16",
+}
 # 2 x 1000 x 64 in embedding and head; a layer: 4 x 64 x 64 less half of two in attention, 3 x 64 x 128, two norms.
 TINY_PARAMETERS = 128_000 + 2 * (12_288 + 24_576 + 128) + 64
 TOKEN = "hf_" + "Abcdefghij" * 4
@@ -41,19 +49,16 @@ def inputs_at(open_page, monkeypatch):
 def hub(monkeypatch):
     """A Hub that answers with what is put in `answer`, a config or an error; `asked` lists what it was asked."""
 
-    class Hub:
-        answer = TINY
-        asked = []
+    known = SimpleNamespace(answer=TINY, asked=[])
 
-    def fetch_config(repo_id, *, revision=None, token=None, **_):
-        Hub.asked.append((repo_id, revision, token))
-        if isinstance(Hub.answer, Exception):
-            raise Hub.answer
-        return HubFile(Hub.answer, repo_id, revision, "0123456789abcdef0123456789abcdef01234567")
+    def fetch_config(repo_id, *, revision=None, token=None):
+        known.asked.append((repo_id, revision, token))
+        if isinstance(known.answer, Exception):
+            raise known.answer
+        return HubFile(known.answer, repo_id, revision, "0123456789abcdef0123456789abcdef01234567")
 
-    Hub.asked = []
     monkeypatch.setattr("calculator.hub.fetch_config", fetch_config)
-    return Hub
+    return known
 
 
 def words(at):
@@ -102,11 +107,26 @@ def test_a_link_names_the_model(inputs_at):
 @pytest.mark.parametrize(
     ("name", "bad"),
     [
-        ("mode", "training"), ("mode", ""), ("weights", "int3"), ("kv", "nf4"), ("batch", "0"), ("batch", "-5"), ("batch", "many"),
-        ("batch", "1e30"), ("length", "0"), ("length", "nan"), ("attention", "sparse"), ("counting", "half"), ("logits", "none"),
-        ("model", "no/such-model"), ("source", "elsewhere"), ("tile", "-1"), ("capacity", "0"), ("routing", "skewed"),
+        ("mode", "training"),
+        ("mode", ""),
+        ("weights", "int3"),
+        ("kv", "nf4"),
+        ("batch", "0"),
+        ("batch", "-5"),
+        ("batch", "many"),
+        ("batch", "1e30"),
+        ("length", "0"),
+        ("length", "nan"),
+        ("attention", "sparse"),
+        ("counting", "half"),
+        ("logits", "none"),
+        ("model", "no/such-model"),
+        ("source", "elsewhere"),
+        ("tile", "-1"),
+        ("capacity", "0"),
+        ("routing", "skewed"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_value_in_a_link_falls_back_to_the_default(inputs_at, open_page, name, bad):
     usual = {"model": "Qwen/Qwen3-30B-A3B"} if name in ("capacity", "routing") else {}
     found, default = inputs_at(**usual, **{name: bad}), inputs_at(**usual)
@@ -179,8 +199,18 @@ def test_a_dense_model_typed_by_hand(inputs_at):
 
 
 def test_a_mixture_typed_by_hand(inputs_at):
-    link = {"source": "manual", "kind": "moe", "layers": 2, "hidden": 64, "heads": 4, "kv_heads": 2, "vocab": 1000,
-            "experts": 4, "top_k": 2, "expert_ffn": 32}  # fmt: skip
+    link = {
+        "source": "manual",
+        "kind": "moe",
+        "layers": 2,
+        "hidden": 64,
+        "heads": 4,
+        "kv_heads": 2,
+        "vocab": 1000,
+        "experts": 4,
+        "top_k": 2,
+        "expert_ffn": 32,
+    }
     model = inputs_at(**link).model
     assert (model.experts.experts, model.experts.top_k, model.experts.intermediate) == (4, 2, 32)
     assert model.parameters.by_component["experts"] == 2 * 4 * 3 * 64 * 32
@@ -205,7 +235,9 @@ def test_impossible_numbers_are_refused_in_words(open_page, link):
 def test_the_largest_numbers_the_inputs_take(open_page, page):
     section = {"section": "model"} if page == "methods" else {}
     for mode in ("pretraining", "prefill", "decode"):
-        at = open_page(page, mode=mode, model="Qwen/Qwen3-30B-A3B", batch=10**9, length=10**9, generate=10**9, **section)
+        at = open_page(
+            page, mode=mode, model="Qwen/Qwen3-30B-A3B", batch=10**9, length=10**9, generate=10**9, **section
+        )
         assert [e.value for e in at.exception] == []
         assert [e.value for e in at.error] == []
     assert [e.value for e in open_page(page, batch=10**9, length=10**9, **section).exception] == []
@@ -220,7 +252,7 @@ def test_a_model_of_the_hub(open_page, hub):
     at = open_page(source="hub", hub="https://huggingface.co/someone/tiny/tree/v1")
     assert hub.asked == [("someone/tiny", "v1", None)]
     assert at.title[0].value == "tiny"
-    assert f"**{TINY_PARAMETERS:,}** parameters" in words(at)
+    assert f"{TINY_PARAMETERS:,}" in words(at)
     assert "someone/tiny@0123456 on the Hugging Face Hub" in words(at)
     at.segmented_control(key="mode").set_value("decode").run()
     assert at.title[0].value == "tiny"
@@ -241,9 +273,14 @@ def test_a_bundled_model_is_not_asked_of_the_hub(open_page, hub):
 
 
 REFUSALS = [
-    errors.HubError, errors.ModelNotFoundError, errors.GatedModelError, errors.MissingFileError, errors.HubUnreachableError,
-    errors.ConfigError, errors.SourceError,
-]  # fmt: skip
+    errors.HubError,
+    errors.ModelNotFoundError,
+    errors.GatedModelError,
+    errors.MissingFileError,
+    errors.HubUnreachableError,
+    errors.ConfigError,
+    errors.SourceError,
+]
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
@@ -280,7 +317,9 @@ def test_a_token_in_a_link_is_ignored(open_page, hub):
     assert hub.asked == [("someone/tiny", None, None)]
 
 
-@pytest.mark.parametrize("text", ["not a model!", "a/b/c/d", "https://example.com/a/b", "datasets/squad", "../../etc/passwd", TOKEN])
+@pytest.mark.parametrize(
+    "text", ["not a model!", "a/b/c/d", "https://example.com/a/b", "datasets/squad", "../../etc/passwd", TOKEN]
+)
 def test_what_is_no_model_id_is_refused_without_asking(open_page, hub, text):
     at = open_page(source="hub", hub=text)
     assert len(at.main.error) == 1
@@ -316,19 +355,19 @@ def upload(at, content, name="config.json"):
 def test_an_uploaded_config_becomes_part_of_the_link(open_page):
     at = upload(open_page(source="upload"), json.dumps(TINY).encode())
     assert not at.exception
-    assert f"**{TINY_PARAMETERS:,}** parameters" in words(at)
+    assert f"{TINY_PARAMETERS:,}" in words(at)
     link = dict(at.query_params)
     assert link["source"] == "upload"
     for page in PAGES:
         shared = open_page(page, **link)
         assert not shared.exception
         assert not shared.error
-    assert f"**{TINY_PARAMETERS:,}** parameters" in words(open_page(**link))
+    assert f"{TINY_PARAMETERS:,}" in words(open_page(**link))
 
 
 def test_a_file_with_a_byte_order_mark(open_page):
     at = upload(open_page(source="upload"), b"\xef\xbb\xbf" + json.dumps(TINY).encode())
-    assert f"**{TINY_PARAMETERS:,}** parameters" in words(at)
+    assert f"{TINY_PARAMETERS:,}" in words(at)
 
 
 @pytest.mark.parametrize(
@@ -355,18 +394,18 @@ def unpackable(fields=1500):
 
 def test_a_config_too_large_for_a_link_is_still_shown(open_page):
     at = upload(open_page(source="upload"), json.dumps(unpackable()).encode())
-    assert f"**{TINY_PARAMETERS + 128_000:,}** parameters" in words(at)
+    assert f"{TINY_PARAMETERS + 128_000:,}" in words(at)
     assert "too large to be part of the link" in words(at)
     assert "config" not in at.query_params
     at.segmented_control(key="mode").set_value("decode").run()
-    assert f"**{TINY_PARAMETERS + 128_000:,}** parameters" in words(at)
+    assert f"{TINY_PARAMETERS + 128_000:,}" in words(at)
 
 
 def test_the_link_never_holds_another_config_than_the_page_shows(open_page):
     first = upload(open_page(source="upload"), json.dumps(TINY).encode())
     at = open_page(**first.query_params)
     at = upload(at, json.dumps(unpackable()).encode())
-    assert f"**{TINY_PARAMETERS + 128_000:,}** parameters" in words(at)
+    assert f"{TINY_PARAMETERS + 128_000:,}" in words(at)
     assert "config" not in at.query_params
 
 
@@ -389,7 +428,9 @@ def test_a_damaged_config_in_a_link(open_page, damaged):
 
 
 @pytest.mark.parametrize("page", PAGES)
-@pytest.mark.parametrize(("source", "said"), [("hub", "Type a Hugging Face model id"), ("upload", "Upload a model's config.json")])
+@pytest.mark.parametrize(
+    ("source", "said"), [("hub", "Type a Hugging Face model id"), ("upload", "Upload a model's config.json")]
+)
 def test_a_page_without_a_model_says_what_to_do_where_it_is_read(open_page, page, source, said):
     at = open_page(page, source=source)
     assert not at.exception

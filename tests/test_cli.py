@@ -130,11 +130,23 @@ def test_options_reach_the_workload(outcome: Callable[..., str]) -> None:
     )
     found = json.loads(outcome(MIXTRAL, *shlex.split(options)))
     assert found["workload"] == {
-        "mode": "decode", "batch_size": 2, "sequence_length": 32768, "decode_length": 3, "dtype": "int4",
-        "kv_dtype": "fp16", "attention": "eager", "attention_flops": "causal", "logits": "last", "flash_decode": False,
-        "flash_block_size": 64, "flash_decode_block_size": 32, "expert_capacity_factor": 1.5, "routing": "uniform",
-        "share_experts_across_layers": True, "gradient_dtype": "fp32",
-    }  # fmt: skip
+        "mode": "decode",
+        "batch_size": 2,
+        "sequence_length": 32768,
+        "decode_length": 3,
+        "dtype": "int4",
+        "kv_dtype": "fp16",
+        "attention": "eager",
+        "attention_flops": "causal",
+        "logits": "last",
+        "flash_decode": False,
+        "flash_block_size": 64,
+        "flash_decode_block_size": 32,
+        "expert_capacity_factor": 1.5,
+        "routing": "uniform",
+        "share_experts_across_layers": True,
+        "gradient_dtype": "fp32",
+    }
 
 
 @pytest.mark.parametrize(
@@ -205,12 +217,21 @@ def test_columns_are_aligned(mode: str, model: str, outcome: Callable[..., str])
 def test_shares_and_totals(outcome: Callable[..., str]) -> None:
     found = tables(outcome(QWEN))
     assert [row[0] for row in found["FLOPs (a multiply-add is 2)"]] == [
-        "Component", "Attention", "MLP", "Norms and residuals", "LM head", "Total",
-    ]  # fmt: skip
+        "Component",
+        "Attention",
+        "MLP",
+        "Norms and residuals",
+        "LM head",
+        "Total",
+    ]
     assert found["FLOPs (a multiply-add is 2)"][-1][1:] == ["60.19 TFLOP", "84.38 GFLOP", "60.28 TFLOP", "100.00 %"]
     assert found[next(t for t in found if t.startswith("Arithmetic"))][-1] == [
-        "Total", "60.28 TFLOP", "56.05 GiB", "1,002 FLOP/B", "high",
-    ]  # fmt: skip
+        "Total",
+        "60.28 TFLOP",
+        "56.05 GiB",
+        "1,002 FLOP/B",
+        "high",
+    ]
 
 
 def test_operations_table(outcome: Callable[..., str]) -> None:
@@ -287,8 +308,12 @@ def test_models_are_compared_in_the_order_named(outcome: Callable[..., str]) -> 
     text = outcome("--hf-model", LLAMA, QWEN, "--hf-model", "gpt2", "--mode", "decode", DEEPSEEK)
     found = tables(text)
     assert [row[0] for row in found["Comparison"]] == [
-        "Model", "Qwen2.5-7B", "DeepSeek-V3.1-Terminus", "Llama-2-7b-hf", "gpt2",
-    ]  # fmt: skip
+        "Model",
+        "Qwen2.5-7B",
+        "DeepSeek-V3.1-Terminus",
+        "Llama-2-7b-hf",
+        "gpt2",
+    ]
     assert found["Comparison"][1][1:4] == ["7.62B", "7.62B", "4,096"]
     assert found["Comparison"][4][3] == "1,024"
     assert found["Memory (1 GiB = 2^30 bytes)"][0][1:] == [row[0] for row in found["Comparison"][1:]]
@@ -355,8 +380,9 @@ def test_explain_fills_in_the_numbers(outcome: Callable[..., str]) -> None:
     lines = outcome(QWEN, "--explain", "mlp.gate_proj").splitlines()
     assert "mlp.gate_proj: matmul, model.layers.0-27, 28 layers" in lines
     assert "  flops         2·B·S·d·d_ff = 2·1·4096·3584·18944 = 556,198,264,832" in lines
-    assert lines[-1].endswith("d = 3,584 (hidden size), d_ff = 18,944 (MLP width), B = 1 (batch size), "
-                              "S = 4,096 (sequence length)")  # fmt: skip
+    assert lines[-1].endswith(
+        "d = 3,584 (hidden size), d_ff = 18,944 (MLP width), B = 1 (batch size), S = 4,096 (sequence length)"
+    )
 
 
 def test_explain_all_in_csv_and_json(outcome: Callable[..., str]) -> None:
@@ -371,8 +397,11 @@ def test_explain_all_in_csv_and_json(outcome: Callable[..., str]) -> None:
 def test_explain_of_several_models_in_markdown(outcome: Callable[..., str]) -> None:
     lines = outcome(QWEN, LLAMA, "--explain=lm_head", "--format", "markdown").splitlines()
     assert [line for line in lines if line.startswith("## ")] == [
-        f"## {QWEN}", "## lm_head: matmul, once", f"## {LLAMA}", "## lm_head: matmul, once",
-    ]  # fmt: skip
+        f"## {QWEN}",
+        "## lm_head: matmul, once",
+        f"## {LLAMA}",
+        "## lm_head: matmul, once",
+    ]
     assert "- **parameters**: V·d = 32000·4096 = 131,072,000" in lines
 
 
@@ -448,7 +477,7 @@ ERRORS = {
     "gpt2 --output /nowhere/out.txt": "--output '/nowhere/out.txt' lies in no existing folder; make '/nowhere' first.",
     "gpt2 --output /": "--output '/' does not name a file; give the name of one.",
     "gpt2 --output ''": "--output '' does not name a file; give the name of one.",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("arguments", ERRORS)

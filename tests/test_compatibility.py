@@ -23,7 +23,7 @@ from calculator.errors import ConfigError, WorkloadError
 IMPORT = "from calculator import TransformerCalculator, ModelConfig, ModelType, OperationMode\n"
 
 SNIPPETS = {
-    "Python API": '''
+    "Python API": """
 # Create configuration
 config = ModelConfig(
     num_layers=24,
@@ -37,8 +37,8 @@ config = ModelConfig(
 # Create calculator and analyze
 calculator = TransformerCalculator(config)
 print(calculator.generate_table(OperationMode.PREFILL, "all"))
-''',
-    "MoE Configuration": '''
+""",
+    "MoE Configuration": """
 config = ModelConfig(
     model_type=ModelType.MOE,
     num_experts=8,                # Number of experts
@@ -46,8 +46,8 @@ config = ModelConfig(
     expert_capacity_factor=1.0,   # Capacity factor
     moe_intermediate_size=8192,   # Expert MLP dimension
 )
-''',
-    "Custom Configuration": '''
+""",
+    "Custom Configuration": """
 # Advanced MoE configuration
 config = ModelConfig(
     num_layers=32,
@@ -60,8 +60,8 @@ config = ModelConfig(
     flash_attention_block_size=4096,
     flash_decode_block_size=1024,
 )
-''',
-    "Example 1": '''
+""",
+    "Example 1": """
 # Compare different model sizes
 models = [
     ("Qwen/Qwen2.5-7B", "7B Dense"),
@@ -73,8 +73,8 @@ models = [
 for model_path, description in models:
     print(f"\\n=== {description} ===")
     # Run analysis...
-''',
-    "Example 2": '''
+""",
+    "Example 2": """
 # Analyze memory vs sequence length
 sequence_lengths = [512, 1024, 2048, 4096, 8192]
 
@@ -89,8 +89,8 @@ for seq_len in sequence_lengths:
     calculator = TransformerCalculator(config)
     memory = calculator.calculate_memory(OperationMode.PREFILL)
     print(f"Seq Length: {seq_len}, Memory: {memory.total / (1024**2):.2f} MB")
-''',
-    "Example 3": '''
+""",
+    "Example 3": """
 # Analyze MoE model efficiency
 config = ModelConfig(
     num_layers=32,
@@ -105,8 +105,8 @@ config = ModelConfig(
 calculator = TransformerCalculator(config)
 reuse = calculator.calculate_reuse(OperationMode.PREFILL)
 print(f"Total Arithmetic Intensity: {reuse.total:.2f} FLOPS/B")
-''',
-}  # fmt: skip
+""",
+}
 
 PRINTED = {
     "MoE Configuration": "",
@@ -180,9 +180,16 @@ def test_typed_numbers_give_mixtral() -> None:
 
 def test_shared_experts_are_those_of_qwen1_5_moe() -> None:
     config = ModelConfig(
-        num_layers=24, hidden_size=2048, num_attention_heads=16, vocab_size=151936, model_type="moe", num_experts=60,
-        top_k=4, moe_intermediate_size=1408, num_shared_experts=4,
-    )  # fmt: skip
+        num_layers=24,
+        hidden_size=2048,
+        num_attention_heads=16,
+        vocab_size=151936,
+        model_type="moe",
+        num_experts=60,
+        top_k=4,
+        moe_intermediate_size=1408,
+        num_shared_experts=4,
+    )
     # Qwen1.5-MoE-A2.7B, published with 14,315,784,192, but for its biases of q, k and v: 24·3·2048.
     assert manual_model(config).parameters.total == 14_315_784_192 - 147_456
 
@@ -360,40 +367,48 @@ def test_a_doubtful_result_carries_its_warning() -> None:
         ({"hidden_size": True}, ConfigError, "hidden_size must be a whole number from 1 to 1,000,000,000, not True."),
         ({"vocab_size": "x"}, ConfigError, "vocab_size must be a whole number from 1 to 1,000,000,000, not 'x'."),
         (
-            {"num_attention_heads": 33}, ConfigError,
+            {"num_attention_heads": 33},
+            ConfigError,
             "num_attention_heads is 33, which does not divide hidden_size, 4096; give a divisor of 4096, or head_dim.",
         ),
         (
-            {"num_key_value_heads": 5}, ConfigError,
+            {"num_key_value_heads": 5},
+            ConfigError,
             "num_key_value_heads is 5, which does not divide num_attention_heads, 32; give a divisor of 32.",
         ),
         (
-            {"num_experts": 8}, ConfigError,
+            {"num_experts": 8},
+            ConfigError,
             "num_experts and num_shared_experts need model_type=ModelType.MOE, but this model is DENSE; change one.",
         ),
         (
-            {"model_type": "moe", "num_experts": 2, "top_k": 3}, ConfigError,
+            {"model_type": "moe", "num_experts": 2, "top_k": 3},
+            ConfigError,
             "top_k is 3, more than the 2 experts; give 2 or less.",
         ),
         ({"batch_size": 0}, WorkloadError, "batch_size must be a whole number from 1 to 1,000,000,000,000, not 0."),
         (
-            {"sequence_length": "max"}, WorkloadError,
+            {"sequence_length": "max"},
+            WorkloadError,
             "sequence_length must be a whole number from 1 to 1,000,000,000,000, not 'max'.",
         ),
         (
-            {"flash_decode_block_size": 0}, WorkloadError,
+            {"flash_decode_block_size": 0},
+            WorkloadError,
             "flash_decode_block_size must be a whole number from 1 to 1,000,000,000,000, not 0.",
         ),
         (
-            {"model_type": "dens"}, WorkloadError,
+            {"model_type": "dens"},
+            WorkloadError,
             "model_type 'dens' is not known; choose one of ModelType.DENSE, ModelType.MOE.",
         ),
         (
-            {"model_type": "moe", "expert_capacity_factor": 0}, WorkloadError,
+            {"model_type": "moe", "expert_capacity_factor": 0},
+            WorkloadError,
             "expert_capacity_factor must be a positive number or None, not 0.",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_bad_field_is_named(fields: dict[str, Any], error: type[Exception], sentence: str) -> None:
     with pytest.raises(error) as raised:
         ModelConfig(**fields)

@@ -18,6 +18,7 @@ from calculator.sources import load_model, model_from_config, parse_config
 
 SOURCES = ("popular", "hub", "upload", "manual")  # what the link says, so they are shown as they are
 DEFAULT_MODEL = "Qwen/Qwen2.5-7B"
+HOUR, DAY = 3600, 86400  # seconds a config from the Hub is kept
 LONGEST_LINK = 8000  # characters of a packed config that still make a link servers accept
 
 
@@ -38,6 +39,7 @@ def choose_model() -> Model:
         default="popular",
         required=True,
         key="source",
+        width="stretch",
         bind="query-params",
     )
     choosers = {"popular": _popular, "hub": _from_hub, "upload": _uploaded, "manual": _manual}
@@ -89,12 +91,12 @@ def _from_hub() -> Model:
     return model_from_config(found.config, name=repo_id, source=found.provenance)
 
 
-@st.cache_data(ttl="1d", max_entries=256, show_spinner="Reading config.json from the Hub…")
+@st.cache_data(ttl=DAY, max_entries=256, show_spinner="Reading config.json from the Hub…")
 def _fetched(repo_id: str, revision: str | None) -> Any:
     return hub.fetch_config(repo_id, revision=revision)
 
 
-@st.cache_data(ttl="1h", max_entries=64, show_spinner="Reading config.json from the Hub…", scope="session")
+@st.cache_data(ttl=HOUR, max_entries=64, show_spinner="Reading config.json from the Hub…", scope="session")
 def _fetched_with_token(repo_id: str, revision: str | None, token: str) -> Any:
     # Its own cache, per session: a config opened with one visitor's token must not reach another visitor.
     return hub.fetch_config(repo_id, revision=revision, token=token)

@@ -22,6 +22,7 @@ def choose_workload(model: Model) -> Workload:
         default="prefill",
         required=True,
         key="mode",
+        width="stretch",
         bind="query-params",
         help="Prefill reads a prompt, decode generates a token per sequence, pretraining is forward, backward, AdamW",
     )
@@ -39,6 +40,7 @@ def choose_workload(model: Model) -> Workload:
             help="auto: what the config asks for, otherwise the type of the computation.",
             disabled=mode == "pretraining",
         )
+    left, right = st.columns(2)  # a second row, so that a narrow screen keeps the reading order
     with left:
         batch = _whole("Batch size", "batch", 1)
     with right:
@@ -66,7 +68,7 @@ def _length(model: Model) -> int | None:
     taken = min(DEFAULT_LENGTH, context or DEFAULT_LENGTH)
     limit = f"The model's context is {context:,}." if context else "The model states no longest context."
     length = st.number_input(
-        "Sequence length",
+        "Length",
         1,
         LARGEST,
         None,

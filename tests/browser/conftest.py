@@ -21,9 +21,14 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
 
 ROOT = Path(__file__).parents[2]
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 SETTLED = "[data-testid=stApp][data-test-script-state=notRunning][data-test-connection-state=CONNECTED]"
 # On a deep link Streamlit's own front end asks first whether the app lives below that path, and takes 404 for no.
 PROBES = ("/_stcore/health", "/_stcore/host-config")
@@ -39,12 +44,22 @@ def running(script: Path, log: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = ("--server.headless=true", "--server.address=127.0.0.1", f"--server.port={port}", "--server.fileWatcherType=none")
+    options = {"headless": "true", "address": "127.0.0.1", "port": port, "fileWatcherType": "none"}
     # A Hub nobody answers for, and an empty cache: what the tests see does not depend on the network.
     env = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(log.parent / "hub")}
     env = {name: value for name, value in env.items() if not name.lower().endswith("_proxy")}
-    command = [sys.executable, "-m", "streamlit", "run", str(script), *options]
-    with log.open("wb") as output, subprocess.Popen(command, cwd=script.parent, env=env, stdout=output, stderr=output) as server:
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(script),
+        *(f"--server.{k}={v}" for k, v in options.items()),
+    ]
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, cwd=script.parent, env=env, stdout=output, stderr=output) as server,
+    ):
         try:
             _wait_for(f"http://127.0.0.1:{port}", server, log)
             yield f"http://127.0.0.1:{port}"
@@ -133,8 +148,8 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Visitor]]:
     visitors: list[Visitor] = []
 
     def new(server: str, width: int = 1440, color_scheme: str = "light") -> Visitor:
-        height = 844 if width < 700 else 900
-        context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=color_scheme, accept_downloads=True)
+        size = {"width": width, "height": 844 if width < 700 else 900}
+        context = chromium.new_context(viewport=size, color_scheme=color_scheme)
         visitor = Visitor(context.new_page(), server)
         visitor.page.on("console", visitor.console)
         visitor.page.on("pageerror", lambda error: visitor.wrong.append(f"script error: {error}"))

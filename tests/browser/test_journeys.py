@@ -1,0 +1,249 @@
+"""What visitors do: find a model, change the workload, follow a link, go back, reload, download, upload."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from calculator import estimate, load_model
+from calculator import format as fmt
+
+QWEN = load_model("Qwen/Qwen2.5-7B")
+GPT2 = load_model("openai-community/gpt2")
+TITLES = ["Calculator", "Scaling", "Compare", "Experts", "Methods"]
+LINK = "model=openai-community/gpt2&mode=decode&batch=7&length=512&weights=int8"
+HEADINGS = {
+    "": "gpt2",
+    "scaling": "Scaling gpt2",
+    "compare": "Compare models",
+    "experts": "gpt2 as a mixture of experts",
+    "methods": "Methods",
+}
+CONFIG = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 128,
+    "vocab_size": 1000,
+    "max_position_embeddings": 4096,
+    "torch_dtype": "bfloat16",
+}
+
+
+def choose(page: Page, key: str, option: str) -> None:
+    """Press a button of a segmented control."""
+    page.locator(f".st-key-{key}").get_by_text(option, exact=True).click()
+
+
+def expect_numbers(page: Page, model, **workload) -> None:
+    """The headline is the engine's."""
+    e = estimate(model, **workload)
+    metrics = page.get_by_test_id("stMetricValue")
+    expect(metrics).to_have_text(
+        [fmt.gib(e.memory.total), fmt.gib(e.memory.kv_cache), fmt.flops(e.flops.total), fmt.intensity(e.intensity)]
+    )
+
+
+def expect_the_link(page: Page) -> None:
+    """The sidebar says what LINK says."""
+    expect(page.locator(".st-key-model input")).to_have_value("openai-community/gpt2")
+    expect(page.locator(".st-key-weights input")).to_have_value("int8")
+    expect(page.locator(".st-key-batch input")).to_have_value("7")
+    expect(page.locator(".st-key-length input")).to_have_value("512")
+    expect(page.locator(".st-key-generate input")).to_be_visible()
+    assert parameters(page) == parameters_of(LINK)
+
+
+def parameters(page: Page) -> set[str]:
+    return parameters_of(page.url.partition("?")[2])
+
+
+def parameters_of(query: str) -> set[str]:
+    return set(query.replace("%2F", "/").split("&"))
+
+
+def test_a_model_is_found_by_typing_and_its_numbers_follow_the_mode(visit, server):
+    visitor = visit(server)
+    page = visitor.open()
+    expect_numbers(page, QWEN)
+    expect(page).to_have_title("Calculator · Transformer calculator")
+    page.locator(".st-key-model input").click()
+    page.keyboard.type("community/gpt2")
+    page.get_by_role("option").first.click()
+    expect(page.locator("h1")).to_have_text("gpt2")
+    expect_numbers(page, GPT2, sequence_length=1024)
+    choose(page, "mode", "decode")
+    expect_numbers(page, GPT2, mode="decode", sequence_length=1024)
+    visitor.settled()
+    assert parameters(page) == {"model=openai-community/gpt2", "mode=decode"}
+    page.locator(".st-key-batch input").fill("16")
+    page.keyboard.press("Enter")
+    expect_numbers(page, GPT2, mode="decode", sequence_length=1024, batch_size=16)
+    visitor.settled()
+    other = visit(server).open(f"?{page.url.partition('?')[2]}")  # whoever gets the link sees the same
+    expect_numbers(other, GPT2, mode="decode", sequence_length=1024, batch_size=16)
+
+
+@pytest.mark.parametrize("path", HEADINGS)
+def test_the_first_visitor_of_a_cold_server_opens_a_deep_link(visit, cold_server, path):
+    visitor = visit(cold_server)
+    page = visitor.open(f"{path}?{LINK}")
+    expect(page.locator("h1")).to_have_text(HEADINGS[path])
+    expect(page.get_by_test_id("stSidebarNavLink")).to_have_text([re.compile(f"{title}$") for title in TITLES])
+    expect_the_link(page)
+    following = "scaling" if path == "" else ""
+    page.get_by_test_id("stSidebarNavLink").filter(has_text=TITLES[list(HEADINGS).index(following)]).click()
+    expect(page.locator("h1")).to_have_text(HEADINGS[following])
+    visitor.settled()
+    expect_the_link(page)
+
+
+@pytest.mark.parametrize("path", ["nosuchpage", "overview"])
+def test_an_unknown_page_falls_back_to_the_first_and_keeps_the_link(visit, server, path):
+    visitor = visit(server)
+    page = visitor.open(f"{path}?{LINK}")
+    expect(page.locator("h1")).to_have_text("gpt2")
+    visitor.settled()
+    expect_the_link(page)
+
+
+def test_back_forward_and_reload_keep_every_value(visit, server):
+    visitor = visit(server)
+    page = visitor.open(f"?{LINK}")
+    expect(page.locator("h1")).to_have_text("gpt2")
+    for title, path in zip(TITLES[1:], list(HEADINGS)[1:], strict=True):
+        page.get_by_test_id("stSidebarNavLink").filter(has_text=title).click()
+        expect(page.locator("h1")).to_have_text(HEADINGS[path])
+        visitor.settled()
+        expect_the_link(page)
+    for path in list(HEADINGS)[-2::-1]:
+        page.go_back()
+        expect(page.locator("h1")).to_have_text(HEADINGS[path])
+        visitor.settled()
+        expect_the_link(page)
+    page.go_forward()
+    expect(page.locator("h1")).to_have_text(HEADINGS["scaling"])
+    visitor.settled()
+    expect_the_link(page)
+    page.reload()
+    visitor.settled()
+    expect(page.locator("h1")).to_have_text(HEADINGS["scaling"])
+    expect_the_link(page)
+
+
+def test_back_undoes_a_change(visit, server):
+    visitor = visit(server)
+    page = visitor.open()
+    choose(page, "mode", "decode")
+    expect_numbers(page, QWEN, mode="decode")
+    visitor.settled()
+    page.go_back()
+    expect_numbers(page, QWEN)
+    page.go_forward()
+    expect_numbers(page, QWEN, mode="decode")
+
+
+@pytest.mark.parametrize("kind", ["memory", "flops", "reuse", "operations"])
+def test_a_file_holds_the_raw_numbers(visit, server, kind):
+    page = visit(server).open(f"?{LINK}")
+    with page.expect_download() as started:
+        page.locator(f".st-key-csv_{kind} button").click()
+    assert started.value.suggested_filename == f"gpt2_decode_{kind}.csv"
+    with Path(started.value.path()).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    e = estimate(GPT2, mode="decode", batch_size=7, sequence_length=512, dtype="int8")
+    assert rows == [{name: str(value) for name, value in row.items()} for row in e.rows(kind)]
+    expect(page.get_by_test_id("stMetricValue").first).to_have_text(fmt.gib(e.memory.total))  # and stays
+
+
+def test_the_sweep_as_a_file(visit, server):
+    page = visit(server).open("scaling?vary=batch&to_batch=16")
+    with page.expect_download() as started:
+        page.locator(".st-key-csv_sweep button").click()
+    rows = list(csv.DictReader(io.StringIO(Path(started.value.path()).read_text(encoding="utf-8"))))
+    assert [rows[0]["batch"], rows[-1]["batch"]] == ["1", "16"]
+    assert rows[-1]["flops"] == str(estimate(QWEN, batch_size=16).flops.total)
+
+
+def test_a_config_is_uploaded_and_shared(visit, server):
+    visitor = visit(server)
+    page = visitor.open()
+    choose(page, "source", "upload")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("Upload a model's config.json")
+    file = {"name": "config.json", "mimeType": "application/json", "buffer": json.dumps(CONFIG).encode()}
+    page.locator(".st-key-config_file input[type=file]").set_input_files(file)
+    expect_numbers(page, load_model(CONFIG))
+    visitor.settled()
+    expect(page).to_have_url(re.compile("source=upload.*config=|config=.*source=upload"))
+    choose(page, "mode", "decode")
+    expect_numbers(page, load_model(CONFIG), mode="decode")
+    visitor.settled()
+    other = visit(server).open(f"?{page.url.partition('?')[2]}")
+    expect_numbers(other, load_model(CONFIG), mode="decode")
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="Scaling").click()
+    expect(page.locator("h1")).to_have_text("Scaling uploaded config.json")
+    visitor.settled()
+    page.reload()
+    visitor.settled()
+    expect(page.locator("h1")).to_have_text("Scaling uploaded config.json")
+
+
+def test_a_model_is_typed_by_hand(visit, server):
+    visitor = visit(server)
+    page = visitor.open("?source=manual&kv_heads=2&ffn=128&vocab=1000")
+    for key, value in (("layers", 2), ("heads", 4), ("hidden", 64)):
+        page.locator(f".st-key-{key} input").fill(str(value))
+        page.keyboard.press("Enter")
+        visitor.settled()
+    expect(page.get_by_text("202,048", exact=False).first).to_be_visible()
+    expect_numbers(page, load_model(CONFIG | {"max_position_embeddings": 131072}))
+
+
+def test_a_hub_that_is_out_of_reach_is_one_sentence_and_the_way_back_is_short(visit, server):
+    visitor = visit(server)
+    page = visitor.open()
+    choose(page, "mode", "decode")
+    expect_numbers(page, QWEN, mode="decode")
+    choose(page, "source", "hub")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("Type a Hugging Face model id")
+    name = page.locator(".st-key-hub input")
+    name.fill("nobody/nothing")
+    name.press("Enter")
+    alert = page.get_by_test_id("stAlert")
+    expect(alert).to_contain_text("nobody/nothing was not read from the Hugging Face Hub")
+    expect(alert).to_have_count(1)
+    expect(page.get_by_test_id("stMetric")).to_have_count(0)
+    name.fill("Qwen/Qwen2.5-7B")
+    name.press("Enter")
+    expect_numbers(page, QWEN, mode="decode")  # the mode was not lost on the way
+    visitor.settled()
+    assert parameters(page) == {"source=hub", "hub=Qwen/Qwen2.5-7B", "mode=decode"}
+
+
+def test_a_token_never_reaches_the_link(visit, server):
+    visitor = visit(server)
+    page = visitor.open("?source=hub")
+    token = page.locator(".st-key-hub_token input")
+    expect(token).to_have_attribute("type", "password")
+    token.fill("hf_" + "Abcdefghij" * 4)
+    token.press("Enter")
+    name = page.locator(".st-key-hub input")
+    name.fill("nobody/nothing")
+    name.press("Enter")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("nobody/nothing was not read")
+    visitor.settled()
+    assert parameters(page) == {"source=hub", "hub=nobody/nothing"}
+    assert "Abcdefghij" not in page.get_by_test_id("stApp").inner_text()
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="Methods").click()
+    expect(page.locator("h1")).to_have_text("Methods")
+    visitor.settled()
+    expect(page.locator(".st-key-hub_token input")).to_have_value("hf_" + "Abcdefghij" * 4)
+    assert "Abcdefghij" not in page.url
