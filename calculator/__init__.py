@@ -19,7 +19,8 @@ from calculator.operations import operations
 from calculator.workload import Workload
 
 if TYPE_CHECKING:
-    from calculator.compatibility import DataType, ModelConfig, ModelType, OperationMode, TransformerCalculator
+    from calculator.compatibility import TransformerCalculator
+    from calculator.manual import DataType, ModelConfig, ModelType, OperationMode
     from calculator.sources import load_model
 
 __all__ = [
@@ -42,10 +43,10 @@ __all__ = [
 
 LATER = {
     "load_model": "sources",
-    "DataType": "compatibility",
-    "ModelConfig": "compatibility",
-    "ModelType": "compatibility",
-    "OperationMode": "compatibility",
+    "DataType": "manual",
+    "ModelConfig": "manual",
+    "ModelType": "manual",
+    "OperationMode": "manual",
     "TransformerCalculator": "compatibility",
 }
 """Names whose modules load when they are first used. (A name that is also a module's must not wait: whoever imports the

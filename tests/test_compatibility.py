@@ -8,17 +8,9 @@ from typing import Any
 import pytest
 
 import calculator
-from calculator.compatibility import (
-    DataType,
-    FlopsComponents,
-    MemoryComponents,
-    ModelConfig,
-    ModelType,
-    OperationMode,
-    TransformerCalculator,
-    manual_model,
-)
+from calculator.compatibility import FlopsComponents, MemoryComponents, TransformerCalculator
 from calculator.errors import ConfigError, WorkloadError
+from calculator.manual import DataType, ModelConfig, ModelType, OperationMode, manual_model
 
 IMPORT = "from calculator import TransformerCalculator, ModelConfig, ModelType, OperationMode\n"
 

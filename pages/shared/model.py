@@ -10,9 +10,9 @@ from typing import Any
 import streamlit as st
 
 from calculator import catalogue, hub
-from calculator.compatibility import ModelConfig, ModelType, manual_model
 from calculator.errors import SourceError
 from calculator.families import FAMILIES
+from calculator.manual import ModelConfig, ModelType, manual_model
 from calculator.model import Model
 from calculator.sources import load_model, model_from_config, parse_config
 

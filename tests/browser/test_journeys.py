@@ -139,18 +139,6 @@ def test_back_forward_and_reload_keep_every_value(visit, server):
     expect_the_link(page)
 
 
-def test_back_undoes_a_change(visit, server):
-    visitor = visit(server)
-    page = visitor.open()
-    choose(page, "mode", "decode")
-    expect_numbers(page, QWEN, mode="decode")
-    visitor.settled()
-    page.go_back()
-    expect_numbers(page, QWEN)
-    page.go_forward()
-    expect_numbers(page, QWEN, mode="decode")
-
-
 @pytest.mark.parametrize("kind", ["memory", "flops", "reuse", "operations"])
 def test_a_file_holds_the_raw_numbers(visit, server, kind):
     page = visit(server).open(f"?{LINK}")

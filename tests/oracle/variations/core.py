@@ -1,16 +1,10 @@
-"""Small configs that move everything a family has, as the diff a config.json carries.
-
-What equals its class's default is left out. `cases()` yields every config; "default" is the class itself, at full size.
-A variation is merged into the family's SMALL, nested dicts key by key. Sizes differ from one another wherever the
-family allows, so that a product of the wrong two cannot pass. Some carry older spellings the Hub still has (n_embed,
-rope_scaling, sliding_window_pattern, full_attention_interval, torch_dtype), some a field the class does not declare but
-the modelling code reads (head_dim).
-"""
+"""The types recorded in full: forward, decode, training, saved bytes and vision."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
+
+from variations.pieces import DENSE, FULL, LINEAR, LONGROPE, MLA, MOE, NO_IDS, SIGLIP, SLIDING, VISION, YARN
 
 ARCHITECTURES = {
     "llama": "LlamaForCausalLM",
@@ -45,70 +39,6 @@ ARCHITECTURES = {
     "cohere2": "Cohere2ForCausalLM",
     "granite": "GraniteForCausalLM",
 }
-
-# What a config cannot do in transformers although it builds.
-CANNOT_RUN = {("deepseek_v2", "default"): "num_experts_per_tok has no default, so the router fails"}
-CANNOT_SEE = {("gemma3", "default"): "a 14 x 14 patch image cannot be pooled to 16 x 16 tokens"}
-
-# Patches (frames, rows, columns) of the image or video each vision tower is run on; a tower of a fixed size takes none.
-GRIDS = ((1, 28, 28), (2, 6, 10))
-
-DENSE = {
-    "vocab_size": 1009,
-    "hidden_size": 192,
-    "intermediate_size": 352,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 2,
-}
-# The default ids lie outside a small vocabulary.
-NO_IDS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
-MOE = DENSE | {"num_experts": 7, "num_experts_per_tok": 3, "moe_intermediate_size": 72}
-MLA = DENSE | {
-    "num_hidden_layers": 4,
-    "num_key_value_heads": 6,
-    "q_lora_rank": 56,
-    "kv_lora_rank": 40,
-    "qk_nope_head_dim": 24,
-    "qk_rope_head_dim": 16,
-    "v_head_dim": 36,
-    "n_routed_experts": 8,
-    "n_shared_experts": 1,
-    "num_experts_per_tok": 3,
-    "moe_intermediate_size": 72,
-    "first_k_dense_replace": 1,
-}
-VISION = {
-    "depth": 3,
-    "hidden_size": 96,
-    "intermediate_size": 136,
-    "num_heads": 4,
-    "patch_size": 14,
-    "out_hidden_size": 192,
-    "num_position_embeddings": 64,
-    "deepstack_visual_indexes": [0, 2],
-}
-SIGLIP = {
-    "model_type": "siglip_vision_model",
-    "hidden_size": 96,
-    "intermediate_size": 136,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "image_size": 112,
-    "patch_size": 14,
-    "vision_use_head": False,
-}
-YARN = {
-    "type": "yarn",
-    "factor": 40,
-    "original_max_position_embeddings": 4096,
-    "beta_fast": 32,
-    "beta_slow": 1,
-    "mscale": 1.0,
-    "mscale_all_dim": 1.0,
-}
-LONGROPE = {"type": "longrope", "short_factor": [1.0] * 16, "long_factor": [2.0] * 16}
-FULL, SLIDING, LINEAR = "full_attention", "sliding_attention", "linear_attention"
 
 SMALL: dict[str, dict[str, Any]] = {
     "llama": DENSE,
@@ -519,18 +449,3 @@ VARIATIONS: dict[str, dict[str, dict[str, Any]]] = {
         "no groups, heads of its own size": {"num_key_value_heads": None, "head_dim": 48},
     },
 }
-
-
-def cases() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(model type, name, config) of the class default and of every variation."""
-    for model_type, variations in VARIATIONS.items():
-        head = {"model_type": model_type, "architectures": [ARCHITECTURES[model_type]]}
-        yield model_type, "default", head
-        for name, changes in variations.items():
-            yield model_type, name, head | merged(SMALL[model_type], changes)
-
-
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes`, a nested dict merged in turn."""
-    both = {key: merged(base[key], changes[key]) for key in base.keys() & changes.keys() if isinstance(base[key], dict)}
-    return base | changes | both
