@@ -39,13 +39,18 @@ def main() -> None:
         with st.sidebar:
             model = choose_model()
             workload = choose_workload(model)
-        chosen.append(Inputs(model, workload))
-        current.run()
     except Waiting as wish:
         st.title(current.title, anchor=False)
         st.info(str(wish), icon=":material/arrow_back:")
+        return
     except CalculatorError as error:
         st.title(current.title, anchor=False)
+        st.error(str(error), icon=":material/error:")
+        return
+    chosen.append(Inputs(model, workload))
+    try:
+        current.run()
+    except CalculatorError as error:
         st.error(str(error), icon=":material/error:")
 
 

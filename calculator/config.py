@@ -16,6 +16,7 @@ from typing import Any
 from calculator.errors import ConfigError
 
 DATA = Path(__file__).parent / "data"
+MOST_LAYERS, LARGEST = 10_000, 10**12  # far beyond any real model
 COUNTS = ("num_", "n_", "moe_num_")
 SIZES = ("_size", "_dim", "_rank", "_heads", "_layers", "_experts", "_groups", "_length")
 
@@ -66,7 +67,7 @@ class Config(Mapping[str, Any]):
                 f"{self.where} has no {name!r}, which a model of type {self.model_type!r} needs and for which that "
                 "type has no default; add the field."
             )
-        if name.startswith(COUNTS) or name.endswith(SIZES):
+        if name.startswith(COUNTS) or name.endswith(SIZES) or name == "depth":
             self._check_whole(name, value)
         return value
 
@@ -74,12 +75,20 @@ class Config(Mapping[str, Any]):
         values = value if isinstance(value, list | tuple) else [value]
         if not all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in values):
             raise ConfigError(f"{name} in {self.where} is {value!r}; it must be a whole number, zero or more.")
-        if max(values, default=0) > 10**12:
-            raise ConfigError(f"{name} in {self.where} is {value!r}, larger than any real model; check the file.")
+        most = MOST_LAYERS if name.endswith(("_layers", "depth")) else LARGEST
+        if max(values, default=0) > most:
+            raise ConfigError(f"{name} in {self.where} is {value!r}, but at most {most:,} is allowed; check the file.")
 
     def flag(self, name: str) -> bool:
-        """A boolean field; absent or null is False."""
-        return bool(self.get(name))
+        """A boolean field; absent or null is False.
+
+        Raises:
+            ConfigError: the field is no boolean.
+        """
+        value = self.get(name)
+        if value is None or value in (0, 1):
+            return bool(value)
+        raise ConfigError(f"{name} in {self.where} is {value!r}; it must be true or false.")
 
     def first(self, *names: str) -> Any:
         """The first of the fields that is stated (or has a default)."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
+from calculator.errors import WorkloadError
 from calculator.formats import FORMATS
 from calculator.model import Model
 from calculator.operation import COMPONENTS, KINDS, MATMUL_KINDS, Operation
@@ -311,6 +312,15 @@ class Estimate:
         after = forward(self.model, self.workload, self._batch, self._length + steps)
         return Generation(listed, after, self._shape, steps)
 
+    @cached_property
+    def cache_growth(self) -> Any:
+        """Bytes that the cache of one sequence grows by with its next token: 0 if windows are full or states fixed."""
+        if self.workload.mode == "pretraining":
+            return numeric(0, self._shape)
+        held = [forward(self.model, self.workload, 1, n) for n in (self._length, self._length + 1)]
+        before, after = (total(listed, lambda op: op.cache_bytes * op.count) for listed in held)
+        return numeric(after - before, self._shape)
+
     @property
     def precision(self) -> str:
         """How the weights are stored, in words."""
@@ -380,6 +390,10 @@ def estimate(model: Model, workload: Workload | None = None, **options: Any) -> 
     Raises:
         WorkloadError: an option outside what is allowed.
     """
+    if not isinstance(model, Model):
+        raise WorkloadError(f"estimate needs the Model that load_model returns, not {type(model).__name__}.")
+    if workload is not None and not isinstance(workload, Workload):
+        raise WorkloadError(f"estimate needs a Workload or its fields as keywords, not {type(workload).__name__}.")
     chosen = workload or Workload()
     return Estimate(model, chosen.with_(**options) if options else chosen)
 

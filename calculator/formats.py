@@ -29,6 +29,10 @@ class Format:
     tensor_bits: int = 0
     title: str = ""
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= 32 or self.tile_rows < 0 or self.tile_columns < 0:
+            raise ValueError(f"no format has {self.bits} bits and tiles of {self.tile_rows} × {self.tile_columns}")
+
     @property
     def quantized(self) -> bool:
         return self.bits < 16
@@ -100,17 +104,30 @@ TORCH_DTYPES = {
     "float16": "fp16",
     "half": "fp16",
     "bfloat16": "bf16",
-    "float8_e4m3fn": "fp8",
     "fp32": "fp32",
     "fp16": "fp16",
     "bf16": "bf16",
 }
 """What `torch_dtype` says in a config.json, by our name."""
 
-ALIASES = {"float32": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16", "e4m3": "fp8", "fp4": "nvfp4"}
+ALIASES = {
+    "float32": "fp32",
+    "float16": "fp16",
+    "half": "fp16",
+    "bfloat16": "bf16",
+    "float8_e4m3fn": "fp8",
+    "e4m3": "fp8",
+    "fp4": "nvfp4",
+}
 
 UNCONVERTED_ROLES = frozenset(("router", "norm", "embedding", "head", "convolution", "vector", "buffer"))
 """Tensor classes that quantizers leave in 16 bit: only the matrices of attention, MLPs and experts are converted."""
+
+
+def normalised(name: str) -> str:
+    """A precision's name as this package spells it: "torch.BFloat16" is "bf16"."""
+    key = name.strip().lower().removeprefix("torch.")
+    return ALIASES.get(key, key)
 
 
 def format_named(name: str) -> Format:
@@ -119,7 +136,7 @@ def format_named(name: str) -> Format:
     Raises:
         WorkloadError: no such format.
     """
-    key = ALIASES.get(name.lower(), name.lower())
+    key = normalised(name)
     if key not in FORMATS:
         raise WorkloadError(f"Precision {name!r} is not known; choose one of auto, {', '.join(FORMATS)}.")
     return FORMATS[key]
@@ -131,7 +148,7 @@ def cache_format_named(name: str) -> Format:
     Raises:
         WorkloadError: the cache cannot be kept in that format.
     """
-    key = ALIASES.get(name.lower(), name.lower())
+    key = normalised(name)
     if key not in CACHE_BITS:
         raise WorkloadError(f"The KV cache cannot be kept in {name!r}; choose one of auto, {', '.join(CACHE_BITS)}.")
     return FORMATS[key]

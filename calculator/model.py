@@ -45,7 +45,6 @@ class Stack:
     before: tuple[Part, ...] = ()
     after: tuple[Part, ...] = ()
     tower: str | None = None
-    causal: bool = True
 
     @cached_property
     def groups(self) -> tuple[tuple[Layer, tuple[int, ...]], ...]:

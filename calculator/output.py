@@ -172,12 +172,17 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
 # Writing
 
 
+LONGEST_NAME = 4000  # bytes of a path
+
+
 def target_of(name: str) -> tuple[Path, bool]:
     """Where --output writes, links followed, and whether that is (or will be) a regular file.
 
     Raises:
         WorkloadError: a folder, a file in a folder that does not exist, or permission is missing.
     """
+    if len(os.fsencode(name)) > LONGEST_NAME or "\0" in name:
+        raise WorkloadError("--output names no file that could exist: it is too long or holds a null character.")
     special = os.path.exists(name) and not os.path.isfile(name)  # a pipe or a device
     path = Path(name) if special else Path(os.path.realpath(name))
     if not name or path.is_dir():

@@ -13,13 +13,25 @@ from calculator.formats import FORMATS, UNCONVERTED_ROLES, Format, grouped
 WRAPPERS = re.compile(r"^(?:(?:model|language_model|text_model|transformer)\.)+")
 
 
+# A config is a stranger's file: its patterns may not make the regex engine backtrack without end.
+REPEATS = re.compile(r"[*+]|\{\d+,\d*\}")
+NESTED = re.compile(r"[*+}][^()]*\)\s*[*+{]|\|[^()]*\)\s*[*+{]")
+MOST_REPEATS = 5
+
+
 class Names:
     """The modules a quantization config lists: exact paths, parts of paths, globs ("*") and regexes ("re:")."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
+        """
+        Raises:
+            ValueError: a pattern that could take the regex engine very long.
+        """
         self.plain: set[str] = set()
         expressions = []
         for pattern in patterns:
+            if len(pattern) > 500 or len(REPEATS.findall(pattern)) > MOST_REPEATS or NESTED.search(pattern):
+                raise ValueError(f"the module pattern {pattern[:60]!r} is too long or repeats too much")
             if pattern.startswith("re:"):
                 expressions.append(pattern[3:].lstrip("^"))
             elif "*" in pattern:
@@ -47,7 +59,6 @@ class Scheme:
 
     title: str
     pick: Picker
-    per_layer: bool  # whether the answer may depend on the layer's index
     cache: str | None = None  # the KV cache's format, where the config asks for one
 
 
@@ -69,7 +80,7 @@ def _scheme(title: str, form: Format, ignored: Iterable[str] = (), cache: str | 
     def pick(module: str, role: str, tower: bool) -> Format | None:
         return None if role in UNCONVERTED_ROLES or module in names else form
 
-    return Scheme(title, pick, bool(names.plain or names.compiled), cache), None
+    return Scheme(title, pick, cache), None
 
 
 def _ignored(settings: Mapping[str, Any]) -> list[str]:
@@ -102,6 +113,8 @@ def _awq(settings: Mapping[str, Any]) -> Result:
 def _fp8(settings: Mapping[str, Any]) -> Result:
     block = settings.get("weight_block_size")
     if block:
+        if not isinstance(block, list | tuple) or len(block) != 2:
+            raise ValueError(f"weight_block_size {block!r} is not [rows, columns]")
         form = Format("fp8", 8, tile_rows=int(block[0]), tile_columns=int(block[1]), scale_bits=32)
         title = f"FP8, one 32-bit scale per {block[0]}×{block[1]} block"
     else:
@@ -160,7 +173,7 @@ def _mlx(settings: Mapping[str, Any]) -> Result:
             return _mlx_format({**settings, **setting})
         return None if setting is False else default
 
-    return Scheme(f"MLX {default.bits}-bit, groups of {default.tile_columns}", pick, bool(special)), None
+    return Scheme(f"MLX {default.bits}-bit, groups of {default.tile_columns}", pick), None
 
 
 def _mlx_format(settings: Mapping[str, Any]) -> Format:
@@ -193,7 +206,7 @@ def _groups(settings: Mapping[str, Any]) -> Result:
         return next((form for names, form in rules if names is None or module in names), None)
 
     title = ", ".join(dict.fromkeys(f"{form.name} ({form.bits}-bit)" for _, form in rules))
-    return Scheme(title, pick, True, cache), None
+    return Scheme(title, pick, cache), None
 
 
 def _nvfp4() -> Format:

@@ -92,6 +92,10 @@ class Run:
         """Steps before the window is full."""
         return minimum(maximum(window - self.past, 0), self.steps)
 
+    def scored(self, window: Number | None) -> Number:
+        """Scores per sequence and head that an unfused kernel writes: all S keys of a prefill, masked or not."""
+        return self.keys(window) if self.decoding else self.queries * self.queries
+
     def cached_read(self, window: Number | None) -> Number:
         """Cached tokens per sequence that the steps read, summed: what is attended to but for the token itself."""
         return self.keys(window) - self.steps if self.decoding else 0
@@ -114,6 +118,8 @@ class Run:
     def experts_touched(self, experts: Number, top_k: Number) -> Number:
         """Experts whose weights a layer reads, summed over the steps of the pass."""
         tokens = self.tokens // self.steps
+        if self.workload.expert_capacity_factor is not None:
+            return experts * self.steps  # every expert computes its padded rows
         if self.workload.routing == "uniform":
             return distinct_drawn(experts, tokens, top_k) * self.steps
         return minimum(experts, tokens * top_k) * self.steps
@@ -124,7 +130,8 @@ class Run:
         if factor is None:
             return self.tokens * top_k
         numerator, denominator = Fraction(str(factor)).as_integer_ratio()
-        return experts * ceil_div(self.tokens * top_k * numerator, experts * denominator)
+        tokens = self.tokens // self.steps
+        return experts * ceil_div(tokens * top_k * numerator, experts * denominator) * self.steps
 
     def bytes_of(self, weight: Weight) -> Number:
         return self.formats.get(weight.name, self.native).size(weight)
@@ -153,6 +160,7 @@ class Run:
         saved: Number = 0,
         workspace: Number = 0,
         spilled: Number = 0,
+        rereads: Number = 0,
         in_place: bool = False,
         stream: Number = 0,
         split: str = "replicated",
@@ -168,6 +176,7 @@ class Run:
             saved: bytes kept for the backward pass.
             workspace: bytes alive beside what is read and written.
             spilled: bytes that are written, read back once and then dropped (the partial results of split attention).
+            rereads: bytes that are read again, by later tiles, beside `reads`.
             in_place: what is written replaces what is read.
             stream: bytes of the residual stream, alive beside what is read and written.
             input_gradient: False where the backward pass needs no gradient of the input (a patch embedding's pixels).
@@ -176,8 +185,7 @@ class Run:
         parameters, held = self._price(name, weights) if weights else (0, 0)
         moved = (held * self.steps if weight_reads is None else weight_reads) if self.active else 0
         live = (reads if in_place else reads + writes) + workspace + spilled + stream + self.parallel
-        if spilled:
-            reads, writes = reads + spilled, writes + spilled
+        reads, writes = reads + spilled + rereads, writes + spilled
         if self.training:
             # Backward: dX = dY·Wᵀ and dW = Xᵀ·dY, each as many FLOPs as the forward product.
             gradient = parameters * gradient_bytes(self.workload, self.native) if self.active else 0

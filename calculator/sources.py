@@ -18,7 +18,6 @@ from calculator.operations import plan_of
 from calculator.workload import Workload
 
 LARGEST_CONFIG = 20 * 2**20  # bytes
-MOST_LAYERS = 10_000
 
 
 def load_model(source: str | Path | Mapping[str, Any], revision: str | None = None, token: str | None = None) -> Model:
@@ -36,26 +35,41 @@ def load_model(source: str | Path | Mapping[str, Any], revision: str | None = No
     """
     if isinstance(source, Mapping):
         return model_from_config(source)
+    if not isinstance(source, str | Path):
+        raise SourceError(f"A model is named by text, a path or a parsed config, not by {type(source).__name__}.")
     text = str(source).strip()
+    if text.startswith("{"):
+        raise SourceError("This is a config's text; save it as config.json and give its path, or parse it first.")
     if not text:
         raise SourceError("No model was named; give a bundled name, a Hugging Face id, or the path of a config.json.")
     bundled = catalogue.find(text) if revision is None else None
     if bundled is not None:
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
-    path = Path(text).expanduser()
-    if _looks_like_path(text, path):
+    path = _path_of(text)
+    if path is not None:
         return model_from_config(read_config(path), name=_path_name(path), source=str(path))
     from calculator import hub
 
     repo_id, named_revision = hub.parse_repo(text)
+    bundled = catalogue.find(repo_id) if (revision or named_revision) is None else None
+    if bundled is not None:
+        return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
     found = hub.fetch_config(repo_id, revision=revision or named_revision, token=token)
     return model_from_config(found.config, name=repo_id, source=found.provenance)
 
 
-def _looks_like_path(text: str, path: Path) -> bool:
-    return isinstance(path, Path) and (
-        path.exists() or text.endswith(".json") or text.startswith(("/", "./", "../", "~"))
-    )
+def _path_of(text: str) -> Path | None:
+    """The path that the text is, None where it is rather a name.
+
+    Raises:
+        SourceError: no file can have such a name.
+    """
+    try:
+        path = Path(text).expanduser()
+        found = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SourceError(f"{text[:80]!r} names no file and no model ({error}).") from error
+    return path if found or text.endswith(".json") or text.startswith(("/", "./", "../", "~")) else None
 
 
 def _path_name(path: Path) -> str:
@@ -121,9 +135,6 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
         )
         raise UnknownModelTypeError(f"Model type {kind!r} is not known here; {hint}.")
     config = Config(raw, kind)
-    layers = config.get("num_hidden_layers")
-    if isinstance(layers, int) and layers > MOST_LAYERS:
-        raise ConfigError(f"num_hidden_layers in the config is {layers:,}; at most {MOST_LAYERS:,} are allowed.")
     try:
         model = _built(config, name, source)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here

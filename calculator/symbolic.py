@@ -182,6 +182,13 @@ def maximum(a: Number, b: Number) -> Number:
     return a if a >= b else b
 
 
+def half(a: Number) -> Number:
+    """a / 2 rounded up, of an int, an array or a formula alike."""
+    if isinstance(a, Expression) and all(not isinstance(c, float) and c % 2 == 0 for c in a.terms.values()):
+        return a // 2
+    return ceil_div(a, 2)
+
+
 def ceil_div(a: Number, b: Number) -> Number:
     """a / b rounded up."""
     if not isinstance(b, Expression) and b == 1:

@@ -132,7 +132,7 @@ def conventions(estimate: Estimate) -> str:
     said = [
         "a multiply-add is 2 FLOPs",
         f"{w.attention} attention, counted {w.attention_flops}" + (f" ({pairs})" if w.mode != "decode" else ""),
-        f"logits for {'the last position' if _last(estimate) else 'all positions'}",
+        f"logits for {'the last position' if estimate.workload.last_logits else 'all positions'}",
     ]
     if w.expert_capacity_factor is not None:
         said.append(f"expert capacity factor {w.expert_capacity_factor:g}")
@@ -141,11 +141,6 @@ def conventions(estimate: Estimate) -> str:
     if w.share_experts_across_layers:
         said.append("what if all layers shared one set of experts")
     return "; ".join(said)
-
-
-def _last(estimate: Estimate) -> bool:
-    logits, mode = estimate.workload.logits, estimate.workload.mode
-    return logits == "last" or mode == "decode" or (logits == "auto" and mode != "pretraining")
 
 
 def _generated(estimate: Estimate) -> list[tuple[str, str]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from enum import Enum
 from typing import Any
 
 from calculator.errors import WorkloadError
-from calculator.formats import cache_format_named, format_named
+from calculator.formats import cache_format_named, format_named, normalised
 
 MODES = ("pretraining", "prefill", "decode")
 DEFAULT_LENGTH = 4096
@@ -66,9 +67,20 @@ class Workload:
     gradient_dtype: str = "auto"
 
     def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            # NumPy's single numbers and members of enumerations stand for the plain values inside them.
+            plain = (
+                value.value
+                if isinstance(value, Enum)
+                else value.item()
+                if getattr(value, "shape", None) == ()
+                else value
+            )
+            object.__setattr__(self, f.name, plain)
         for name, allowed in CHOICES.items():
             value = getattr(self, name)
-            if value not in allowed:
+            if not isinstance(value, str) or value not in allowed:
                 raise WorkloadError(f"{name} {value!r} is not known; choose one of {', '.join(allowed)}.")
         _check_whole("batch_size", self.batch_size)
         if not (self.sequence_length is None or isinstance(self.sequence_length, str)):
@@ -80,6 +92,9 @@ class Workload:
             )
         _check_whole("decode_length", self.decode_length, arrays=False)
         _check_whole("flash_decode_block_size", self.flash_decode_block_size, arrays=False)
+        for name in ("flash_decode", "share_experts_across_layers"):
+            if not isinstance(getattr(self, name), bool):
+                raise WorkloadError(f"{name} must be True or False, not {getattr(self, name)!r}.")
         if self.flash_block_size is not None:
             _check_whole("flash_block_size", self.flash_block_size, arrays=False)
         factor = self.expert_capacity_factor
@@ -88,11 +103,32 @@ class Workload:
         ):
             raise WorkloadError(f"expert_capacity_factor must be a positive number or None, not {factor!r}.")
         for name, known in (("dtype", format_named), ("kv_dtype", cache_format_named)):
-            if getattr(self, name) != "auto":
-                object.__setattr__(self, name, known(str(getattr(self, name))).name)
+            said = str(getattr(self, name))
+            object.__setattr__(self, name, "auto" if normalised(said) == "auto" else known(said).name)
+
+    @property
+    def last_logits(self) -> bool:
+        """Whether only the last position of each sequence reaches the head."""
+        return self.logits == "last" or self.mode == "decode" or (self.logits == "auto" and self.mode != "pretraining")
+
+    @property
+    def conventions(self) -> str:
+        """The counting conventions behind the FLOPs, in words."""
+        counted = "S × S scores (full)" if self.attention_flops == "full" else "the causal half of the scores"
+        scores = "" if self.mode == "decode" else f"attention counts {counted}, "
+        logits = "the last position" if self.last_logits else "all positions"
+        return f"A multiply-add is 2 FLOPs; {scores}logits of {logits}."
 
     def with_(self, **changes: Any) -> Workload:
-        """A copy with the given fields changed."""
+        """A copy with the given fields changed.
+
+        Raises:
+            WorkloadError: there is no such field, or its value is not allowed.
+        """
+        names = [f.name for f in fields(self)]
+        for name in changes:
+            if name not in names:
+                raise WorkloadError(f"A workload has no {name!r}; its fields are {', '.join(names)}.")
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:

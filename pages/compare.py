@@ -23,11 +23,12 @@ def show(inputs: Inputs) -> None:
     estimates = chosen(inputs)
     rows = [row(name, precision, e) for (name, precision), e in estimates.items()]
     memory(estimates)
-    left, right = st.columns(2, gap="medium")
-    with left.container(border=True, height="stretch"):
-        bars(rows, "flops_per_token", "FLOPs per token")
-    with right.container(border=True, height="stretch"):
-        bars(rows, "cache_bytes_per_token", "KV cache per token of context")
+    figures = {"flops_per_token": "FLOPs per token", "cache_bytes_per_token": "KV cache of one more token"}
+    if inputs.workload.mode == "pretraining":
+        del figures["cache_bytes_per_token"]
+    for place, (field, title) in zip(st.columns(len(figures), gap="medium"), figures.items(), strict=True):
+        with place.container(border=True, height="stretch"):
+            bars(rows, field, title)
     st.subheader("Side by side", anchor=False)
     ui.table(
         [{**r, **{k: r[k] / 2**30 for k in ("weights", "kv_cache", "activations", "total")}} for r in rows],
@@ -79,7 +80,7 @@ def row(name: str, precision: str, e: Estimate) -> dict[str, Any]:
         "kv_cache": e.memory.kv_cache,
         "activations": e.memory.activations,
         "total": e.memory.total,
-        "cache_bytes_per_token": e.memory.kv_cache / batch / e.sequence_length,
+        "cache_bytes_per_token": e.cache_growth,
         "flops": e.flops.total,
         "flops_per_token": e.flops.total / tokens,
         "traffic": e.traffic.total,

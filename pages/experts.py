@@ -25,6 +25,10 @@ def show(inputs: Inputs) -> None:
         counts(inputs.model)
         mixture(inputs)
         return
+    if mlp_width(inputs.model) is None:
+        ui.heading(f"Experts of {short}", inputs)
+        st.info(f"{short} has no experts, and no MLP that could become experts.")
+        return
     ui.heading(f"{short} as a mixture of experts", inputs)
     st.markdown(
         f"{short} is dense: every token runs the whole MLP. Below, each MLP becomes a router and several smaller MLPs."
@@ -80,7 +84,7 @@ def counts(model: Model) -> None:
 
 def what_if(inputs: Inputs) -> Model:
     """The dense model with its MLPs as experts, by the numbers typed here."""
-    width = mlp_width(inputs.model) or inputs.model.hidden_size
+    width = mlp_width(inputs.model) or 1
     with st.container(horizontal=True, vertical_alignment="bottom"):
         experts = int(st.number_input("Experts", 2, 4096, 8, key="whatif_experts", bind="query-params", width=170))
         top_k = int(
@@ -145,13 +149,11 @@ def mixture(inputs: Inputs) -> None:
         routing(inputs)
 
 
-def decode_sweep(inputs: Inputs, routing_rule: str) -> Any:
+def decode_sweep(inputs: Inputs, **changes: Any) -> Any:
     """A decode step over batch sizes."""
     length = inputs.estimate.sequence_length
-    return estimate(
-        inputs.model,
-        inputs.workload.with_(mode="decode", batch_size=BATCHES, sequence_length=length, routing=routing_rule),
-    )
+    workload = inputs.workload.with_(mode="decode", batch_size=BATCHES, sequence_length=length)
+    return estimate(inputs.model, workload.with_(**changes))
 
 
 def reached(inputs: Inputs) -> None:
@@ -160,7 +162,7 @@ def reached(inputs: Inputs) -> None:
     assert experts is not None
     rows = []
     for rule in ("balanced", "uniform"):
-        sweep = decode_sweep(inputs, rule)
+        sweep = decode_sweep(inputs, routing=rule, expert_capacity_factor=None)
         op = next(op for op in sweep.operations if op.component == "experts" and op.weights)
         touched = op.weight_reads * experts.experts / op.weight_bytes
         rows += [
@@ -179,7 +181,7 @@ def reached(inputs: Inputs) -> None:
 
 def share(inputs: Inputs) -> None:
     """Share of a decode step's bytes by component, as the batch grows."""
-    sweep = decode_sweep(inputs, inputs.workload.routing)
+    sweep = decode_sweep(inputs)
     total = np.broadcast_to(sweep.traffic.total, BATCHES.shape)
     present = [c for c, v in sweep.traffic.by_component.items() if np.any(v)]
     rows = [

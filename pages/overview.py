@@ -104,7 +104,7 @@ def headline(inputs: Inputs) -> None:
                 border=True,
                 height="stretch",
                 help="Keys, values, latents and recurrent states that the sequences hold.",
-                delta=f"{ui.gib(m.kv_cache / inputs.workload.batch_size / e.sequence_length)} per token",
+                delta=f"{ui.gib(e.cache_growth)} for one more token",
                 delta_color="off",
                 delta_arrow="off",
             )
@@ -114,7 +114,7 @@ def headline(inputs: Inputs) -> None:
             ui.flops(e.flops.total),
             border=True,
             height="stretch",
-            help=ui.conventions(inputs),
+            help=inputs.workload.conventions,
             delta=f"{ui.flops(per_token)} per token",
             delta_color="off",
             delta_arrow="off",
@@ -136,7 +136,7 @@ def headline(inputs: Inputs) -> None:
             f"{ui.flops(g.flops.total)}, "
             f"{ui.gib(g.traffic.total)} moved, KV cache grows to {ui.gib(g.kv_cache)}."
         )
-    st.caption(ui.conventions(inputs))
+    st.caption(inputs.workload.conventions)
 
 
 def memory(inputs: Inputs) -> None:

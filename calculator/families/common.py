@@ -168,6 +168,8 @@ def language_model(
 ) -> Stack:
     """Token embedding, layers, final norm, head."""
     width: int = c.hidden_size
+    if width < 1 or c.vocab_size < 1:
+        raise ConfigError(f"hidden_size {width} and vocab_size {c.vocab_size} in {c.where} must be at least 1.")
     share = c.flag("tie_word_embeddings") if tied is None else tied
     last = classifier(c)
     return Stack(

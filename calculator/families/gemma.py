@@ -107,7 +107,7 @@ def gemma3n(c: Config) -> Blueprint:
     text, vision, audio = (c.section(name) for name in ("text_config", "vision_config", "audio_config"))
     embedder = gemma3n_embedder(vision, "model.embed_vision", vision.hidden_size, text.hidden_size)
     towers = (
-        Stack("model.vision_tower", vision.hidden_size, (), after=embedder, tower="vision", causal=False),
+        Stack("model.vision_tower", vision.hidden_size, (), after=embedder, tower="vision"),
         gemma3n_audio(audio, text.hidden_size),
     )
     built = with_towers(c, "gemma3n_text", towers)

@@ -116,7 +116,10 @@ def nemotron_h(c: Config) -> Blueprint:
             ),
         )
     layers = [Layer(parts[k][0], (Norm("norm", width), parts[k][1], Residual("residual", width))) for k in kinds]
-    text = language_model(c, layers, path="backbone.layers", embedding="backbone.embeddings", final="backbone.norm_f")
+    # transformers ties no head of this type, whatever tie_word_embeddings says.
+    text = language_model(
+        c, layers, path="backbone.layers", embedding="backbone.embeddings", final="backbone.norm_f", tied=False
+    )
     return blueprint(c, text, notes=prediction_notes(c))
 
 
@@ -239,7 +242,7 @@ def minimax(c: Config) -> Blueprint:
     types = (
         ["full_attention" if t else "linear_attention" for t in listed]
         if isinstance(listed, list)
-        else layer_types(c, lambda i: "linear_attention" if (i + 1) % 2 else "full_attention")
+        else layer_types(c, lambda i: "linear_attention" if i % 2 else "full_attention")
     )
     heads, _, head_dim = head_shape(c)
     rotary = c.get("rotary_dim") or partly_rotated(c, head_dim, 1)

@@ -96,7 +96,6 @@ def siglip(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
         ),
         after=(Norm(f"{root}.post_layernorm", width, "layer", True), *pooled, *after),
         tower="vision",
-        causal=False,
     )
 
 
@@ -111,7 +110,7 @@ def pixtral(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
         kind="rms",
     )
     before = (patches(c, f"{root}.patch_conv", bias=False), Norm(f"{root}.ln_pre", width))
-    return Stack(f"{root}.transformer.layers", width, (layer,) * c.num_hidden_layers, before, after, "vision", False)
+    return Stack(f"{root}.transformer.layers", width, (layer,) * c.num_hidden_layers, before, after, "vision")
 
 
 def llama4_vision(c: Config, text_width: int) -> Stack:
@@ -142,7 +141,6 @@ def llama4_vision(c: Config, text_width: int) -> Stack:
             Linear("multi_modal_projector.linear_1", c.vision_output_dim, text_width),
         ),
         tower="vision",
-        causal=False,
     )
 
 
@@ -193,7 +191,6 @@ def gemma4_vision(c: Config, text_width: int) -> Stack:
             Linear("model.embed_vision.embedding_projection", width, text_width),
         ),
         tower="vision",
-        causal=False,
     )
 
 
@@ -263,7 +260,6 @@ def gemma4_audio(c: Config, text_width: int) -> Stack:
             Linear("model.embed_audio.embedding_projection", outputs, text_width),
         ),
         tower="audio",
-        causal=False,
     )
 
 
@@ -307,7 +303,6 @@ def kimi_vision(c: Config, text_width: int) -> Stack:
             Linear("mm_projector.proj.2", joined, text_width, True),
         ),
         tower="vision",
-        causal=False,
     )
 
 
@@ -377,7 +372,7 @@ def gemma3n_audio(c: Config, text_width: int) -> Stack:
         channels, features = made, -(-features // stride)
     before.append(Linear(f"{root}.subsample_conv_projection.input_proj_linear", channels * features, width))
     after = gemma3n_embedder(c, "model.embed_audio", width, text_width)
-    return Stack(f"{root}.conformer", width, (layer,) * c.conf_num_hidden_layers, tuple(before), after, "audio", False)
+    return Stack(f"{root}.conformer", width, (layer,) * c.conf_num_hidden_layers, tuple(before), after, "audio")
 
 
 def glm4v_vision(c: Config) -> Stack:
@@ -416,7 +411,6 @@ def glm4v_vision(c: Config) -> Stack:
             MLP(merger, outputs, c.intermediate_size),
         ),
         tower="vision",
-        causal=False,
     )
 
 
@@ -471,5 +465,4 @@ def qwen2_tower(c: Config, *, gated: bool, text_width: int) -> Stack:
             Linear(f"{root}.merger.mlp.2", joined, text_width, True),
         ),
         tower="vision",
-        causal=False,
     )

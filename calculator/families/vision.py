@@ -45,7 +45,6 @@ def qwen3_tower(c: Config) -> Stack:
         ),
         after=(PatchMerger(f"{root}.merger", width, merge, c.out_hidden_size), *deep),
         tower="vision",
-        causal=False,
     )
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from calculator.operation import Weight
 from calculator.parts.basic import ROTARY_FLOPS, SOFTMAX_FLOPS, Norm, Part, project
 from calculator.run import Run
-from calculator.symbolic import Number, ceil_div
+from calculator.symbolic import Number, ceil_div, half, minimum
 
 
 @dataclass(frozen=True)
@@ -223,14 +223,9 @@ def attend(
     fresh = run.tokens * (kv_heads * (key_dim + value_dim) if fresh_dim is None else fresh_dim) * run.width
     written = run.tokens * heads * value_dim * run.width
     cached = kv_heads * (key_dim + value_dim) if cached_dim is None else cached_dim
-    cache = (
-        _cache(run, cached, window, kept)
-        if caches
-        else (0, run.batch * run.cached_read(window) * cached * run.cache_bits // 8, 0)
-    )
+    cache = _cache(run, cached, window, kept) if caches else (0, _cache_bytes(run, window, cached), 0)
     flops = doubled_pairs * heads * (key_dim + value_dim)
-    # An eager kernel computes and masks all S keys of a prefill.
-    scores = run.batch * heads * (run.keys(window) if run.decoding else run.queries * run.queries)
+    scores = run.batch * heads * run.scored(window)
     if not run.eager:
         workspace = _flash_decode_workspace(run, heads, value_dim, window)
         log_sum = run.batch * run.queries * heads * 4
@@ -239,7 +234,8 @@ def attend(
             "attention",
             "attention",
             flops=flops,
-            reads=query + fresh * _passes(run),
+            reads=query + fresh,
+            rereads=_rereads(run, fresh, window),
             writes=written,
             spilled=workspace,
             cache=cache,
@@ -252,7 +248,7 @@ def attend(
             f"{name}.softmax",
             "attention",
             "elementwise",
-            flops=SOFTMAX_FLOPS * doubled_pairs * heads // 2,
+            flops=half(SOFTMAX_FLOPS * doubled_pairs * heads),
             split="head",
         )
         return
@@ -264,7 +260,7 @@ def attend(
         flops=doubled_pairs * heads * key_dim,
         reads=query + run.tokens * kv_heads * key_dim * run.width,
         writes=matrix,
-        cache=cache,
+        cache=(cache[0], _cache_bytes(run, window, kv_heads * key_dim), cache[2]),
         saved=query + run.tokens * kv_heads * key_dim * run.width,
         stream=run.stream,
         split="head",
@@ -274,7 +270,7 @@ def attend(
         f"{name}.softmax",
         "attention",
         "elementwise",
-        flops=SOFTMAX_FLOPS * doubled_pairs * heads // 2,
+        flops=half(SOFTMAX_FLOPS * doubled_pairs * heads),
         reads=matrix,
         writes=matrix,
         saved=matrix + (mask + matrix if dropout else 0),
@@ -288,6 +284,7 @@ def attend(
         flops=doubled_pairs * heads * value_dim,
         reads=matrix + run.tokens * kv_heads * value_dim * run.width,
         writes=written,
+        cache=(0, _cache_bytes(run, window, kv_heads * value_dim), 0),
         saved=run.tokens * kv_heads * value_dim * run.width,
         stream=run.stream,
         split="head",
@@ -300,15 +297,24 @@ def _cache(run: Run, per_token: Number, window: Number | None, kept: Number | No
     written = run.tokens if run.decoding else run.batch * run.held_tokens(kept)
     return (
         run.batch * run.held_tokens(kept) * element // 8,
-        run.batch * run.cached_read(window) * element // 8,
+        _cache_bytes(run, window, per_token),
         written * element // 8,
     )
 
 
-def _passes(run: Run) -> Number:
-    """How often flash attention reads keys and values: once, or once per tile of queries where a tile size is given."""
+def _cache_bytes(run: Run, window: Number | None, per_token: Number) -> Number:
+    """Bytes that the steps read of a cache, of `per_token` elements a token."""
+    return run.batch * run.cached_read(window) * per_token * run.cache_bits // 8
+
+
+def _rereads(run: Run, fresh: Number, window: Number | None) -> Number:
+    """Key and value bytes that flash attention reads beside the first time: every tile of `block` queries reads all
+    keys, or under a window the block + window that its queries see."""
     block = run.workload.flash_block_size
-    return 1 if block is None or run.decoding else ceil_div(run.queries, block)
+    if block is None or run.decoding:
+        return 0
+    seen = run.queries if window is None else minimum(run.queries, block + window)
+    return fresh // run.queries * (ceil_div(run.queries, block) * seen - run.queries)
 
 
 def _flash_decode_workspace(run: Run, heads: Number, value_dim: Number, window: Number | None) -> Number:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from calculator.errors import ConfigError
 from calculator.operation import Weight
 from calculator.run import Run
-from calculator.symbolic import Number
+from calculator.symbolic import Expression, Number
 
 RMS_NORM_FLOPS = 4  # per element: square, accumulate, scale by 1/rms, scale by the weight
 LAYER_NORM_FLOPS = 7  # per element: accumulate, centre, square, accumulate, scale by 1/std, weight, bias
@@ -30,8 +30,16 @@ class Part:
     def __post_init__(self) -> None:
         for f in fields(self):
             value = getattr(self, f.name)
-            if f.name in self.SYMBOLS and isinstance(value, int) and value < 0:
-                raise ConfigError(f"{type(self).__name__} {self.name}: {f.name} is {value}; it cannot be negative.")
+            if (
+                f.type not in ("int", "int | None")
+                or isinstance(value, Expression)
+                or (value is None and f.type != "int")
+            ):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ConfigError(
+                    f"{type(self).__name__} {self.name}: {f.name} is {value!r}; it must be a whole number, 0 or more."
+                )
 
     def write(self, run: Run) -> None:
         """Append this part's operations to the run."""
@@ -228,8 +236,7 @@ class Head(Part):
     SYMBOLS: ClassVar[dict[str, str]] = {"vocabulary": "V", "size": "d"}
 
     def write(self, run: Run) -> None:
-        last = run.workload.logits == "last" or (run.workload.logits == "auto" and not run.training)
-        rows = run.batch * run.steps if last else run.tokens
+        rows = run.batch * run.steps if run.workload.last_logits else run.tokens
         weights: tuple[Weight, ...] = (Weight(f"{self.name}.weight", (self.vocabulary, self.size), "head"),)
         read, logits = rows * self.size * run.width, rows * self.vocabulary
         run.add(

@@ -10,7 +10,7 @@ from calculator.parts.attention import attend, rotate
 from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
 from calculator.parts.sparse import INDEX_BLOCK
 from calculator.run import Run
-from calculator.symbolic import Number, ceil_div, maximum, minimum
+from calculator.symbolic import Number, ceil_div, half, maximum, minimum
 
 
 def entries(tokens: Number, ratio: Number) -> Number:
@@ -93,6 +93,7 @@ class CompressedAttention(Part):
             window=self.window,
             dropout=self.dropout,
             cached_dim=self.head_dim,
+            fresh_dim=self.head_dim,
         )
         if self.ratio:
             self._compress(run, self.path("compressor"), self.head_dim)
@@ -167,6 +168,8 @@ class CompressedAttention(Part):
             split="replicated",
         )
         doubled = run.batch * self._doubled_pairs(run, 0)
+        every = self._read(run, 0) if run.decoding else run.queries * entries(run.queries, self.ratio)
+        scores = run.batch * every * 4  # one 32-bit score a pair, summed over the heads
         # Kept as the indexers of DeepSeek-V3.2 keep theirs: FP8 with a 32-bit scale per 128 elements.
         key = self.index_dim + 4 * ceil_div(self.index_dim, INDEX_BLOCK)
         query = run.tokens * self.index_heads * self.index_dim * run.width
@@ -176,7 +179,7 @@ class CompressedAttention(Part):
             "attention",
             flops=doubled * self.index_heads * self.index_dim,
             reads=query,
-            writes=2 * doubled,
+            writes=scores,
             cache=self._cache(run, key, 0),
             saved=query,
             stream=run.stream,
@@ -185,14 +188,14 @@ class CompressedAttention(Part):
             f"{name}.top_k",
             "attention",
             "elementwise",
-            flops=doubled // 2 * (2 * self.index_heads + 1),
-            reads=2 * doubled,
+            flops=half(doubled * (2 * self.index_heads + 1)),
+            reads=scores,
         )
 
     def _attend_entries(self, run: Run) -> None:
         doubled = run.batch * self._doubled_pairs(run, self.selected)
         query = run.tokens * self.heads * self.head_dim * run.width
-        matrix = doubled // 2 * self.heads * run.width if run.eager else 0
+        matrix = run.batch * self._scored(run) * self.heads * run.width if run.eager else 0
         run.add(
             self.path("compressed_attention"),
             "attention",
@@ -210,7 +213,7 @@ class CompressedAttention(Part):
             "attention",
             "elementwise",
             split="head",
-            flops=SOFTMAX_FLOPS * doubled * self.heads // 2,
+            flops=half(SOFTMAX_FLOPS * doubled * self.heads),
         )
 
     def _doubled_pairs(self, run: Run, most: Number) -> Number:
@@ -222,6 +225,10 @@ class CompressedAttention(Part):
             reach = minimum(reach, most) if most else reach
             return 2 * run.queries * reach - self.ratio * reach * reach
         return 2 * run.queries * reach
+
+    def _scored(self, run: Run) -> Number:
+        """Query-entry scores per sequence and head that an unfused kernel writes."""
+        return self._read(run, self.selected) if run.decoding else run.queries * entries(run.queries, self.ratio)
 
     def _read(self, run: Run, most: Number) -> Number:
         """Entries that the decode steps read, summed: step i sees those that past + i + 1 tokens have completed."""

@@ -28,8 +28,10 @@ def short_convolution(
     bias: bool,
     component: str = "recurrent",
     activated: bool = True,
+    beside: Number = 0,
 ) -> None:
-    """A causal depthwise convolution, 2·tokens·channels·kernel FLOPs; decode keeps the last kernel − 1 inputs."""
+    """A causal depthwise convolution, 2·tokens·channels·kernel FLOPs; decode keeps the last kernel − 1 inputs.
+    `beside` elements per token (the gate) wait while it runs."""
     elements = run.tokens * channels * run.width
     weights: tuple[Weight, ...] = (Weight(f"{name}.weight", (channels, 1, kernel), "convolution"),)
     if bias:
@@ -45,6 +47,7 @@ def short_convolution(
         weights=weights,
         cache=state,
         saved=elements,
+        stream=run.stream + run.tokens * beside * run.width,
         split="head",
     )
     if not activated:
@@ -77,8 +80,10 @@ def scan(
     width: int,
     weights: tuple[Weight, ...] = (),
     kept: Number | None = None,
+    beside: Number = 0,
 ) -> None:
-    """A recurrence over `state` elements: reads `inputs` and writes `outputs` elements per token.
+    """A recurrence over `state` elements: reads `inputs` and writes `outputs` elements per token, while `beside` (the
+    gate) wait.
 
     For the backward pass it keeps its inputs (or the `kept` of them that no other operation keeps); the states are
     recomputed, as the published kernels do.
@@ -94,6 +99,7 @@ def scan(
         weights=weights,
         cache=state_bytes(run, state, width),
         saved=read if kept is None else run.tokens * kept * run.width,
+        stream=run.stream + run.tokens * beside * run.width,
         split="head",
     )
 
@@ -109,6 +115,7 @@ def gated_norm(run: Run, name: str, groups: Number, size: Number, weight: Number
         reads=2 * elements * run.width,
         writes=elements * run.width,
         saved=2 * elements * run.width,
+        stream=run.stream,
         weights=(Weight(f"{name}.weight", (weight,), "norm"),),
     )
 
@@ -124,6 +131,7 @@ def gate(run: Run, name: str, size: Number) -> None:
         reads=2 * elements * run.width,
         writes=elements * run.width,
         saved=2 * elements * run.width,
+        stream=run.stream,
         split="head",
     )
 
@@ -145,7 +153,7 @@ class Mamba(Part):
 
     def write(self, run: Run) -> None:
         project(run, self.path("in_proj"), self.hidden, 2 * self.inner, component="recurrent", bias=self.bias)
-        short_convolution(run, self.path("conv1d"), self.inner, self.kernel, bias=self.conv_bias)
+        short_convolution(run, self.path("conv1d"), self.inner, self.kernel, bias=self.conv_bias, beside=self.inner)
         project(run, self.path("x_proj"), self.inner, self.rank + 2 * self.state, component="recurrent", split="row")
         project(run, self.path("dt_proj"), self.rank, self.inner, component="recurrent", bias=True)
         scan(
@@ -161,6 +169,7 @@ class Mamba(Part):
                 Weight(self.path("D"), (self.inner,), "vector"),
             ),
             kept=self.inner + 2 * self.state,  # x is kept as x_proj's input
+            beside=self.inner,
         )
         gate(run, self.path("gate"), self.inner)
         project(run, self.path("out_proj"), self.inner, self.hidden, component="recurrent", bias=self.bias, split="row")
@@ -195,7 +204,9 @@ class Mamba2(Part):
         project(
             run, self.path("in_proj"), self.hidden, inner + channels + self.heads, component="recurrent", bias=self.bias
         )
-        short_convolution(run, self.path("conv1d"), channels, self.kernel, bias=self.conv_bias)
+        short_convolution(
+            run, self.path("conv1d"), channels, self.kernel, bias=self.conv_bias, beside=inner + self.heads
+        )
         scalars = tuple(Weight(self.path(n), (self.heads,), "vector") for n in ("A_log", "D", "dt_bias"))
         scan(
             run,
@@ -206,6 +217,7 @@ class Mamba2(Part):
             inner,
             self.state_width or run.width,
             scalars,
+            beside=inner,
         )
         if self.norm:
             gated_norm(run, self.path("norm"), 1, inner, inner)
@@ -246,7 +258,7 @@ class GatedDeltaNet(Part):
             project(
                 run, self.path(name), self.hidden, outputs, component="recurrent", saves_input=name == projections[0][0]
             )
-        short_convolution(run, self.path("conv1d"), 2 * keys + values, self.kernel, bias=False)
+        short_convolution(run, self.path("conv1d"), 2 * keys + values, self.kernel, bias=False, beside=values)
         scalars = tuple(Weight(self.path(n), (self.value_heads,), "vector") for n in ("dt_bias", "A_log"))
         scan(
             run,
@@ -257,6 +269,7 @@ class GatedDeltaNet(Part):
             values,
             self.state_width or run.width,
             scalars,
+            beside=values,
         )
         gated_norm(run, self.path("norm"), self.value_heads, self.value_dim, self.value_dim)
         project(run, self.path("out_proj"), values, self.hidden, component="recurrent", split="row")

@@ -8,7 +8,7 @@ from typing import ClassVar
 from calculator.parts.attention import rotate
 from calculator.parts.basic import Norm, Part, project
 from calculator.run import Run
-from calculator.symbolic import ceil_div
+from calculator.symbolic import ceil_div, half
 
 INDEX_BLOCK = 128  # elements of an index key that share one 32-bit scale
 
@@ -64,7 +64,7 @@ class Indexer(Part):
         )
         rotate(run, self.path("rotary"), (self.heads + 1) * self.rope_dim)
         doubled_pairs = run.batch * run.attended(None)
-        scores = doubled_pairs // 2 * 4  # one 32-bit score a pair, summed over the heads
+        scores = run.batch * run.scored(None) * 4  # one 32-bit score a pair, summed over the heads
         key = self.head_dim + 4 * ceil_div(self.head_dim, INDEX_BLOCK)  # bytes
         held = run.batch * run.held_tokens(None) * key
         written = run.tokens * key if run.decoding else held
@@ -80,5 +80,5 @@ class Indexer(Part):
             stream=run.stream,
         )
         run.add(
-            self.path("top_k"), "attention", "elementwise", flops=doubled_pairs // 2, reads=scores, stream=run.stream
+            self.path("top_k"), "attention", "elementwise", flops=half(doubled_pairs), reads=scores, stream=run.stream
         )

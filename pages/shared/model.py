@@ -42,6 +42,8 @@ def choose_model() -> Model:
         width="stretch",
         bind="query-params",
     )
+    if source != "upload" and "config" in st.query_params:
+        del st.query_params["config"]  # kept in the session for a return to the upload
     choosers = {"popular": _popular, "hub": _from_hub, "upload": _uploaded, "manual": _manual}
     return choosers[source or "popular"]()
 
@@ -116,6 +118,7 @@ def _uploaded() -> Model:
     if len(text) <= LONGEST_LINK:
         st.query_params["config"] = text
     else:
+        st.query_params.pop("config", None)
         st.caption("This config is too large to be part of the link.")
     st.session_state.config_packed = text
     return model_from_config(unpacked(text), name="uploaded config.json", source="an uploaded config.json")

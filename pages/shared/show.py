@@ -55,18 +55,15 @@ def linked(text: str) -> str:
     )
 
 
-def conventions(inputs: Inputs) -> str:
-    """The counting conventions behind the FLOPs, in words."""
-    w = inputs.workload
-    last = w.logits == "last" or (w.logits == "auto" and w.mode != "pretraining")
-    counted = "S × S scores (full)" if w.attention_flops == "full" else "the causal half of the scores"
-    scores = "" if w.mode == "decode" else f"attention counts {counted}, "
-    return f"A multiply-add is 2 FLOPs; {scores}logits of {'the last position' if last else 'all positions'}."
+def frame(rows: Rows, columns: list[str] | None = None) -> pd.DataFrame:
+    """Rows for Streamlit, which sends whole numbers as 64 bit: larger ones become floats. (CSV keeps them whole.)"""
+    shown = [{k: float(v) if isinstance(v, int) and abs(v) >= 2**63 else v for k, v in row.items()} for row in rows]
+    return pd.DataFrame(shown, columns=columns)
 
 
 def draw(rows: Rows, spec: Mapping[str, Any], description: str, key: str | None = None) -> None:
     """A chart with its text for those who cannot see it."""
-    st.vega_lite_chart(pd.DataFrame(rows), dict(spec), width="stretch", alt=description, key=key)
+    st.vega_lite_chart(frame(rows), dict(spec), width="stretch", alt=description, key=key)
 
 
 def as_csv(rows: Rows) -> str:
@@ -91,8 +88,9 @@ def download(label: str, rows: Rows | Callable[[], Rows], name: str, key: str) -
 
 def table(rows: Rows, columns: Mapping[str, Any], description: str, *, height: int | str = "auto") -> None:
     """A table of the named columns."""
-    frame = pd.DataFrame(rows, columns=list(columns)) if rows else pd.DataFrame(columns=list(columns))
-    st.dataframe(frame, hide_index=True, column_config=dict(columns), alt=description, height=height)  # type: ignore[arg-type]
+    st.dataframe(
+        frame(rows, list(columns)), hide_index=True, column_config=dict(columns), alt=description, height=height
+    )
 
 
 def file_name(inputs: Inputs, what: str) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
+from calculator.estimate import MEMORY_KINDS
 from calculator.explain import MEANINGS, Explained, Formula, explain
 from calculator.operation import HELD
+from calculator.tables import TITLES as NAMES
 from pages.shared import show as ui
 from pages.shared.show import Inputs
 
@@ -26,6 +30,7 @@ AMOUNTS = {
 
 TOTALS = {
     "parameters": "Parameters",
+    "active": "Active parameters",
     "weight_bytes": "Weights",
     "cache_bytes": "KV cache and state",
     "flops": "FLOPs",
@@ -33,6 +38,7 @@ TOTALS = {
     "reads": "Activation reads",
     "writes": "Activation writes",
     "cache_reads": "Cache reads",
+    "cache_writes": "Cache writes",
     "saved": "Kept for backward",
     "live": "Activation peak",
 }
@@ -58,8 +64,33 @@ def why(inputs: Inputs) -> None:
         else:
             rows, formulas = total_formulas(listed, next(a for a, title in TOTALS.items() if title == number))
         st.table(rows)
+        st.markdown(composed(inputs))
         legend = {s: v for f in formulas for s, v in f.legend.items() if s in MEANINGS}
         st.caption(" · ".join(f"{s} = {v:,} ({MEANINGS[s]})" for s, v in legend.items()))
+
+
+def composed(inputs: Inputs) -> str:
+    """How the numbers that no single operation has are made of those that have."""
+    e = inputs.estimate
+    m, t = e.memory, e.traffic
+    parts = {NAMES[kind]: getattr(m, kind) for kind in MEMORY_KINDS if getattr(m, kind)}
+    lines = [f"Memory = {_summed(parts)} = {m.total:,} bytes"]
+    if inputs.workload.mode == "pretraining":
+        count = e.parameters.total
+        if count and not inputs.workload.share_experts_across_layers:
+            lines.append(f"Gradients = {count:,} parameters × {m.gradients // count} bytes = {m.gradients:,} bytes")
+            lines.append(
+                f"Optimizer states = {count:,} parameters × {m.optimizer_states // count} bytes (two 32-bit moments "
+                f"and a 32-bit copy of narrower weights) = {m.optimizer_states:,} bytes"
+            )
+    moved = _summed({"weights": t.weights, "activations": t.activations, "cache": t.cache})
+    lines.append(f"Traffic = {moved} = {t.total:,} bytes")
+    lines.append(f"Intensity = {e.flops.total:,} FLOPs / {t.total:,} bytes = {e.intensity:,.4f} FLOP per byte")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _summed(parts: Mapping[str, float]) -> str:
+    return " + ".join(f"{name.lower() if name != 'KV cache' else name} {amount:,}" for name, amount in parts.items())
 
 
 def total_formulas(listed: list[Explained], amount: str) -> tuple[list[dict[str, str]], list[Formula]]:

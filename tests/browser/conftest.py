@@ -13,11 +13,22 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 ROOT = Path(__file__).parents[2]
 FLAGS = [
@@ -122,10 +133,17 @@ class Visitor:
         self.page.goto(f"{self.server}/{link}")
         return self.settled()
 
+    def links(self) -> Locator:
+        """The links to the pages: along the top, on a phone in the sidebar."""
+        return self.page.locator("[data-testid=stTopNavLink], [data-testid=stSidebarNavLink]")
+
+    def go(self, title: str) -> None:
+        self.links().filter(has_text=title).click()
+
     def settled(self) -> Page:
         expect(self.page.locator(SETTLED)).to_be_attached()
         expect(self.page.locator("[data-testid=stSkeleton], [data-testid=stSpinner]")).to_have_count(0)
-        expect(self.page.locator("[data-testid=stException]")).to_have_count(0)
+        assert self.page.locator("[data-testid=stException]").all_inner_texts() == []
         return self.page
 
     def console(self, message: ConsoleMessage) -> None:
@@ -142,15 +160,25 @@ class Visitor:
             self.wrong.append(f"{response.status} from {response.url}")
 
 
+@pytest.fixture(scope="session")
+def contexts(chromium: Browser) -> Callable[[int, str], BrowserContext]:
+    """A profile for each kind of window, so that the front end is loaded into a cache once."""
+
+    @cache
+    def context(width: int, color_scheme: str) -> BrowserContext:
+        size = {"width": width, "height": 844 if width < 700 else 900}
+        return chromium.new_context(viewport=size, color_scheme=color_scheme)
+
+    return context
+
+
 @pytest.fixture
-def visit(chromium: Browser) -> Iterator[Callable[..., Visitor]]:
+def visit(contexts: Callable[[int, str], BrowserContext]) -> Iterator[Callable[..., Visitor]]:
     """Opens a window on a server; what went wrong in any of them fails the test at its end."""
     visitors: list[Visitor] = []
 
     def new(server: str, width: int = 1440, color_scheme: str = "light") -> Visitor:
-        size = {"width": width, "height": 844 if width < 700 else 900}
-        context = chromium.new_context(viewport=size, color_scheme=color_scheme)
-        visitor = Visitor(context.new_page(), server)
+        visitor = Visitor(contexts(width, color_scheme).new_page(), server)
         visitor.page.on("console", visitor.console)
         visitor.page.on("pageerror", lambda error: visitor.wrong.append(f"script error: {error}"))
         visitor.page.on("request", visitor.request)
@@ -161,5 +189,5 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Visitor]]:
     yield new
     for visitor in visitors:
         exceptions = visitor.page.locator("[data-testid=stException]").all_inner_texts()
-        visitor.page.context.close()
+        visitor.page.close()
         assert [*exceptions, *visitor.wrong] == []

@@ -1,6 +1,6 @@
 """Measure every variation with the oracle and write tests/data/golden.json, which the plain tests compare with by ==.
 
-    python tests/oracle/make_golden.py                       all cases (about ten minutes)
+    python tests/oracle/make_golden.py                       all cases (about an hour)
     python tests/oracle/make_golden.py qwen3 mamba2          these families anew, the others as they stand
     python tests/oracle/make_golden.py --check [family ...]  measure again, fail where the file or an anchor differs
     python tests/oracle/make_golden.py --published FILE      parameter totals of a JSON-lines file against the oracle's
@@ -12,6 +12,7 @@ The file is a list, one case a line. Units are the oracle's: elements, FLOPs (a 
   `parameters`.
 - `matmul` in `flops`, `decode` and `vision` is everything counted, `convolution` and `scan` are parts of it,
   `matmul_without_scan` is the rest. `train_flops` (forward and backward) leaves scans out altogether.
+- The types in `variations.BRIEF` have two points of `flops`, one of `decode`, one of `train_flops`, and nothing below.
 - `saved_bytes` is what autograd keeps in bfloat16, without a loss; `sdpa` is null where the class has none. It is not
   measured for scan models, whose reference scan keeps far more than any kernel.
 """
@@ -32,9 +33,13 @@ GOLDEN = Path(__file__).parent.parent / "data" / "golden.json"
 
 FORWARD = ((1, 32, "all"), (2, 80, "all"), (2, 80, "last"))  # batch, sequence, logits
 DECODE = ((1, 24), (3, 80))  # batch, cached
+BRIEF_FORWARD, BRIEF_DECODE = ((1, 32, "all"), (2, 80, "last")), ((3, 80),)
 TRAIN = ((2, 48),)
 SAVED = ((2, 64),)
 
+MAMBA2_NOTE = "scan: the chunked products over whole chunks of the chunk size; in decode the product with C"
+DELTA_NOTE = "scan: the chunked products over whole chunks of 64, no triangular solves; in decode no product"
+INDEX_NOTE = "the indexer chooses by topk, so that no gradient reaches it"
 MLA_NOTE = "decode expands the whole latent cache through kv_b_proj, nothing is absorbed"
 NOTES = {
     "mamba": "scan: the products of the state with C, one a token",
@@ -43,8 +48,22 @@ NOTES = {
     "qwen3_next": "scan: the chunked products over whole chunks of 64, no triangular solves; in decode no product",
     "deepseek_v2": MLA_NOTE,
     "deepseek_v3": MLA_NOTE,
-}
-SCAN_TYPES = ("mamba", "mamba2", "falcon_h1", "qwen3_next")
+    "deepseek_v32": f"{MLA_NOTE}; {INDEX_NOTE}",
+    "glm_moe_dsa": f"{MLA_NOTE}; {INDEX_NOTE}",
+    "deepseek_v4": INDEX_NOTE,
+    "glm4_moe_lite": MLA_NOTE,
+    "kimi_k25": MLA_NOTE,
+    "llama4": "every token passes through all experts",
+    "llama4_text": "every token passes through all experts",
+    "gpt_neo": "local attention is a mask, the cache and the scores do not shrink",
+    "minimax": "linear attention in blocks of block_size; in decode two products a token",
+    "falcon_mamba": "scan: the products of the state with C, one a token",
+    "qwen3_5": DELTA_NOTE,
+    "qwen3_5_text": DELTA_NOTE,
+    "qwen3_5_moe": DELTA_NOTE,
+    "qwen3_5_moe_text": DELTA_NOTE,
+} | dict.fromkeys(("bamba", "granitemoehybrid", "nemotron_h", "zamba2"), MAMBA2_NOTE)
+SCAN_TYPES = tuple(model_type for model_type, note in NOTES.items() if note.startswith("scan:"))
 
 LLAMA_2_7B = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
 LLAMA_3_8B = LLAMA_2_7B | {"vocab_size": 128256, "intermediate_size": 14336, "num_key_value_heads": 8}
@@ -94,13 +113,14 @@ def measured(model_type: str, name: str, config: dict[str, Any]) -> dict[str, An
     notes = [NOTES[model_type]] if model_type in NOTES else []
     if reason := variations.CANNOT_RUN.get((model_type, name)):
         return case | {"note": "; ".join([*notes, f"cannot run: {reason}"])}
+    brief = model_type in variations.BRIEF
     case["flops"] = [
         {"batch": batch, "seq": seq, "logits": logits} | split(oracle.forward_flops(model, batch, seq, logits))
-        for batch, seq, logits in FORWARD
+        for batch, seq, logits in (BRIEF_FORWARD if brief else FORWARD)
     ]
     case["decode"] = [
         {"batch": batch, "cached": cached} | split(oracle.decode_flops(model, batch, cached))
-        for batch, cached in DECODE
+        for batch, cached in (BRIEF_DECODE if brief else DECODE)
     ]
     key = "matmul_without_scan" if model_type in SCAN_TYPES else "matmul"
     case["train_flops"] = [
@@ -108,6 +128,8 @@ def measured(model_type: str, name: str, config: dict[str, Any]) -> dict[str, An
         | {key if k == "matmul" else k: n for k, n in split(oracle.training_flops(model, batch, seq)).items()}
         for batch, seq in TRAIN
     ]
+    if brief:
+        return case | ({"note": "; ".join(notes)} if notes else {})
     if model_type not in SCAN_TYPES:
         case["saved_bytes"] = [
             {"batch": batch, "seq": seq}

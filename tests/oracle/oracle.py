@@ -111,9 +111,9 @@ def build(
     built = CONFIG_MAPPING[config["model_type"]].from_dict(config)
     with torch.device("meta"):
         model = model_class(config)._from_config(built, dtype=dtype, attn_implementation=attention)
-    if model._can_set_experts_implementation():
-        model.set_experts_implementation(experts)
     for module in model.modules():
+        if isinstance(module, PreTrainedModel) and module._can_set_experts_implementation():
+            module.set_experts_implementation(experts)  # a language model inside may have what the whole lacks
         if isinstance(getattr(module, "rope_type", None), str):
             module.rope_type = "default"  # "dynamic" and "longrope" would read the position ids
     return model.eval()

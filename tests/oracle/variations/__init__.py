@@ -25,7 +25,13 @@ BRIEF = VARIATIONS.keys() - core.VARIATIONS.keys()
 CANNOT_RUN = {("deepseek_v2", "default"): "num_experts_per_tok has no default, so the router fails"}
 CANNOT_SEE = {("gemma3", "default"): "a 14 x 14 patch image cannot be pooled to 16 x 16 tokens"}
 # Class defaults that do not build, or not in any time worth waiting for.
-NO_DEFAULT: dict[str, str] = {}
+NO_DEFAULT = {
+    "nemotron": "num_key_value_heads has no default",
+    "hunyuan_v1_dense": "head_dim has no default",
+    "hunyuan_v1_moe": "head_dim has no default",
+    "ministral": "head_dim has no default",
+    "dots1": "the experts have no default",
+}
 
 # Patches (frames, rows, columns) of the image or video each vision tower is run on; a tower of a fixed size takes none.
 GRIDS = ((1, 28, 28), (2, 6, 10))

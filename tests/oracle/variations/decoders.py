@@ -28,7 +28,7 @@ TYPES: dict[str, Type] = {
         {
             "grouped heads": {},
             "biases": {"attention_bias": True, "mlp_bias": True},
-            "tied, wide heads": {"tie_word_embeddings": True, "head_dim": 48, "num_key_value_heads": None},
+            "tied, wide heads": {"tie_word_embeddings": True, "head_dim": 48},
         },
     ),
     "codegen": (
@@ -121,8 +121,8 @@ TYPES: dict[str, Type] = {
         GROUPED | {"num_hidden_layers": 5, "sliding_window": 16},
         {
             "every fourth layer full": {},
-            "no window": {"sliding_window": None, "sliding_window_pattern": None},
-            "letters": {"sliding_window_pattern": "LLG", "head_dim": 40, "tie_word_embeddings": True},
+            "no window": {"sliding_window": None, "layer_types": [FULL] * 5},
+            "every third layer full, tied": {"sliding_window_pattern": 3, "head_dim": 40, "tie_word_embeddings": True},
         },
     ),
     "smollm3": (
@@ -150,7 +150,7 @@ TYPES: dict[str, Type] = {
     ),
     "hunyuan_v1_dense": (
         "HunYuanDenseV1ForCausalLM",
-        GROUPED,
+        GROUPED | {"head_dim": 40},
         {
             "grouped heads": {},
             "bias": {"attention_bias": True},
@@ -169,11 +169,11 @@ TYPES: dict[str, Type] = {
     ),
     "ministral": (
         "MinistralForCausalLM",
-        GROUPED | {"num_hidden_layers": 5, "sliding_window": 16},
+        GROUPED | {"num_hidden_layers": 5, "sliding_window": 16, "head_dim": 40},
         {
             "windows everywhere": {},
             "layer types": {"layer_types": [FULL, SLIDING, SLIDING, FULL, SLIDING], "head_dim": 48},
-            "no window, tied": {"sliding_window": None, "tie_word_embeddings": True},
+            "tied": {"tie_word_embeddings": True, "num_key_value_heads": 6},
         },
     ),
     "ministral3": (
@@ -193,7 +193,7 @@ TYPES: dict[str, Type] = {
             "vocab_size_per_layer_input": 1001,
             "laurel_rank": 20,
             "altup_num_inputs": 3,
-            "activation_sparsity_pattern": 0.0,
+            "activation_sparsity_pattern": [0.0] * 6,
             "layer_types": [SLIDING, SLIDING, FULL, SLIDING, SLIDING, FULL],
         },
         {
@@ -217,7 +217,11 @@ TYPES: dict[str, Type] = {
         {
             "last layer full": {},
             "no per-layer input": {"hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0},
-            "shared keys and values, twice as wide": {"num_kv_shared_layers": 2, "use_double_wide_mlp": True},
+            "shared keys and values, twice as wide": {
+                "num_kv_shared_layers": 2,
+                "use_double_wide_mlp": True,
+                "layer_types": [SLIDING, FULL, SLIDING, SLIDING, SLIDING, FULL],
+            },
             "keys are values": {"attention_k_eq_v": True, "num_global_key_value_heads": 1},
             "experts": {
                 "enable_moe_block": True,

@@ -96,7 +96,7 @@ TYPES: dict[str, Type] = {
         {
             "one block": {},
             "two blocks, attention adapters": {"num_mem_blocks": 2, "use_shared_attention_adapter": True},
-            "biases, untied": {"add_bias_linear": True, "tie_word_embeddings": False, "use_mem_rope": True},
+            "biases": {"add_bias_linear": True, "use_mem_rope": True},
         },
     ),
     "lfm2": (

@@ -106,7 +106,11 @@ TYPES: dict[str, Type] = {
         },
         {
             "every fourth layer full": {},
-            "letters, two shared": {"sliding_window_pattern": "LLG", "num_shared_experts": 2, "head_dim": 40},
+            "every third layer full, two shared": {
+                "sliding_window_pattern": 3,
+                "num_shared_experts": 2,
+                "head_dim": 40,
+            },
             "two dense, tied": {"first_k_dense_replace": 2, "tie_word_embeddings": True},
         },
     ),
@@ -117,7 +121,7 @@ TYPES: dict[str, Type] = {
     ),
     "hunyuan_v1_moe": (
         "HunYuanMoEV1ForCausalLM",
-        GROUPED | {"num_experts": 6, "moe_topk": 2},
+        GROUPED | {"num_experts": 6, "moe_topk": 2, "head_dim": 40},
         {
             "two of six": {},
             "bias, tied": {"attention_bias": True, "tie_word_embeddings": True},
@@ -126,8 +130,7 @@ TYPES: dict[str, Type] = {
     ),
     "ernie4_5_moe": (
         "Ernie4_5_MoeForCausalLM",
-        GROUPED
-        | {"num_hidden_layers": 4, "moe_num_experts": 7, "moe_k": 3, "moe_intermediate_size": 72},
+        GROUPED | {"num_hidden_layers": 4, "moe_num_experts": 7, "moe_k": 3, "moe_intermediate_size": 72},
         {
             "one dense layer": {},
             "every second layer": {"moe_layer_interval": 2, "moe_num_shared_experts": 1},
@@ -227,7 +230,8 @@ TYPES: dict[str, Type] = {
             "moe_intermediate_size": 72,
             "index_n_heads": 5,
             "index_head_dim": 32,
-            "index_topk": 8,
+            "index_topk": 24,
+            "compress_rates": {"compressed_sparse_attention": 4, "heavily_compressed_attention": 16},
             "partial_rotary_factor": 0.25,
         },
         {"small": {}, "three streams": {"hc_mult": 3, "num_hash_layers": 1}},

@@ -68,12 +68,12 @@ KIMI_VISION = {
     "patch_size": 14,
 }
 GROUPED = DENSE | NO_IDS
-MROPE = {"rope_scaling": {"type": "mrope", "mrope_section": [4, 6, 6]}}
+MROPE = {"rope_type": "default", "mrope_section": [4, 6, 6]}
 
 TYPES: dict[str, Type] = {
     "glm4v": (
         "Glm4vForConditionalGeneration",
-        {"text_config": GROUPED, "vision_config": GLM_VISION},
+        {"text_config": GROUPED | {"rope_parameters": MROPE}, "vision_config": GLM_VISION},
         {
             "small": {},
             "tied, tower bias": {"tie_word_embeddings": True, "vision_config": {"attention_bias": True}},
@@ -83,14 +83,15 @@ TYPES: dict[str, Type] = {
     "glm4v_moe": (
         "Glm4vMoeForConditionalGeneration",
         {
-            "text_config": {k: v for k, v in MIXTURES["glm4_moe"][1].items() if k != "head_dim"},
+            "text_config": MIXTURES["glm4_moe"][1]
+            | {"head_dim": 32, "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3]}},
             "vision_config": GLM_VISION,
         },
         {"small": {}, "untied, two dense": {"text_config": {"first_k_dense_replace": 2, "attention_bias": False}}},
     ),
     "qwen2_vl": (
         "Qwen2VLForConditionalGeneration",
-        {"text_config": GROUPED | MROPE, "vision_config": QWEN2_VISION},
+        {"text_config": GROUPED | {"rope_scaling": MROPE}, "vision_config": QWEN2_VISION},
         {
             "small": {},
             "tied": {"tie_word_embeddings": True},
@@ -101,7 +102,7 @@ TYPES: dict[str, Type] = {
     ),
     "qwen2_5_vl": (
         "Qwen2_5_VLForConditionalGeneration",
-        {"text_config": GROUPED | MROPE, "vision_config": QWEN25_VISION},
+        {"text_config": GROUPED | {"rope_scaling": MROPE}, "vision_config": QWEN25_VISION},
         {"small": {}, "tied": {"tie_word_embeddings": True, "vision_config": {"patch_size": 12, "depth": 2}}},
     ),
     "qwen3_5": (
@@ -156,11 +157,6 @@ TYPES: dict[str, Type] = {
             "small": {},
             "no norm, no bias": {"projector_use_layernorm": False, "projector_bias": False, "downsample_factor": 3},
         },
-    ),
-    "gemma3n": (
-        "Gemma3nForConditionalGeneration",
-        {"text_config": DECODERS["gemma3n_text"][1]},
-        {"small text": {}},
     ),
     "gemma4": (
         "Gemma4ForConditionalGeneration",
