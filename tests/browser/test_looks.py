@@ -160,7 +160,18 @@ def test_everything_has_a_name(visit, server, link):
         expander.click()
     for chart in charts_on(page):
         expect(chart.locator("svg")).to_be_attached()
-    controls = ("textbox", "searchbox", "combobox", "spinbutton", "slider", "radio", "checkbox", "switch", "button", "link")
+    controls = (
+        "textbox",
+        "searchbox",
+        "combobox",
+        "spinbutton",
+        "slider",
+        "radio",
+        "checkbox",
+        "switch",
+        "button",
+        "link",
+    )
     nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
     names = [(n["role"]["value"], n.get("name", {}).get("value", "")) for n in nodes if not n["ignored"]]
     assert [role for role, name in names if role in (*controls, "graphics-document") and not name.strip()] == []
