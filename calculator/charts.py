@@ -139,7 +139,7 @@ def intensity_dots(present: tuple[str, ...]) -> Spec:
     """A dot per operation: `intensity` in FLOP/B against `gib` moved, both logarithmic, with the classes' bounds."""
     dots = (
         _rows()
-        .mark_point(filled=True, size=90, opacity=0.9)
+        .mark_point(filled=True, size=90, opacity=1)
         .encode(
             x=alt.X(
                 "intensity:Q",
@@ -199,7 +199,7 @@ def areas(x: str, unit: str, series: tuple[str, ...]) -> Spec:
     """Stacked areas of `value` over `x`, one per `series`; `rank` orders the stack."""
     marks = (
         _rows()
-        .mark_area(opacity=0.9)
+        .mark_area(opacity=1)
         .encode(
             x=_x(x),
             y=alt.Y("value:Q", title=unit, stack="zero", axis=alt.Axis(tickCount=6)),
@@ -254,7 +254,7 @@ def component_shares(x: str, present: tuple[str, ...]) -> Spec:
     """Stacked areas that fill the whole: `value` (0 to 1) over `x`, one per `component`; `rank` orders the stack."""
     marks = (
         _rows()
-        .mark_area(opacity=0.9)
+        .mark_area(opacity=1)
         .encode(
             x=_x(x),
             y=alt.Y("value:Q", title="Share of bytes moved", stack="normalize", axis=alt.Axis(format="%", tickCount=5)),

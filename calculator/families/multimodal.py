@@ -152,7 +152,6 @@ def qwen2_vl(c: Config) -> Blueprint:
         fields = {name: value for name, value in c.raw.items() if name not in ("model_type", "vision_config")}
         c = Config({**c.raw, "text_config": fields}, c.model_type, where=c.where)
     kind = c.model_type
-    text = c.section("text_config", f"{kind}_text")
     vision = Config({**c.section("vision_config").raw}, f"{kind}_vision", where=f"vision_config of {c.where}")
-    tower = qwen2_tower(vision, gated=kind == "qwen2_5_vl", text_width=text.hidden_size)
+    tower = qwen2_tower(vision, gated=kind == "qwen2_5_vl")
     return with_towers(c, f"{kind}_text", (tower,), new="model.")

@@ -422,9 +422,10 @@ def siglip2(c: Config, root: str, after: tuple[Part, ...]) -> Stack:
     return replace(stack, before=(patch, positions))
 
 
-def qwen2_tower(c: Config, *, gated: bool, text_width: int) -> Stack:
+def qwen2_tower(c: Config, *, gated: bool) -> Stack:
     """Qwen2-VL (LayerNorm, plain MLPs) or Qwen2.5-VL (RMSNorm, gated MLPs): 3-D patches, rotary positions, a merger."""
     width: int = c.hidden_size if gated else c.embed_dim
+    outputs: int = c.out_hidden_size if gated else c.hidden_size  # as wide as the language model
     heads, root = c.num_attention_heads, "visual"
     kind, bias = ("rms", False) if gated else ("layer", True)
     volume = (c.in_channels, c.temporal_patch_size, c.patch_size, c.patch_size)
@@ -462,7 +463,7 @@ def qwen2_tower(c: Config, *, gated: bool, text_width: int) -> Stack:
         after=(
             Norm(f"{root}.merger.ln_q", width, kind, bias),
             Linear(f"{root}.merger.mlp.0", joined, joined, True),
-            Linear(f"{root}.merger.mlp.2", joined, text_width, True),
+            Linear(f"{root}.merger.mlp.2", joined, outputs, True),
         ),
         tower="vision",
     )

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -118,6 +118,13 @@ def cold_server(tmp_path: Path) -> Iterator[str]:
     """A server that nobody has visited yet."""
     with running(ROOT / "app.py", tmp_path / "log") as url:
         yield url
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
+    """Starts a server with another script beside the app's."""
+    with ExitStack() as servers:
+        yield lambda script: servers.enter_context(running(script, tmp_path / f"{script.stem}.log"))
 
 
 @dataclass

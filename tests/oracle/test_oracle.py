@@ -3,7 +3,6 @@ type, and published models whose figures are known. Run where torch and transfor
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 

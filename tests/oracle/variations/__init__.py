@@ -31,6 +31,11 @@ NO_DEFAULT = {
     "hunyuan_v1_moe": "head_dim has no default",
     "ministral": "head_dim has no default",
     "dots1": "the experts have no default",
+    "lfm2_moe": "layer_types has no default",
+    "nemotron_h": "the order of its layers is arbitrary; the engine asks for it",
+    "mistral3": "transformers ties the head, the checkpoints without the flag have one of their own",
+    "glm4_moe": "4096 features do not divide into 96 heads; transformers rounds head_dim down, the engine asks for it",
+    "glm4v_moe": "4096 features do not divide into 96 heads; transformers rounds head_dim down, the engine asks for it",
 }
 
 # Patches (frames, rows, columns) of the image or video each vision tower is run on; a tower of a fixed size takes none.
