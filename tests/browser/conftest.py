@@ -122,9 +122,14 @@ def cold_server(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
-    """Starts a server with another script beside the app's."""
+    """Starts a server beside the app's: another script in a folder of its own, under the app's settings."""
     with ExitStack() as servers:
-        yield lambda script: servers.enter_context(running(script, tmp_path / f"{script.stem}.log"))
+
+        def started(script: Path) -> str:
+            shutil.copytree(ROOT / ".streamlit", script.parent / ".streamlit")
+            return servers.enter_context(running(script, tmp_path / f"{script.stem}.log"))
+
+        yield started
 
 
 @dataclass
