@@ -26,11 +26,9 @@ def show(inputs: Inputs) -> None:
     )
     if section == "model":
         current(inputs)
-    elif section == "validation":
-        with st.container(height=760, border=False):  # its tables are wide: they scroll in their own box
-            st.markdown(document("VALIDATION.md"))
     else:
-        st.markdown(document("METHODS.md"))
+        with st.container(height=760, border=False):  # wide tables and formulas scroll in their own box
+            st.markdown(document("VALIDATION.md" if section == "validation" else "METHODS.md"))
 
 
 @st.cache_data(show_spinner=False)
