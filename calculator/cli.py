@@ -97,6 +97,8 @@ def _add_workload(add: Add) -> None:
         help="tokens per sequence: processed by prefill and pretraining, held in the cache by decode; max is the "
         f"model's own limit; default: {DEFAULT_LENGTH}, or the limit if shorter",
     )
+    said = "tokens that the encoder of an encoder-decoder model reads; default: its positions (Whisper), or --seq-len"
+    add("--encoder-len", dest="encoder_length", type=int, metavar="N", help=said)
     add("--batch-size", type=int, default=1, metavar="N", help="sequences; default: 1")
     add(
         "--decode-len",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from calculator.errors import WorkloadError
 from calculator.model import Model
 from calculator.operation import QUANTITIES, Operation
-from calculator.operations import Group, Plan, PlannedStack, forward, plan_of, resolved_length
+from calculator.operations import Group, Plan, PlannedStack, encoder_length, forward, plan_of, resolved_length
 from calculator.symbolic import Expression, numeric, symbol
 from calculator.workload import Workload
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MEANINGS = {
     "B": "batch size",
     "S": "sequence length",
+    "S_x": "tokens the encoder reads",
+    "d_x": "width of the encoder",
     "d": "hidden size",
     "n_h": "attention heads",
     "n_kv": "key-value heads",
@@ -112,11 +114,12 @@ def explain(model: Model, workload: Workload) -> list[Explained]:
         raise WorkloadError("Formulas are filled in for one batch size and one length; give numbers, not arrays.")
     memo: dict[Any, Expression] = {}
     batch, tokens = symbol("B", workload.batch_size, memo), symbol("S", length, memo)
+    source = symbol("S_x", encoder_length(model, workload, length), memo)
     plan = _symbolic(plan_of(model, workload), memo)
     numbers = forward(model, workload, workload.batch_size, length)
     return [
         Explained(number, {q: _formula(op, q) for q in QUANTITIES if getattr(number, q)})
-        for number, op in zip(numbers, forward(model, workload, batch, tokens, plan=plan), strict=True)
+        for number, op in zip(numbers, forward(model, workload, batch, tokens, plan=plan, source=source), strict=True)
     ]
 
 

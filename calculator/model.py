@@ -37,6 +37,7 @@ class Stack:
         path: the checkpoint's path of the layers, for instance "model.layers".
         width: features of the residual stream.
         tower: the name of the modality for an encoder beside the language model; None for the language model.
+        causal: a token sees only those before it; False for encoders, whose tokens see one another.
     """
 
     path: str
@@ -45,6 +46,7 @@ class Stack:
     before: tuple[Part, ...] = ()
     after: tuple[Part, ...] = ()
     tower: str | None = None
+    causal: bool = True
 
     @cached_property
     def groups(self) -> tuple[tuple[Layer, tuple[int, ...]], ...]:
@@ -61,6 +63,7 @@ class Parameters:
 
     Attributes:
         total: all of the model, vision towers included.
+        apart: stored beside the model and run by no pass here (multi-token-prediction layers); not in `total`.
         active: those one token touches: all but the routed experts it is not sent to.
         embedding: input embeddings and learned positions.
         by_component: total by component, zero components left out.
@@ -70,6 +73,7 @@ class Parameters:
     active: int
     embedding: int
     by_component: Mapping[str, int]
+    apart: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +84,10 @@ class Model:
         name: what it is called, for instance "Qwen/Qwen2.5-7B".
         source: where the description came from, for people to read.
         model_type: the config's model_type, family: the rules that read it.
-        text: the language model; towers: encoders beside it.
+        text: the language model; towers: encoders beside it; encoder: of an encoder-decoder model, whose output
+            the language model attends to.
+        apart: what the checkpoint holds and no pass here runs: multi-token-prediction layers.
+        encoder_length: tokens that the encoder reads where its positions fix them (Whisper), None for any number.
         hidden_size, vocabulary_size, context_length: as the config says; the last is None if nothing bounds it.
         config: the parsed config.json with its type's defaults filled in.
         notes: what a reader of the numbers should know about this model.
@@ -96,13 +103,16 @@ class Model:
     config: Mapping[str, Any]
     towers: tuple[Stack, ...] = ()
     notes: tuple[str, ...] = ()
+    encoder: Stack | None = None
+    encoder_length: int | None = None
+    apart: tuple[Stack, ...] = ()
     plans: dict[str, Any] = field(
         default_factory=dict, repr=False
     )  # precision plans by dtype, made when first asked for
 
     @property
     def stacks(self) -> tuple[Stack, ...]:
-        return (*self.towers, self.text)
+        return (*self.towers, *((self.encoder,) if self.encoder else ()), self.text)
 
     @property
     def layers(self) -> int:
@@ -112,7 +122,7 @@ class Model:
     @cached_property
     def parameters(self) -> Parameters:
         """Counts over the same operations every other number comes from."""
-        from calculator.operations import forward
+        from calculator.operations import forward, weights_of
         from calculator.workload import Workload
 
         listed = forward(self, Workload(), 1, 1)
@@ -122,14 +132,22 @@ class Model:
             active=sum(op.active * op.stored for op in listed),
             embedding=by_component["embedding"],
             by_component={c: n for c, n in by_component.items() if n},
+            apart=sum(
+                w.elements()
+                for stack in self.apart
+                for parts in (stack.before, *(layer.parts for layer in stack.layers), stack.after)
+                for w in weights_of(parts, stored=True)
+                if w.role != "buffer"
+            ),
         )
 
-    def tensors(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+    def tensors(self, *, apart: bool = False) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Every stored tensor by its name in the checkpoint, with its shape ([outputs, inputs] for a matrix). A tied
-        head is stored with the embedding and not listed; buffers are listed."""
+        head is stored with the embedding and not listed; buffers are listed; with `apart`, so are the tensors that the
+        checkpoint holds and no pass runs."""
         from calculator.operations import weights_of
 
-        for stack in self.stacks:
+        for stack in (*self.stacks, *(self.apart if apart else ())):
             places = [
                 ("", stack.before),
                 *((f"{stack.path}.{i}.", layer.parts) for i, layer in enumerate(stack.layers)),

@@ -159,27 +159,45 @@ def resolved_length(model: Model, workload: Workload) -> Any:
     return length
 
 
+def encoder_length(model: Model, workload: Workload, length: Number) -> Number:
+    """Tokens per sequence that the encoder reads; 0 for a model without one."""
+    if model.encoder is None:
+        return 0
+    return workload.encoder_length or model.encoder_length or length
+
+
 def forward(
-    model: Model, workload: Workload, batch: Number, length: Number, *, steps: int = 1, plan: Plan | None = None
+    model: Model,
+    workload: Workload,
+    batch: Number,
+    length: Number,
+    *,
+    steps: int = 1,
+    plan: Plan | None = None,
+    source: Number | None = None,
 ) -> list[Operation]:
     """The operations of a pass in numbers of whatever kind `batch`, `length` and the plan's parts hold."""
+    if workload.mode == "decode" and not model.text.causal:
+        raise WorkloadError(
+            f"{model.name} is an encoder and generates no tokens, so it has no decode mode; choose prefill or "
+            "pretraining."
+        )
     plan = plan or plan_of(model, workload)
     queries, past = (steps, length) if workload.mode == "decode" else (length, 0)
     bits = CACHE_BITS[cache_format(model, workload)]
     width = plan.native.bits // 8
     steps = steps if workload.mode == "decode" else 1
-    run = Run(workload, batch, queries, past, width, 0, bits, plan.native, steps=steps)
+    source = encoder_length(model, workload, length) if source is None else source
+    run = Run(workload, batch, queries, past, width, 0, bits, plan.native, source=source, steps=steps)
+    # Held but not run: a tower, because the workload has no images; an encoder, once its output is in the cache.
+    idle: dict[str, Any] = {"causal": False, "active": False, "batch": 0, "past": 0, "steps": 1}
     for planned in plan.stacks:
-        # A tower is held but not run: the workload has no images.
-        idle: dict[str, Any] = {
-            "causal": False,
-            "active": False,
-            "batch": 0,
-            "component": "vision",
-            "past": 0,
-            "steps": 1,
-        }
-        pass_ = replace(run, residual=planned.width, **(idle if planned.stack.tower else {}))
+        changes: dict[str, Any] = {"causal": planned.stack.causal}
+        if planned.stack.tower:
+            changes = {**idle, "component": "vision"}
+        elif planned.stack is model.encoder:
+            changes = idle if workload.mode == "decode" else {"causal": False, "queries": source}
+        pass_ = replace(run, residual=planned.width, **changes)
         for group in planned.groups:
             inner = pass_.at(group.label, group.count, group.formats, group.prices)
             for part in group.parts:

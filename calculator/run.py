@@ -6,11 +6,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import NamedTuple
 
 from calculator.formats import Format
 from calculator.operation import Operation, Weight
 from calculator.symbolic import Number, ceil_div, distinct_drawn, maximum, minimum
 from calculator.workload import Workload
+
+
+class Reach(NamedTuple):
+    """What the queries of a pass attend to, in tokens (or pairs of tokens) of one sequence."""
+
+    doubled_pairs: Number  # query-key pairs, times two
+    scored: Number  # scores that an unfused kernel writes
+    fresh: Number  # keys and values made in this pass, and read without the cache
+    held: Number  # tokens in the cache
+    read: Number  # cached tokens that are read, summed over the steps of the pass
+    written: Number
+    window: Number | None = None
+    across: bool = False  # they are tokens of the encoder
 
 
 @dataclass(slots=True)
@@ -36,6 +50,7 @@ class Run:
     stored: int = 1
     component: str | None = None  # every operation's component, where a whole stack is one ("vision")
     parallel: Number = 0  # activation bytes of a sibling branch, alive while this one runs
+    source: Number = 0  # tokens per sequence in the encoder's output, for cross-attention
     steps: int = 1  # decode steps summed into one run; more than one only for totals over decode_length
     out: list[Operation] = field(default_factory=list)
 
@@ -70,10 +85,14 @@ class Run:
         """Query-key pairs per sequence, times two (so that a causal half stays a whole number).
 
         Full counting takes every query against every key, windowed layers too: what an eager kernel and torch's
-        counter do. Causal counting takes the triangle, S²/2, and for a window w the band S·w − w²/2.
+        counter do. Causal counting takes the triangle, S²/2, and for a window w the band S·w − w²/2; of an encoder,
+        whose window reaches h = (w − 1)/2 tokens to both sides, S + 2·S·h − h·(h + 1).
         """
         if self.decoding:
             return 2 * self.keys(window)
+        if not self.causal and window is not None and self.workload.attention_flops == "causal":
+            half = minimum((window - 1) // 2, self.queries - 1)
+            return 2 * (self.queries + 2 * self.queries * half - half * half - half)
         if self.causal and self.workload.attention_flops == "causal":
             reach = self.queries if window is None else minimum(self.queries, window)
             return 2 * self.queries * reach - reach * reach
@@ -100,8 +119,37 @@ class Run:
         """Cached tokens per sequence that the steps read, summed: what is attended to but for the token itself."""
         return self.keys(window) - self.steps if self.decoding else 0
 
-    def splits(self, window: Number | None, block: Number) -> Number:
+    def reach(self, window: Number | None, kept: Number | None) -> Reach:
+        """What the new tokens attend to among their own sequence: `window` tokens are seen, `kept` are held."""
+        return Reach(
+            self.attended(window),
+            self.scored(window),
+            self.queries,
+            self.held_tokens(kept),
+            self.cached_read(window),
+            self.queries if self.decoding else self.held_tokens(kept),
+            window,
+        )
+
+    def reach_across(self) -> Reach:
+        """What the new tokens attend to in the encoder's output: all of it, its keys and values made once, with the
+        prompt, and read by every decode step."""
+        pairs = self.queries * self.source
+        if self.decoding:
+            return Reach(2 * pairs, pairs, 0, self.source, pairs, 0, across=True)
+        held = 0 if self.training else self.source
+        return Reach(2 * pairs, pairs, self.source, held, 0, held, across=True)
+
+    @property
+    def last_logits(self) -> bool:
+        """Whether only the last position of each sequence reaches the head; an encoder's positions all do."""
+        return self.workload.last_logits and (self.causal or self.workload.logits == "last")
+
+    def splits(self, seen: Reach, block: Number) -> Number:
         """Pieces of `block` cached tokens that the steps' reads divide into, summed."""
+        window = seen.window
+        if seen.across:
+            return ceil_div(self.source, block) * self.steps
         growing = self.steps if window is None else self._unfilled(window)
         if self.steps == 1:
             return ceil_div(self.past if window is None else minimum(self.past, window), block)

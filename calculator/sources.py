@@ -180,6 +180,9 @@ def _built(config: Config, name: str | None, source: str) -> Model:
         context_length=built.context,
         config=config,
         towers=built.towers,
+        encoder=built.encoder,
+        encoder_length=built.encoder_length,
+        apart=built.apart,
     )
     if model.stated_dtype is None:
         said = f"The config's dtype {stated!r} is not known here" if stated else "The config names no dtype"

@@ -31,6 +31,8 @@ class Workload:
             one token for each of `batch_size` sequences that already hold `sequence_length` tokens; "pretraining" is
             forward, backward and the AdamW step over `batch_size` sequences.
         sequence_length: tokens per sequence. None: 4096, or the model's context if that is shorter. "max": the context.
+        encoder_length: tokens per sequence that the encoder of an encoder-decoder model reads. None: as many as its
+            positions are (Whisper: 1500), otherwise the sequence length.
         decode_length: tokens generated for the totals of decode mode, the context growing by one each step.
         dtype: weights; "auto" reads the config (torch_dtype and quantization_config).
         kv_dtype: KV cache; "auto" is what the config asks for, otherwise the 16- or 32-bit type of the computation.
@@ -65,6 +67,7 @@ class Workload:
     routing: str = "balanced"
     share_experts_across_layers: bool = False
     gradient_dtype: str = "auto"
+    encoder_length: int | None = None
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -95,8 +98,9 @@ class Workload:
         for name in ("flash_decode", "share_experts_across_layers"):
             if not isinstance(getattr(self, name), bool):
                 raise WorkloadError(f"{name} must be True or False, not {getattr(self, name)!r}.")
-        if self.flash_block_size is not None:
-            _check_whole("flash_block_size", self.flash_block_size, arrays=False)
+        for name in ("flash_block_size", "encoder_length"):
+            if getattr(self, name) is not None:
+                _check_whole(name, getattr(self, name), arrays=False)
         factor = self.expert_capacity_factor
         if factor is not None and (
             isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor <= 1e6

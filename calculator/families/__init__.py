@@ -1,42 +1,16 @@
-"""The families: each turns the config of its model types into a description of what is built."""
+"""The families: each turns the config of its model types into a description of what is built.
+
+Every module here registers its families when it is imported; a new module needs no list to be put on.
+"""
 
 from __future__ import annotations
 
-from calculator.families import (
-    classic,
-    deepseek,
-    deepseek_v4,
-    dense,
-    early,
-    gemma,
-    glm,
-    hybrids,
-    mixtures,
-    moe,
-    multimodal,
-    qwen3_5,
-    recurrent,
-    variants,
-    vision,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+
 from calculator.families.common import FAMILIES, Blueprint
 
-__all__ = [
-    "FAMILIES",
-    "Blueprint",
-    "classic",
-    "deepseek",
-    "deepseek_v4",
-    "dense",
-    "early",
-    "gemma",
-    "glm",
-    "hybrids",
-    "mixtures",
-    "moe",
-    "multimodal",
-    "qwen3_5",
-    "recurrent",
-    "variants",
-    "vision",
-]
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["FAMILIES", "Blueprint"]

@@ -21,6 +21,9 @@ class Blueprint:
     towers: tuple[Stack, ...] = ()
     context: int | None = None
     notes: tuple[str, ...] = ()
+    encoder: Stack | None = None
+    encoder_length: int | None = None
+    apart: tuple[Stack, ...] = ()
 
 
 Family = Callable[[Config], Blueprint]
@@ -190,6 +193,12 @@ def classifier(c: Config) -> Linear | None:
         return None
     labels = c.get("num_labels") or len(c.get("id2label") or (0, 1))
     return Linear("score", c.hidden_size, labels, component="head")
+
+
+def decoder(c: Config, layers: Layer | Sequence[Layer], *, notes: tuple[str, ...] = (), **options: Any) -> Blueprint:
+    """A decoder of one kind of layer, or of the layers listed; the options are those of `language_model`."""
+    listed = [layers] * c.num_hidden_layers if isinstance(layers, Layer) else layers
+    return blueprint(c, language_model(c, listed, **options), notes=notes)
 
 
 def blueprint(c: Config, text: Stack, **more: Any) -> Blueprint:

@@ -5,6 +5,7 @@ from calculator.parts.attention import Attention
 from calculator.parts.basic import Embedding, Head, Idle, Linear, Norm, Part, Positions, Residual, VectorWeights
 from calculator.parts.compressed import CompressedAttention, HyperConnection
 from calculator.parts.convolution import GatedConvolution, LightningAttention
+from calculator.parts.cross import CrossAttention, RelativeBias
 from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.latent import LatentAttention
 from calculator.parts.mlp import MLP, Experts
@@ -17,6 +18,7 @@ __all__ = [
     "AltUp",
     "Attention",
     "CompressedAttention",
+    "CrossAttention",
     "Elsewhere",
     "Embedding",
     "Experts",
@@ -36,6 +38,7 @@ __all__ = [
     "PatchEmbedding",
     "PatchMerger",
     "Positions",
+    "RelativeBias",
     "Residual",
     "VectorWeights",
     "VisionAttention",

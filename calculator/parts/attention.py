@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.operation import Weight
 from calculator.parts.basic import ROTARY_FLOPS, SOFTMAX_FLOPS, Norm, Part, project
-from calculator.run import Run
+from calculator.run import Reach, Run
 from calculator.symbolic import Number, ceil_div, half, minimum
 
 
@@ -204,6 +204,7 @@ def attend(
     fresh_dim: Number | None = None,
     caches: bool = True,
     selected: Number | None = None,
+    across: bool = False,
 ) -> None:
     """Scores, softmax and weighted sum: 2·pairs·n_h·(d_k + d_v) FLOPs, and the cache.
 
@@ -216,18 +217,18 @@ def attend(
         caches: False where the layer reuses another layer's keys and values.
         selected: keys that an indexer picks for each query: only those are attended to and read, but all are kept
             (DeepSeek-V3.2, GLM-5).
+        across: the keys and values are of the encoder's tokens.
     """
-    kept, window = window, window if selected is None else selected
-    doubled_pairs = run.batch * run.attended(window)
+    seen = run.reach_across() if across else run.reach(window if selected is None else selected, window)
+    doubled_pairs = run.batch * seen.doubled_pairs
     query = run.tokens * heads * key_dim * run.width
-    fresh = run.tokens * (kv_heads * (key_dim + value_dim) if fresh_dim is None else fresh_dim) * run.width
-    written = run.tokens * heads * value_dim * run.width
+    fresh_tokens = run.batch * seen.fresh
+    fresh = fresh_tokens * (kv_heads * (key_dim + value_dim) if fresh_dim is None else fresh_dim) * run.width
+    output = run.tokens * heads * value_dim * run.width
     cached = kv_heads * (key_dim + value_dim) if cached_dim is None else cached_dim
-    cache = _cache(run, cached, window, kept) if caches else (0, _cache_bytes(run, window, cached), 0)
+    held, written = (_cached(run, n, cached) if caches else 0 for n in (seen.held, seen.written))
     flops = doubled_pairs * heads * (key_dim + value_dim)
-    scores = run.batch * heads * run.scored(window)
     if not run.eager:
-        workspace = _flash_decode_workspace(run, heads, value_dim, window)
         log_sum = run.batch * run.queries * heads * 4
         run.add(
             name,
@@ -235,10 +236,10 @@ def attend(
             "attention",
             flops=flops,
             reads=query + fresh,
-            rereads=_rereads(run, fresh, window),
-            writes=written,
-            spilled=workspace,
-            cache=cache,
+            rereads=_rereads(run, fresh, seen),
+            writes=output,
+            spilled=_flash_decode_workspace(run, heads, value_dim, seen),
+            cache=(held, _cached(run, seen.read, cached), written),
             saved=query + fresh + log_sum,
             stream=run.stream,
             split="head",
@@ -252,16 +253,17 @@ def attend(
             split="head",
         )
         return
+    scores = run.batch * heads * seen.scored
     matrix = scores * run.width
     run.add(
         f"{name}.scores",
         "attention",
         "attention",
         flops=doubled_pairs * heads * key_dim,
-        reads=query + run.tokens * kv_heads * key_dim * run.width,
+        reads=query + fresh_tokens * kv_heads * key_dim * run.width,
         writes=matrix,
-        cache=(cache[0], _cache_bytes(run, window, kv_heads * key_dim), cache[2]),
-        saved=query + run.tokens * kv_heads * key_dim * run.width,
+        cache=(held, _cached(run, seen.read, kv_heads * key_dim), written),
+        saved=query + fresh_tokens * kv_heads * key_dim * run.width,
         stream=run.stream,
         split="head",
     )
@@ -282,43 +284,32 @@ def attend(
         "attention",
         "attention",
         flops=doubled_pairs * heads * value_dim,
-        reads=matrix + run.tokens * kv_heads * value_dim * run.width,
-        writes=written,
-        cache=(0, _cache_bytes(run, window, kv_heads * value_dim), 0),
-        saved=run.tokens * kv_heads * value_dim * run.width,
+        reads=matrix + fresh_tokens * kv_heads * value_dim * run.width,
+        writes=output,
+        cache=(0, _cached(run, seen.read, kv_heads * value_dim), 0),
+        saved=fresh_tokens * kv_heads * value_dim * run.width,
         stream=run.stream,
         split="head",
     )
 
 
-def _cache(run: Run, per_token: Number, window: Number | None, kept: Number | None) -> tuple[Number, Number, Number]:
-    """Bytes held, read and written by a cache of `per_token` elements a token: `kept` are held, `window` read."""
-    element = per_token * run.cache_bits
-    written = run.tokens if run.decoding else run.batch * run.held_tokens(kept)
-    return (
-        run.batch * run.held_tokens(kept) * element // 8,
-        _cache_bytes(run, window, per_token),
-        written * element // 8,
-    )
+def _cached(run: Run, tokens: Number, per_token: Number) -> Number:
+    """Bytes of so many tokens of each sequence in a cache of `per_token` elements a token."""
+    return run.batch * tokens * per_token * run.cache_bits // 8
 
 
-def _cache_bytes(run: Run, window: Number | None, per_token: Number) -> Number:
-    """Bytes that the steps read of a cache, of `per_token` elements a token."""
-    return run.batch * run.cached_read(window) * per_token * run.cache_bits // 8
-
-
-def _rereads(run: Run, fresh: Number, window: Number | None) -> Number:
+def _rereads(run: Run, fresh: Number, seen: Reach) -> Number:
     """Key and value bytes that flash attention reads beside the first time: every tile of `block` queries reads all
     keys, or under a window the block + window that its queries see."""
     block = run.workload.flash_block_size
     if block is None or run.decoding:
         return 0
-    seen = run.queries if window is None else minimum(run.queries, block + window)
-    return fresh // run.queries * (ceil_div(run.queries, block) * seen - run.queries)
+    keys = seen.fresh if seen.window is None else minimum(seen.fresh, block + seen.window)
+    return fresh // seen.fresh * (ceil_div(run.queries, block) * keys - seen.fresh)
 
 
-def _flash_decode_workspace(run: Run, heads: Number, value_dim: Number, window: Number | None) -> Number:
+def _flash_decode_workspace(run: Run, heads: Number, value_dim: Number, seen: Reach) -> Number:
     """Partial outputs with their running maximum and sum, in 32 bit, one per split of the cache (Flash-Decoding)."""
     if not (run.decoding and run.workload.flash_decode):
         return 0
-    return run.batch * heads * run.splits(window, run.workload.flash_decode_block_size) * (value_dim + 2) * 4
+    return run.batch * heads * run.splits(seen, run.workload.flash_decode_block_size) * (value_dim + 2) * 4

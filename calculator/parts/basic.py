@@ -63,11 +63,13 @@ def project(
     saves_input: bool = True,
     stream: bool = True,
     tensor: str = "weight",
+    idle: bool = False,
 ) -> None:
     """A matrix product of `tokens` rows with an [outputs, inputs] matrix: 2·tokens·inputs·outputs FLOPs.
 
     Where several projections read one tensor (q, k and v), only the first saves it for the backward pass. A bias is
-    added inside the product's kernel and, as in torch's counter, is not counted as FLOPs.
+    added inside the product's kernel and, as in torch's counter, is not counted as FLOPs. An `idle` one is held and
+    does not run.
     """
     rows = run.tokens if tokens is None else tokens
     weights: tuple[Weight, ...] = (Weight(f"{name}.{tensor}", (outputs, inputs), role),)
@@ -85,6 +87,7 @@ def project(
         saved=read if saves_input else 0,
         stream=run.stream if stream else 0,
         split=split,
+        weight_reads=0 if idle else None,
     )
 
 
@@ -236,7 +239,7 @@ class Head(Part):
     SYMBOLS: ClassVar[dict[str, str]] = {"vocabulary": "V", "size": "d"}
 
     def write(self, run: Run) -> None:
-        rows = run.batch * run.steps if run.workload.last_logits else run.tokens
+        rows = run.batch * run.steps if run.last_logits else run.tokens
         weights: tuple[Weight, ...] = (Weight(f"{self.name}.weight", (self.vocabulary, self.size), "head"),)
         read, logits = rows * self.size * run.width, rows * self.vocabulary
         run.add(

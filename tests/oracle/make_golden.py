@@ -1,11 +1,12 @@
-"""Measure every variation with the oracle and write tests/data/golden.json, which the plain tests compare with by ==.
+"""Measure every variation with the oracle and write tests/data/golden, which the plain tests compare with by ==.
 
     python tests/oracle/make_golden.py                       all cases (about an hour)
     python tests/oracle/make_golden.py qwen3 mamba2          these families anew, the others as they stand
     python tests/oracle/make_golden.py --check [family ...]  measure again, fail where the file or an anchor differs
     python tests/oracle/make_golden.py --published FILE      parameter totals of a JSON-lines file against the oracle's
 
-The file is a list, one case a line. Units are the oracle's: elements, FLOPs (a multiply-add is 2), bytes, tokens.
+A file for each module of variations, a list, one case a line. Units are the oracle's: elements, FLOPs (a multiply-add
+is 2), bytes, tokens.
 
 - `parameters`, `tensors` and `shapes_sha` count a tied tensor once; `checkpoint` says the same of a saved checkpoint
   where its tensors are not those in memory; `buffers` are elements stored but not counted; `towers` are parts of
@@ -14,6 +15,7 @@ The file is a list, one case a line. Units are the oracle's: elements, FLOPs (a 
   `matmul_without_scan` is the rest. `train_flops` (forward and backward) leaves scans out altogether.
 - The types in `variations.BRIEF` have two points of `flops`, one of `decode`, one of `train_flops`, and nothing below;
   their class defaults are built, not run.
+- `encoder` is the length of the encoder's input, of an encoder-decoder model.
 - `saved_bytes` is what autograd keeps in bfloat16, without a loss; `sdpa` is null where the class has none. It is not
   measured for scan models, whose reference scan keeps far more than any kernel.
 """
@@ -30,41 +32,13 @@ import oracle
 import transformers
 import variations
 
-GOLDEN = Path(__file__).parent.parent / "data" / "golden.json"
+GOLDEN = Path(__file__).parent.parent / "data" / "golden"
 
 FORWARD = ((1, 32, "all"), (2, 80, "all"), (2, 80, "last"))  # batch, sequence, logits
 DECODE = ((1, 24), (3, 80))  # batch, cached
 BRIEF_FORWARD, BRIEF_DECODE = ((1, 32, "all"), (2, 80, "last")), ((3, 80),)
 TRAIN = ((2, 48),)
 SAVED = ((2, 64),)
-
-MAMBA2_NOTE = "scan: the chunked products over whole chunks of the chunk size; in decode the product with C"
-DELTA_NOTE = "scan: the chunked products over whole chunks of 64, no triangular solves; in decode no product"
-INDEX_NOTE = "the indexer chooses by topk, so that no gradient reaches it"
-MLA_NOTE = "decode expands the whole latent cache through kv_b_proj, nothing is absorbed"
-NOTES = {
-    "mamba": "scan: the products of the state with C, one a token",
-    "mamba2": "scan: the chunked products over whole chunks of chunk_size; in decode the product with C",
-    "falcon_h1": "scan: the chunked products over whole chunks of mamba_chunk_size; in decode the product with C",
-    "qwen3_next": "scan: the chunked products over whole chunks of 64, no triangular solves; in decode no product",
-    "deepseek_v2": MLA_NOTE,
-    "deepseek_v3": MLA_NOTE,
-    "deepseek_v32": f"{MLA_NOTE}; {INDEX_NOTE}",
-    "glm_moe_dsa": f"{MLA_NOTE}; {INDEX_NOTE}",
-    "deepseek_v4": INDEX_NOTE,
-    "glm4_moe_lite": MLA_NOTE,
-    "kimi_k25": MLA_NOTE,
-    "llama4": "every token passes through all experts",
-    "llama4_text": "every token passes through all experts",
-    "gpt_neo": "local attention is a mask, the cache and the scores do not shrink",
-    "minimax": "linear attention in blocks of block_size; in decode two products a token",
-    "falcon_mamba": "scan: the products of the state with C, one a token",
-    "qwen3_5": DELTA_NOTE,
-    "qwen3_5_text": DELTA_NOTE,
-    "qwen3_5_moe": DELTA_NOTE,
-    "qwen3_5_moe_text": DELTA_NOTE,
-} | dict.fromkeys(("bamba", "granitemoehybrid", "nemotron_h", "zamba2"), MAMBA2_NOTE)
-SCAN_TYPES = tuple(model_type for model_type, note in NOTES.items() if note.startswith("scan:"))
 
 LLAMA_2_7B = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
 LLAMA_3_8B = LLAMA_2_7B | {"vocab_size": 128256, "intermediate_size": 14336, "num_key_value_heads": 8}
@@ -111,7 +85,8 @@ def measured(model_type: str, name: str, config: dict[str, Any]) -> dict[str, An
         case["buffers"] = oracle.elements(counted.buffers)
     if counted.towers:
         case["towers"] = counted.towers
-    notes = [NOTES[model_type]] if model_type in NOTES else []
+    notes = [f"scan: {variations.SCANS[model_type]}"] if model_type in variations.SCANS else []
+    notes += [variations.NOTES[model_type]] if model_type in variations.NOTES else []
     if reason := variations.CANNOT_RUN.get((model_type, name)):
         return case | {"note": "; ".join([*notes, f"cannot run: {reason}"])}
     brief = model_type in variations.BRIEF
@@ -120,20 +95,25 @@ def measured(model_type: str, name: str, config: dict[str, Any]) -> dict[str, An
     case["flops"] = [
         {"batch": batch, "seq": seq, "logits": logits} | split(oracle.forward_flops(model, batch, seq, logits))
         for batch, seq, logits in (BRIEF_FORWARD if brief else FORWARD)
+        if logits == "all" or oracle.keeps_last(model)
     ]
-    case["decode"] = [
-        {"batch": batch, "cached": cached} | split(oracle.decode_flops(model, batch, cached))
-        for batch, cached in (BRIEF_DECODE if brief else DECODE)
-    ]
-    key = "matmul_without_scan" if model_type in SCAN_TYPES else "matmul"
+    if oracle.generates(model):
+        case["decode"] = [
+            {"batch": batch, "cached": cached} | split(oracle.decode_flops(model, batch, cached))
+            for batch, cached in (BRIEF_DECODE if brief else DECODE)
+        ]
+    key = "matmul_without_scan" if model_type in variations.SCANS else "matmul"
     case["train_flops"] = [
         {"batch": batch, "seq": seq}
         | {key if k == "matmul" else k: n for k, n in split(oracle.training_flops(model, batch, seq)).items()}
         for batch, seq in TRAIN
     ]
+    if (length := oracle.encoder_length(model)) is not None:
+        for entry in (*case["flops"], *case.get("decode", ()), *case["train_flops"]):
+            entry["encoder"] = length
     if brief:
         return case | ({"note": "; ".join(notes)} if notes else {})
-    if model_type not in SCAN_TYPES:
+    if model_type not in variations.SCANS:
         case["saved_bytes"] = [
             {"batch": batch, "seq": seq}
             | {kind: oracle.saved_bytes(config, batch, seq, kind) for kind in ("eager", "sdpa")}
@@ -181,9 +161,12 @@ def summary(case: dict[str, Any]) -> list[str]:
     return [case["model_type"], case["name"], *("-" if number is None else f"{number:,}" for number in numbers)]
 
 
-def write(cases: list[dict[str, Any]]) -> None:
-    rows = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
-    GOLDEN.write_text(f"[\n{rows}\n]\n", encoding="utf-8")
+def write(cases: list[dict[str, Any]], groups: set[str]) -> None:
+    for group in sorted(groups):
+        mine = [case for case in cases if variations.GROUP_OF[case["model_type"]] == group]
+        if mine:
+            rows = ",\n".join(json.dumps(case, separators=(",", ":")) for case in mine)
+            (GOLDEN / f"{group}.json").write_text(f"[\n{rows}\n]\n", encoding="utf-8")
 
 
 def check_anchors() -> int:
@@ -203,7 +186,7 @@ def check_published(path: Path) -> int:
     for text in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(text)
         config = row["config"]
-        if config.get("model_type") not in variations.VARIATIONS:
+        if config.get("model_type") not in variations.TYPES:
             continue
         rows += 1
         found, expected = oracle.parameters(oracle.build(config)).total, row["parameters"]["total"]
@@ -223,14 +206,14 @@ def main() -> int:
     transformers.logging.set_verbosity_error()
     if options.published:
         return int(check_published(options.published) > 0)
-    if unknown := set(options.families) - variations.VARIATIONS.keys():
-        parser.error(f"no variations for {', '.join(sorted(unknown))}; there are {', '.join(variations.VARIATIONS)}")
+    if unknown := set(options.families) - variations.TYPES.keys():
+        parser.error(f"no variations for {', '.join(sorted(unknown))}; there are {', '.join(variations.TYPES)}")
 
     stored = {}
-    if GOLDEN.exists():
-        for case in json.loads(GOLDEN.read_text(encoding="utf-8")):
+    for file in sorted(GOLDEN.glob("*.json")):
+        for case in json.loads(file.read_text(encoding="utf-8")):
             stored[case["model_type"], case["name"]] = case
-    cases, wrong = [], check_anchors()
+    cases, wrong = [], 0 if options.families else check_anchors()
     print(line(HEAD))
     for model_type, name, config in variations.cases():
         if options.families and model_type not in options.families:
@@ -246,7 +229,7 @@ def main() -> int:
         wrong += len(gone)
         print("".join(f"{' '.join(key)} is no longer a variation\n" for key in sorted(gone)), end="")
     else:
-        write(cases)
+        write(cases, {variations.GROUP_OF[kind] for kind in options.families or variations.TYPES})
     return int(wrong > 0)
 
 

@@ -41,6 +41,9 @@ from transformers.core_model_loading import revert_weight_conversion
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
 
 # The scan functions of the modelling files, and which positional argument has the shape of the output.
@@ -52,6 +55,13 @@ SCANS = {
     "torch_chunk_gated_delta_rule": 2,
     "torch_recurrent_gated_delta_rule": 2,
 }
+# Where a type has no class that generates: encoders, and encoders before a decoder.
+OTHER_CLASSES = (
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
+ENCODED = 40  # tokens that an encoder before a decoder reads, where its positions do not fix them
 TOWERS = ("visual", "vision_tower", "multi_modal_projector")
 
 
@@ -123,7 +133,8 @@ def model_class(config: dict[str, Any]) -> type[PreTrainedModel]:
     """The class `architectures` names, or where transformers has no such name, the generating one of the model type."""
     kind = config["model_type"]
     generating = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(kind) or MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
-    for name in (*(config.get("architectures") or ()), generating):
+    others = (names.get(kind) for names in OTHER_CLASSES)
+    for name in (*(config.get("architectures") or ()), generating, *others):
         if name and hasattr(transformers, name):
             return getattr(transformers, name)
     raise ValueError(f"transformers {transformers.__version__} generates with no class of model_type {kind!r}")
@@ -154,17 +165,22 @@ def forward_flops(model: PreTrainedModel, batch: int, sequence: int, logits: str
             raise ValueError(f"{type(model).__name__} has no logits_to_keep")
         options["logits_to_keep"] = 1
     with torch.no_grad(), _counting(model) as count:
-        model(input_ids=_tokens(batch, sequence), use_cache=False, **options)
+        model(**_inputs(model, batch, sequence, cached=False), **options)
     return count()
 
 
 def decode_flops(model: PreTrainedModel, batch: int, cached: int) -> Flops:
-    """One new token for each of `batch` sequences, `cached` tokens in the model's own cache, filled by a prefill."""
+    """One new token for each of `batch` sequences, `cached` tokens in the model's own cache, filled by a prefill. The
+    encoder of an encoder-decoder model has run before."""
     with torch.no_grad():
         with _valueless():
-            cache = _cache_of(model(input_ids=_tokens(batch, cached), use_cache=True))
+            output = model(**_inputs(model, batch, cached, cached=True))
+        step = _inputs(model, batch, 1, cached=True)
+        if _encodes(model):
+            step = {name: value for name, value in step.items() if name != _encoder_input(model)}
+            step["encoder_outputs"] = (output.encoder_last_hidden_state,)
         with _counting(model) as count:
-            model(input_ids=_tokens(batch, 1), use_cache=True, **{_cache_name(model): cache})
+            model(**step, **{_cache_name(model): _cache_of(output)})
     return count()
 
 
@@ -174,7 +190,7 @@ def training_flops(model: PreTrainedModel, batch: int, sequence: int) -> Flops:
     Scans are left out: a sum takes the place of each, so that gradients flow to all its inputs without a product.
     """
     with _counting(model, _stand_in) as count:
-        model(input_ids=_tokens(batch, sequence), use_cache=False).logits.sum().backward()
+        model(**_inputs(model, batch, sequence, cached=False)).logits.sum().backward()
     model.zero_grad(set_to_none=True)
     return count()
 
@@ -244,9 +260,9 @@ def saved_bytes(
             kept[storage._cdata] = storage  # held, so that no other storage can take its place
         return tensor
 
-    ids = _tokens(batch, sequence)
+    labels = {"labels": _tokens(batch, sequence)} if loss else {}
     with _valueless(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = model(input_ids=ids, use_cache=False, labels=ids if loss else None)
+        output = model(**_inputs(model, batch, sequence, cached=False), **labels)
         total = output.loss if loss else output.logits.sum()
     held = sum(storage.nbytes() for storage in kept.values())
     del total
@@ -358,6 +374,47 @@ def _shapes(tensors: dict[str, torch.Tensor]) -> Shapes:
 
 def _tokens(batch: int, sequence: int) -> torch.Tensor:
     return torch.zeros(batch, sequence, dtype=torch.long, device="meta")
+
+
+def _inputs(model: PreTrainedModel, batch: int, sequence: int, *, cached: bool) -> dict[str, Any]:
+    """What the model reads: tokens, and of an encoder-decoder model the encoder's input beside the decoder's tokens."""
+    known = inspect.signature(type(model).forward).parameters
+    inputs: dict[str, Any] = {"use_cache": cached} if "use_cache" in known else {}
+    if not _encodes(model):
+        return inputs | {"input_ids": _tokens(batch, sequence)}
+    inputs["decoder_input_ids"] = _tokens(batch, sequence)
+    name, length = _encoder_input(model), encoder_length(model)
+    if name == "input_features":  # mel bins × frames, two of which become one position
+        shape = (batch, model.config.num_mel_bins, 2 * length)
+        return inputs | {name: torch.zeros(shape, dtype=model.dtype, device="meta")}
+    return inputs | {name: _tokens(batch, length)}
+
+
+def _encodes(model: PreTrainedModel) -> bool:
+    """Whether it has an encoder before its decoder."""
+    return bool(model.config.is_encoder_decoder) and model.get_encoder() is not model
+
+
+def _encoder_input(model: PreTrainedModel) -> str:
+    return model.main_input_name
+
+
+def encoder_length(model: PreTrainedModel) -> int | None:
+    """Positions of the encoder before the decoder; None where there is no encoder."""
+    if not _encodes(model):
+        return None
+    return getattr(model.config, "max_source_positions", None) or ENCODED
+
+
+def generates(model: PreTrainedModel) -> bool:
+    """Whether it has a cache and a next token; an encoder has neither."""
+    causal = not hasattr(model.config, "is_decoder") or model.config.is_decoder or model.config.is_encoder_decoder
+    return "use_cache" in inspect.signature(type(model).forward).parameters and bool(causal)
+
+
+def keeps_last(model: PreTrainedModel) -> bool:
+    """Whether it can make the logits of the last position alone."""
+    return "logits_to_keep" in inspect.signature(type(model).forward).parameters
 
 
 def _cache_name(model: PreTrainedModel) -> str:

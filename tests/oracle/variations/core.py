@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from variations.pieces import DENSE, FULL, LINEAR, LONGROPE, MLA, MOE, NO_IDS, SIGLIP, SLIDING, VISION, YARN
+from variations.pieces import (
+    DELTA_NOTE,
+    DENSE,
+    FULL,
+    LINEAR,
+    LONGROPE,
+    MAMBA2_NOTE,
+    MAMBA_NOTE,
+    MLA,
+    MLA_NOTE,
+    MOE,
+    NO_IDS,
+    SIGLIP,
+    SLIDING,
+    VISION,
+    YARN,
+    Type,
+)
 
 ARCHITECTURES = {
     "llama": "LlamaForCausalLM",
@@ -449,3 +466,16 @@ VARIATIONS: dict[str, dict[str, dict[str, Any]]] = {
         "no groups, heads of its own size": {"num_key_value_heads": None, "head_dim": 48},
     },
 }
+
+TYPES: dict[str, Type] = {name: (ARCHITECTURES[name], SMALL[name], changes) for name, changes in VARIATIONS.items()}
+
+CANNOT_RUN = {("deepseek_v2", "default"): "num_experts_per_tok has no default, so the router fails"}
+CANNOT_SEE = {("gemma3", "default"): "a 14 x 14 patch image cannot be pooled to 16 x 16 tokens"}
+TRANSPOSED = {
+    "gpt2": ("c_attn.weight", "q_attn.weight", "c_proj.weight", "c_fc.weight"),
+    "gpt_oss": ("gate_up_proj", "down_proj"),
+    "gemma3": ("mm_input_projection_weight",),
+}
+RENAMED = {"gemma3": ((r"^vision_tower\.vision_model\.", "vision_tower."),)}
+SCANS = {"mamba": MAMBA_NOTE, "mamba2": MAMBA2_NOTE, "falcon_h1": MAMBA2_NOTE, "qwen3_next": DELTA_NOTE}
+NOTES = dict.fromkeys(("deepseek_v2", "deepseek_v3"), MLA_NOTE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from variations.beyond import keys_before_the_window, tokens_past_the_shared_keys
 from variations.pieces import DENSE, FULL, NO_IDS, SLIDING, Type
 
 GROUPED = DENSE | NO_IDS
@@ -234,3 +235,12 @@ TYPES: dict[str, Type] = {
         },
     ),
 }
+
+NO_DEFAULT = {
+    "nemotron": "num_key_value_heads has no default",
+    "hunyuan_v1_dense": "head_dim has no default",
+    "ministral": "head_dim has no default",
+}
+BUFFERS = {"gemma4_text": ("layer_scalar",)}
+BEYOND = {"gpt_neo": (keys_before_the_window,), "gemma4_text": (tokens_past_the_shared_keys,)}
+NOTES = {"gpt_neo": "local attention is a mask, the cache and the scores do not shrink"}

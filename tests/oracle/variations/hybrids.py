@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from variations.pieces import DENSE, FULL, LINEAR, MOE, NO_IDS, Type
+from variations.pieces import DELTA_NOTE, DENSE, FULL, LINEAR, MAMBA2_NOTE, MAMBA_NOTE, MOE, NO_IDS, Type
 
 GROUPED = DENSE | NO_IDS
 MAMBA2 = {"mamba_n_heads": 12, "mamba_n_groups": 3, "mamba_d_state": 20, "mamba_chunk_size": 32}
@@ -150,3 +150,15 @@ TYPES: dict[str, Type] = {
         },
     ),
 }
+
+NO_DEFAULT = {
+    "lfm2_moe": "layer_types has no default",
+    "nemotron_h": "the order of its layers is arbitrary; the engine asks for it",
+}
+BUFFERS = {"lfm2_moe": ("expert_bias",)}
+SCANS = {
+    "falcon_mamba": MAMBA_NOTE,
+    **dict.fromkeys(("qwen3_5_text", "qwen3_5_moe_text"), DELTA_NOTE),
+    **dict.fromkeys(("bamba", "granitemoehybrid", "nemotron_h", "zamba2"), MAMBA2_NOTE),
+}
+NOTES = {"minimax": "linear attention in blocks of block_size; in decode two products a token"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from variations.pieces import DENSE, FULL, MLA, MOE, NO_IDS, SLIDING, YARN, Type
+from variations.beyond import experts_not_chosen
+from variations.pieces import ALL_EXPERTS_NOTE, DENSE, FULL, INDEX_NOTE, MLA, MLA_NOTE, MOE, NO_IDS, SLIDING, YARN, Type
 
 GROUPED = DENSE | NO_IDS
 # DeepSeek's names of the experts beside grouped-query attention.
@@ -236,4 +237,28 @@ TYPES: dict[str, Type] = {
         },
         {"small": {}, "three streams": {"hc_mult": 3, "num_hash_layers": 1}},
     ),
+}
+
+NO_DEFAULT = {
+    "hunyuan_v1_moe": "head_dim has no default",
+    "dots1": "the experts have no default",
+    "glm4_moe": "4096 features do not divide into 96 heads; transformers rounds head_dim down, the engine asks for it",
+}
+TRANSPOSED = {"llama4_text": ("experts.gate_up_proj", "experts.down_proj")}
+BEYOND = {"llama4_text": (experts_not_chosen,)}
+BUFFERS = {"hy_v3": ("expert_bias",), "ernie4_5_moe": (), "laguna": (), "deepseek_v4": ("gate.bias", "gate.tid2eid")}
+RENAMED = {
+    "deepseek_v4": (
+        (r"^embed\.", "embed_tokens."),
+        (r"^hc_head_", "hc_head.hc_"),
+        (r"\.attn\.kv_norm\.", ".attn.norm."),
+        (r"^(?!head\.)", "model."),
+    ),
+}
+NOTES = {
+    "deepseek_v32": f"{MLA_NOTE}; {INDEX_NOTE}",
+    "glm_moe_dsa": f"{MLA_NOTE}; {INDEX_NOTE}",
+    "deepseek_v4": INDEX_NOTE,
+    "glm4_moe_lite": MLA_NOTE,
+    "llama4_text": ALL_EXPERTS_NOTE,
 }

@@ -62,3 +62,10 @@ LONGROPE = {"type": "longrope", "short_factor": [1.0] * 16, "long_factor": [2.0]
 FULL, SLIDING, LINEAR = "full_attention", "sliding_attention", "linear_attention"
 # The architecture, the small config, and what each variation changes in it.
 Type = tuple[str, dict[str, Any], dict[str, dict[str, Any]]]
+
+MAMBA_NOTE = "the products of the state with C, one a token"
+MAMBA2_NOTE = "the chunked products over whole chunks of the chunk size; in decode the product with C"
+DELTA_NOTE = "the chunked products over whole chunks of 64, no triangular solves; in decode no product"
+INDEX_NOTE = "the indexer chooses by topk, so that no gradient reaches it"
+MLA_NOTE = "decode expands the whole latent cache through kv_b_proj, nothing is absorbed"
+ALL_EXPERTS_NOTE = "every token passes through all experts"

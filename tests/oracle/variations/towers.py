@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from variations.beyond import experts_not_chosen, tokens_past_the_shared_keys
 from variations.decoders import TYPES as DECODERS
 from variations.hybrids import TYPES as HYBRIDS
 from variations.mixtures import TYPES as MIXTURES
-from variations.pieces import DENSE, MLA, NO_IDS, VISION, Type
+from variations.pieces import ALL_EXPERTS_NOTE, DELTA_NOTE, DENSE, MLA, MLA_NOTE, NO_IDS, VISION, Type
 
 GLM_VISION = {
     "depth": 3,
@@ -178,3 +179,22 @@ TYPES: dict[str, Type] = {
         },
     ),
 }
+
+NO_DEFAULT = {
+    "mistral3": "transformers ties the head, the checkpoints without the flag have one of their own",
+    "glm4v_moe": "4096 features do not divide into 96 heads; transformers rounds head_dim down, the engine asks for it",
+}
+TRANSPOSED = {"llama4": ("experts.gate_up_proj", "experts.down_proj")}
+BUFFERS = {"gemma4": ("layer_scalar",)}
+BEYOND = {"llama4": (experts_not_chosen,), "gemma4": (tokens_past_the_shared_keys,)}
+RENAMED = {
+    "lfm2_vl": ((r"^model\.vision_tower\.vision_model\.", "model.vision_tower."),),
+    "kimi_k25": (
+        (r"^language_model\.model\.layers", "language_model.model.blocks"),
+        (r"\.self_attn\.q_proj\.", ".self_wqkv."),
+        (r"^mm_projector\.pre_norm", "model.mm_projector.pre_norm"),
+        (r"^vision_tower\.patch_embed\.proj", "vision_tower.encoder.patch_embed.proj"),
+    ),
+}
+SCANS = dict.fromkeys(("qwen3_5", "qwen3_5_moe"), DELTA_NOTE)
+NOTES = {"kimi_k25": MLA_NOTE, "llama4": ALL_EXPERTS_NOTE}

@@ -1,0 +1,88 @@
+"""What joins a decoder to an encoder: attention over the encoder's output, and positions learned as a bias."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from calculator.operation import Weight
+from calculator.parts.attention import attend
+from calculator.parts.basic import Part, project
+from calculator.run import Run
+
+
+@dataclass(frozen=True)
+class CrossAttention(Part):
+    """Attention of the decoder's tokens over the encoder's (arXiv:1706.03762, section 3.2.3). The keys and values of
+    the encoder's tokens are projected once, in the pass that reads the prompt, and kept for every decode step.
+
+    Attributes:
+        source: features of the encoder's output.
+        q_bias, k_bias, v_bias, out_bias: which projections have biases.
+        output: features of the result where they are not `hidden`.
+    """
+
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    source: int
+    query: str = "q_proj"
+    key: str = "k_proj"
+    value: str = "v_proj"
+    out: str = "out_proj"
+    q_bias: bool = False
+    k_bias: bool = False
+    v_bias: bool = False
+    out_bias: bool = False
+    dropout: bool = False
+    SYMBOLS: ClassVar[dict[str, str]] = {
+        "hidden": "d",
+        "heads": "n_h",
+        "kv_heads": "n_kv",
+        "head_dim": "d_h",
+        "source": "d_x",
+    }
+
+    def write(self, run: Run) -> None:
+        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        made = 0 if run.decoding else run.batch * run.source
+        project(run, self.path(self.query), self.hidden, queries, component="attention", bias=self.q_bias)
+        for name, bias in ((self.key, self.k_bias), (self.value, self.v_bias)):
+            # The encoder's output is one tensor for all layers; the encoder's last operation keeps it.
+            project(
+                run,
+                self.path(name),
+                self.source,
+                keys,
+                component="attention",
+                bias=bias,
+                tokens=made,
+                saves_input=False,
+                idle=run.decoding,
+            )
+        attend(
+            run,
+            self.path("attention"),
+            heads=self.heads,
+            kv_heads=self.kv_heads,
+            key_dim=self.head_dim,
+            value_dim=self.head_dim,
+            dropout=self.dropout,
+            across=True,
+        )
+        project(run, self.path(self.out), queries, self.hidden, component="attention", bias=self.out_bias, split="row")
+
+
+@dataclass(frozen=True)
+class RelativeBias(Part):
+    """A learned bias for each head and bucket of distances, added to the scores of every layer (T5,
+    arXiv:1910.10683)."""
+
+    buckets: int
+    heads: int
+    SYMBOLS: ClassVar[dict[str, str]] = {"heads": "n_h"}
+
+    def write(self, run: Run) -> None:
+        weight = Weight(f"{self.name}.weight", (self.buckets, self.heads), "embedding")
+        run.add(self.name, "attention", "elementwise", weights=(weight,), split="head")
