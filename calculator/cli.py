@@ -139,8 +139,11 @@ def _add_counting(add: Add) -> None:
 
 
 def _add_output(add: Add) -> None:
-    said = "all, the default, is memory, flops and reuse (arithmetic intensity)"
-    add("--table", choices=(*output.TABLES, "operations", "all"), default="all", help=said)
+    said = (
+        "all, the default, is memory, flops and reuse (arithmetic intensity); cache is what each kind of layer keeps, "
+        "engines what inference engines reserve for it"
+    )
+    add("--table", choices=(*output.TABLES, "operations", "cache", "engines", "all"), default="all", help=said)
     add(
         "--explain",
         nargs="?",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
 from calculator.formats import FORMATS
@@ -23,6 +23,9 @@ from calculator.operations import (
 from calculator.run import gradient_bytes
 from calculator.symbolic import Expression, Number, numeric
 from calculator.workload import Workload
+
+if TYPE_CHECKING:
+    from calculator.engines import Reserved
 
 MEMORY_KINDS = ("weights", "kv_cache", "activations", "gradients", "optimizer_states")
 
@@ -321,6 +324,17 @@ class Estimate:
         before, after = (total(listed, lambda op: op.cache_bytes * op.count) for listed in held)
         return numeric(after - before, self._shape)
 
+    @cached_property
+    def reserved(self) -> list[Reserved]:
+        """What inference engines reserve for the caches, beside `memory.kv_cache`, the architecture's minimum.
+
+        Raises:
+            WorkloadError: pretraining, or arrays.
+        """
+        from calculator.engines import reserved
+
+        return reserved(self.model, self.workload)
+
     @property
     def precision(self) -> str:
         """How the weights are stored, in words."""
@@ -358,7 +372,8 @@ class Estimate:
         return tuple(found)
 
     def rows(self, kind: str) -> list[dict[str, Any]]:
-        """The table of that kind as a list of rows with raw numbers: "memory", "flops", "reuse" or "operations"."""
+        """The table of that kind as a list of rows with raw numbers: "memory", "flops", "reuse", "operations", "cache"
+        or "engines"."""
         from calculator.tables import rows
 
         return rows(self, kind)

@@ -34,6 +34,36 @@ class Weight(NamedTuple):
         return math.prod(self.shape) * self.copies
 
 
+class Kept(NamedTuple):
+    """What one layer keeps of one sequence: so many bytes for each of its tokens, or a state of a fixed size.
+
+    Attributes:
+        kind: "keys and values", "latent", "index keys", "encoder keys and values", "compressed" or "state".
+        per_token: bytes a token; of a compressed cache, bytes an entry.
+        limit: tokens kept at most; of the encoder, its tokens; None for all.
+        elements: of a state; of a latent, those a token. width: bytes of a state's element.
+        expanded: elements a token if a latent were kept as every head's keys and values.
+        values: elements of a latent that an engine may keep a second time, as values.
+    """
+
+    kind: str
+    per_token: Number = 0
+    limit: Number | None = None
+    elements: Number = 0
+    width: int = 0
+    expanded: Number = 0
+    values: Number = 0
+
+
+class Cache(NamedTuple):
+    """Bytes of cache that an operation holds, reads and writes, and what one layer keeps of one sequence."""
+
+    held: Number = 0
+    read: Number = 0
+    written: Number = 0
+    kept: Kept | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One step, for ONE layer. Multiply by `count`, the layers that run it, for the model's total; the parameters and
@@ -63,6 +93,7 @@ class Operation:
     live: Number = 0  # activation bytes alive at once while it runs
     split: str = "replicated"
     weights: tuple[Weight, ...] = ()
+    kept: Kept | None = None
 
     @property
     def traffic(self) -> Number:

@@ -9,9 +9,11 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from calculator.formats import Format
-from calculator.operation import Operation, Weight
+from calculator.operation import Cache, Operation, Weight
 from calculator.symbolic import Number, ceil_div, distinct_drawn, maximum, minimum
 from calculator.workload import Workload
+
+NOTHING = Cache()
 
 
 class Reach(NamedTuple):
@@ -61,6 +63,11 @@ class Run:
     @property
     def decoding(self) -> bool:
         return self.workload.mode == "decode" and self.causal
+
+    @property
+    def caching(self) -> bool:
+        """Whether the pass leaves a cache behind or reads one."""
+        return self.causal and self.active and not self.training
 
     @property
     def eager(self) -> bool:
@@ -204,7 +211,7 @@ class Run:
         weights: tuple[Weight, ...] = (),
         active_share: tuple[Number, Number] | None = None,
         weight_reads: Number | None = None,
-        cache: tuple[Number, Number, Number] = (0, 0, 0),
+        cache: Cache = NOTHING,
         saved: Number = 0,
         workspace: Number = 0,
         spilled: Number = 0,
@@ -220,7 +227,7 @@ class Run:
         Args:
             active_share: (used, of) when a token touches only some of the weights' equal parts.
             weight_reads: bytes of weights the forward pass reads; None: all of them once per step.
-            cache: bytes held, read, written.
+            cache: bytes held, read, written, and what a layer keeps of one sequence.
             saved: bytes kept for the backward pass.
             workspace: bytes alive beside what is read and written.
             spilled: bytes that are written, read back once and then dropped (the partial results of split attention).
@@ -241,7 +248,7 @@ class Run:
             reads, writes = 2 * reads + writes, reads + writes + gradient
             moved = moved * 2
         if self.training:
-            cache = (0, 0, 0)
+            cache = NOTHING
         self.out.append(
             Operation(
                 name,
@@ -257,13 +264,14 @@ class Run:
                 moved,
                 reads,
                 writes,
-                cache[0],
-                cache[1],
-                cache[2],
+                cache.held,
+                cache.read,
+                cache.written,
                 saved if self.training else 0,
                 live,
                 split,
                 weights,
+                cache.kept,
             )
         )
 

@@ -108,11 +108,72 @@ def _operation(op: Operation) -> Row:
     }
 
 
+def cache_rows(estimate: Estimate) -> list[Row]:
+    """What each kind of layer keeps, the architecture's minimum: bytes a token over all its layers, the most tokens it
+    keeps (None: all), bytes a sequence and bytes in all.
+
+    Raises:
+        WorkloadError: the mode or the model keeps nothing.
+    """
+    keeping = [op for op in estimate.operations if op.kept is not None]
+    if not keeping:
+        raise WorkloadError(f"{_keeps_nothing(estimate)}; there is no cache to show.")
+    batch = estimate.workload.batch_size
+    return [
+        {
+            "layers": op.layers,
+            "count": op.count,
+            "component": op.component,
+            "kind": op.kept.kind,
+            "bytes_per_token": _number(op.kept.per_token * op.count),
+            "most_tokens": None if op.kept.limit is None else _number(op.kept.limit),
+            "bytes_per_sequence": op.cache_bytes * op.count // batch,
+            "bytes": op.cache_bytes * op.count,
+        }
+        for op in keeping
+        if op.kept is not None
+    ]
+
+
+def engine_rows(estimate: Estimate) -> list[Row]:
+    """What engines reserve beside that minimum, in bytes, as a multiple of it, with the arithmetic; None where an
+    engine's rule for such a cache is not known here.
+
+    Raises:
+        WorkloadError: the mode or the model keeps nothing.
+    """
+    if not any(op.kept is not None for op in estimate.operations):
+        raise WorkloadError(f"{_keeps_nothing(estimate)}; engines reserve no cache for it.")
+    least = estimate.memory.kv_cache
+    return [
+        {
+            "engine": r.engine,
+            "title": r.title,
+            "bytes": r.bytes,
+            "times_minimum": None if r.bytes is None else r.bytes / least,
+            "steps": "; ".join(r.steps),
+            "source": r.source,
+        }
+        for r in estimate.reserved
+    ]
+
+
+def _keeps_nothing(estimate: Estimate) -> str:
+    who = "Pretraining" if estimate.workload.mode == "pretraining" else estimate.model.name
+    return f"{who} keeps nothing between tokens"
+
+
+def _number(value: Any) -> int | float:
+    return int(value) if value == int(value) else float(value)
+
+
 TABLES: dict[str, Callable[[Estimate], list[Row]]] = {
     "memory": memory_rows,
     "flops": flops_rows,
     "reuse": reuse_rows,
     "operations": operation_rows,
+    "cache": cache_rows,
+    "engines": engine_rows,
 }
 
 
@@ -159,6 +220,8 @@ def as_dict(estimate: Estimate) -> dict[str, Any]:
     if estimate.scalar:
         found["memory"]["by_component"] = {c: dict(cells) for c, cells in memory.by_component.items()}
         found["operations"] = operation_rows(estimate)
+        if any(op.kept is not None for op in estimate.operations):
+            found["cache"] = {"minimum": cache_rows(estimate), "engines": engine_rows(estimate)}
     return found
 
 

@@ -235,12 +235,49 @@ def _operation_row(row: Mapping[str, Any]) -> Row:
     return (*place, *sizes, _work(row["flops"]), _size(row["traffic"]), words.intensity(row["intensity"]))
 
 
+def cache_grid(estimate: Estimate) -> Grid:
+    """What each kind of layer keeps of a sequence."""
+    rows = [
+        (
+            r["kind"].capitalize(),
+            r["layers"],
+            f"{r['count']}",
+            f"{r['bytes_per_token']:,} B" if r["bytes_per_token"] else "-",
+            "all" if r["most_tokens"] is None else f"{r['most_tokens']:,}",
+            _size(r["bytes"]),
+        )
+        for r in estimate.rows("cache")
+    ]
+    columns = ("Kept", "Layers", "Count", "A token", "Most tokens", "Held")
+    title = "Cache, the architecture's minimum (a token: over all these layers)"
+    return Grid(title, columns, rows, ("Total", "", "", "", "", _size(estimate.memory.kv_cache)), left=2)
+
+
+def engines_grid(estimate: Estimate) -> Grid:
+    """What engines reserve."""
+    listed = estimate.rows("engines")
+    rows = [
+        (r["title"], "not known", "")
+        if r["bytes"] is None
+        else (r["title"], _size(r["bytes"]), f"{r['times_minimum']:.3f}")
+        for r in listed
+    ]
+    least = ("The architecture's minimum", _size(estimate.memory.kv_cache), "1.000")
+    how = "\n".join(f"{r['title']}: {r['steps']}." for r in listed)
+    return Grid("Cache that engines reserve", ("Engine", "Reserved", "× minimum"), [least, *rows], remark=how)
+
+
 GRIDS: Mapping[str, Callable[[Estimate], Grid]] = {
     "memory": memory_grid,
     "flops": flops_grid,
     "reuse": reuse_grid,
     "operations": operations_grid,
+    "cache": cache_grid,
+    "engines": engines_grid,
 }
+
+PER_MODEL = ("operations", "cache", "engines")
+"""Tables that a comparison shows one by one, because their rows differ from model to model."""
 
 
 def blocks(estimates: Sequence[Estimate], tables: Sequence[str]) -> list[Block]:
@@ -249,7 +286,7 @@ def blocks(estimates: Sequence[Estimate], tables: Sequence[str]) -> list[Block]:
         return [header(estimates[0]), *(GRIDS[kind](estimates[0]) for kind in tables)]
     found: list[Block] = [*headers(estimates), comparison_grid(estimates)]
     for kind in tables:
-        found += [GRIDS[kind](e) for e in estimates] if kind == "operations" else [side_by_side(estimates, kind)]
+        found += [GRIDS[kind](e) for e in estimates] if kind in PER_MODEL else [side_by_side(estimates, kind)]
     return found
 
 

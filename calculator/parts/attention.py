@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Weight
+from calculator.operation import Cache, Kept, Weight
 from calculator.parts.basic import ROTARY_FLOPS, SOFTMAX_FLOPS, Norm, Part, project
 from calculator.run import Reach, Run
 from calculator.symbolic import Number, ceil_div, half, minimum
@@ -205,6 +205,7 @@ def attend(
     caches: bool = True,
     selected: Number | None = None,
     across: bool = False,
+    latent: tuple[Number, Number] | None = None,
 ) -> None:
     """Scores, softmax and weighted sum: 2·pairs·n_h·(d_k + d_v) FLOPs, and the cache.
 
@@ -218,6 +219,7 @@ def attend(
         selected: keys that an indexer picks for each query: only those are attended to and read, but all are kept
             (DeepSeek-V3.2, GLM-5).
         across: the keys and values are of the encoder's tokens.
+        latent: of a latent cache, elements a token if expanded to every head, and those that serve as values.
     """
     seen = run.reach_across() if across else run.reach(window if selected is None else selected, window)
     doubled_pairs = run.batch * seen.doubled_pairs
@@ -227,6 +229,12 @@ def attend(
     output = run.tokens * heads * value_dim * run.width
     cached = kv_heads * (key_dim + value_dim) if cached_dim is None else cached_dim
     held, written = (_cached(run, n, cached) if caches else 0 for n in (seen.held, seen.written))
+    kept = None
+    if caches and run.caching:
+        kind = "encoder keys and values" if across else "keys and values" if latent is None else "latent"
+        limit, (expanded, values) = run.source if across else window, latent or (0, 0)
+        per_token, elements = cached * run.cache_bits // 8, cached if latent else 0
+        kept = Kept(kind, per_token, limit, elements, expanded=expanded, values=values)
     flops = doubled_pairs * heads * (key_dim + value_dim)
     if not run.eager:
         log_sum = run.batch * run.queries * heads * 4
@@ -239,7 +247,7 @@ def attend(
             rereads=_rereads(run, fresh, seen),
             writes=output,
             spilled=_flash_decode_workspace(run, heads, value_dim, seen),
-            cache=(held, _cached(run, seen.read, cached), written),
+            cache=Cache(held, _cached(run, seen.read, cached), written, kept),
             saved=query + fresh + log_sum,
             stream=run.stream,
             split="head",
@@ -262,7 +270,7 @@ def attend(
         flops=doubled_pairs * heads * key_dim,
         reads=query + fresh_tokens * kv_heads * key_dim * run.width,
         writes=matrix,
-        cache=(held, _cached(run, seen.read, kv_heads * key_dim), written),
+        cache=Cache(held, _cached(run, seen.read, kv_heads * key_dim), written, kept),
         saved=query + fresh_tokens * kv_heads * key_dim * run.width,
         stream=run.stream,
         split="head",
@@ -286,7 +294,7 @@ def attend(
         flops=doubled_pairs * heads * value_dim,
         reads=matrix + fresh_tokens * kv_heads * value_dim * run.width,
         writes=output,
-        cache=(0, _cached(run, seen.read, kv_heads * value_dim), 0),
+        cache=Cache(0, _cached(run, seen.read, kv_heads * value_dim), 0),
         saved=fresh_tokens * kv_heads * value_dim * run.width,
         stream=run.stream,
         split="head",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Weight
+from calculator.operation import Cache, Kept, Weight
 from calculator.parts.attention import attend, rotate
 from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
 from calculator.parts.sparse import INDEX_BLOCK
@@ -240,13 +240,14 @@ class CompressedAttention(Part):
         seen = _entries_sum(first + growing, self.ratio) - _entries_sum(first, self.ratio)
         return seen + (run.steps - growing) * most if most else seen
 
-    def _cache(self, run: Run, size: Number, most: Number) -> tuple[Number, Number, Number]:
+    def _cache(self, run: Run, size: Number, most: Number) -> Cache:
         """Bytes held, read and written by a cache of `size` bytes an entry."""
         held = run.batch * entries(run.held_tokens(None), self.ratio) * size if not run.training else 0
         if not run.decoding:
-            return held, 0, held
+            return Cache(held, 0, held, Kept("compressed", size))
         written = entries(run.past + run.steps, self.ratio) - entries(run.past, self.ratio)
-        return held, run.batch * self._read(run, most) * size, run.batch * written * size
+        read = run.batch * self._read(run, most) * size
+        return Cache(held, read, run.batch * written * size, Kept("compressed", size))
 
 
 @dataclass(frozen=True)

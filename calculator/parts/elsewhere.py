@@ -33,6 +33,7 @@ class Elsewhere(Part):
                     cache_writes=0,
                     saved=0,
                     live=0,
+                    kept=None,
                 )
             else:
                 op = replace(op, stored=0)

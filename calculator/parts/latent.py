@@ -79,6 +79,7 @@ class LatentAttention(Part):
         )
         rotate(run, self.path("rotary"), (self.heads + 1) * self.rope_dim)
         latent = self.kv_rank + self.rope_dim
+        expanded = (self.heads * (key_dim + self.value_dim), self.kv_rank)
         if run.decoding:
             # Keys are the whole cached vector, values its latent part: one vector a token serves as both.
             attend(
@@ -91,6 +92,7 @@ class LatentAttention(Part):
                 cached_dim=latent,
                 fresh_dim=latent,
                 selected=self.selected,
+                latent=expanded,
             )
         else:
             attend(
@@ -102,6 +104,7 @@ class LatentAttention(Part):
                 value_dim=self.value_dim,
                 cached_dim=latent,
                 selected=self.selected,
+                latent=expanded,
                 dropout=self.dropout,
             )
         project(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Weight
+from calculator.operation import Cache, Kept, Weight
 from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Part, project
 from calculator.run import Run
 from calculator.symbolic import Number
@@ -62,12 +62,13 @@ def short_convolution(
     )
 
 
-def state_bytes(run: Run, elements: Number, width: int) -> tuple[Number, Number, Number]:
+def state_bytes(run: Run, elements: Number, width: int) -> Cache:
     """Held, read and written bytes of a state of `elements` per sequence: a decode step reads and rewrites it."""
     if run.training:
-        return 0, 0, 0
+        return Cache()
     size = run.batch * elements * width
-    return size, size * run.steps if run.decoding else 0, size * run.steps
+    kept = Kept("state", elements=elements, width=width)
+    return Cache(size, size * run.steps if run.decoding else 0, size * run.steps, kept)
 
 
 def scan(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from calculator.operation import Cache, Kept
 from calculator.parts.attention import rotate
 from calculator.parts.basic import Norm, Part, project
 from calculator.run import Run
@@ -75,7 +76,7 @@ class Indexer(Part):
             flops=doubled_pairs * self.heads * (self.head_dim + 1),
             reads=run.tokens * (self.heads + 1) * self.head_dim * run.width,
             writes=scores,
-            cache=(held, run.batch * run.cached_read(None) * key, written),
+            cache=Cache(held, run.batch * run.cached_read(None) * key, written, Kept("index keys", key)),
             saved=run.tokens * (self.heads + 1) * self.head_dim * run.width,
             stream=run.stream,
         )

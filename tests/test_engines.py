@@ -1,0 +1,128 @@
+"""What engines reserve for caches, against the engines' own logs and the layouts their sources describe."""
+
+from __future__ import annotations
+
+import pytest
+
+from calculator import Workload, estimate, load_model
+from calculator.engines import ENGINES, reserved
+from calculator.errors import WorkloadError
+
+GIB = 2**30
+GEMMA_3_27B = {
+    "model_type": "gemma3_text",
+    "vocab_size": 262208,
+    "hidden_size": 5376,
+    "intermediate_size": 21504,
+    "num_hidden_layers": 62,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 16,
+    "head_dim": 128,
+    "sliding_window": 1024,
+    "sliding_window_pattern": 6,
+    "max_position_embeddings": 131072,
+}
+QWEN_25_05B = {
+    "model_type": "qwen2",
+    "vocab_size": 151936,
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": True,
+}
+
+
+def sizes(source, length, **options):
+    model = load_model(source)
+    return {r.engine: r.bytes for r in reserved(model, Workload(mode="decode", sequence_length=length, **options))}
+
+
+@pytest.mark.parametrize(
+    ("source", "length", "available", "sequences"),
+    [
+        # vLLM's start-up log: GPU KV cache memory, "Maximum concurrency for N tokens per request".
+        (GEMMA_3_27B, 4096, 109.86, 50.05),  # 52 layers of 62 with a window, 8 of padding; vLLM 0.11
+        ("meta-llama/Llama-3.1-8B-Instruct", 20000, 3.81, 1.56),
+        ("meta-llama/Llama-3.1-8B-Instruct", 29000, 2.89, 0.82),
+        (QWEN_25_05B, 2048, 11.71, 499.46),
+        ("Qwen/Qwen3-0.6B", 8192, 61.84, 70.67),
+    ],
+)
+def test_vllm_s_concurrency(source, length, available, sequences):
+    assert available * GIB / sizes(source, length)["vllm"] == pytest.approx(sequences, rel=2e-3, abs=0.005)
+
+
+def test_vllm_s_pages_hold_the_states_of_a_hybrid():
+    # "Setting attention block size to 544 tokens": 32 × 128 × 128 + 3 × 8192 elements in 16 bit, 2048 bytes a token.
+    (vllm,) = (
+        r for r in reserved(load_model("Qwen/Qwen3-Next-80B-A3B-Instruct"), Workload("decode")) if r.engine == "vllm"
+    )
+    assert "544 tokens" in vllm.steps[0]
+    assert vllm.bytes == (-(-4096 // 544) + 3) * 12 * 544 * 2048
+
+
+def test_pages_and_cells_are_rounded_up():
+    # 131,072 bytes a token: 63 pages of 16 tokens, and 1,024 cells.
+    assert sizes("meta-llama/Llama-3.1-8B", 1000) == {"vllm": 63 * 16 * 131072, "llama.cpp": 1024 * 131072}
+    assert sizes("meta-llama/Llama-3.1-8B", 1000, batch_size=3)["vllm"] == 3 * 63 * 16 * 131072
+    # llama.cpp's log of an 8,192-token context: KV self size = 1024.00 MiB.
+    assert sizes("meta-llama/Llama-3.1-8B", 8192)["llama.cpp"] == 1024 * 2**20
+
+
+def test_windows_in_a_hybrid_model():
+    # gpt-oss-20b, 2048 bytes a token and layer: with the hybrid manager a window's 12 layers still take what one
+    # scheduler step may bring; without it every token; llama.cpp 128 + 512 tokens, padded to 768 cells.
+    assert sizes("openai/gpt-oss-20b", 4096) == {
+        "vllm": (256 + 257) * 12 * 16 * 2048,
+        "vllm-full-pages": 24 * 4096 * 2048,
+        "llama.cpp": 12 * (4096 + 768) * 2048,
+    }
+    long = sizes("openai/gpt-oss-20b", 131072)
+    assert long["vllm"] == (8192 + -(-(127 + 8192) // 16) + 1) * 12 * 16 * 2048
+    assert estimate(load_model("openai/gpt-oss-20b"), mode="decode").memory.kv_cache == 12 * (4096 + 128) * 2048
+
+
+def test_layers_of_two_widths_share_pages_of_one_size():
+    # Gemma 4 26B: 25 layers of 8,192 bytes a token under a window, 5 of 4,096 without: their pages hold 32 tokens.
+    found = sizes("google/gemma-4-26B-A4B-it", 131072)
+    assert found["vllm"] == (5 * (-(-(1023 + 8192) // 16) + 1) + 131072 // 32) * 5 * 16 * 8192
+
+
+def test_latent_caches_before_and_after_llama_cpp_knew_them():
+    # 61 layers × (512 + 64) × 2 bytes; n_embd_k_gqa = 24576 and n_embd_v_gqa = 16384 in logs of early 2025.
+    found = sizes("deepseek-ai/DeepSeek-V3.1", 4096)
+    assert found == {
+        "vllm": 4096 * 70272,
+        "llama.cpp": 4096 * 70272,
+        "llama.cpp-2025": 4096 * 61 * (576 + 512) * 2,
+        "llama.cpp-expanded": 4096 * 61 * (24576 + 16384) * 2,
+    }
+    # vLLM's log for 46.8 GiB: 715,072 tokens, whole pages of 64.
+    tokens = 46.8 * GIB // (64 * 70272) * 64
+    assert tokens == pytest.approx(715072, abs=128)
+
+
+def test_states_of_llama_cpp_are_32_bit():
+    # 36 layers × (32 × 128 × 128 + 3 × 8192) elements, and 12 layers of 2,048 bytes a token.
+    found = sizes("Qwen/Qwen3-Next-80B-A3B-Instruct", 4096)["llama.cpp"]
+    assert found == 36 * (32 * 128 * 128 + 3 * 8192) * 4 + 12 * 4096 * 2048
+
+
+def test_the_cache_table_adds_up_to_the_minimum():
+    for name in ("google/gemma-4-26B-A4B-it", "Qwen/Qwen3-Next-80B-A3B-Instruct", "deepseek-ai/DeepSeek-V3.1"):
+        e = estimate(load_model(name), mode="decode", batch_size=3)
+        assert sum(row["bytes"] for row in e.rows("cache")) == e.memory.kv_cache
+        assert all(row["times_minimum"] >= 1 for row in e.rows("engines") if row["bytes"] is not None)
+        assert {row["engine"] for row in e.to_dict()["cache"]["engines"]} <= set(ENGINES)
+
+
+def test_what_keeps_nothing_says_so():
+    model = load_model(QWEN_25_05B)
+    e = estimate(model, mode="pretraining")
+    for table in ("cache", "engines"):
+        with pytest.raises(WorkloadError, match="Pretraining keeps nothing"):
+            e.rows(table)
+    with pytest.raises(WorkloadError, match="Pretraining keeps no cache"):
+        reserved(model, Workload(mode="pretraining"))
