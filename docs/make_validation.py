@@ -478,11 +478,10 @@ def error(row: Row) -> str:
 
 
 def readme() -> str:
-    """README.md with its generated parts: the summary, and the families."""
+    """README.md with its generated summary."""
     text = README.read_text(encoding="utf-8")
     parts = {
         "validation": "\n".join(summary().splitlines()[2:]),
-        "families": ", ".join(f"`{t}`" for t in sorted(FAMILIES)),
     }
     for name, content in parts.items():
         before, rest = text.split(f"<!-- {name} -->\n", 1)

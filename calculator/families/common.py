@@ -53,10 +53,11 @@ def head_shape(c: Config) -> tuple[int, int, int]:
         raise ConfigError(
             f"num_key_value_heads in {c.where} is {kv_heads}; it must divide the {heads} attention heads."
         )
-    if c.get("head_dim") is None and c.hidden_size % heads:
+    if c.get("head_dim") is None and c.hidden_size < heads:
         raise ConfigError(
-            f"hidden_size {c.hidden_size} in {c.where} does not divide into {heads} attention heads; state head_dim."
+            f"hidden_size {c.hidden_size} in {c.where} has no room for {heads} attention heads; state head_dim."
         )
+    # Rounded down, as transformers does (GLM-4.5's own defaults, 4096 features and 96 heads, do not divide).
     head_dim = c.head_dim if c.get("head_dim") is not None else c.hidden_size // heads
     return heads, heads if kv_heads is None else c.num_key_value_heads, head_dim
 

@@ -242,7 +242,6 @@ TYPES: dict[str, Type] = {
 NO_DEFAULT = {
     "hunyuan_v1_moe": "head_dim has no default",
     "dots1": "the experts have no default",
-    "glm4_moe": "4096 features do not divide into 96 heads; transformers rounds head_dim down, the engine asks for it",
 }
 TRANSPOSED = {"llama4_text": ("experts.gate_up_proj", "experts.down_proj")}
 BEYOND = {"llama4_text": (experts_not_chosen,)}
