@@ -110,7 +110,7 @@ def _operation(op: Operation) -> Row:
 
 def cache_rows(estimate: Estimate) -> list[Row]:
     """What each kind of layer keeps, the architecture's minimum: bytes a token over all its layers, the most tokens it
-    keeps (None: all), bytes a sequence and bytes in all.
+    keeps ("all" or a number), bytes a sequence and bytes in all.
 
     Raises:
         WorkloadError: the mode or the model keeps nothing.
@@ -126,7 +126,7 @@ def cache_rows(estimate: Estimate) -> list[Row]:
             "component": op.component,
             "kind": op.kept.kind,
             "bytes_per_token": _number(op.kept.per_token * op.count),
-            "most_tokens": None if op.kept.limit is None else _number(op.kept.limit),
+            "most_tokens": "all" if op.kept.limit is None else _number(op.kept.limit),
             "bytes_per_sequence": op.cache_bytes * op.count // batch,
             "bytes": op.cache_bytes * op.count,
         }

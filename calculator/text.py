@@ -243,7 +243,7 @@ def cache_grid(estimate: Estimate) -> Grid:
             r["layers"],
             f"{r['count']}",
             f"{r['bytes_per_token']:,} B" if r["bytes_per_token"] else "-",
-            "all" if r["most_tokens"] is None else f"{r['most_tokens']:,}",
+            r["most_tokens"] if r["most_tokens"] == "all" else f"{r['most_tokens']:,}",
             _size(r["bytes"]),
         )
         for r in estimate.rows("cache")

@@ -13,6 +13,7 @@ from calculator.operation import COMPONENTS
 from calculator.parts import Attention, LatentAttention
 from calculator.tables import TITLES
 from pages.shared import show as ui
+from pages.shared.caches import caches, keeps
 from pages.shared.columns import COLUMNS
 from pages.shared.show import Inputs
 from pages.shared.why import why
@@ -28,6 +29,7 @@ def show(inputs: Inputs) -> None:
         flops(inputs)
     with right.container(border=True, height="stretch"):
         reuse(inputs)
+    caches(inputs)
     tables(inputs)
     why(inputs)
 
@@ -208,6 +210,8 @@ def tables(inputs: Inputs) -> None:
     e = inputs.estimate
     st.subheader("Breakdown", anchor=False)
     kinds = {"memory": "Memory", "flops": "FLOPs", "reuse": "Intensity", "operations": "Operations"}
+    if keeps(inputs):
+        kinds |= {"cache": "Cache", "engines": "Engines"}
     chosen = (
         st.segmented_control(
             "Table",
@@ -220,7 +224,7 @@ def tables(inputs: Inputs) -> None:
         )
         or "memory"
     )
-    rows = [{**r, "component": TITLES[r["component"]]} for r in e.rows(chosen)]
+    rows = [{**r, "component": TITLES[r["component"]]} if "component" in r else r for r in e.rows(chosen)]
     ui.table(*COLUMNS[chosen](rows), f"{kinds[chosen]} table", height=460 if chosen == "operations" else "auto")
     with st.container(horizontal=True, horizontal_alignment="right"):
         for kind, title in kinds.items():

@@ -24,6 +24,7 @@ GPT2, MAMBA = "openai-community/gpt2", "state-spaces/mamba-370m-hf"
 LATENT, HYBRID, VISION = "deepseek-ai/DeepSeek-V3.1", "Qwen/Qwen3-Next-80B-A3B-Instruct", "Qwen/Qwen3-VL-8B-Instruct"
 MODELS = (QWEN, MIXTURE, LATENT, HYBRID, MAMBA, GPT2, VISION)
 GIB = 2**30
+UNITS_OF_MEMORY = {"GiB": 2**30, "MiB": 2**20}
 
 
 def values(rows, *names):
@@ -70,8 +71,8 @@ def test_every_page_in_every_mode(open_page, charts_of, page, name):
         if bare:
             continue
         charts = charts_of(at)
-        no_cache = page == "compare" and mode == "pretraining"
-        assert len(charts) == {"overview": 3, "scaling": 4, "compare": 3, "experts": 3, "methods": 0}[page] - no_cache
+        no_cache = page in ("overview", "compare") and mode == "pretraining"
+        assert len(charts) == {"overview": 4, "scaling": 4, "compare": 3, "experts": 3, "methods": 0}[page] - no_cache
         for chart in charts:
             check(chart)
         assert len({chart.alt for chart in charts}) == len(charts)
@@ -181,9 +182,9 @@ def test_generation_is_told_in_decode_mode_only(open_page):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", [QWEN, LATENT, MAMBA])
 def test_the_charts_of_the_calculator_add_up(open_page, charts_of, name, mode):
-    memory, flops, reuse = charts_of(open_page(model=name, mode=mode))
+    memory, flops, reuse, *caches = charts_of(open_page(model=name, mode=mode))
     e = estimate(load_model(name), mode=mode)
-    unit = {"GiB": 2**30, "MiB": 2**20}[memory.spec["encoding"]["x"]["title"]]
+    unit = UNITS_OF_MEMORY[memory.spec["encoding"]["x"]["title"]]
     for kind in MEMORY_KINDS:
         bar = [row["value"] * unit for row in memory.rows if row["label"] == TITLES[kind]]
         assert sum(bar) == approximately(getattr(e.memory, kind))
@@ -193,6 +194,11 @@ def test_the_charts_of_the_calculator_add_up(open_page, charts_of, name, mode):
     dots = [r for r in e.rows("operations") if r["traffic"] and r["flops"]]
     assert reuse.column("intensity") == approximately([r["intensity"] for r in dots])
     assert sum(reuse.column("gib")) * GIB == approximately(sum(r["traffic"] for r in dots))
+    assert len(caches) == (mode != "pretraining")
+    for chart in caches:
+        unit = UNITS_OF_MEMORY[next(d["title"] for channel, d in chart.encodings() if channel == "x")]
+        known = [r["bytes"] for r in e.rows("engines") if r["bytes"] is not None]
+        assert [value * unit for value in chart.column("value")] == approximately([e.memory.kv_cache, *known])
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -222,8 +228,9 @@ def test_the_files_of_the_calculator_hold_the_raw_numbers(open_page, downloads, 
     open_page(model=name, mode=mode, batch=2)
     e = estimate(load_model(name), mode=mode, batch_size=2)
     short = name.split("/")[-1]
-    assert set(downloads) == {f"{short}_{mode}_{kind}.csv" for kind in ("memory", "flops", "reuse", "operations")}
-    for kind in ("memory", "flops", "reuse", "operations"):
+    kinds = ("memory", "flops", "reuse", "operations", *(() if mode == "pretraining" else ("cache", "engines")))
+    assert set(downloads) == {f"{short}_{mode}_{kind}.csv" for kind in kinds}
+    for kind in kinds:
         assert parsed(downloads[f"{short}_{mode}_{kind}.csv"]()) == e.rows(kind)
 
 

@@ -68,7 +68,35 @@ def _operation_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]]
     }
 
 
+def _cache_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    shown = [{**r, "bytes": r["bytes"] / 2**20, "most_tokens": str(r["most_tokens"])} for r in rows]
+    return shown, {
+        "kind": text("Kept", pinned=True),
+        "layers": text("Layers"),
+        "count": number("Count", format="%d"),
+        "component": text("Component"),
+        "bytes_per_token": number("Bytes a token, all layers", format="%,d"),
+        "most_tokens": text("Most tokens"),
+        "bytes": number("Held (MiB)", format="%,.3f"),
+    }
+
+
+def _engine_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    shown = [{**r, "bytes": None if r["bytes"] is None else r["bytes"] / 2**20} for r in rows]
+    return shown, {
+        "title": text("Engine", pinned=True),
+        "bytes": number("Reserved (MiB)", format="%,.3f"),
+        "times_minimum": number("× minimum", format="%.3f"),
+        "steps": text("How", width="large"),
+        "source": text("Source", width="medium"),
+    }
+
+
 COLUMNS = {
+    "cache": _cache_columns,
+    "engines": _engine_columns,
     "memory": _memory_columns,
     "flops": _flops_columns,
     "reuse": _reuse_columns,
