@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from calculator.config import Config
@@ -37,10 +38,27 @@ def family(*model_types: str) -> Callable[[Family], Family]:
         for model_type in model_types:
             if model_type in FAMILIES:
                 raise RuntimeError(f"two families for model type {model_type!r}")
-            FAMILIES[model_type] = function
+            FAMILIES[model_type] = lambda c: layer_by_layer(c, function)
         return function
 
     return register
+
+
+def layer_by_layer(c: Config, function: Family) -> Blueprint:
+    """What the family builds, with the fields that `per_layer_config` changes for single layers: transformers 5 writes
+    Gemma 4's larger heads in the full-attention layers that way."""
+    overrides = c.get("per_layer_config")
+    if not overrides:
+        return function(c)
+    built = function(c)
+    layers = list(built.text.layers)
+    for changes in {json.dumps(changes, sort_keys=True): changes for changes in overrides.values()}.values():
+        other = function(Config({**c.raw, **changes}, c.model_type, where=c.where)).text.layers
+        for index in (int(i) for i, found in overrides.items() if found == changes):
+            if not 0 <= index < len(layers):
+                raise ConfigError(f"per_layer_config in {c.where} has layer {index}; there are {len(layers)} layers.")
+            layers[index] = other[index]
+    return replace(built, text=replace(built.text, layers=tuple(layers)))
 
 
 def head_shape(c: Config) -> tuple[int, int, int]:

@@ -129,11 +129,14 @@ def gemma4_attention(c: Config, window: int | None, shared: bool) -> Attention:
     if window is not None:
         return self_attention(c, window=window, head_norm="head", value_norm=True, shared_kv=shared, rotary=c.head_dim)
     same = c.flag("attention_k_eq_v")
-    kv_heads = (c.get("num_global_key_value_heads") if same else None) or c.num_key_value_heads
+    # transformers 5 writes what differs in these layers into per_layer_config, and the older fields no more.
+    apart = c.get("per_layer_config") is None
+    kv_heads = (c.get("num_global_key_value_heads") if same and apart else None) or c.num_key_value_heads
+    head_dim = c.global_head_dim if apart else c.head_dim
     rope = (c.get("rope_parameters") or {}).get("full_attention") or {}
     share = rope.get("partial_rotary_factor") or 0.25
     attention = self_attention(c, head_norm="head", value_norm=True, shared_kv=shared, value="" if same else "v_proj")
-    return replace(attention, kv_heads=kv_heads, head_dim=c.global_head_dim, rotary=int(c.global_head_dim * share))
+    return replace(attention, kv_heads=kv_heads, head_dim=head_dim, rotary=int(head_dim * share))
 
 
 def gemma4_layer(c: Config, window: int | None, shared: bool) -> Layer:

@@ -277,12 +277,13 @@ def zamba2_block(
     """The shared attention block and its low-rank adapters of hybrid layer `adapter`."""
     width, rank = c.hidden_size, c.adapter_rank
     heads: int = c.num_attention_heads
-    head_dim = 2 * width // heads
-    inner = c.get("intermediate_size") or 4 * width
     # Its input is the residual stream beside the token embedding.
+    wide = c.attention_hidden_size if c.has_stated("attention_hidden_size") else 2 * width
+    head_dim = c.attention_head_dim if c.has_stated("attention_head_dim") else 2 * width // heads
+    inner = c.get("intermediate_size") or 4 * width
     attention = Attention(
         f"{where}.self_attn",
-        2 * width,
+        wide,
         heads,
         c.get("num_key_value_heads") or heads,
         head_dim,
@@ -292,7 +293,7 @@ def zamba2_block(
     )
     bias = c.flag("add_bias_linear")
     block = (
-        Norm(f"{where}.input_layernorm", 2 * width),
+        Norm(f"{where}.input_layernorm", wide),
         attention,
         Norm(f"{where}.pre_ff_layernorm", width),
         MLP(f"{where}.feed_forward", width, inner, fused="gate_up_proj", bias=bias),
@@ -300,7 +301,7 @@ def zamba2_block(
     adapters = low_rank(f"{where}.feed_forward.gate_up_proj_adapter_list.{adapter}", width, rank, 2 * inner)
     if c.flag("use_shared_attention_adapter"):
         for name in "qkv":
-            adapters += low_rank(f"{where}.self_attn.linear_{name}_adapter_list.{adapter}", 2 * width, rank, 2 * width)
+            adapters += low_rank(f"{where}.self_attn.linear_{name}_adapter_list.{adapter}", wide, rank, wide)
     return block, adapters
 
 
@@ -328,6 +329,7 @@ def zamba2(c: Config) -> Blueprint:
     )
     hybrid = [i for i, t in enumerate(types) if t == "hybrid"]
     blocks: int = c.num_mem_blocks
+    tied = c.flag("tie_word_embeddings")  # without it transformers ties the blocks no more than the head
     layers = []
     for i, kind in enumerate(types):
         if kind != "hybrid":
@@ -337,11 +339,11 @@ def zamba2(c: Config) -> Blueprint:
             continue
         turn = hybrid.index(i)
         block, adapters = zamba2_block(c, turn)
-        if turn >= blocks:
+        if turn >= blocks and tied:
             parts: tuple[Part, ...] = tuple(Elsewhere(p.name, p) for p in (*block, *adapters))
         else:
-            later = [zamba2_block(c, t)[1] for t in range(turn + blocks, len(hybrid), blocks)]
-            parts = (*block, *adapters, *(Elsewhere(p.name, p, held=True) for group in later for p in group))
+            others = [zamba2_block(c, t)[1] for t in range(turn % blocks, len(hybrid), blocks) if t != turn]
+            parts = (*block, *adapters, *(Elsewhere(p.name, p, held=True) for group in others for p in group))
         parts += (
             Linear("linear", width, width, component="attention"),
             Residual("transformer_residual", width),

@@ -30,14 +30,14 @@ MIXTRAL_NAMES = ("w1", "w3", "w2")
 
 @family("phimoe")
 def phimoe(c: Config) -> Blueprint:
-    """Mixtral with LayerNorm and biases."""
+    """Mixtral with LayerNorm and biases; its router (SparseMixer, arXiv:2310.00811) always chooses two experts."""
     window = c.get("sliding_window")
     experts = Experts(
         "block_sparse_moe",
         c.hidden_size,
         c.intermediate_size,
         c.num_local_experts,
-        c.num_experts_per_tok,
+        2,
         names=MIXTRAL_NAMES,
     )
     layer = pre_norm(

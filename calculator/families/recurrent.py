@@ -23,7 +23,7 @@ def backbone(c: Config, mixer: Mamba | Mamba2) -> Blueprint:
 
 @family("mamba")
 def mamba(c: Config) -> Blueprint:
-    inner = int(c.expand * c.hidden_size)  # transformers does not look at a published intermediate_size
+    inner = c.intermediate_size if c.has_stated("intermediate_size") else int(c.expand * c.hidden_size)
     rank = -(-c.hidden_size // 16) if c.get("time_step_rank") == "auto" else c.time_step_rank
     return backbone(
         c,

@@ -112,6 +112,8 @@ def difference(model: Any, written: dict[str, Any], flops: bool) -> str | None:
     except CalculatorError as error:
         return f"refused: {error}" if runs(model) else None
     if mine.parameters.total != expected:
+        if not runs(model):
+            return None
         return f"{mine.parameters.total:,} parameters, transformers has {expected:,}"
     if not flops:
         return None
