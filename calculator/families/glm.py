@@ -97,9 +97,10 @@ def sparse_latent(c: Config) -> Blueprint:
     index: tuple[Part, ...] = (indexer(c),)
     sparse = dense_or_sparse(c, c.get("first_k_dense_replace") or 0)
     layers = []
-    pairs = zip(
-        mixed_layers(c, attention, deepseek_experts(c, correction=True), sparse), indexed_layers(c), strict=True
-    )
+    # Neither type reads the mlp_bias that its config declares.
+    experts = replace(deepseek_experts(c, correction=True), shared_bias=False)
+    mixed = mixed_layers(c, attention, experts, sparse, dense=gated_mlp(c, bias=False))
+    pairs = zip(mixed, indexed_layers(c), strict=True)
     for layer, indexed in pairs:
         norm, *rest = layer.parts
         kind = layer.kind.replace("full", "sparse latent" if indexed else "sparse latent (shared choice)")
