@@ -75,6 +75,12 @@ def test_estimate(name: str, words: str, quantity: str, value: str) -> None:
     assert found == int(value.replace(",", ""))
 
 
+@pytest.mark.parametrize(("name", "words", "engine", "size"), table("| model | workload | engine |"))
+def test_engine(name: str, words: str, engine: str, size: str) -> None:
+    found = {r.engine: r.bytes for r in calculator.estimate(model(name), workload(words)).reserved}
+    assert found[engine] == int(size.replace(",", ""))
+
+
 def kept_by_layers(e: calculator.Estimate) -> int:
     return sum(op.saved * op.count for op in e.operations if op.layers)
 
