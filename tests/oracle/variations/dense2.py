@@ -1,0 +1,21 @@
+"""Decoders with plain attention and one MLP a layer, more of them."""
+
+from __future__ import annotations
+
+from variations.pieces import DENSE, MLA, NO_IDS, Type
+
+GROUPED = DENSE | NO_IDS
+OLD = {"vocab_size": 1009, "n_embd": 192, "n_layer": 3, "n_head": 6, "n_positions": 128} | NO_IDS
+LATENT = {key: value for key, value in MLA.items() if "expert" not in key and not key.startswith(("moe", "first"))}
+
+TYPES: dict[str, Type] = {
+    "internlm3": (
+        "LlamaForCausalLM",
+        GROUPED | {"head_dim": 40},
+        {
+            "grouped heads": {},
+            "biases by their older names": {"qkv_bias": True, "bias": True, "num_key_value_heads": 3},
+            "tied, no head size": {"tie_word_embeddings": True, "head_dim": None},
+        },
+    ),
+}
