@@ -18,4 +18,13 @@ TYPES: dict[str, Type] = {
             "tied, no head size": {"tie_word_embeddings": True, "head_dim": None},
         },
     ),
+    "iquestcoder": (
+        "LlamaForCausalLM",
+        GROUPED | {"head_dim": 40},
+        {
+            "grouped heads": {},
+            "biases": {"attention_bias": True, "mlp_bias": True, "num_key_value_heads": None},
+            "tied, no head size": {"tie_word_embeddings": True, "head_dim": None, "num_hidden_layers": 2},
+        },
+    ),
 }
