@@ -27,4 +27,16 @@ TYPES: dict[str, Type] = {
             "tied, no head size": {"tie_word_embeddings": True, "head_dim": None, "num_hidden_layers": 2},
         },
     ),
+    "gpt-sw3": (
+        "GPT2LMHeadModel",
+        OLD,
+        {
+            "four times the width": {},
+            "inner width, untied": {"n_inner": 352, "tie_word_embeddings": False, "n_head": 4},
+            "cross-attention that is not run": {"add_cross_attention": True, "n_layer": 2},
+        },
+    ),
 }
+
+CONV1D = ("c_attn.weight", "q_attn.weight", "c_proj.weight", "c_fc.weight")
+TRANSPOSED = {"gpt-sw3": CONV1D, "openai-gpt": CONV1D}
