@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from variations.pieces import DENSE, MLA, NO_IDS, Type
+from variations.pieces import DENSE, FULL, MLA, NO_IDS, SLIDING, Type
 
 GROUPED = DENSE | NO_IDS
 OLD = {"vocab_size": 1009, "n_embd": 192, "n_layer": 3, "n_head": 6, "n_positions": 128} | NO_IDS
@@ -34,6 +34,19 @@ TYPES: dict[str, Type] = {
             "four times the width": {},
             "inner width, untied": {"n_inner": 352, "tie_word_embeddings": False, "n_head": 4},
             "cross-attention that is not run": {"add_cross_attention": True, "n_layer": 2},
+        },
+    ),
+    "cwm": (
+        "CwmForCausalLM",
+        DENSE | {"num_hidden_layers": 6, "head_dim": 40, "sliding_window": 16},
+        {
+            "one full to three sliding": {},
+            "layer types, bias": {"layer_types": [SLIDING, FULL, FULL, SLIDING, FULL, SLIDING], "mlp_bias": True},
+            "tied, no groups, full only": {
+                "tie_word_embeddings": True,
+                "num_key_value_heads": 6,
+                "layer_types": [FULL] * 6,
+            },
         },
     ),
 }
