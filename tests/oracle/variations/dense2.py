@@ -49,6 +49,24 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "vaultgemma": (
+        "VaultGemmaForCausalLM",
+        GROUPED | {"num_hidden_layers": 5, "head_dim": 40, "sliding_window": 16},
+        {
+            "every other layer sliding": {},
+            "layer types, bias": {"layer_types": [FULL, FULL, SLIDING, FULL, SLIDING], "attention_bias": True},
+            "untied, one key head": {"tie_word_embeddings": False, "num_key_value_heads": 1},
+        },
+    ),
+    "jais2": (
+        "Jais2ForCausalLM",
+        GROUPED,
+        {
+            "grouped heads": {},
+            "no biases": {"attention_bias": False, "mlp_bias": False, "num_key_value_heads": None},
+            "tied, wide heads": {"tie_word_embeddings": True, "head_dim": 48},
+        },
+    ),
 }
 
 CONV1D = ("c_attn.weight", "q_attn.weight", "c_proj.weight", "c_fc.weight")
