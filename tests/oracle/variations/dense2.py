@@ -67,6 +67,39 @@ TYPES: dict[str, Type] = {
             "tied, wide heads": {"tie_word_embeddings": True, "head_dim": 48},
         },
     ),
+    "youtu": (
+        "YoutuForCausalLM",
+        LATENT | NO_IDS,
+        {
+            "low-rank queries": {},
+            "whole queries, bias": {"q_lora_rank": None, "attention_bias": True},
+            "untied, other sizes": {
+                "tie_word_embeddings": False,
+                "kv_lora_rank": 48,
+                "qk_rope_head_dim": 8,
+                "qk_nope_head_dim": 20,
+                "v_head_dim": 28,
+                "num_attention_heads": 4,
+                "num_key_value_heads": 4,
+            },
+        },
+    ),
+    "minicpm3": (
+        "MiniCPM3ForCausalLM",
+        {key: value for key, value in LATENT.items() if key != "v_head_dim"} | NO_IDS,
+        {
+            "values of the width's share": {},
+            "whole queries, biases": {"q_lora_rank": None, "attention_bias": True, "mlp_bias": True, "v_head_dim": 36},
+            "untied, other sizes": {
+                "tie_word_embeddings": False,
+                "kv_lora_rank": 48,
+                "qk_rope_head_dim": 8,
+                "qk_nope_head_dim": 20,
+                "num_attention_heads": 4,
+                "num_key_value_heads": 4,
+            },
+        },
+    ),
 }
 
 CONV1D = ("c_attn.weight", "q_attn.weight", "c_proj.weight", "c_fc.weight")
