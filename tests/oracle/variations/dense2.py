@@ -100,6 +100,59 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "hyperclovax": (
+        "HyperCLOVAXForCausalLM",
+        GROUPED,
+        {
+            "norms after each half": {},
+            "norms before only, biases": {"use_post_norm": False, "attention_bias": True, "mlp_bias": True},
+            "tied, wide heads": {"tie_word_embeddings": True, "head_dim": 48, "num_key_value_heads": 3},
+        },
+    ),
+    "helium": (
+        "HeliumForCausalLM",
+        GROUPED | {"head_dim": 32},
+        {
+            "grouped heads": {},
+            "biases": {"attention_bias": True, "mlp_bias": True, "num_key_value_heads": 6},
+            "tied": {"tie_word_embeddings": True, "num_attention_heads": 8, "head_dim": 24},
+        },
+    ),
+    "nanochat": (
+        "NanoChatForCausalLM",
+        GROUPED,
+        {
+            "grouped heads": {},
+            "bias, no groups": {"attention_bias": True, "num_key_value_heads": None},
+            "tied, wide heads": {"tie_word_embeddings": True, "head_dim": 48},
+        },
+    ),
+    "bitnet": (
+        "BitNetForCausalLM",
+        GROUPED,
+        {
+            "grouped heads": {},
+            "bias": {"attention_bias": True, "num_key_value_heads": None, "num_attention_heads": 4},
+            "tied": {"tie_word_embeddings": True, "num_key_value_heads": 1},
+        },
+    ),
+    "granite_swa": (
+        "GraniteSWAForCausalLM",
+        GROUPED | {"num_hidden_layers": 5, "sliding_window": 16},
+        {
+            "one full to three sliding": {},
+            "layer types, biases": {
+                "layer_types": [SLIDING, SLIDING, FULL, FULL, SLIDING],
+                "attention_bias": True,
+                "mlp_bias": True,
+            },
+            "no positions in some, untied": {
+                "layer_rope_theta": [0, 10000.0, 10000.0, 500000.0, 0],
+                "tie_word_embeddings": False,
+                "head_dim": 48,
+            },
+        },
+    ),
 }
 
 CONV1D = ("c_attn.weight", "q_attn.weight", "c_proj.weight", "c_fc.weight")
