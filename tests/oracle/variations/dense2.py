@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from variations.beyond import tokens_past_the_shared_keys
 from variations.pieces import DENSE, FULL, MLA, NO_IDS, SLIDING, Type
 
 GROUPED = DENSE | NO_IDS
@@ -153,7 +154,31 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "gemma4_unified_text": (
+        "Gemma4UnifiedForCausalLM",
+        GROUPED | {"num_hidden_layers": 7, "head_dim": 24, "global_head_dim": 40, "sliding_window": 16},
+        {
+            "five sliding to one full": {},
+            "layer types, keys as values": {
+                "layer_types": [SLIDING, FULL, SLIDING, FULL, SLIDING, SLIDING, FULL],
+                "attention_k_eq_v": True,
+                "num_global_key_value_heads": 1,
+            },
+            "shared keys, twice as wide": {
+                "num_kv_shared_layers": 3,
+                "use_double_wide_mlp": True,
+                "layer_types": [SLIDING, FULL, SLIDING, FULL, SLIDING, SLIDING, FULL],
+            },
+            "untied, bias, both ways": {
+                "tie_word_embeddings": False,
+                "attention_bias": True,
+                "use_bidirectional_attention": "all",
+            },
+        },
+    ),
 }
 
 CONV1D = ("c_attn.weight", "q_attn.weight", "c_proj.weight", "c_fc.weight")
 TRANSPOSED = {"gpt-sw3": CONV1D, "openai-gpt": CONV1D}
+BUFFERS = {"gemma4_unified_text": ("layer_scalar",)}
+BEYOND = {"gemma4_unified_text": (tokens_past_the_shared_keys,)}
