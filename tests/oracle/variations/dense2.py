@@ -176,6 +176,69 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "openai-gpt": (
+        "OpenAIGPTLMHeadModel",
+        OLD,
+        {
+            "six heads": {},
+            "untied": {"tie_word_embeddings": False, "n_head": 4},
+            "other sizes": {"n_embd": 160, "n_head": 5, "n_layer": 2, "n_positions": 96},
+        },
+    ),
+    "ctrl": (
+        "CTRLLMHeadModel",
+        OLD | {"dff": 352},
+        {
+            "six heads": {},
+            "untied": {"tie_word_embeddings": False, "n_head": 4},
+            "other sizes": {"n_embd": 160, "n_head": 5, "dff": 136, "n_layer": 2, "n_positions": 96},
+        },
+    ),
+    "biogpt": (
+        "BioGptForCausalLM",
+        {key: value for key, value in GROUPED.items() if key != "num_key_value_heads"}
+        | {"pad_token_id": 1, "max_position_embeddings": 128},
+        {
+            "six heads": {},
+            "untied": {"tie_word_embeddings": False, "num_attention_heads": 4},
+            "other sizes": {"hidden_size": 160, "num_attention_heads": 5, "max_position_embeddings": 96},
+        },
+    ),
+    "gpt_neox_japanese": (
+        "GPTNeoXJapaneseForCausalLM",
+        {
+            "vocab_size": 1009,
+            "hidden_size": 192,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 6,
+            "intermediate_multiple_size": 2,
+            "is_decoder": True,
+        }
+        | NO_IDS,
+        {
+            "twice the width": {},
+            "untied, rotating a quarter": {"tie_word_embeddings": False, "rotary_pct": 0.25, "num_attention_heads": 8},
+            "one layer": {"num_hidden_layers": 1, "intermediate_multiple_size": 3},
+        },
+    ),
+    "persimmon": (
+        "PersimmonForCausalLM",
+        {key: value for key, value in GROUPED.items() if key != "num_key_value_heads"},
+        {
+            "norms on queries and keys": {},
+            "no norms": {"qk_layernorm": False, "num_attention_heads": 4},
+            "tied": {"tie_word_embeddings": True, "partial_rotary_factor": 0.25, "num_hidden_layers": 2},
+        },
+    ),
+    "mpt": (
+        "MptForCausalLM",
+        {"vocab_size": 1009, "d_model": 192, "n_heads": 6, "n_layers": 3, "max_seq_len": 128},
+        {
+            "six heads": {},
+            "clipped, dropped out": {"attn_config": {"clip_qkv": 6.0, "softmax_scale": 0.1}, "n_heads": 4},
+            "untied": {"tie_word_embeddings": False, "d_model": 160, "n_heads": 5, "n_layers": 2},
+        },
+    ),
 }
 
 CONV1D = ("c_attn.weight", "q_attn.weight", "c_proj.weight", "c_fc.weight")
