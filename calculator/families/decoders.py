@@ -18,12 +18,13 @@ from calculator.families.common import (
     language_model,
     layer_types,
     pre_norm,
+    rotary_size,
     self_attention,
     windows,
 )
 from calculator.families.variants import plain, plain_norms
 from calculator.model import Layer
-from calculator.parts import MLP, Norm
+from calculator.parts import MLP, DifferentialAttention, GatedConvolution, Norm, Part
 
 
 @family("cwm")
@@ -56,15 +57,18 @@ def jais2(c: Config) -> Blueprint:
     return decoder(c, layer, norm="layer", norm_bias=True)
 
 
+def norms_after(layer: Layer, *names: str) -> Layer:
+    """The layer of `pre_norm` with further norms on what each half adds to the residual stream."""
+    before, mixer, add, between, channel, last = layer.parts
+    after = [replace(before, name=name) for name in names]
+    return replace(layer, parts=(before, mixer, after[0], add, between, channel, after[1], last))
+
+
 @family("hyperclovax")
 def hyperclovax(c: Config) -> Blueprint:
     """Llama with further norms after each half (peri-layer normalization, arXiv:2502.02732), unless turned off."""
     layer = pre_norm(c, self_attention(c), gated_mlp(c), kind="full attention")
-    if c.flag("use_post_norm"):
-        before, mixer, add, between, channel, last = layer.parts
-        after = [Norm(name, c.hidden_size) for name in ("post_norm1", "post_norm2")]
-        layer = replace(layer, parts=(before, mixer, after[0], add, between, channel, after[1], last))
-    return decoder(c, layer)
+    return decoder(c, norms_after(layer, "post_norm1", "post_norm2") if c.flag("use_post_norm") else layer)
 
 
 @family("helium")
@@ -108,3 +112,50 @@ def granite_swa(c: Config) -> Blueprint:
         return pre_norm(c, mixer, gated_mlp(c), kind=attention_kind(window))
 
     return decoder(c, [layer(w, theta) for w, theta in zip(windows(c, types), thetas, strict=True)])
+
+
+@family("diffllama")
+def diffllama(c: Config) -> Blueprint:
+    """Llama with differential attention."""
+    heads, kv_heads, head_dim = head_shape(c)
+    if kv_heads % 2:
+        raise ConfigError(f"num_key_value_heads in {c.where} is {kv_heads}; differential attention pairs them up.")
+    attention = DifferentialAttention(
+        "self_attn",
+        c.hidden_size,
+        heads,
+        kv_heads,
+        head_dim,
+        bias=c.flag("attention_bias"),
+        rotary=rotary_size(c, head_dim),
+    )
+    return decoder(c, pre_norm(c, attention, gated_mlp(c, bias=False), kind="full attention"))
+
+
+@family("lfm3")
+def lfm3(c: Config) -> Blueprint:
+    """LFM2's gated convolutions with full and sliding attention between them, a gate on each head, and norms after each
+    half."""
+    width: int = c.hidden_size
+    patterned = {0: "sliding_attention", 2: "full_attention"}
+    types = layer_types(c, lambda i: patterned.get(i % 4, "conv") if i else "conv")
+    rope = (c.get("rope_parameters") or {"full_attention": {"partial_rotary_factor": 0.5}}).get("full_attention") or {}
+    shares = {"full_attention": rope.get("partial_rotary_factor") or 1, "sliding_attention": 1}
+
+    def layer(kind: str) -> Layer:
+        mixer: Part = GatedConvolution("conv", width, c.conv_L_cache, c.flag("conv_bias"))
+        if kind != "conv":
+            mixer = self_attention(
+                c,
+                window=windows(c, [kind])[0],
+                head_norm="head",
+                rotary=int(head_shape(c)[2] * shares[kind]),
+                gate_name="gate_proj" if c.flag("use_attention_gate") else "",
+                gate_per_head=True,
+            )
+        mlp = MLP("feed_forward", width, c.intermediate_size, gate="w1", up="w3", down="w2")
+        name = "convolution" if kind == "conv" else kind.replace("_", " ")
+        built = pre_norm(c, mixer, mlp, kind=name, names=("operator_norm", "ffn_norm"))
+        return norms_after(built, "post_operator_norm", "post_ffn_norm") if c.flag("use_sandwich_norm") else built
+
+    return decoder(c, [layer(t) for t in types], final="model.embedding_norm")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from calculator.config import Config
 from calculator.families.common import Blueprint, blueprint, decoder, dropped, family, language_model, pre_norm
@@ -31,11 +32,11 @@ def openai_gpt(c: Config) -> Blueprint:
     return blueprint(c, replace(text, after=text.after[1:]))
 
 
-def whole_heads(c: Config, name: str, *, bias: bool = True, **changes: object) -> Attention:
+def whole_heads(c: Config, name: str, *, bias: bool = True, **changes: Any) -> Attention:
     """As many key and value heads as query heads, which together are as wide as the model."""
     width, heads = c.hidden_size, c.num_attention_heads
-    options: dict[str, object] = {"qkv_bias": bias, "out_bias": bias, **changes}
-    return Attention(name, width, heads, heads, width // heads, **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"qkv_bias": bias, "out_bias": bias, **changes}
+    return Attention(name, width, heads, heads, width // heads, **options)
 
 
 @family("ctrl")

@@ -239,6 +239,34 @@ TYPES: dict[str, Type] = {
             "untied": {"tie_word_embeddings": False, "d_model": 160, "n_heads": 5, "n_layers": 2},
         },
     ),
+    "diffllama": (
+        "DiffLlamaForCausalLM",
+        GROUPED,
+        {
+            "grouped heads": {},
+            "bias, no groups": {"attention_bias": True, "num_key_value_heads": None},
+            "tied, wide heads": {"tie_word_embeddings": True, "head_dim": 48, "num_attention_heads": 8},
+        },
+    ),
+    "lfm3": (
+        "Lfm3ForCausalLM",
+        GROUPED | {"num_hidden_layers": 6, "head_dim": 40, "sliding_window": 16},
+        {
+            "convolutions, full and sliding attention": {},
+            "layer types, biases, no gate": {
+                "layer_types": [FULL, "conv", SLIDING, SLIDING, "conv", FULL],
+                "attention_bias": True,
+                "conv_bias": True,
+                "use_attention_gate": False,
+            },
+            "untied, no norms after": {
+                "tie_word_embeddings": False,
+                "use_sandwich_norm": False,
+                "conv_L_cache": 5,
+                "num_key_value_heads": 3,
+            },
+        },
+    ),
 }
 
 CONV1D = ("c_attn.weight", "q_attn.weight", "c_proj.weight", "c_fc.weight")
