@@ -32,7 +32,7 @@ from calculator.parts import (
 )
 
 
-@family("gpt2")
+@family("gpt2", "gpt-sw3")
 def gpt2(c: Config) -> Blueprint:
     width: int = c.hidden_size
     heads: int = c.num_attention_heads

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, blueprint, dropped, family, gated_mlp, language_model, pre_norm
+from calculator.families.common import (
+    Blueprint,
+    blueprint,
+    decoder,
+    dropped,
+    family,
+    gated_mlp,
+    language_model,
+    pre_norm,
+)
 from calculator.parts import Experts, LatentAttention
 
 
@@ -60,3 +69,11 @@ def deepseek_v2(c: Config) -> Blueprint:
 @family("deepseek_v3", "kimi_k2")
 def deepseek_v3(c: Config) -> Blueprint:
     return deepseek(c, correction=True)
+
+
+@family("youtu", "minicpm3")
+def youtu(c: Config) -> Blueprint:
+    """Latent attention before one MLP."""
+    value_dim = c.get("v_head_dim") or c.hidden_size // c.num_attention_heads  # MiniCPM3 states none
+    c = Config({**c.values_, "v_head_dim": value_dim}, c.model_type, where=c.where)
+    return decoder(c, pre_norm(c, latent_attention(c), gated_mlp(c), kind="latent attention + mlp"))

@@ -168,19 +168,22 @@ def gemma4_layer(c: Config, window: int | None, shared: bool) -> Layer:
         *beside,
         Norm("post_feedforward_layernorm", width),
         Residual("channel_residual", width),
-        *(per_layer_input(c) if c.hidden_size_per_layer_input else ()),
+        *(per_layer_input(c) if c.get("hidden_size_per_layer_input") else ()),
         VectorWeights("", (("layer_scalar", (1,)),), component="norm", role="buffer"),
     )
     kind = attention_kind(window) + (" on shared keys and values" if shared else "")
     return Layer(f"{kind} + {'mlp and experts' if beside else 'mlp'}", parts)
 
 
-@family("gemma4_text")
+@family("gemma4_text", "gemma4_unified_text")
 def gemma4_text(c: Config) -> Blueprint:
     types = layer_types(c, lambda i: "sliding_attention" if (i + 1) % 6 else "full_attention")
     types[-1] = "full_attention"  # the type insists on it
-    layers = [gemma4_layer(c, w, s) for w, s in zip(windows(c, types), shared_kv(c), strict=True)]
-    before = per_layer_embedding(c) if c.hidden_size_per_layer_input else ()
+    seen = windows(c, types)
+    if c.get("use_bidirectional_attention") == "all":
+        seen = [None if w is None else w // 2 + 1 for w in seen]  # a window that looks both ways
+    layers = [gemma4_layer(c, w, s) for w, s in zip(seen, shared_kv(c), strict=True)]
+    before = per_layer_embedding(c) if c.get("hidden_size_per_layer_input") else ()
     return blueprint(c, language_model(c, layers, before=before), notes=unused_notes(c))
 
 

@@ -6,6 +6,7 @@ from calculator.parts.basic import Embedding, Head, Idle, Linear, Norm, Part, Po
 from calculator.parts.compressed import CompressedAttention, HyperConnection
 from calculator.parts.convolution import GatedConvolution, LightningAttention
 from calculator.parts.cross import CrossAttention, RelativeBias
+from calculator.parts.differential import DifferentialAttention
 from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.latent import LatentAttention
 from calculator.parts.mlp import MLP, Experts
@@ -19,6 +20,7 @@ __all__ = [
     "Attention",
     "CompressedAttention",
     "CrossAttention",
+    "DifferentialAttention",
     "Elsewhere",
     "Embedding",
     "Experts",

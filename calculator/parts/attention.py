@@ -30,6 +30,7 @@ class Attention(Part):
         gate_name: a projection of its own makes the gate (Laguna), one value a head if `gate_per_head`.
         value_dim: elements of a value head where they are not `head_dim` (MiMo-V2-Flash).
         output: features of the result where they are not `hidden` (Zamba 2).
+        out_norm: an RMSNorm over all heads' results together, before the output projection (BitNet).
         sinks: one learned logit per head in the softmax's denominator (gpt-oss).
         dropout: on the attention probabilities, in pretraining.
         shares_input: another part keeps the same input for the backward pass.
@@ -61,6 +62,7 @@ class Attention(Part):
     gate_per_head: bool = False
     value_dim: int | None = None
     output: int | None = None
+    out_norm: str = ""
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "heads": "n_h",
@@ -145,6 +147,8 @@ class Attention(Part):
                 saved=2 * gate * run.width,
                 split="head",
             )
+        if self.out_norm:
+            Norm(self.path(self.out_norm), outputs).write(run)
         result = self.hidden if self.output is None else self.output
         project(run, self.path(self.out), outputs, result, component="attention", bias=self.out_bias, split="row")
 

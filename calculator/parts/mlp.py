@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.errors import ConfigError
 from calculator.operation import Weight
-from calculator.parts.basic import ACTIVATION_FLOPS, SOFTMAX_FLOPS, Part, activation, project
+from calculator.parts.basic import ACTIVATION_FLOPS, SOFTMAX_FLOPS, Norm, Part, activation, project
 from calculator.run import Run
 from calculator.symbolic import Number
 
@@ -19,6 +19,7 @@ class MLP(Part):
     Attributes:
         fused: name of one projection that holds gate and up ("gate_up_proj"); None for two.
         shares_input: another part keeps the same input for the backward pass.
+        inner_norm: an RMSNorm before the last projection (BitNet).
     """
 
     hidden: int
@@ -30,6 +31,7 @@ class MLP(Part):
     down: str = "down_proj"
     fused: str | None = None
     shares_input: bool = False
+    inner_norm: str = ""
     SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "intermediate": "d_ff"}
 
     def write(self, run: Run) -> None:
@@ -58,6 +60,8 @@ class MLP(Part):
             component="mlp",
             stream=run.stream,
         )
+        if self.inner_norm:
+            Norm(self.path(self.inner_norm), self.intermediate).write(run)
         project(
             run,
             self.path(self.down),

@@ -126,7 +126,7 @@ def build(
             module.set_experts_implementation(experts)  # a language model inside may have what the whole lacks
         if isinstance(getattr(module, "rope_type", None), str):
             module.rope_type = "default"  # "dynamic" and "longrope" would read the position ids
-    return model.eval()
+    return model.to("meta").eval()  # torch.normal makes its tensors on the CPU all the same (DiffLlama)
 
 
 def model_class(config: dict[str, Any]) -> type[PreTrainedModel]:
