@@ -1,0 +1,194 @@
+"""Mixtures of experts of 2024 to 2026."""
+
+from __future__ import annotations
+
+from variations.pieces import DENSE, FULL, MOE, NO_IDS, SLIDING, Type
+
+GROUPED = MOE | NO_IDS | {"num_hidden_layers": 5, "head_dim": 40, "sliding_window": 16}
+PLAIN = DENSE | NO_IDS
+
+TYPES: dict[str, Type] = {
+    "afmoe": (
+        "AfmoeForCausalLM",
+        GROUPED | {"num_shared_experts": 1},
+        {
+            "one dense layer": {},
+            "every third layer full, three shared": {"global_attn_every_n_layers": 3, "num_shared_experts": 3},
+            "two dense, biases": {"num_dense_layers": 2, "attention_bias": True, "mup_enabled": True},
+            "layer types, tied": {
+                "layer_types": [FULL, SLIDING, FULL, FULL, SLIDING],
+                "num_dense_layers": 0,
+                "tie_word_embeddings": True,
+            },
+        },
+    ),
+    "kolibri1": (
+        "Kolibri1ForCausalLM",
+        {k: v for k, v in GROUPED.items() if k != "intermediate_size"} | {"shared_expert_intermediate_size": 104},
+        {
+            "every fifth layer full": {"num_hidden_layers": 6},
+            "layer types": {"layer_types": [SLIDING, FULL, FULL, SLIDING, FULL], "num_key_value_heads": 3},
+            "all full, tied": {
+                "layer_types": [FULL] * 5,
+                "tie_word_embeddings": True,
+                "num_experts_per_tok": 1,
+            },
+        },
+    ),
+    "beam": (
+        "BeamForCausalLM",
+        GROUPED | {"num_hidden_layers": 7, "num_experts": 12, "n_group": 4, "topk_group": 2},
+        {
+            "three dense layers": {},
+            "all layer types rotate": {
+                "rope_parameters": {t: {"rope_type": "default", "rope_theta": 10000.0} for t in (FULL, SLIDING)},
+                "attention_bias": True,
+            },
+            "listed, tied": {
+                "num_hidden_layers": 3,
+                "layer_types": [FULL, SLIDING, SLIDING],
+                "mlp_layer_types": ["sparse", "dense", "sparse"],
+                "tie_word_embeddings": True,
+            },
+        },
+    ),
+    "flint": (
+        "FlintForCausalLM",
+        GROUPED | {"num_hidden_layers": 7, "shared_expert_intermediate_size": 104},
+        {
+            "two dense layers": {},
+            "every second layer": {"decoder_sparse_step": 2, "mlp_only_layers": [3], "attention_bias": True},
+            "layer types, all sparse, tied": {
+                "num_hidden_layers": 3,
+                "layer_types": [SLIDING, FULL, SLIDING],
+                "mlp_only_layers": [],
+                "tie_word_embeddings": True,
+            },
+        },
+    ),
+    "mellum": (
+        "MellumForCausalLM",
+        GROUPED | {"num_hidden_layers": 4},
+        {
+            "three of seven": {},
+            "windows and dense layers": {
+                "layer_types": [SLIDING, SLIDING, FULL, SLIDING],
+                "mlp_layer_types": ["dense", "sparse", "sparse", "dense"],
+                "attention_bias": True,
+            },
+            "tied": {"tie_word_embeddings": True, "num_key_value_heads": 6, "num_mtp_layers": 1},
+        },
+    ),
+    "flex_olmo": (
+        "FlexOlmoForCausalLM",
+        PLAIN | {"num_experts": 6, "num_experts_per_tok": 2},
+        {
+            "two of six": {},
+            "bias, four of five": {"attention_bias": True, "num_experts": 5, "num_experts_per_tok": 4},
+            "wide heads, tied": {"head_dim": 48, "tie_word_embeddings": True},
+        },
+    ),
+    "granitemoe_swa": (
+        "GraniteMoeSWAForCausalLM",
+        PLAIN | {"num_hidden_layers": 5, "num_local_experts": 7, "num_experts_per_tok": 3, "sliding_window": 16},
+        {
+            "three of seven": {},
+            "shared MLP, biases": {"shared_intermediate_size": 104, "attention_bias": True},
+            "layers without positions, tied": {
+                "layer_types": [SLIDING, FULL, SLIDING, SLIDING, FULL],
+                "layer_rope_theta": [10000.0, 0, 10000.0, 500000.0, 0],
+                "tie_word_embeddings": True,
+            },
+        },
+    ),
+    "aria_text": (
+        "AriaTextForCausalLM",
+        PLAIN | {"moe_num_experts": 6, "moe_topk": 3, "intermediate_size": 72},
+        {
+            "three of six": {},
+            "biases, one shared": {"attention_bias": True, "mlp_bias": True, "moe_num_shared_experts": 1},
+            "wide heads, three shared, tied": {
+                "head_dim": 40,
+                "moe_num_shared_experts": 3,
+                "tie_word_embeddings": True,
+            },
+        },
+    ),
+    "cohere2_moe": (
+        "Cohere2MoeForCausalLM",
+        PLAIN
+        | {
+            "num_hidden_layers": 6,
+            "head_dim": 40,
+            "intermediate_size": 72,
+            "num_experts": 7,
+            "num_experts_per_tok": 3,
+            "sliding_window": 16,
+        },
+        {
+            "all sparse": {},
+            "two dense layers, RMSNorm": {
+                "first_k_dense_replace": 2,
+                "prefix_dense_intermediate_size": 352,
+                "num_shared_experts": 2,
+                "rms_norm_eps": 1e-6,
+            },
+            "a pattern of its own in front": {
+                "first_k_dense_replace": 3,
+                "prefix_dense_sliding_window_pattern": 2,
+                "sliding_window_pattern": 3,
+                "attention_bias": True,
+            },
+            "listed, untied": {
+                "num_hidden_layers": 3,
+                "layer_types": [SLIDING, FULL, FULL],
+                "mlp_layer_types": ["sparse", "dense", "sparse"],
+                "shared_expert_combination_strategy": "sum",
+                "num_shared_experts": 1,
+                "tie_word_embeddings": False,
+            },
+        },
+    ),
+    "cohere_compass_text": (
+        "CohereCompassForCausalLM",
+        PLAIN | {"sliding_window": 16},
+        {
+            "full": {"rope_parameters": {FULL: {"rope_type": "default", "rope_theta": 10000.0}}},
+            "windows, biases": {
+                "layer_types": [SLIDING, FULL, SLIDING],
+                "rope_parameters": {SLIDING: {"rope_type": "default", "rope_theta": 10000.0}, FULL: None},
+                "attention_bias": True,
+            },
+            "untied": {
+                "layer_types": [FULL, SLIDING, FULL],
+                "rope_parameters": {t: {"rope_type": "default", "rope_theta": 10000.0} for t in (FULL, SLIDING)},
+                "tie_word_embeddings": False,
+                "num_key_value_heads": 3,
+            },
+        },
+    ),
+    "dbrx": (
+        "DbrxForCausalLM",
+        NO_IDS
+        | {
+            "vocab_size": 1009,
+            "d_model": 192,
+            "n_heads": 6,
+            "n_layers": 3,
+            "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0, "clip_qkv": 8},
+            "ffn_config": {"ffn_hidden_size": 72, "moe_num_experts": 7, "moe_top_k": 3},
+        },
+        {
+            "three of seven": {},
+            "one key-value head": {"attn_config": {"kv_n_heads": 1}, "n_layers": 2},
+            "one of four": {"d_model": 240, "ffn_config": {"moe_num_experts": 4, "moe_top_k": 1}},
+        },
+    ),
+}
+
+NO_DEFAULT = {
+    "dbrx": "its attn_config has no rope_theta, which the attention reads",
+    "cohere_compass_text": "it has no rope_parameters for the layers' types",
+}
+TRANSPOSED = {"aria_text": ("experts.fc1.weight", "experts.fc2.weight")}
+BUFFERS = {"afmoe": ()}
