@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from variations.pieces import DENSE, FULL, MOE, NO_IDS, SLIDING, Type
+from variations.beyond import choices_of_an_identity, halves_of_identities
+from variations.pieces import DENSE, FULL, INDEX_NOTE, MLA, MLA_NOTE, MOE, NO_IDS, SLIDING, Type
 
 GROUPED = MOE | NO_IDS | {"num_hidden_layers": 5, "head_dim": 40, "sliding_window": 16}
 PLAIN = DENSE | NO_IDS
+LATENT = MLA | NO_IDS
+INDEX = {"index_n_heads": 5, "index_head_dim": 28, "index_topk": 256}
 
 TYPES: dict[str, Type] = {
     "afmoe": (
@@ -167,6 +170,120 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "axk1": (
+        "AXK1ForCausalLM",
+        LATENT | {"n_group": 2, "topk_group": 1},
+        {
+            "one dense layer": {},
+            "every second layer, biases": {
+                "num_hidden_layers": 5,
+                "first_k_dense_replace": 2,
+                "moe_layer_freq": 2,
+                "attention_bias": True,
+            },
+            "listed, two shared, tied": {
+                "mlp_layer_types": ["sparse", "dense", "sparse", "dense"],
+                "n_shared_experts": 2,
+                "tie_word_embeddings": True,
+            },
+        },
+    ),
+    "axk2": (
+        "AXK2ForCausalLM",
+        LATENT | INDEX | {"gated_norm_rank": 10},
+        {
+            "one dense layer": {},
+            "every second layer, biases": {
+                "num_hidden_layers": 5,
+                "first_k_dense_replace": 0,
+                "moe_layer_freq": 2,
+                "attention_bias": True,
+                "n_group": 4,
+                "topk_group": 2,
+            },
+            "listed, two shared, tied": {
+                "mlp_layer_types": ["sparse", "dense", "sparse", "dense"],
+                "n_shared_experts": 2,
+                "tie_word_embeddings": True,
+                "gated_norm_rank": 6,
+            },
+        },
+    ),
+    "longcat_flash": (
+        "LongcatFlashForCausalLM",
+        {
+            k: v
+            for k, v in LATENT.items()
+            if k not in ("num_hidden_layers", "num_experts_per_tok", "moe_intermediate_size")
+        }
+        | {
+            "num_layers": 2,
+            "head_dim": 16,
+            "ffn_hidden_size": 352,
+            "expert_ffn_hidden_size": 72,
+            "moe_topk": 3,
+            "zero_expert_num": 4,
+        },
+        {
+            "three of eight and four": {},
+            "three layers, biases": {"num_layers": 3, "attention_bias": True, "moe_topk": 4, "router_bias": True},
+            "no identities, tied": {"zero_expert_num": 0, "n_routed_experts": 6, "tie_word_embeddings": True},
+        },
+    ),
+    "hy_v4": (
+        "HYV4ForCausalLM",
+        LATENT | INDEX | {"num_hidden_layers": 6},
+        {
+            "three of four share a choice": {},
+            "listed, biases": {
+                "indexer_types": ["full", "shared", "full", "shared", "shared", "full"],
+                "mlp_layer_types": ["sparse", "dense", "sparse", "sparse", "dense", "sparse"],
+                "attention_bias": True,
+            },
+            "three streams, two shared, tied": {
+                "num_hidden_layers": 3,
+                "hc_mult": 3,
+                "n_shared_experts": 2,
+                "tie_word_embeddings": True,
+            },
+        },
+    ),
+    "dots3_note_text": (
+        "Dots3NoteForCausalLM",
+        LATENT
+        | INDEX
+        | {
+            "num_hidden_layers": 6,
+            "n_group": 1,
+            "shared_experts_intermediate_size": 104,
+            "sliding_window": 16,
+            "head_dim": 40,
+            "swa_num_attention_heads": 4,
+            "swa_num_key_value_heads": 4,
+            "swa_q_lora_rank": 48,
+            "swa_kv_lora_rank": 44,
+            "swa_head_dim": 52,
+            "swa_qk_nope_head_dim": 32,
+            "swa_v_head_dim": 28,
+        },
+        {
+            "three of four slide": {},
+            "every second layer, biases": {
+                "first_k_dense_replace": 2,
+                "moe_layer_freq": 2,
+                "attention_bias": True,
+                "n_shared_experts": 2,
+            },
+            "no indexer": {"use_dsa": False, "moe_layer_freq": [0, 1, 1, 0, 1, 1], "swa_qk_rope_head_dim": 20},
+            "no windows, tied": {"use_sliding_window": False, "num_hidden_layers": 3, "tie_word_embeddings": True},
+            "sizes by layer": {
+                "num_hidden_layers": 3,
+                "layer_types": ["indexed_attention", SLIDING, FULL],
+                "per_layer_config": {"1": {"num_attention_heads": 4, "num_key_value_heads": 4, "kv_lora_rank": 44}},
+                "head_dim": 40,
+            },
+        },
+    ),
     "dbrx": (
         "DbrxForCausalLM",
         NO_IDS
@@ -192,3 +309,20 @@ NO_DEFAULT = {
 }
 TRANSPOSED = {"aria_text": ("experts.fc1.weight", "experts.fc2.weight")}
 BUFFERS = {"afmoe": ()}
+BEYOND = {"longcat_flash": (choices_of_an_identity,)}
+ADDED = {"longcat_flash": halves_of_identities}
+RENAMED = {
+    "hy_v4": (
+        (r"\.(hc_\w+)\.hc_pre\.", r".hc_pre.\1."),
+        (r"\.hc_head\.", ".hc_pre.hc_head."),
+        (r"\.mlp\.(shared_experts\.)?gate_proj\.", r".mlp.\1linear_gate."),
+    ),
+}
+NOTES = {
+    "axk1": MLA_NOTE,
+    "axk2": f"{MLA_NOTE}; {INDEX_NOTE}",
+    "hy_v4": f"{MLA_NOTE}; {INDEX_NOTE}",
+    "dots3_note_text": f"{MLA_NOTE}; {INDEX_NOTE}",
+    "longcat_flash": f"{MLA_NOTE}; the identity experts have a gate and an up projection here, 180 B parameters that "
+    "the published 561 B lack, and every choice is an expert that computes",
+}
