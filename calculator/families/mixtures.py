@@ -80,10 +80,13 @@ def minimax_m2(c: Config) -> Blueprint:
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers), notes=notes)
 
 
+def olmoe_experts(c: Config) -> Experts:
+    return Experts("mlp", c.hidden_size, c.intermediate_size, c.num_experts, c.num_experts_per_tok)
+
+
 @family("olmoe")
 def olmoe(c: Config) -> Blueprint:
-    experts = Experts("mlp", c.hidden_size, c.intermediate_size, c.num_experts, c.num_experts_per_tok)
-    layer = pre_norm(c, self_attention(c, head_norm="full"), experts, kind="full attention + experts")
+    layer = pre_norm(c, self_attention(c, head_norm="full"), olmoe_experts(c), kind="full attention + experts")
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
 
 
@@ -231,11 +234,11 @@ def granite_mlp(c: Config) -> MLP:
     return MLP("shared_mlp", c.hidden_size, c.shared_intermediate_size, fused="input_linear", down="output_linear")
 
 
-def granite_layer(c: Config, mixer: Part, kind: str) -> Layer:
+def granite_layer(c: Config, mixer: Part, kind: str, experts: Experts | None = None) -> Layer:
     """norm, mixer, add; norm, experts and shared MLP (each if the config has it), add."""
     channels: list[Part] = []
     if c.get("num_local_experts"):
-        channels.append(granite_experts(c))
+        channels.append(experts or granite_experts(c))
     if c.get("shared_intermediate_size"):
         channels.append(granite_mlp(c))
     layer = pre_norm(c, mixer, channels[0], kind=f"{kind} + {'experts' if isinstance(channels[0], Experts) else 'mlp'}")

@@ -2,7 +2,18 @@
 
 from calculator.parts.altup import AltUp
 from calculator.parts.attention import Attention
-from calculator.parts.basic import Embedding, Head, Idle, Linear, Norm, Part, Positions, Residual, VectorWeights
+from calculator.parts.basic import (
+    Embedding,
+    GatedNorm,
+    Head,
+    Idle,
+    Linear,
+    Norm,
+    Part,
+    Positions,
+    Residual,
+    VectorWeights,
+)
 from calculator.parts.compressed import CompressedAttention, HyperConnection
 from calculator.parts.convolution import GatedConvolution, LightningAttention
 from calculator.parts.cross import CrossAttention, RelativeBias
@@ -26,6 +37,7 @@ __all__ = [
     "Experts",
     "GatedConvolution",
     "GatedDeltaNet",
+    "GatedNorm",
     "Head",
     "HyperConnection",
     "Idle",

@@ -117,14 +117,7 @@ class Attention(Part):
             caches=not self.shared_kv,
         )
         if self.sinks:
-            run.add(
-                self.path("sinks"),
-                "attention",
-                "elementwise",
-                flops=run.tokens * self.heads,
-                weights=(Weight(self.path(self.sink_name), (self.heads,), "vector"),),
-                split="head",
-            )
+            sinks(run, self.path("sinks"), self.path(self.sink_name), self.heads)
         outputs = self.heads * value_dim
         if self.gate_name:
             project(
@@ -136,17 +129,7 @@ class Attention(Part):
                 saves_input=False,
             )
         if self.gate or self.gate_name:
-            gate = run.tokens * outputs
-            run.add(
-                self.path("gate"),
-                "attention",
-                "elementwise",
-                flops=5 * gate,
-                reads=2 * gate * run.width,
-                writes=gate * run.width,
-                saved=2 * gate * run.width,
-                split="head",
-            )
+            gate(run, self.path("gate"), outputs)
         if self.out_norm:
             Norm(self.path(self.out_norm), outputs).write(run)
         result = self.hidden if self.output is None else self.output
@@ -177,6 +160,27 @@ class Attention(Part):
             else:
                 norm = Norm(self.path(name), self.head_dim, groups=heads, affine=self.head_norm != "plain")
             norm.write(run)
+
+
+def sinks(run: Run, name: str, tensor: str, heads: Number) -> None:
+    """One learned logit per head in the softmax's denominator."""
+    weights = (Weight(tensor, (heads,), "vector"),)
+    run.add(name, "attention", "elementwise", flops=run.tokens * heads, weights=weights, split="head")
+
+
+def gate(run: Run, name: str, size: Number) -> None:
+    """A sigmoid gate on `size` features of the output."""
+    elements = run.tokens * size
+    run.add(
+        name,
+        "attention",
+        "elementwise",
+        flops=5 * elements,
+        reads=2 * elements * run.width,
+        writes=elements * run.width,
+        saved=2 * elements * run.width,
+        split="head",
+    )
 
 
 def rotate(run: Run, name: str, elements: Number) -> None:

@@ -161,6 +161,31 @@ class Norm(Part):
 
 
 @dataclass(frozen=True)
+class GatedNorm(Part):
+    """RMSNorm whose output is scaled by the sigmoid of a small MLP of it, two matrices of `rank` (A.X-K2)."""
+
+    size: int
+    rank: int
+    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d", "rank": "r_n"}
+
+    def write(self, run: Run) -> None:
+        Norm(self.path("norm"), self.size).write(run)
+        project(run, self.path("W_down"), self.size, self.rank, component="norm", split="replicated")
+        activation(run, self.path("act"), run.tokens, self.rank, gated=False, component="norm", stream=run.stream)
+        project(run, self.path("W_up"), self.rank, self.size, component="norm", split="replicated", saves_input=False)
+        elements = run.tokens * self.size
+        run.add(
+            self.path("gate"),
+            "norm",
+            "elementwise",
+            flops=5 * elements,
+            reads=2 * elements * run.width,
+            writes=elements * run.width,
+            saved=2 * elements * run.width,
+        )
+
+
+@dataclass(frozen=True)
 class Residual(Part):
     """The addition of a branch to the residual stream."""
 

@@ -254,21 +254,23 @@ class CompressedAttention(Part):
 class HyperConnection(Part):
     """Manifold-constrained hyper-connections (arXiv:2512.24880): `streams` residual streams, mixed into one for the
     layer's input, and its output mixed back into all. `closing` is the mixer before the final norm, which only
-    collapses them."""
+    collapses them. `independent` ones do not mix the streams with one another (Hy4)."""
 
     hidden: int
     streams: int
     iterations: int = 0
     closing: bool = False
+    independent: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "streams": "n_r"}
 
     def write(self, run: Run) -> None:
         wide, n = self.streams * self.hidden, self.streams
-        outputs = n if self.closing else (2 + n) * n
+        outputs = n if self.closing else 2 * n if self.independent else (2 + n) * n
+        scales = 1 if self.closing else 2 if self.independent else 3
         read = run.tokens * wide * run.width
         vectors = (
             Weight(f"{self.name}_base", (outputs,), "vector"),
-            Weight(f"{self.name}_scale", (1 if self.closing else 3,), "vector"),
+            Weight(f"{self.name}_scale", (scales,), "vector"),
         )
         # The mixing weights are computed in 32 bit, from all streams at once.
         weights = (Weight(f"{self.name}_fn", (outputs, wide), "vector"), *vectors)
@@ -299,7 +301,7 @@ class HyperConnection(Part):
         )
         if self.closing:
             return
-        run.add(
-            f"{self.name}_mix", "norm", "matmul", flops=2 * run.tokens * wide * n, reads=read, writes=read, saved=read
-        )
+        if not self.independent:
+            mixing = 2 * run.tokens * wide * n
+            run.add(f"{self.name}_mix", "norm", "matmul", flops=mixing, reads=read, writes=read, saved=read)
         run.add(f"{self.name}_expand", "norm", "elementwise", flops=2 * run.tokens * wide, reads=read, writes=read)

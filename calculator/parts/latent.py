@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.parts.attention import attend, rotate
+from calculator.parts.attention import attend, gate, rotate, sinks
 from calculator.parts.basic import Norm, Part, project
 from calculator.run import Run
 
@@ -20,6 +20,11 @@ class LatentAttention(Part):
 
     Attributes:
         selected: tokens that an indexer picks for each query (GLM-5, DeepSeek-V3.2).
+        window: a query sees its own and the window − 1 tokens before it (Dots 3 Note).
+        gate_name: a projection of the input makes a sigmoid gate for the output, one value a head if `gate_per_head`.
+        gated_query: q_b_proj reads the compressed query as it was before its norm too, and makes that gate (A.X-K2).
+        sink_name: one learned logit per head in the softmax's denominator (Hy4).
+        rope_norm: a norm of that name on the shared rotated key (Dots 3 Note).
     """
 
     hidden: int
@@ -32,6 +37,12 @@ class LatentAttention(Part):
     bias: bool = False
     dropout: bool = False
     selected: int | None = None
+    window: int | None = None
+    gate_name: str = ""
+    gate_per_head: bool = False
+    gated_query: bool = False
+    sink_name: str = ""
+    rope_norm: str = ""
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "heads": "n_h",
@@ -41,6 +52,7 @@ class LatentAttention(Part):
         "value_dim": "d_v",
         "query_rank": "r_q",
         "selected": "k_i",
+        "window": "W",
     }
 
     def write(self, run: Run) -> None:
@@ -56,7 +68,10 @@ class LatentAttention(Part):
                 split="replicated",
             )
             Norm(self.path("q_a_layernorm"), self.query_rank).write(run)
-            project(run, self.path("q_b_proj"), self.query_rank, self.heads * key_dim, component="attention")
+            inputs, outputs = self.query_rank, self.heads * key_dim
+            if self.gated_query:
+                inputs, outputs = 2 * inputs, outputs + self.heads * self.value_dim
+            project(run, self.path("q_b_proj"), inputs, outputs, component="attention")
         else:
             project(run, self.path("q_proj"), self.hidden, self.heads * key_dim, component="attention")
         project(
@@ -70,6 +85,8 @@ class LatentAttention(Part):
             split="replicated",
         )
         Norm(self.path("kv_a_layernorm"), self.kv_rank).write(run)
+        if self.rope_norm:
+            Norm(self.path(self.rope_norm), self.rope_dim).write(run)
         project(
             run,
             self.path("kv_b_proj"),
@@ -93,6 +110,7 @@ class LatentAttention(Part):
                 fresh_dim=latent,
                 selected=self.selected,
                 latent=expanded,
+                window=self.window,
             )
         else:
             attend(
@@ -105,8 +123,17 @@ class LatentAttention(Part):
                 cached_dim=latent,
                 selected=self.selected,
                 latent=expanded,
+                window=self.window,
                 dropout=self.dropout,
             )
+        if self.sink_name:
+            sinks(run, self.path("sinks"), self.path(self.sink_name), self.heads)
+        outputs = self.heads * self.value_dim
+        if self.gate_name:
+            gates = self.heads if self.gate_per_head else outputs
+            project(run, self.path(self.gate_name), self.hidden, gates, component="attention", saves_input=False)
+        if self.gate_name or self.gated_query:
+            gate(run, self.path("gate"), outputs)
         project(
             run,
             self.path("o_proj"),

@@ -88,6 +88,11 @@ class Experts(Part):
         correction_name: where that bias is inside the part, if not in the router; it is a "buffer", or a "vector" where
             published counts include it (ERNIE 4.5).
         packed: experts are stored as one three-dimensional tensor (gate_up_proj, down_proj), not one tensor each.
+        stacked: experts are stored below one another in one matrix each for gate, up and down, all three of them
+            [experts · intermediate, hidden] (DBRX).
+        identity: experts beside those, which the router may choose too and which hold and compute nothing. A token is
+            expected to choose top_k · experts / (experts + identity) of the real ones; rows, active parameters and
+            bytes are of that many (LongCat-Flash, arXiv:2509.01322, keeps its average there).
         latent: the routed experts work on a projection of this width (Nemotron 3 Super), None for `hidden`.
         router: the router's module, inside the part; `prefix`: where the experts are, inside the part.
     """
@@ -114,6 +119,8 @@ class Experts(Part):
     correction_shape: tuple[int, ...] = ()  # where it is not [experts]
     packed_name: str = "gate_up_proj"
     latent: int | None = None
+    stacked: bool = False
+    identity: int = 0
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "intermediate": "d_e",
@@ -121,15 +128,21 @@ class Experts(Part):
         "top_k": "k",
         "shared": "d_s",
         "latent": "d_l",
+        "identity": "E_0",
     }
 
     def __post_init__(self) -> None:
         super().__post_init__()
         sizes = (self.experts, self.top_k)
-        if all(isinstance(n, int) for n in sizes) and not 1 <= self.top_k <= self.experts:
+        if all(isinstance(n, int) for n in sizes) and not 1 <= self.top_k <= self.choices:
             raise ConfigError(
-                f"{self.name}: a token visits {self.top_k} of {self.experts} experts; at least 1, at most all."
+                f"{self.name}: a token visits {self.top_k} of {self.choices} experts; at least 1, at most all."
             )
+
+    @property
+    def choices(self) -> Number:
+        """Experts that the router chooses among."""
+        return self.experts + self.identity
 
     def write(self, run: Run) -> None:
         stream = run.tokens * self.hidden * run.width
@@ -173,16 +186,16 @@ class Experts(Part):
             run,
             self.path(self.router),
             self.hidden,
-            self.experts,
+            self.choices,
             component="router",
             role="router",
             bias=self.router_bias,
             split="replicated",
         )
-        scores = run.tokens * self.experts
+        scores = run.tokens * self.choices
         # A buffer: held in the checkpoint, moved by no gradient, and in no published parameter count.
         name = self.correction_name or f"{self.router}.e_score_correction_bias"
-        correction = (Weight(self.path(name), self.correction_shape or (self.experts,), self.correction_role),)
+        correction = (Weight(self.path(name), self.correction_shape or (self.choices,), self.correction_role),)
         run.add(
             self.path("top_k"),
             "router",
@@ -196,7 +209,7 @@ class Experts(Part):
         )
 
     def _routed(self, run: Run, stream: Number) -> None:
-        rows = run.expert_rows(self.experts, self.top_k)
+        rows = self._real(run.expert_rows(self.choices, self.top_k))
         width = self._width()
         inputs, inner = rows * width * run.width, rows * self.intermediate * run.width
         outer = 2 if self.gated else 1
@@ -250,7 +263,7 @@ class Experts(Part):
         stream: Number,
     ) -> None:
         held = sum(run.bytes_of(w) for w in weights)
-        touched = held // self.experts * run.experts_touched(self.experts, self.top_k)
+        touched = held // self.experts * self._real(run.experts_touched(self.choices, self.top_k))
         run.add(
             name,
             "experts",
@@ -259,12 +272,16 @@ class Experts(Part):
             reads=reads,
             writes=writes,
             weights=weights,
-            active_share=(self.top_k, self.experts),
+            active_share=(self.top_k, self.choices),
             weight_reads=touched,
             saved=saved,
             stream=stream,
             split="expert",
         )
+
+    def _real(self, number: Number) -> Number:
+        """The expected share of the experts that compute in a number over all choices."""
+        return number * self.experts // self.choices if self.identity else number
 
     def _width(self) -> Number:
         return self.hidden if self.latent is None else self.latent
@@ -292,6 +309,10 @@ class Experts(Part):
             return into, out
         names = (gate, up) if self.gated else (up,)
         matrix = (self.intermediate, width)
+        if self.stacked:
+            whole = (self.experts * self.intermediate, width)
+            into = tuple(Weight(self._inside(n), whole, "experts") for n in names)
+            return into, (Weight(self._inside(down), whole, "experts"),)
         into = tuple(Weight(self._inside(f"*.{n}.weight"), matrix, "experts", self.experts) for n in names)
         out = (Weight(self._inside(f"*.{down}.weight"), (width, self.intermediate), "experts", self.experts),)
         return into, out

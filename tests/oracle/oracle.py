@@ -5,7 +5,8 @@ activations are bytes, lengths are tokens.
 
 FLOPs are those of torch's `FlopCounterMode`: matrix products and convolutions. What it is blind to, and what is done:
 
-- Grouped expert kernels are not counted. The experts run as batched products instead, the same arithmetic.
+- Grouped expert kernels are not counted. The experts run as batched products instead, the same arithmetic. Those that
+  a loop sends tokens to run as in choices.py.
 - A mask does not shrink a product. Eager attention counts all S x S scores, causal or in a sliding window; a cached
   decode step counts cached + 1 keys, in a window min(cached, window - 1) + 1.
 - Scans (Mamba, Mamba-2, gated delta rule) run as transformers' reference in torch: padded to whole chunks, triangular
@@ -33,6 +34,7 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
+import choices
 import torch
 import transformers
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
@@ -126,6 +128,7 @@ def build(
             module.set_experts_implementation(experts)  # a language model inside may have what the whole lacks
         if isinstance(getattr(module, "rope_type", None), str):
             module.rope_type = "default"  # "dynamic" and "longrope" would read the position ids
+    choices.answered(model)
     return model.to("meta").eval()  # torch.normal makes its tensors on the CPU all the same (DiffLlama)
 
 

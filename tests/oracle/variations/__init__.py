@@ -20,6 +20,7 @@ Every module here may define, and none has to be put on a list:
   SCANS        type -> what its scan counts; those FLOPs are left out of the comparison
   NOTES        type -> what else is to be known about a recording
   BEYOND       type -> functions of (model, workload): FLOPs that transformers counts beyond the engine
+  ADDED        type -> function of model: (name, shape) of tensors that transformers builds and no checkpoint holds
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ GROUP_OF = {kind: name for name, module in GROUPS.items() for kind in getattr(mo
 NO_DEFAULT, CANNOT_RUN, CANNOT_SEE = _merged("NO_DEFAULT"), _merged("CANNOT_RUN"), _merged("CANNOT_SEE")
 TRANSPOSED, RENAMED, BUFFERS = _merged("TRANSPOSED"), _merged("RENAMED"), _merged("BUFFERS")
 SCANS, NOTES, BEYOND = _merged("SCANS"), _merged("NOTES"), _merged("BEYOND")
+ADDED = _merged("ADDED")
 
 # Recorded with fewer workloads, without saved bytes and without the towers' FLOPs.
 BRIEF = TYPES.keys() - core.TYPES.keys()

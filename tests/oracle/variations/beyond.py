@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from calculator import Workload, estimate
 from calculator.model import Model
@@ -33,8 +33,9 @@ def of_any_type(model: Model, w: Workload) -> int:
 def expansion_of_the_cache(model: Model, batch: int, keys: int) -> int:
     """What transformers' decode adds to the absorbed one: it expands the whole latent cache at every step, and attends
     over expanded heads."""
-    more = 0
+    more, all_keys = 0, keys
     for part in (p for layer in model.text.layers for p in layer.parts if isinstance(p, LatentAttention)):
+        keys = all_keys if part.window is None else min(all_keys, part.window)
         wide, latent = part.nope_dim + part.rope_dim + part.value_dim, 2 * part.kv_rank + part.rope_dim
         expand = 2 * batch * (keys - 1) * part.kv_rank * part.heads * (part.nope_dim + part.value_dim)
         more += expand + 2 * batch * keys * part.heads * (wide - latent)
@@ -64,6 +65,27 @@ def experts_not_chosen(model: Model, w: Workload) -> int:
     listed = forward(model, w, w.batch_size, w.sequence_length)
     routed = sum(op.flops * op.count for op in listed if op.component == "experts" and op.kind == "matmul")
     return routed * (held - used) // used
+
+
+def choices_of_an_identity(model: Model, w: Workload) -> int:
+    """The oracle lets every choice of LongCat-Flash's router be an expert that computes. The engine expects the share
+    of them that the experts are of all choices; the others are the identity."""
+    part = model.experts
+    rows = w.batch_size * (1 if w.mode == "decode" else w.sequence_length) * part.top_k
+    listed = forward(model, w, w.batch_size, w.sequence_length)
+    routed = sum(op.flops * op.count for op in listed if op.component == "experts" and op.kind == "matmul")
+    expected = rows * part.experts // part.choices
+    return routed // expected * (rows - expected)
+
+
+def halves_of_identities(model: Model) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """transformers 5.23 gives each identity expert of LongCat-Flash a gate and an up projection, which no checkpoint
+    holds and no token passes."""
+    for layer in range(len(model.text.layers)):
+        for expert in range(model.experts.experts, model.experts.choices):
+            for name in ("gate_proj", "up_proj"):
+                shape = (model.experts.intermediate, model.experts.hidden)
+                yield f"model.layers.{layer}.mlp.experts.{expert}.{name}.weight", shape
 
 
 def tokens_past_the_shared_keys(model: Model, w: Workload) -> int:
