@@ -85,10 +85,6 @@ def ministral(c: Config) -> Blueprint:
 def mistral3(c: Config) -> Blueprint:
     """Pixtral's tower, a merger of neighbouring patches, and a two-layer projector."""
     vision, text = c.section("vision_config"), c.section("text_config")
-    if not c.has_stated("tie_word_embeddings"):
-        # The checkpoints follow the language model's flag, not the default of the composite type: Mistral Small 3.1,
-        # which states neither, has a head of its own.
-        c = Config({**c.raw, "tie_word_embeddings": text.flag("tie_word_embeddings")}, c.model_type, where=c.where)
     width, bias, root = vision.hidden_size, c.flag("multimodal_projector_bias"), "multi_modal_projector"
     features = c.get("vision_feature_layer")
     stacked = len(features) if isinstance(features, list) else 1
