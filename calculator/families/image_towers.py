@@ -121,6 +121,53 @@ def intern_vit(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     )
 
 
+def intern_vit_6b(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
+    """InternViT as its authors' own code spells it: one packed projection."""
+    width: int = c.hidden_size
+    (high, wide), (rows, columns) = pair(c.patch_size), pair(c.image_size)
+    kind = "layer" if c.norm_type == "layer_norm" else "rms"
+    attention = replace(
+        vision_attention(c, "attn", out="proj"),
+        fused="qkv",
+        qkv_bias=c.flag("attention_bias"),
+        head_norm="full" if c.flag("use_qk_norm") else None,
+    )
+    layer = Layer(
+        "vision",
+        (
+            Norm("norm1", width, kind, kind == "layer"),
+            attention,
+            Residual("mixer_residual", width),
+            Norm("norm2", width, kind, kind == "layer"),
+            plain_mlp(c),
+            vectors("", ls1=(width,), ls2=(width,)),
+            Residual("channel_residual", width),
+        ),
+    )
+    places = (1, (rows // high) * (columns // wide) + 1, width)
+    shape = (width, c.get("num_channels") or 3, high, wide)
+    return Stack(
+        f"{root}.encoder.layers",
+        width,
+        (layer,) * c.num_hidden_layers,
+        before=(
+            vectors(f"{root}.embeddings", class_embedding=(1, 1, width), position_embedding=places),
+            PatchEmbedding(f"{root}.embeddings.patch_embedding", prod(shape[1:]), width, shape),
+        ),
+        after=after,
+        tower="vision",
+    )
+
+
+def sam_neck(name: str, inputs: int, outputs: int) -> tuple[Part, ...]:
+    return (
+        convolution(f"{name}.conv1", inputs, outputs, 1),
+        Norm(f"{name}.layer_norm1", outputs, "layer", True),
+        convolution(f"{name}.conv2", outputs, outputs, 3),
+        Norm(f"{name}.layer_norm2", outputs, "layer", True),
+    )
+
+
 def sam(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     """Segment Anything's image encoder (arXiv:2304.02643): windows in most blocks, relative positions in each."""
     width, heads = c.hidden_size, c.num_attention_heads
@@ -128,7 +175,8 @@ def sam(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     attention = Attention(
         "attn", width, heads, heads, width // heads, fused="qkv", out="proj", qkv_bias=c.flag("qkv_bias"), out_bias=True
     )
-    mlp = MLP("mlp", width, c.mlp_dim, gated=False, bias=True, up="lin1", down="lin2")
+    inner = int(width * c.mlp_ratio) if c.get("mlp_dim") is None else c.mlp_dim
+    mlp = MLP("mlp", width, inner, gated=False, bias=True, up="lin1", down="lin2")
 
     def layer(i: int) -> Layer:
         reach = 2 * (side if i in c.global_attn_indexes or not c.window_size else c.window_size) - 1
@@ -138,19 +186,12 @@ def sam(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
         places = (reach, width // heads)
         return replace(block, parts=(*block.parts, vectors("attn", rel_pos_h=places, rel_pos_w=places)))
 
-    neck, made = f"{root}.neck", c.output_channels
     absolute = (vectors(root, pos_embed=(1, side, side, width)),) if c.flag("use_abs_pos") else ()
     return Stack(
         f"{root}.layers",
         width,
         tuple(layer(i) for i in range(c.num_hidden_layers)),
         before=(patches(c, f"{root}.patch_embed.projection", bias=True), *absolute),
-        after=(
-            convolution(f"{neck}.conv1", width, made, 1),
-            Norm(f"{neck}.layer_norm1", made, "layer", True),
-            convolution(f"{neck}.conv2", made, made, 3),
-            Norm(f"{neck}.layer_norm2", made, "layer", True),
-            *after,
-        ),
+        after=(*sam_neck(f"{root}.neck", width, c.output_channels), *after),
         tower="vision",
     )

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from calculator.config import Config
-from calculator.families.common import Blueprint, family
+from calculator.families.common import FAMILIES, Blueprint, family
 from calculator.families.image_towers import (
     convolution,
     feature_layers,
     image_tower,
     intern_vit,
+    intern_vit_6b,
     sam,
+    sam_neck,
     two_layer_projector,
     vectors,
 )
-from calculator.families.shared import with_towers
-from calculator.families.towers import siglip
+from calculator.families.shared import HELD, renamed, with_towers
+from calculator.families.towers import pixtral, siglip
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, Linear, Norm, Part, Residual, VectorWeights
 
 
-def beside(c: Config, *towers: Stack) -> Blueprint:
+def beside(c: Config, *towers: Stack, field: str = "text_config", own_ties: bool = False) -> Blueprint:
     """The language model whole, under language_model, as LLaVA's checkpoints keep it."""
-    kind = c.section("text_config").model_type
-    return with_towers(c, kind, towers, old="", new="language_model.", head="language_model.lm_head")
+    kind, head = c.section(field).model_type, "language_model.lm_head"
+    return with_towers(c, kind, towers, old="", new="language_model.", head=head, field=field, own_ties=own_ties)
 
 
 def llava_projector(c: Config) -> tuple[Part, ...]:
@@ -102,6 +106,99 @@ def internvl(c: Config) -> Blueprint:
     norm = Norm(f"{root}.layer_norm", joined, "layer", True)
     projector = (norm, *two_layer_projector(root, joined, width, width))
     return beside(c, intern_vit(vision, "vision_tower", projector))
+
+
+@family("internvl_chat", "qianfan_ocr")
+def internvl_chat(c: Config) -> Blueprint:
+    """InternVL as OpenGVLab's own code (modeling_internvl_chat.py) and Qianfan-OCR spell it."""
+    remote = c.model_type == "internvl_chat"
+    field = "llm_config" if remote else "text_config"
+    vision = c.section("vision_config", "qianfan_ocr_vision")
+    if remote:
+        vision = renamed(vision, attention_bias="qkv_bias", use_qk_norm="qk_normalization")
+    width = c.section(field).hidden_size
+    joined = vision.hidden_size * int(1 / c.downsample_ratio) ** 2
+    projector = (
+        Norm("mlp1.0", joined, "layer", True),
+        Linear("mlp1.1", joined, width, True),
+        Linear("mlp1.3", width, width, True),
+    )
+    return beside(c, intern_vit_6b(vision, "vision_model", projector), field=field, own_ties=remote)
+
+
+@family("lighton_ocr")
+def lighton_ocr(c: Config) -> Blueprint:
+    """Mistral 3's merger and projector without biases, and Qwen 3 (arXiv:2601.14251)."""
+    vision, text, root = c.section("vision_config"), c.section("text_config"), "model.vision_projection"
+    width = vision.hidden_size
+    projector: tuple[Part, ...] = (
+        Norm(f"{root}.norm", width),
+        Linear(f"{root}.patch_merger.merging_layer", width * c.spatial_merge_size**2, width),
+        *two_layer_projector(root, width, text.hidden_size, text.hidden_size, bias=False),
+    )
+    return with_towers(c, text.model_type, (pixtral(vision, "model.vision_encoder", projector),))
+
+
+@family("deepseek_vl")
+def deepseek_vl(c: Config) -> Blueprint:
+    """SigLIP and two matrices (arXiv:2403.05525)."""
+    vision, text, root = c.section("vision_config"), c.section("text_config"), "model.aligner"
+    projector = (
+        Linear(f"{root}.linear1", vision.hidden_size, text.hidden_size, True),
+        Linear(f"{root}.linear2", text.hidden_size, text.hidden_size, True),
+    )
+    return with_towers(c, text.model_type, (siglip(vision, "model.vision_model", projector),))
+
+
+@family("deepseek_vl_hybrid")
+def deepseek_vl_hybrid(c: Config) -> Blueprint:
+    """A second tower, SAM's, for fine detail; one of its early maps passes a neck of its own."""
+    vision, fine, text = (c.section(n) for n in ("vision_config", "high_res_vision_config", "text_config"))
+    width, made, root = text.hidden_size, fine.output_channels, "model.aligner"
+    detail = "model.high_res_vision"
+    more = (
+        *sam_neck(f"{detail}_neck", fine.hidden_size, made),
+        convolution(f"{detail}_proj.conv1", made, 2 * made, 3),
+        convolution(f"{detail}_proj.conv2", 2 * made, 4 * made, 3),
+        vectors("model", high_res_vision_alpha=(1,)),
+    )
+    projector = (
+        Linear(f"{root}.vision_proj", vision.hidden_size, width // 2, True),
+        Linear(f"{root}.high_res_vision_proj", 4 * made, width // 2, True),
+        Linear(f"{root}.proj", width, width, True),
+    )
+    towers = (
+        sam(fine, f"{detail}_model.vision_encoder", more),
+        siglip(vision, "model.vision_model", projector),
+    )
+    return with_towers(c, text.model_type, towers)
+
+
+@family("video_llama_3")
+def video_llama_3(c: Config) -> Blueprint:
+    """SigLIP with rotary positions instead of learned ones (arXiv:2501.13106)."""
+    vision, text = c.section("vision_config"), c.section("text_config")
+    projector = video_llama_projector("model.projector", vision.hidden_size, text.hidden_size)
+    return with_towers(c, text.model_type, (rotary_siglip(vision, "model.vision_model", projector),))
+
+
+@family("videollama3_qwen2")
+def videollama3_qwen2(c: Config) -> Blueprint:
+    """VideoLLaMA 3 as its authors' own code (modeling_videollama3.py) spells it: Qwen2's fields at the top level."""
+    vision, text = c.section("vision_encoder_config", "video_llama_3_vision"), Config(c.raw, "qwen2", where=c.where)
+    projector = video_llama_projector("model.mm_projector", vision.hidden_size, text.hidden_size)
+    built = FAMILIES["qwen2"](text)
+    tower = rotary_siglip(renamed(vision), "model.vision_encoder", projector)
+    return replace(built, towers=(tower,), notes=(*built.notes, HELD))
+
+
+def video_llama_projector(name: str, inputs: int, outputs: int) -> tuple[Part, ...]:
+    return Linear(f"{name}.readout.0", inputs, outputs, True), Linear(f"{name}.readout.2", outputs, outputs, True)
+
+
+def rotary_siglip(c: Config, root: str, after: tuple[Part, ...]) -> Stack:
+    stack = siglip(Config({**c.values_, "num_patches": 1}, c.model_type, where=c.where), root, after)
+    return replace(stack, before=stack.before[:1])
 
 
 @family("got_ocr2")

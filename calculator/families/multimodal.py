@@ -115,9 +115,10 @@ def kimi_k25(c: Config) -> Blueprint:
     return with_towers(c, text.model_type, (tower,), new="language_model.model.", head="language_model.lm_head")
 
 
-@family("glm4v", "glm4v_moe")
+@family("glm4v", "glm4v_moe", "glm46v")
 def glm4v(c: Config) -> Blueprint:
-    return with_towers(c, f"{c.model_type}_text", (glm4v_vision(c.section("vision_config", "glm4v_vision")),))
+    text = c.section("text_config", f"{c.model_type}_text").model_type
+    return with_towers(c, text, (glm4v_vision(c.section("vision_config", "glm4v_vision")),))
 
 
 @family("lfm2_vl")

@@ -85,8 +85,9 @@ def tied_inside(c: Config, text: Config) -> bool:
     return c.flag("tie_word_embeddings") or (c.ties_from == "text_config" and text.flag("tie_word_embeddings"))
 
 
-def language_part(c: Config, name: str, field: str = "text_config") -> Blueprint:
-    """The blueprint of the language model's own config, read by the family `name`.
+def language_part(c: Config, name: str, field: str = "text_config", own_ties: bool = False) -> Blueprint:
+    """The blueprint of the language model's own config, read by the family `name`; with `own_ties` it is a whole model,
+    which ties by its own flag.
 
     Raises:
         ConfigError: no family has that name.
@@ -94,7 +95,7 @@ def language_part(c: Config, name: str, field: str = "text_config") -> Blueprint
     if name not in FAMILIES:
         raise ConfigError(f"{field} in {c.where} is of type {name!r}, a language model that is not known here.")
     text = c.section(field, name)
-    text.values_["tie_word_embeddings"] = tied_inside(c, text)
+    text.values_["tie_word_embeddings"] = text.flag("tie_word_embeddings") if own_ties else tied_inside(c, text)
     return FAMILIES[name](text)
 
 
@@ -107,9 +108,10 @@ def with_towers(
     new: str = "model.language_model.",
     head: str = "lm_head",
     field: str = "text_config",
+    own_ties: bool = False,
 ) -> Blueprint:
     """The language model in `text_config`, read by the family `text`, beside its towers."""
-    inner = language_part(c, text, field)
+    inner = language_part(c, text, field, own_ties)
 
     def placed(stack: Stack) -> Stack:
         return moved(moved(stack, old, new), "lm_head", head)
