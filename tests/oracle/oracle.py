@@ -342,8 +342,9 @@ def _counting(model: PreTrainedModel, wrap: Callable[..., Callable] = _apart) ->
     files = {sys.modules[type(module).__module__] for module in model.modules()}  # the language model's among them
     with ExitStack() as stack:
         stack.enter_context(_valueless())
-        for file, name in ((file, name) for file in files for name in SCANS.keys() & vars(file).keys()):
-            stack.enter_context(mock.patch.object(file, name, wrap(name, getattr(file, name), counter, in_scans)))
+        for file in files:
+            for name in SCANS.keys() & vars(file).keys():
+                stack.enter_context(mock.patch.object(file, name, wrap(name, getattr(file, name), counter, in_scans)))
         stack.enter_context(counter)
         yield lambda: _flops(counter, in_scans[0])
 
