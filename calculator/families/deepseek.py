@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from calculator.config import Config
 from calculator.families.common import (
     Blueprint,
@@ -64,6 +66,17 @@ def deepseek(c: Config, *, correction: bool) -> Blueprint:
 @family("deepseek_v2")
 def deepseek_v2(c: Config) -> Blueprint:
     return deepseek(c, correction=False)
+
+
+@family("mistral4")
+def mistral4(c: Config) -> Blueprint:
+    """DeepSeek-V2's layers with each layer's experts packed into one tensor, and no score bias."""
+    built = deepseek(c, correction=False)
+    layers = tuple(
+        replace(layer, parts=tuple(replace(p, packed=True) if isinstance(p, Experts) else p for p in layer.parts))
+        for layer in built.text.layers
+    )
+    return replace(built, text=replace(built.text, layers=layers))
 
 
 @family("deepseek_v3", "kimi_k2")

@@ -16,7 +16,7 @@ from calculator.families.common import (
     self_attention,
     windows,
 )
-from calculator.families.shared import with_towers
+from calculator.families.shared import moved, with_towers
 from calculator.families.towers import gemma3n_audio, gemma3n_embedder, gemma4_audio, gemma4_vision, siglip
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, AltUp, Attention, Embedding, Experts, Linear, Norm, Part, Residual, VectorWeights
@@ -31,6 +31,14 @@ def gemma3(c: Config) -> Blueprint:
     )
     tower = siglip(vision, "vision_tower.vision_model", projector)
     return with_towers(c, "gemma3_text", (tower,), new="language_model.model.", head="language_model.lm_head")
+
+
+@family("shieldgemma2")
+def shieldgemma2(c: Config) -> Blueprint:
+    """Gemma 3 inside a classifier that reads two of its logits."""
+    built = gemma3(c)
+    text, *towers = (moved(stack, "", "model.") for stack in (built.text, *built.towers))
+    return replace(built, text=text, towers=tuple(towers))
 
 
 def shared_kv(c: Config) -> list[bool]:

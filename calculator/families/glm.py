@@ -37,7 +37,7 @@ def glm(c: Config) -> Blueprint:
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
 
 
-@family("glm4", "glm4v_text")
+@family("glm4", "glm4v_text", "glm_ocr_text")
 def glm4(c: Config) -> Blueprint:
     """A second norm after each half."""
     width: int = c.hidden_size

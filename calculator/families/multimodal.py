@@ -85,10 +85,6 @@ def ministral(c: Config) -> Blueprint:
 def mistral3(c: Config) -> Blueprint:
     """Pixtral's tower, a merger of neighbouring patches, and a two-layer projector."""
     vision, text = c.section("vision_config"), c.section("text_config")
-    if not c.has_stated("tie_word_embeddings"):
-        # The checkpoints follow the language model's flag, not the default of the composite type: Mistral Small 3.1,
-        # which states neither, has a head of its own.
-        c = Config({**c.raw, "tie_word_embeddings": text.flag("tie_word_embeddings")}, c.model_type, where=c.where)
     width, bias, root = vision.hidden_size, c.flag("multimodal_projector_bias"), "multi_modal_projector"
     features = c.get("vision_feature_layer")
     stacked = len(features) if isinstance(features, list) else 1
@@ -119,9 +115,10 @@ def kimi_k25(c: Config) -> Blueprint:
     return with_towers(c, text.model_type, (tower,), new="language_model.model.", head="language_model.lm_head")
 
 
-@family("glm4v", "glm4v_moe")
+@family("glm4v", "glm4v_moe", "glm46v")
 def glm4v(c: Config) -> Blueprint:
-    return with_towers(c, f"{c.model_type}_text", (glm4v_vision(c.section("vision_config", "glm4v_vision")),))
+    text = c.section("text_config", f"{c.model_type}_text").model_type
+    return with_towers(c, text, (glm4v_vision(c.section("vision_config", "glm4v_vision")),))
 
 
 @family("lfm2_vl")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from calculator.config import Config
+from calculator.errors import ConfigError
 from calculator.families.common import FAMILIES, Blueprint, context_length, gated_mlp, pre_norm, rotary_size
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Norm, Part, Residual
@@ -70,12 +71,31 @@ def mixed_layers(
 HELD = "The towers' weights are held; their FLOPs are zero, because the workload has no images or sound."
 
 
-def language_part(c: Config, name: str) -> Blueprint:
-    """The blueprint of `text_config`, read by the family `name`, with the top level's answer on tied embeddings."""
-    text = c.section("text_config", name)
-    # Most composite types look at the top level's flag only; some tie if either level says so.
-    tied = c.flag("tie_word_embeddings") or (c.ties_from == "text_config" and text.flag("tie_word_embeddings"))
-    text.values_["tie_word_embeddings"] = tied
+def tied_inside(c: Config, text: Config) -> bool:
+    """Whether the head of a language model inside a composite type is its embedding.
+
+    Up to transformers 4 the language model was a whole model that tied by its own flag, and the checkpoints of that
+    time are so (InternVL3 and Mistral Small 3.1 state no flag and have heads of their own, LFM2-VL has none). Since 5.0
+    the top level's flag counts, and the classes write it; most look at no other, some tie if either level says so.
+    """
+    written = str(c.get("transformers_version") or "5")
+    early = written.startswith(("4.", "5.0.0.dev"))
+    if early and not c.has_stated("tie_word_embeddings"):
+        return text.flag("tie_word_embeddings")
+    return c.flag("tie_word_embeddings") or (c.ties_from == "text_config" and text.flag("tie_word_embeddings"))
+
+
+def language_part(c: Config, name: str, field: str = "text_config", own_ties: bool = False) -> Blueprint:
+    """The blueprint of the language model's own config, read by the family `name`; with `own_ties` it is a whole model,
+    which ties by its own flag.
+
+    Raises:
+        ConfigError: no family has that name.
+    """
+    if name not in FAMILIES:
+        raise ConfigError(f"{field} in {c.where} is of type {name!r}, a language model that is not known here.")
+    text = c.section(field, name)
+    text.values_["tie_word_embeddings"] = text.flag("tie_word_embeddings") if own_ties else tied_inside(c, text)
     return FAMILIES[name](text)
 
 
@@ -87,12 +107,24 @@ def with_towers(
     old: str = "model.",
     new: str = "model.language_model.",
     head: str = "lm_head",
+    field: str = "text_config",
+    own_ties: bool = False,
 ) -> Blueprint:
     """The language model in `text_config`, read by the family `text`, beside its towers."""
-    inner = language_part(c, text)
-    stack = moved(moved(inner.text, old, new), "lm_head", head)
-    notes = (*inner.notes, HELD) if towers else inner.notes
-    return Blueprint(stack, inner.vocabulary, towers, inner.context or context_length(c), notes)
+    inner = language_part(c, text, field, own_ties)
+
+    def placed(stack: Stack) -> Stack:
+        return moved(moved(stack, old, new), "lm_head", head)
+
+    return replace(
+        inner,
+        text=placed(inner.text),
+        towers=towers,
+        context=inner.context or context_length(c),
+        notes=(*inner.notes, HELD) if towers else inner.notes,
+        encoder=inner.encoder and placed(inner.encoder),
+        apart=tuple(map(placed, inner.apart)),
+    )
 
 
 def renamed(c: Config, **names: str) -> Config:

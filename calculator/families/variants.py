@@ -93,7 +93,7 @@ def seed_oss(c: Config) -> Blueprint:
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
 
 
-@family("ernie4_5")
+@family("ernie4_5", "paddleocr_vl_text")
 def ernie4_5(c: Config) -> Blueprint:
     bias = c.flag("use_bias")
     layer = pre_norm(c, self_attention(c, qkv_bias=bias, out_bias=bias), gated_mlp(c, bias=bias), kind="full attention")

@@ -143,6 +143,13 @@ def model_class(config: dict[str, Any]) -> type[PreTrainedModel]:
     raise ValueError(f"transformers {transformers.__version__} generates with no class of model_type {kind!r}")
 
 
+def speaker(model: PreTrainedModel) -> PreTrainedModel:
+    """What runs on tokens alone: the whole, or the language model inside where that insists on an image (BLIP-2)."""
+    pixels = inspect.signature(type(model).forward).parameters.get("pixel_values")
+    insists = pixels is not None and pixels.default is inspect.Parameter.empty
+    return model.language_model if insists else model
+
+
 def parameters(model: PreTrainedModel) -> Parameters:
     """Every parameter once, tied ones once, with the part that belongs to vision towers and projectors."""
     shapes = _shapes(dict(model.named_parameters()))
@@ -335,11 +342,12 @@ def _counting(model: PreTrainedModel, wrap: Callable[..., Callable] = _apart) ->
         display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward_flops}
     )
     in_scans = [0]
-    file = sys.modules[type(model).__module__]
+    files = {sys.modules[type(module).__module__] for module in model.modules()}  # the language model's among them
     with ExitStack() as stack:
         stack.enter_context(_valueless())
-        for name in SCANS.keys() & vars(file).keys():
-            stack.enter_context(mock.patch.object(file, name, wrap(name, getattr(file, name), counter, in_scans)))
+        for file in files:
+            for name in SCANS.keys() & vars(file).keys():
+                stack.enter_context(mock.patch.object(file, name, wrap(name, getattr(file, name), counter, in_scans)))
         stack.enter_context(counter)
         yield lambda: _flops(counter, in_scans[0])
 
