@@ -4,6 +4,7 @@ from calculator.parts.altup import AltUp
 from calculator.parts.attention import Attention
 from calculator.parts.basic import Embedding, Head, Idle, Linear, Norm, Part, Positions, Residual, VectorWeights
 from calculator.parts.compressed import CompressedAttention, HyperConnection
+from calculator.parts.conditioned import ConditionedScale
 from calculator.parts.convolution import GatedConvolution, LightningAttention
 from calculator.parts.cross import CrossAttention, RelativeBias
 from calculator.parts.elsewhere import Elsewhere
@@ -18,6 +19,7 @@ __all__ = [
     "AltUp",
     "Attention",
     "CompressedAttention",
+    "ConditionedScale",
     "CrossAttention",
     "Elsewhere",
     "Embedding",

@@ -89,6 +89,8 @@ def measured(model_type: str, name: str, config: dict[str, Any]) -> dict[str, An
     notes += [variations.NOTES[model_type]] if model_type in variations.NOTES else []
     if reason := variations.CANNOT_RUN.get((model_type, name)):
         return case | {"note": "; ".join([*notes, f"cannot run: {reason}"])}
+    if reason := variations.NO_FORWARD.get(model_type):
+        return case | {"note": "; ".join([*notes, f"not run: {reason}"])}
     brief = model_type in variations.BRIEF
     if brief and name == "default":
         return case
