@@ -11,11 +11,13 @@ from calculator.families.common import (
     blueprint,
     family,
     gated_mlp,
+    head_shape,
     language_model,
     layer_types,
     self_attention,
     windows,
 )
+from calculator.families.mobilenet import mobilenet_v5
 from calculator.families.shared import moved, with_towers
 from calculator.families.towers import gemma3n_audio, gemma3n_embedder, gemma4_audio, gemma4_vision, siglip
 from calculator.model import Layer, Stack
@@ -114,13 +116,25 @@ def gemma3n_text(c: Config) -> Blueprint:
 def gemma3n(c: Config) -> Blueprint:
     text, vision, audio = (c.section(name) for name in ("text_config", "vision_config", "audio_config"))
     embedder = gemma3n_embedder(vision, "model.embed_vision", vision.hidden_size, text.hidden_size)
+    known = vision.get("architecture") == "mobilenetv5_300m_enc" and not vision.get("model_args")
+    eye = tuple(mobilenet_v5("model.vision_tower.timm_model")) if known else ()
     towers = (
-        Stack("model.vision_tower", vision.hidden_size, (), after=embedder, tower="vision"),
+        Stack("model.vision_tower", vision.hidden_size, (), eye, embedder, "vision"),
         gemma3n_audio(audio, text.hidden_size),
     )
     built = with_towers(c, "gemma3n_text", towers)
-    note = "The vision tower, a MobileNet-V5 of about 0.3 billion parameters, is not counted."
-    return replace(built, notes=(*built.notes, note))
+    note = f"The vision tower, timm's {vision.get('architecture')}, is not known here and not counted."
+    return replace(built, notes=built.notes if known else (*built.notes, note), apart=unused_projections(text))
+
+
+def unused_projections(c: Config) -> tuple[Stack, ...]:
+    """The keys' and values' projections that the checkpoint holds for the layers that share an earlier layer's."""
+    _, kv_heads, size = head_shape(c)
+    matrix = (kv_heads * size, c.hidden_size)
+    shapes = (("k_proj.weight", matrix), ("v_proj.weight", matrix), ("k_norm.weight", (size,)))
+    path = "model.language_model.layers"
+    parts = [VectorWeights(f"{path}.{i}.self_attn", shapes) for i, shared in enumerate(shared_kv(c)) if shared]
+    return (Stack(path, c.hidden_size, (), tuple(parts)),) if parts else ()
 
 
 def unused_notes(c: Config) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from calculator.parts.basic import (
     VectorWeights,
 )
 from calculator.parts.compressed import CompressedAttention, HyperConnection
+from calculator.parts.conditioned import ConditionedScale
 from calculator.parts.convolution import GatedConvolution, LightningAttention
 from calculator.parts.cross import CrossAttention, RelativeBias
 from calculator.parts.differential import DifferentialAttention
@@ -30,6 +31,7 @@ __all__ = [
     "AltUp",
     "Attention",
     "CompressedAttention",
+    "ConditionedScale",
     "CrossAttention",
     "DifferentialAttention",
     "Elsewhere",

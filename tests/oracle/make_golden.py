@@ -90,6 +90,8 @@ def measured(model_type: str, name: str, config: dict[str, Any]) -> dict[str, An
     if reason := variations.CANNOT_RUN.get((model_type, name)):
         return case | {"note": "; ".join([*notes, f"cannot run: {reason}"])}
     model = oracle.speaker(model)
+    if reason := variations.NO_FORWARD.get(model_type):
+        return case | {"note": "; ".join([*notes, f"not run: {reason}"])}
     brief = model_type in variations.BRIEF
     if brief and name == "default":
         return case

@@ -12,6 +12,7 @@ Every module here may define, and none has to be put on a list:
   TYPES        model type -> (architecture, small config, {variation: changes})
   NO_DEFAULT   type -> why its class default does not build, or cannot be read
   CANNOT_RUN   (type, variation) -> why it builds and does not run
+  NO_FORWARD   type -> why it builds and takes no text alone: its parameters are recorded, nothing is run
   CANNOT_SEE   (type, variation) -> why no image passes its tower
   TRANSPOSED   type -> endings of matrices that transformers stores as [inputs, outputs] (Conv1D, packed experts)
   RENAMED      type -> (pattern, replacement) from the checkpoint's names to those that transformers 5 would write: it
@@ -43,6 +44,7 @@ def _merged(name: str) -> dict[Any, Any]:
 TYPES = _merged("TYPES")
 GROUP_OF = {kind: name for name, module in GROUPS.items() for kind in getattr(module, "TYPES", {})}
 NO_DEFAULT, CANNOT_RUN, CANNOT_SEE = _merged("NO_DEFAULT"), _merged("CANNOT_RUN"), _merged("CANNOT_SEE")
+NO_FORWARD = _merged("NO_FORWARD")
 TRANSPOSED, RENAMED, BUFFERS = _merged("TRANSPOSED"), _merged("RENAMED"), _merged("BUFFERS")
 SCANS, NOTES, BEYOND = _merged("SCANS"), _merged("NOTES"), _merged("BEYOND")
 ADDED = _merged("ADDED")

@@ -1,0 +1,47 @@
+"""What depends on a condition of the whole pass and not on its tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from calculator.operation import Weight
+from calculator.parts.basic import Part
+from calculator.run import Run
+
+
+@dataclass(frozen=True)
+class ConditionedScale(Part):
+    """A scale of the residual stream that two projections make of one vector for all tokens and sequences: the delay
+    that Voxtral Realtime listens ahead."""
+
+    size: int
+    rank: int
+    names: tuple[str, str] = ("linear1", "linear2")
+    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d", "rank": "r"}
+
+    def write(self, run: Run) -> None:
+        shapes = ((self.rank, self.size), (self.size, self.rank))
+        for i, (name, shape) in enumerate(zip(self.names, shapes, strict=True)):
+            read = shape[1] * run.width * run.steps
+            run.add(
+                self.path(name),
+                "norm",
+                "matmul",
+                flops=2 * shape[0] * shape[1] * run.steps,
+                reads=read,
+                writes=shape[0] * run.width * run.steps,
+                weights=(Weight(f"{self.path(name)}.weight", shape, "linear"),),
+                saved=read,
+                input_gradient=i > 0,
+            )
+        elements = run.tokens * self.size
+        run.add(
+            self.path("scale"),
+            "norm",
+            "elementwise",
+            flops=2 * elements,
+            reads=elements * run.width,
+            writes=elements * run.width,
+            saved=elements * run.width,
+        )
