@@ -5,7 +5,7 @@ from calculator.parts.attention import Attention
 from calculator.parts.basic import Embedding, Head, Idle, Linear, Norm, Part, Positions, Residual, VectorWeights
 from calculator.parts.compressed import CompressedAttention, HyperConnection
 from calculator.parts.convolution import GatedConvolution, LightningAttention
-from calculator.parts.cross import CrossAttention, RelativeBias
+from calculator.parts.cross import CrossAttention, EncoderOutput, PooledHead, RelativeBias
 from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.latent import LatentAttention
 from calculator.parts.mlp import MLP, Experts
@@ -21,6 +21,7 @@ __all__ = [
     "CrossAttention",
     "Elsewhere",
     "Embedding",
+    "EncoderOutput",
     "Experts",
     "GatedConvolution",
     "GatedDeltaNet",
@@ -37,6 +38,7 @@ __all__ = [
     "Part",
     "PatchEmbedding",
     "PatchMerger",
+    "PooledHead",
     "Positions",
     "RelativeBias",
     "Residual",

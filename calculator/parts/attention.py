@@ -18,7 +18,7 @@ class Attention(Part):
     Attributes:
         window: a query sees its own and the window − 1 tokens before it; the cache stops growing there.
         fused: name of one projection that holds q, k and v ("qkv_proj"); None for three.
-        qkv_bias, out_bias: which projections have biases.
+        qkv_bias, out_bias: which projections have biases; `key_bias` where the keys' differs (Whisper).
         head_norm: "head" scales each head's q and k by one shared RMSNorm (Qwen3), "full" normalises all heads
             together (OLMo 2), "per_head" is a LayerNorm with its own scale per head (Cohere), "layer" a LayerNorm
             shared by the heads (Phi), "plain" has no scale (Llama 4).
@@ -61,6 +61,7 @@ class Attention(Part):
     gate_per_head: bool = False
     value_dim: int | None = None
     output: int | None = None
+    key_bias: bool | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "heads": "n_h",
@@ -97,7 +98,7 @@ class Attention(Part):
                     self.hidden,
                     width,
                     component="attention",
-                    bias=self.qkv_bias,
+                    bias=self.qkv_bias if name != self.key or self.key_bias is None else self.key_bias,
                     saves_input=name == self.query and not self.shares_input,
                 )
         self._normalise(run)

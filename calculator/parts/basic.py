@@ -183,10 +183,15 @@ class Residual(Part):
 
 @dataclass(frozen=True)
 class Embedding(Part):
-    """The token embedding: a lookup of one row a token. The whole matrix is held, one row a token is read."""
+    """The token embedding: a lookup of one row a token. The whole matrix is held, one row a token is read.
+
+    Attributes:
+        tied: another stack holds the matrix (a decoder that shares its encoder's).
+    """
 
     vocabulary: int
     size: int
+    tied: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {"vocabulary": "V", "size": "d"}
 
     def write(self, run: Run) -> None:
@@ -199,6 +204,7 @@ class Embedding(Part):
             weights=(Weight(f"{self.name}.weight", (self.vocabulary, self.size), "embedding"),),
             weight_reads=rows,
             split="vocabulary",
+            tied=self.tied,
         )
 
 

@@ -180,7 +180,7 @@ def decode_flops(model: PreTrainedModel, batch: int, cached: int) -> Flops:
             step = {name: value for name, value in step.items() if name != _encoder_input(model)}
             step["encoder_outputs"] = (output.encoder_last_hidden_state,)
         with _counting(model) as count:
-            model(**step, **{_cache_name(model): _cache_of(output)})
+            model(**step | {_cache_name(model): _cache_of(output)})
     return count()
 
 
@@ -190,7 +190,7 @@ def training_flops(model: PreTrainedModel, batch: int, sequence: int) -> Flops:
     Scans are left out: a sum takes the place of each, so that gradients flow to all its inputs without a product.
     """
     with _counting(model, _stand_in) as count:
-        model(**_inputs(model, batch, sequence, cached=False)).logits.sum().backward()
+        _result(model(**_inputs(model, batch, sequence, cached=False))).sum().backward()
     model.zero_grad(set_to_none=True)
     return count()
 
@@ -263,7 +263,7 @@ def saved_bytes(
     labels = {"labels": _tokens(batch, sequence)} if loss else {}
     with _valueless(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         output = model(**_inputs(model, batch, sequence, cached=False), **labels)
-        total = output.loss if loss else output.logits.sum()
+        total = output.loss if loss else _result(output).sum()
     held = sum(storage.nbytes() for storage in kept.values())
     del total
     return held
@@ -381,6 +381,9 @@ def _inputs(model: PreTrainedModel, batch: int, sequence: int, *, cached: bool) 
     known = inspect.signature(type(model).forward).parameters
     inputs: dict[str, Any] = {"use_cache": cached} if "use_cache" in known else {}
     if not _encodes(model):
+        if cached and hasattr(model.config, "decoder_layers"):
+            # transformers makes a decoder alone a cache of as many layers as the encoder has.
+            inputs["past_key_values"] = transformers.DynamicCache()
         return inputs | {"input_ids": _tokens(batch, sequence)}
     inputs["decoder_input_ids"] = _tokens(batch, sequence)
     name, length = _encoder_input(model), encoder_length(model)
@@ -415,6 +418,15 @@ def generates(model: PreTrainedModel) -> bool:
 def keeps_last(model: PreTrainedModel) -> bool:
     """Whether it can make the logits of the last position alone."""
     return "logits_to_keep" in inspect.signature(type(model).forward).parameters
+
+
+def _result(output: Any) -> torch.Tensor:
+    """What the loss is summed over: the logits, or of a model without a head the last layer's output."""
+    for name in ("logits", "start_logits", "last_hidden_state"):
+        if (tensor := getattr(output, name, None)) is not None:
+            # A span's two ends are two columns of one product.
+            return tensor + output.end_logits if name == "start_logits" else tensor
+    raise ValueError(f"{type(output).__name__} has no result to sum")
 
 
 def _cache_name(model: PreTrainedModel) -> str:
