@@ -15,6 +15,7 @@ from calculator.parts import (
     Elsewhere,
     Embedding,
     EncoderOutput,
+    Experts,
     Head,
     Linear,
     Norm,
@@ -34,6 +35,7 @@ BUILDS = (
     ("MTModel", "both"),
     ("ForSequenceClassification", "classes"),
     ("ForQuestionAnswering", "answers"),
+    ("ForTokenClassification", "tokens"),
     ("Model", "headless"),
 )
 
@@ -68,7 +70,8 @@ class Style:
         logits_bias: a bias on the logits, kept as a buffer.
         key_bias: the projection of the keys has a bias like the others.
         biases: the projections of attention have biases.
-        head: the head's module.
+        head: the head's module; `cross`, `last`: what is attention to the encoder, and the norm of the MLP.
+        prefix: what stands before all names of a model with a head.
     """
 
     pre: bool = False
@@ -79,6 +82,7 @@ class Style:
     biases: bool = True
     head: str = "lm_head"
     cross: str = "encoder_attn"
+    last: str = "final"
     prefix: str = "model."
 
 
@@ -99,8 +103,9 @@ def heads_of(c: Config, field: str) -> tuple[int, int]:
     return heads, c.d_model // heads
 
 
-def layer_of(c: Config, side: str, style: Style, *, cross: bool = True) -> Layer:
-    """A layer of the encoder or the decoder; without `cross` the attention to the encoder is held and not run."""
+def layer_of(c: Config, side: str, style: Style, *, cross: bool = True, channel: Part | None = None) -> Layer:
+    """A layer of the encoder or the decoder; without `cross` the attention to the encoder is held and not run.
+    `channel` is what stands in place of the MLP."""
     width: int = c.d_model
     heads, head_dim = heads_of(c, f"{side}_attention_heads")
     drop, dropout = dropped(c, "attention_dropout"), dropped(c, "dropout")
@@ -117,8 +122,8 @@ def layer_of(c: Config, side: str, style: Style, *, cross: bool = True) -> Layer
         out_bias=biases,
         dropout=drop,
     )
-    mlp = MLP("", width, getattr(c, f"{side}_ffn_dim"), gated=False, bias=True, up="fc1", down="fc2")
-    norms = [Norm(f"{n}_layer_norm", width, "layer", True) for n in ("self_attn", style.cross, "final")]
+    mlp = channel or MLP("", width, getattr(c, f"{side}_ffn_dim"), gated=False, bias=True, up="fc1", down="fc2")
+    norms = [Norm(f"{n}_layer_norm", width, "layer", True) for n in ("self_attn", style.cross, style.last)]
     parts = [*step(norms[0], attention, "mixer", pre=style.pre, dropout=dropout)]
     if side == "decoder":
         source = c.get("cross_attention_hidden_size") or width
@@ -138,7 +143,8 @@ def layer_of(c: Config, side: str, style: Style, *, cross: bool = True) -> Layer
         halves = step(norms[1], across, "cross", pre=style.pre, dropout=dropout)
         parts += halves if cross else held(*halves)
     parts += step(norms[2], mlp, "channel", pre=style.pre, dropout=dropout)
-    return Layer("full attention + cross-attention" if side == "decoder" and cross else "full attention", tuple(parts))
+    crossed = " + cross-attention" if side == "decoder" and cross else ""
+    return Layer(f"full attention{crossed}{' + experts' if isinstance(mlp, Experts) else ''}", tuple(parts))
 
 
 def held(*parts: Part) -> tuple[Part, ...]:
@@ -155,7 +161,9 @@ def ends_of(c: Config, root: str, length: int | None, style: Style) -> tuple[tup
     return (*positions, *norm), last
 
 
-def embeddings(c: Config, prefix: str, vocabularies: tuple[int, int], shared: bool) -> tuple[tuple[Part, ...], ...]:
+def embeddings(
+    c: Config, prefix: str, vocabularies: tuple[int, int], shared: bool = True, tied: bool | None = None
+) -> tuple[tuple[Part, ...], ...]:
     """The embeddings of encoder and decoder, one tensor or two; `shared` is stored unread where they are not tied."""
     width: int = c.d_model
     reader, writer = (
@@ -165,7 +173,7 @@ def embeddings(c: Config, prefix: str, vocabularies: tuple[int, int], shared: bo
     if not shared:
         return (reader,), (writer,)
     table = Embedding(f"{prefix}shared", vocabularies[0], width)
-    if c.flag("tie_word_embeddings"):
+    if c.flag("tie_word_embeddings") if tied is None else tied:
         return (table,), (replace(writer, tied=True),)
     return (Elsewhere(table.name, table, held=True), reader), (writer,)
 
@@ -176,6 +184,8 @@ def heads_for(c: Config, what: str, style: Style, vocabulary: int) -> tuple[Part
     labels = c.get("num_labels") or len(c.get("id2label") or (0, 1))
     if what == "classes":
         return (PooledHead("classification_head", width, width, labels),)
+    if what == "tokens":
+        return (Linear("classifier", width, labels, bias=True, component="head"),)
     if what == "answers":
         return (Linear("qa_outputs", width, labels, bias=True, component="head"),)
     if what == "headless":
@@ -290,3 +300,30 @@ def marian(c: Config) -> Blueprint:
 def m2m_100(c: Config) -> Blueprint:
     """Norms before each half; sinusoidal positions, computed and not stored (arXiv:2010.11125)."""
     return encoder_decoder(c, Style(pre=True, embedding_norm=False, offset=None, logits_bias=False))
+
+
+@family("nllb-moe")
+def nllb_moe(c: Config) -> Blueprint:
+    """M2M-100 whose every n-th MLP is a mixture, two experts a token (arXiv:2207.04672)."""
+    style = Style(pre=True, embedding_norm=False, offset=None, logits_bias=False, cross="cross_attention", last="ff")
+
+    def layers(side: str) -> list[Layer]:
+        every, width, inner = c.get(f"{side}_sparse_step") or 0, c.d_model, getattr(c, f"{side}_ffn_dim")
+        dense = MLP("ffn", width, inner, gated=False, bias=True, up="fc1", down="fc2")
+        experts = Experts(
+            "ffn",
+            width,
+            inner,
+            c.num_experts,
+            2,
+            gated=False,
+            bias=True,
+            router="router.classifier",
+            router_bias=c.flag("router_bias"),
+            each="expert_*",
+            names=("", "fc1", "fc2"),
+        )
+        mixed = [bool(every) and (i + 1) % every == 0 for i in range(getattr(c, f"{side}_layers"))]
+        return [layer_of(c, side, style, channel=experts if m else dense) for m in mixed]
+
+    return encoder_decoder(c, style, encoder=layers("encoder"), decoder=layers("decoder"))

@@ -8,6 +8,7 @@ from calculator.parts.convolution import GatedConvolution, LightningAttention
 from calculator.parts.cross import CrossAttention, EncoderOutput, PooledHead, RelativeBias
 from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.latent import LatentAttention
+from calculator.parts.local import LocalAttention
 from calculator.parts.mlp import MLP, Experts
 from calculator.parts.recurrent import GatedDeltaNet, Mamba, Mamba2
 from calculator.parts.sparse import Indexer
@@ -32,6 +33,7 @@ __all__ = [
     "LatentAttention",
     "LightningAttention",
     "Linear",
+    "LocalAttention",
     "Mamba",
     "Mamba2",
     "Norm",

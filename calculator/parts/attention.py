@@ -206,6 +206,7 @@ def attend(
     caches: bool = True,
     selected: Number | None = None,
     across: bool = False,
+    seen: Reach | None = None,
 ) -> None:
     """Scores, softmax and weighted sum: 2·pairs·n_h·(d_k + d_v) FLOPs, and the cache.
 
@@ -219,8 +220,10 @@ def attend(
         selected: keys that an indexer picks for each query: only those are attended to and read, but all are kept
             (DeepSeek-V3.2, GLM-5).
         across: the keys and values are of the encoder's tokens.
+        seen: what is attended to, where it is neither the sequence itself, a window of it, nor the encoder's tokens.
     """
-    seen = run.reach_across() if across else run.reach(window if selected is None else selected, window)
+    if seen is None:
+        seen = run.reach_across() if across else run.reach(window if selected is None else selected, window)
     doubled_pairs = run.batch * seen.doubled_pairs
     query = run.tokens * heads * key_dim * run.width
     fresh_tokens = run.batch * seen.fresh

@@ -85,7 +85,8 @@ class Experts(Part):
             published counts include it (ERNIE 4.5).
         packed: experts are stored as one three-dimensional tensor (gate_up_proj, down_proj), not one tensor each.
         latent: the routed experts work on a projection of this width (Nemotron 3 Super), None for `hidden`.
-        router: the router's module, inside the part; `prefix`: where the experts are, inside the part.
+        router: the router's module, inside the part; `prefix`: where the experts are, inside the part; `each`: what
+            one of them is called there, with * for its number.
     """
 
     hidden: int
@@ -101,6 +102,7 @@ class Experts(Part):
     correction: bool = False
     packed: bool = False
     prefix: str = "experts"
+    each: str = "*"
     names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
     shared_name: str = "shared_experts"
     shared_bias: bool = False
@@ -288,6 +290,10 @@ class Experts(Part):
             return into, out
         names = (gate, up) if self.gated else (up,)
         matrix = (self.intermediate, width)
-        into = tuple(Weight(self._inside(f"*.{n}.weight"), matrix, "experts", self.experts) for n in names)
-        out = (Weight(self._inside(f"*.{down}.weight"), (width, self.intermediate), "experts", self.experts),)
+        one, copies = self._inside(self.each), self.experts
+        into = tuple(Weight(f"{one}.{n}.weight", matrix, "experts", copies) for n in names)
+        out = (Weight(f"{one}.{down}.weight", (width, self.intermediate), "experts", copies),)
+        if self.bias:
+            into += tuple(Weight(f"{one}.{n}.bias", (self.intermediate,), "vector", copies) for n in names)
+            out += (Weight(f"{one}.{down}.bias", (width,), "vector", copies),)
         return into, out
