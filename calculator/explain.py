@@ -49,6 +49,8 @@ MEANINGS = {
     "d_m": "inner width of a Mamba mixer",
     "r_Δ": "rank of the time step",
     "r_o": "rank of the output",
+    "b": "tokens of a block",
+    "b_g": "tokens summed to one",
     "m": "tokens a compressed entry stands for",
     "n_i": "indexer heads",
     "d_i": "size of an indexer's head",

@@ -187,7 +187,9 @@ class Model:
         """The first mixture of experts, None for a dense model."""
         from calculator.parts import Experts
 
-        return next((p for layer in self.text.layers for p in layer.parts if isinstance(p, Experts)), None)
+        stacks = (self.text, *((self.encoder,) if self.encoder else ()))
+        layers = (layer for stack in stacks for layer in stack.layers)
+        return next((p for layer in layers for p in layer.parts if isinstance(p, Experts)), None)
 
     def with_layers(self, layers: tuple[Layer, ...], **changes: Any) -> Model:
         """The same model with other layers in its language model: a what-if."""

@@ -17,10 +17,11 @@ from calculator.parts.basic import (
 from calculator.parts.compressed import CompressedAttention, HyperConnection
 from calculator.parts.conditioned import ConditionedScale
 from calculator.parts.convolution import GatedConvolution, LightningAttention
-from calculator.parts.cross import CrossAttention, RelativeBias
+from calculator.parts.cross import CrossAttention, EncoderOutput, PooledHead, RelativeBias
 from calculator.parts.differential import DifferentialAttention
 from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.latent import LatentAttention
+from calculator.parts.local import LocalAttention
 from calculator.parts.mlp import MLP, Experts
 from calculator.parts.recurrent import GatedDeltaNet, Mamba, Mamba2
 from calculator.parts.sparse import Indexer
@@ -36,6 +37,7 @@ __all__ = [
     "DifferentialAttention",
     "Elsewhere",
     "Embedding",
+    "EncoderOutput",
     "Experts",
     "GatedConvolution",
     "GatedDeltaNet",
@@ -47,12 +49,14 @@ __all__ = [
     "LatentAttention",
     "LightningAttention",
     "Linear",
+    "LocalAttention",
     "Mamba",
     "Mamba2",
     "Norm",
     "Part",
     "PatchEmbedding",
     "PatchMerger",
+    "PooledHead",
     "Positions",
     "RelativeBias",
     "Residual",

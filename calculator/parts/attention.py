@@ -18,7 +18,7 @@ class Attention(Part):
     Attributes:
         window: a query sees its own and the window − 1 tokens before it; the cache stops growing there.
         fused: name of one projection that holds q, k and v ("qkv_proj"); None for three.
-        qkv_bias, out_bias: which projections have biases.
+        qkv_bias, out_bias: which projections have biases; `key_bias` where the keys' differs (Whisper).
         head_norm: "head" scales each head's q and k by one shared RMSNorm (Qwen3), "full" normalises all heads
             together (OLMo 2), "per_head" is a LayerNorm with its own scale per head (Cohere), "layer" a LayerNorm
             shared by the heads (Phi), "plain" has no scale (Llama 4).
@@ -63,6 +63,7 @@ class Attention(Part):
     value_dim: int | None = None
     output: int | None = None
     out_norm: str = ""
+    key_bias: bool | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "heads": "n_h",
@@ -99,7 +100,7 @@ class Attention(Part):
                     self.hidden,
                     width,
                     component="attention",
-                    bias=self.qkv_bias,
+                    bias=self.qkv_bias if name != self.key or self.key_bias is None else self.key_bias,
                     saves_input=name == self.query and not self.shares_input,
                 )
         self._normalise(run)
@@ -214,6 +215,7 @@ def attend(
     selected: Number | None = None,
     across: bool = False,
     latent: tuple[Number, Number] | None = None,
+    seen: Reach | None = None,
 ) -> None:
     """Scores, softmax and weighted sum: 2·pairs·n_h·(d_k + d_v) FLOPs, and the cache.
 
@@ -228,8 +230,10 @@ def attend(
             (DeepSeek-V3.2, GLM-5).
         across: the keys and values are of the encoder's tokens.
         latent: of a latent cache, elements a token if expanded to every head, and those that serve as values.
+        seen: what is attended to, where it is neither the sequence itself, a window of it, nor the encoder's tokens.
     """
-    seen = run.reach_across() if across else run.reach(window if selected is None else selected, window)
+    if seen is None:
+        seen = run.reach_across() if across else run.reach(window if selected is None else selected, window)
     doubled_pairs = run.batch * seen.doubled_pairs
     query = run.tokens * heads * key_dim * run.width
     fresh_tokens = run.batch * seen.fresh

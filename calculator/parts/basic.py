@@ -140,7 +140,11 @@ class Norm(Part):
     SYMBOLS: ClassVar[dict[str, str]] = {"size": "d", "groups": "n"}
 
     def write(self, run: Run) -> None:
-        elements = run.tokens * self.groups * self.size * run.width
+        self.write_rows(run, run.tokens)
+
+    def write_rows(self, run: Run, rows: Number) -> None:
+        """The norm of so many rows, where they are not the pass's tokens."""
+        elements = rows * self.groups * self.size * run.width
         shape = self.weight_shape or (self.size,)
         weights: tuple[Weight, ...] = ()
         if self.affine:
@@ -152,7 +156,7 @@ class Norm(Part):
             self.name,
             "norm",
             "elementwise",
-            flops=per_element * run.tokens * self.groups * self.size,
+            flops=per_element * rows * self.groups * self.size,
             reads=elements,
             writes=elements,
             weights=weights,
@@ -208,10 +212,15 @@ class Residual(Part):
 
 @dataclass(frozen=True)
 class Embedding(Part):
-    """The token embedding: a lookup of one row a token. The whole matrix is held, one row a token is read."""
+    """The token embedding: a lookup of one row a token. The whole matrix is held, one row a token is read.
+
+    Attributes:
+        tied: another stack holds the matrix (a decoder that shares its encoder's).
+    """
 
     vocabulary: int
     size: int
+    tied: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {"vocabulary": "V", "size": "d"}
 
     def write(self, run: Run) -> None:
@@ -224,6 +233,7 @@ class Embedding(Part):
             weights=(Weight(f"{self.name}.weight", (self.vocabulary, self.size), "embedding"),),
             weight_reads=rows,
             split="vocabulary",
+            tied=self.tied,
         )
 
 

@@ -1,4 +1,5 @@
-"""What joins a decoder to an encoder: attention over the encoder's output, and positions learned as a bias."""
+"""What joins a decoder to an encoder: the encoder's output, attention over it, positions learned as a bias, and heads
+that read one token of a sequence."""
 
 from __future__ import annotations
 
@@ -86,3 +87,30 @@ class RelativeBias(Part):
     def write(self, run: Run) -> None:
         weight = Weight(f"{self.name}.weight", (self.buckets, self.heads), "embedding")
         run.add(self.name, "attention", "elementwise", weights=(weight,), split="head")
+
+
+@dataclass(frozen=True)
+class EncoderOutput(Part):
+    """The output of the encoder: one tensor that the keys and values of every decoder layer are projected from, so kept
+    once for the backward pass."""
+
+    size: int
+    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d_x"}
+
+    def write(self, run: Run) -> None:
+        run.add(self.name, "attention", "elementwise", saved=run.tokens * self.size * run.width)
+
+
+@dataclass(frozen=True)
+class PooledHead(Part):
+    """A classifier over one token of each sequence: a projection, tanh, and the labels' projection."""
+
+    hidden: int
+    inner: int
+    labels: int
+    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "inner": "d_in", "labels": "d_out"}
+
+    def write(self, run: Run) -> None:
+        rows = run.batch * run.steps
+        for name, inputs, outputs in (("dense", self.hidden, self.inner), ("out_proj", self.inner, self.labels)):
+            project(run, self.path(name), inputs, outputs, component="head", bias=True, tokens=rows, split="replicated")

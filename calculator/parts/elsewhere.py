@@ -11,7 +11,8 @@ from calculator.run import Run
 @dataclass(frozen=True)
 class Elsewhere(Part):
     """A part whose tensors another layer holds (Zamba 2 runs one attention block in many layers), or, with `held`, one
-    whose tensors are held here but run in another layer."""
+    whose tensors are held here but run in another layer, or in none (a decoder's cross-attention without an encoder).
+    """
 
     part: Part
     held: bool = False
@@ -19,6 +20,8 @@ class Elsewhere(Part):
     def write(self, run: Run) -> None:
         first = len(run.out)
         self.part.write(run)
+        if self.held:
+            run.out[first:] = [op for op in run.out[first:] if op.weights]
         for i in range(first, len(run.out)):
             op = run.out[i]
             if self.held:

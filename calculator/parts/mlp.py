@@ -94,7 +94,8 @@ class Experts(Part):
             expected to choose top_k · experts / (experts + identity) of the real ones; rows, active parameters and
             bytes are of that many (LongCat-Flash, arXiv:2509.01322, keeps its average there).
         latent: the routed experts work on a projection of this width (Nemotron 3 Super), None for `hidden`.
-        router: the router's module, inside the part; `prefix`: where the experts are, inside the part.
+        router: the router's module, inside the part; `prefix`: where the experts are, inside the part; `each`: what
+            one of them is called there, with * for its number.
     """
 
     hidden: int
@@ -110,6 +111,7 @@ class Experts(Part):
     correction: bool = False
     packed: bool = False
     prefix: str = "experts"
+    each: str = "*"
     names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
     shared_name: str = "shared_experts"
     shared_bias: bool = False
@@ -313,6 +315,10 @@ class Experts(Part):
             whole = (self.experts * self.intermediate, width)
             into = tuple(Weight(self._inside(n), whole, "experts") for n in names)
             return into, (Weight(self._inside(down), whole, "experts"),)
-        into = tuple(Weight(self._inside(f"*.{n}.weight"), matrix, "experts", self.experts) for n in names)
-        out = (Weight(self._inside(f"*.{down}.weight"), (width, self.intermediate), "experts", self.experts),)
+        one, copies = self._inside(self.each), self.experts
+        into = tuple(Weight(f"{one}.{n}.weight", matrix, "experts", copies) for n in names)
+        out = (Weight(f"{one}.{down}.weight", (width, self.intermediate), "experts", copies),)
+        if self.bias:
+            into += tuple(Weight(f"{one}.{n}.bias", (self.intermediate,), "vector", copies) for n in names)
+            out += (Weight(f"{one}.{down}.bias", (width,), "vector", copies),)
         return into, out

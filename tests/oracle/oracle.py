@@ -40,6 +40,7 @@ import transformers
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 from transformers import CONFIG_MAPPING, PreTrainedModel, masking_utils, vision_utils
 from transformers.core_model_loading import revert_weight_conversion
+from transformers.modeling_outputs import MoEModelOutput
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
@@ -64,6 +65,10 @@ OTHER_CLASSES = (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 ENCODED = 40  # tokens that an encoder before a decoder reads, where its positions do not fix them
+# Experts that no interface runs, called one by one for the tokens whose values chose them: how many each token visits.
+# transformers sends NLLB-MoE's tokens through the first two experts, however they were routed; the paper's (2207.04672)
+# and the checkpoint's routing is by the two best.
+ROUTED = {"SwitchTransformersExperts": 1, "NllbMoeExperts": 2}
 TOWERS = ("visual", "vision_tower", "multi_modal_projector")
 
 
@@ -126,6 +131,8 @@ def build(
     for module in model.modules():
         if isinstance(module, PreTrainedModel) and module._can_set_experts_implementation():
             module.set_experts_implementation(experts)  # a language model inside may have what the whole lacks
+        if type(module).__name__ in ROUTED:
+            module.forward = partial(_routed, module, ROUTED[type(module).__name__])
         if isinstance(getattr(module, "rope_type", None), str):
             module.rope_type = "default"  # "dynamic" and "longrope" would read the position ids
     choices.answered(model)
@@ -188,9 +195,9 @@ def decode_flops(model: PreTrainedModel, batch: int, cached: int) -> Flops:
         step = _inputs(model, batch, 1, cached=True)
         if _encodes(model):
             step = {name: value for name, value in step.items() if name != _encoder_input(model)}
-            step["encoder_outputs"] = (output.encoder_last_hidden_state,)
+            step["encoder_outputs"] = MoEModelOutput(output.encoder_last_hidden_state)
         with _counting(model) as count:
-            model(**step, **{_cache_name(model): _cache_of(output)})
+            model(**step | {_cache_name(model): _cache_of(output)})
     return count()
 
 
@@ -200,7 +207,7 @@ def training_flops(model: PreTrainedModel, batch: int, sequence: int) -> Flops:
     Scans are left out: a sum takes the place of each, so that gradients flow to all its inputs without a product.
     """
     with _counting(model, _stand_in) as count:
-        model(**_inputs(model, batch, sequence, cached=False)).logits.sum().backward()
+        _result(model(**_inputs(model, batch, sequence, cached=False))).sum().backward()
     model.zero_grad(set_to_none=True)
     return count()
 
@@ -273,7 +280,7 @@ def saved_bytes(
     labels = {"labels": _tokens(batch, sequence)} if loss else {}
     with _valueless(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         output = model(**_inputs(model, batch, sequence, cached=False), **labels)
-        total = output.loss if loss else output.logits.sum()
+        total = output.loss if loss else _result(output).sum()
     held = sum(storage.nbytes() for storage in kept.values())
     del total
     return held
@@ -300,12 +307,20 @@ def _fused_attention(  # the signature of torch.nn.functional.scaled_dot_product
 # -------------------------------------------------------------------------------------------- plumbing
 
 
+def _routed(experts: torch.nn.ModuleDict, top_k: int, hidden: torch.Tensor, *choice: torch.Tensor) -> torch.Tensor:
+    """What the chosen experts compute, all equal, whoever they are: one of them for every token and choice."""
+    rows = experts["expert_0"](hidden.repeat_interleave(top_k, 0))
+    weights = choice[-1].sum(-1, keepdim=True)
+    return (rows.view(-1, top_k, hidden.shape[-1]) * weights[:, None]).sum(1)
+
+
 @contextmanager
 def _valueless() -> Iterator[None]:
     """Nothing reads the value of a meta tensor, and sdpa is its flash kernel without a mask."""
     masks = masking_utils.ALL_MASK_ATTENTION_FUNCTIONS
     with (
         mock.patch.object(masking_utils, "find_packed_sequence_indices", return_value=None),
+        mock.patch.object(masking_utils, "_ignore_bidirectional_mask_sdpa", return_value=False),
         mock.patch.dict(masks._local_mapping, {"sdpa": lambda *args, **kwargs: None}),
         mock.patch.object(torch.nn.functional, "scaled_dot_product_attention", _fused_attention),
     ):
@@ -392,6 +407,9 @@ def _inputs(model: PreTrainedModel, batch: int, sequence: int, *, cached: bool) 
     known = inspect.signature(type(model).forward).parameters
     inputs: dict[str, Any] = {"use_cache": cached} if "use_cache" in known else {}
     if not _encodes(model):
+        if cached and hasattr(model.config, "decoder_layers"):
+            # transformers makes a decoder alone a cache of as many layers as the encoder has.
+            inputs["past_key_values"] = transformers.DynamicCache()
         return inputs | {"input_ids": _tokens(batch, sequence)}
     inputs["decoder_input_ids"] = _tokens(batch, sequence)
     name, length = _encoder_input(model), encoder_length(model)
@@ -403,7 +421,7 @@ def _inputs(model: PreTrainedModel, batch: int, sequence: int, *, cached: bool) 
 
 def _encodes(model: PreTrainedModel) -> bool:
     """Whether it has an encoder before its decoder."""
-    return bool(model.config.is_encoder_decoder) and model.get_encoder() is not model
+    return "decoder_input_ids" in inspect.signature(type(model).forward).parameters
 
 
 def _encoder_input(model: PreTrainedModel) -> str:
@@ -420,12 +438,24 @@ def encoder_length(model: PreTrainedModel) -> int | None:
 def generates(model: PreTrainedModel) -> bool:
     """Whether it has a cache and a next token; an encoder has neither."""
     causal = not hasattr(model.config, "is_decoder") or model.config.is_decoder or model.config.is_encoder_decoder
-    return "use_cache" in inspect.signature(type(model).forward).parameters and bool(causal)
+    known = inspect.signature(type(model).forward).parameters
+    # An encoder's class and some with another head take the option, and no cache back.
+    cached = "past_key_values" in known or not model.config.is_encoder_decoder
+    return "use_cache" in known and bool(causal) and cached
 
 
 def keeps_last(model: PreTrainedModel) -> bool:
     """Whether it can make the logits of the last position alone."""
     return "logits_to_keep" in inspect.signature(type(model).forward).parameters
+
+
+def _result(output: Any) -> torch.Tensor:
+    """What the loss is summed over: the logits, or of a model without a head the last layer's output."""
+    for name in ("logits", "start_logits", "last_hidden_state"):
+        if (tensor := getattr(output, name, None)) is not None:
+            # A span's two ends are two columns of one product.
+            return tensor + output.end_logits if name == "start_logits" else tensor
+    raise ValueError(f"{type(output).__name__} has no result to sum")
 
 
 def _cache_name(model: PreTrainedModel) -> str:

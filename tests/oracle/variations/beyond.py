@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from calculator import Workload, estimate
 from calculator.model import Model
 from calculator.operations import forward
-from calculator.parts import Attention, LatentAttention, LightningAttention
+from calculator.parts import Attention, LatentAttention, LightningAttention, LocalAttention
 
 Beyond = Callable[[Model, Workload], int]
 
@@ -112,3 +112,12 @@ def linear_attention_in_blocks(model: Model, w: Workload) -> int:
         if w.mode == "pretraining":
             once = 3 * once - 2 * blocks[0] * size * size - 4 * blocks[-1] * size * size
     return once * w.batch_size * parts[0].heads * len(parts)
+
+
+def sums_as_products(model: Model, w: Workload) -> int:
+    """LongT5's sums of blocks of tokens, which transformers computes as a product with a matrix of ones and zeros; that
+    matrix needs no gradient."""
+    stack, tokens = (model.encoder, w.encoder_length) if model.encoder else (model.text, w.sequence_length)
+    parts = [p for layer in stack.layers for p in layer.parts if isinstance(p, LocalAttention) and p.summed]
+    once = sum(2 * w.batch_size * tokens * (tokens // p.summed) * p.hidden for p in parts)
+    return {"prefill": 1, "decode": 0, "pretraining": 2}[w.mode] * once

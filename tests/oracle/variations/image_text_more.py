@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from variations.beyond import experts_not_chosen
 from variations.images import PLAIN, SMALLER, TIED
 from variations.pieces import DENSE, NO_IDS, Type
 

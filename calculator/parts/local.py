@@ -1,0 +1,85 @@
+"""Attention of an encoder within blocks of its tokens, whose cost grows linearly with the sequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from calculator.parts.attention import attend
+from calculator.parts.basic import Norm, Part, project
+from calculator.run import Reach, Run
+from calculator.symbolic import Number, ceil_div
+
+
+@dataclass(frozen=True)
+class LocalAttention(Part):
+    """Each block of tokens attends to itself and its two neighbours (LongT5, arXiv:2112.07916). The last block is
+    padded; a mask leaves each token the `block` − 1 tokens to either side.
+
+    Attributes:
+        block: tokens of a block.
+        summed: tokens whose sum is one more key and value for all ("transient global"); 0 for none.
+    """
+
+    hidden: int
+    heads: int
+    head_dim: int
+    block: int
+    summed: int = 0
+    query: str = "q_proj"
+    key: str = "k_proj"
+    value: str = "v_proj"
+    out: str = "o_proj"
+    dropout: bool = False
+    SYMBOLS: ClassVar[dict[str, str]] = {
+        "hidden": "d",
+        "heads": "n_h",
+        "head_dim": "d_h",
+        "block": "b",
+        "summed": "b_g",
+    }
+
+    def write(self, run: Run) -> None:
+        inner = self.heads * self.head_dim
+        sums = run.queries // self.summed if self.summed else 0
+        if self.summed:
+            self._sum(run, run.batch * sums)
+        for name in (self.query, self.key, self.value):
+            more = 0 if name == self.query else run.batch * sums
+            project(
+                run,
+                self.path(name),
+                self.hidden,
+                inner,
+                component="attention",
+                tokens=run.tokens + more,
+                saves_input=name == self.query,
+            )
+        attend(
+            run,
+            self.path("attention"),
+            heads=self.heads,
+            kv_heads=self.heads,
+            key_dim=self.head_dim,
+            value_dim=self.head_dim,
+            dropout=self.dropout,
+            seen=self._reach(run, sums),
+        )
+        project(run, self.path(self.out), inner, self.hidden, component="attention", split="row")
+
+    def _sum(self, run: Run, rows: Number) -> None:
+        """The sums of the blocks' tokens, and their norm."""
+        read, write = run.tokens * self.hidden, rows * self.hidden * run.width
+        run.add(
+            self.path("sum"), "attention", "elementwise", flops=read, reads=read * run.width, writes=write, saved=write
+        )
+        norm = Norm(self.path("global_input_layer_norm"), self.hidden)
+        norm.write_rows(run, rows)
+
+    def _reach(self, run: Run, sums: Number) -> Reach:
+        """The products of whole blocks, or counting what is masked out, the band and the sums."""
+        pairs = ceil_div(run.queries, self.block) * self.block * (3 * self.block + sums)
+        band = 2 * self.block - 1
+        causal = run.workload.attention_flops == "causal"
+        doubled = run.attended(band) + 2 * run.queries * sums if causal else 2 * pairs
+        return Reach(doubled, pairs, run.queries + sums, 0, 0, 0, band)
