@@ -6,25 +6,34 @@ from calculator.parts.basic import Embedding, Head, Idle, Linear, Norm, Part, Po
 from calculator.parts.compressed import CompressedAttention, HyperConnection
 from calculator.parts.convolution import GatedConvolution, LightningAttention
 from calculator.parts.cross import CrossAttention, RelativeBias
+from calculator.parts.delta import DeltaAttention, HeadGate
 from calculator.parts.elsewhere import Elsewhere
+from calculator.parts.griffin import GatedLinearRecurrence
 from calculator.parts.latent import LatentAttention
 from calculator.parts.mlp import MLP, Experts
-from calculator.parts.recurrent import GatedDeltaNet, Mamba, Mamba2
+from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
+from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
 from calculator.parts.sparse import Indexer
 from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
+from calculator.parts.xlstm import MatrixLSTM
 
 __all__ = [
     "MLP",
     "AltUp",
     "Attention",
+    "ChannelMix",
     "CompressedAttention",
     "CrossAttention",
+    "DeltaAttention",
     "Elsewhere",
     "Embedding",
     "Experts",
     "GatedConvolution",
     "GatedDeltaNet",
+    "GatedLinearRecurrence",
     "Head",
+    "HeadGate",
+    "HeadedMamba",
     "HyperConnection",
     "Idle",
     "Indexer",
@@ -33,6 +42,8 @@ __all__ = [
     "Linear",
     "Mamba",
     "Mamba2",
+    "MatrixLSTM",
+    "MatrixTimeMix",
     "Norm",
     "Part",
     "PatchEmbedding",
@@ -40,6 +51,7 @@ __all__ = [
     "Positions",
     "RelativeBias",
     "Residual",
+    "TimeMix",
     "VectorWeights",
     "VisionAttention",
 ]

@@ -8,7 +8,7 @@ from typing import ClassVar
 from calculator.operation import Weight
 from calculator.parts.basic import ROTARY_FLOPS, SOFTMAX_FLOPS, Norm, Part, project
 from calculator.run import Reach, Run
-from calculator.symbolic import Number, ceil_div, half, minimum
+from calculator.symbolic import Number, ceil_div, half, maximum, minimum
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Attention(Part):
 
     Attributes:
         window: a query sees its own and the window − 1 tokens before it; the cache stops growing there.
+        chunked: the window is a chunk that a query sees back to its start only (Llama 4).
         fused: name of one projection that holds q, k and v ("qkv_proj"); None for three.
         qkv_bias, out_bias: which projections have biases.
         head_norm: "head" scales each head's q and k by one shared RMSNorm (Qwen3), "full" normalises all heads
@@ -61,6 +62,7 @@ class Attention(Part):
     gate_per_head: bool = False
     value_dim: int | None = None
     output: int | None = None
+    chunked: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "heads": "n_h",
@@ -113,6 +115,7 @@ class Attention(Part):
             window=self.window,
             dropout=self.dropout,
             caches=not self.shared_kv,
+            chunked=self.chunked,
         )
         if self.sinks:
             run.add(
@@ -205,6 +208,7 @@ def attend(
     caches: bool = True,
     selected: Number | None = None,
     across: bool = False,
+    chunked: bool = False,
 ) -> None:
     """Scores, softmax and weighted sum: 2·pairs·n_h·(d_k + d_v) FLOPs, and the cache.
 
@@ -218,8 +222,9 @@ def attend(
         selected: keys that an indexer picks for each query: only those are attended to and read, but all are kept
             (DeepSeek-V3.2, GLM-5).
         across: the keys and values are of the encoder's tokens.
+        chunked: the window is a chunk, which does not slide.
     """
-    seen = run.reach_across() if across else run.reach(window if selected is None else selected, window)
+    seen = run.reach_across() if across else run.reach(window if selected is None else selected, window, chunked)
     doubled_pairs = run.batch * seen.doubled_pairs
     query = run.tokens * heads * key_dim * run.width
     fresh_tokens = run.batch * seen.fresh
@@ -300,11 +305,14 @@ def _cached(run: Run, tokens: Number, per_token: Number) -> Number:
 
 def _rereads(run: Run, fresh: Number, seen: Reach) -> Number:
     """Key and value bytes that flash attention reads beside the first time: every tile of `block` queries reads all
-    keys, or under a window the block + window that its queries see."""
+    keys, or under a window the block + window that its queries see, of a chunk the chunk."""
     block = run.workload.flash_block_size
     if block is None or run.decoding:
         return 0
-    keys = seen.fresh if seen.window is None else minimum(seen.fresh, block + seen.window)
+    if seen.window is None:
+        keys = seen.fresh
+    else:
+        keys = minimum(seen.fresh, maximum(block, seen.window) if seen.chunked else block + seen.window)
     return fresh // seen.fresh * (ceil_div(run.queries, block) * keys - seen.fresh)
 
 

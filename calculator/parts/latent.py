@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from calculator.parts.attention import attend, rotate
@@ -20,6 +20,8 @@ class LatentAttention(Part):
 
     Attributes:
         selected: tokens that an indexer picks for each query (GLM-5, DeepSeek-V3.2).
+        rotates: False where the shared part of the keys carries no position (Kimi Linear).
+        out: the output projection's name; gate: a part that runs on the heads' outputs before it.
     """
 
     hidden: int
@@ -32,6 +34,9 @@ class LatentAttention(Part):
     bias: bool = False
     dropout: bool = False
     selected: int | None = None
+    rotates: bool = True
+    out: str = "o_proj"
+    gate: Part | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "heads": "n_h",
@@ -77,7 +82,8 @@ class LatentAttention(Part):
             self.heads * (self.nope_dim + self.value_dim),
             component="attention",
         )
-        rotate(run, self.path("rotary"), (self.heads + 1) * self.rope_dim)
+        if self.rotates:
+            rotate(run, self.path("rotary"), (self.heads + 1) * self.rope_dim)
         latent = self.kv_rank + self.rope_dim
         if run.decoding:
             # Keys are the whole cached vector, values its latent part: one vector a token serves as both.
@@ -104,9 +110,11 @@ class LatentAttention(Part):
                 selected=self.selected,
                 dropout=self.dropout,
             )
+        if self.gate is not None:
+            replace(self.gate, name=self.path(self.gate.name)).write(run)
         project(
             run,
-            self.path("o_proj"),
+            self.path(self.out),
             self.heads * self.value_dim,
             self.hidden,
             component="attention",
