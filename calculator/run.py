@@ -27,6 +27,7 @@ class Reach(NamedTuple):
     written: Number
     window: Number | None = None
     across: bool = False  # they are tokens of the encoder
+    chunked: bool = False  # the window is a chunk: it does not slide
 
 
 @dataclass(slots=True)
@@ -88,25 +89,32 @@ class Run:
         """The same pass over `count` equal layers with their own formats."""
         return replace(self, layers=layers, count=count, stored=count, formats=formats, prices=prices)
 
-    def attended(self, window: Number | None) -> Number:
+    def attended(self, window: Number | None, chunked: bool = False) -> Number:
         """Query-key pairs per sequence, times two (so that a causal half stays a whole number).
 
         Full counting takes every query against every key, windowed layers too: what an eager kernel and torch's
         counter do. Causal counting takes the triangle, S²/2, and for a window w the band S·w − w²/2; of an encoder,
-        whose window reaches h = (w − 1)/2 tokens to both sides, S + 2·S·h − h·(h + 1).
+        whose window reaches h = (w − 1)/2 tokens to both sides, S + 2·S·h − h·(h + 1). A chunk of c tokens, before
+        which nothing is seen, is a triangle of its own, and so is what is left over: ⌊S/c⌋·c²/2 + (S mod c)²/2.
         """
         if self.decoding:
-            return 2 * self.keys(window)
+            return 2 * self.keys(window, chunked)
         if not self.causal and window is not None and self.workload.attention_flops == "causal":
             half = minimum((window - 1) // 2, self.queries - 1)
             return 2 * (self.queries + 2 * self.queries * half - half * half - half)
+        if self.causal and self.workload.attention_flops == "causal" and chunked and window is not None:
+            chunks, rest = _divided(self.queries, window)
+            return chunks * window * window + rest * rest
         if self.causal and self.workload.attention_flops == "causal":
             reach = self.queries if window is None else minimum(self.queries, window)
             return 2 * self.queries * reach - reach * reach
         return 2 * self.queries * self.queries
 
-    def keys(self, window: Number | None) -> Number:
-        """Keys that the steps of a decode run attend to, summed: step i sees past + i + 1 keys, the window at most."""
+    def keys(self, window: Number | None, chunked: bool = False) -> Number:
+        """Keys that the steps of a decode run attend to, summed: step i sees past + i + 1 keys, the window at most, of
+        a chunk of c tokens (past + i) mod c + 1."""
+        if chunked and window is not None:
+            return _keys_in_chunks(self.past + self.steps, window) - _keys_in_chunks(self.past, window)
         if self.steps == 1:
             keys = self.past + 1
             return keys if window is None else minimum(keys, window)
@@ -118,24 +126,26 @@ class Run:
         """Steps before the window is full."""
         return minimum(maximum(window - self.past, 0), self.steps)
 
-    def scored(self, window: Number | None) -> Number:
+    def scored(self, window: Number | None, chunked: bool = False) -> Number:
         """Scores per sequence and head that an unfused kernel writes: all S keys of a prefill, masked or not."""
-        return self.keys(window) if self.decoding else self.queries * self.queries
+        return self.keys(window, chunked) if self.decoding else self.queries * self.queries
 
-    def cached_read(self, window: Number | None) -> Number:
+    def cached_read(self, window: Number | None, chunked: bool = False) -> Number:
         """Cached tokens per sequence that the steps read, summed: what is attended to but for the token itself."""
-        return self.keys(window) - self.steps if self.decoding else 0
+        return self.keys(window, chunked) - self.steps if self.decoding else 0
 
-    def reach(self, window: Number | None, kept: Number | None) -> Reach:
-        """What the new tokens attend to among their own sequence: `window` tokens are seen, `kept` are held."""
+    def reach(self, window: Number | None, kept: Number | None, chunked: bool = False) -> Reach:
+        """What the new tokens attend to among their own sequence: `window` tokens are seen, `kept` are held. Of a chunk
+        there must be room for all its tokens, though a token at its start sees few."""
         return Reach(
-            self.attended(window),
-            self.scored(window),
+            self.attended(window, chunked),
+            self.scored(window, chunked),
             self.queries,
             self.held_tokens(kept),
-            self.cached_read(window),
+            self.cached_read(window, chunked),
             self.queries if self.decoding else self.held_tokens(kept),
             window,
+            chunked=chunked,
         )
 
     def reach_across(self) -> Reach:
@@ -157,6 +167,10 @@ class Run:
         window = seen.window
         if seen.across:
             return ceil_div(self.source, block) * self.steps
+        if seen.chunked and window is not None:
+            ends = (self.past + self.steps, self.past)
+            after, before = (_pieces_in_chunks(end, window, block) for end in ends)
+            return after - before
         growing = self.steps if window is None else self._unfilled(window)
         if self.steps == 1:
             return ceil_div(self.past if window is None else minimum(self.past, window), block)
@@ -274,6 +288,24 @@ class Run:
                 cache.kept,
             )
         )
+
+
+def _divided(count: Number, chunk: Number) -> tuple[Number, Number]:
+    """⌊count/chunk⌋ and what is left over."""
+    chunks = ceil_div(count + 1, chunk) - 1
+    return chunks, count - chunks * chunk
+
+
+def _keys_in_chunks(count: Number, chunk: Number) -> Number:
+    """Σ (i mod chunk + 1) over the first `count` tokens: whole chunks, and what is left over."""
+    chunks, rest = _divided(count, chunk)
+    return chunks * (chunk * (chunk + 1) // 2) + rest * (rest + 1) // 2
+
+
+def _pieces_in_chunks(count: Number, chunk: Number, block: Number) -> Number:
+    """Σ ⌈(i mod chunk)/block⌉ over the first `count` tokens."""
+    chunks, rest = _divided(count, chunk)
+    return chunks * _ceil_sum(chunk, block) + _ceil_sum(rest + 1, block) - ceil_div(rest, block)
 
 
 def _ceil_sum(count: Number, block: Number) -> Number:

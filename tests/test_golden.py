@@ -62,7 +62,8 @@ def tensors_of(case: dict, model) -> Iterator[tuple[str, tuple[int, ...]]]:
     """The engine's tensors by the names and in the shapes that transformers writes."""
     kind = case["model_type"]
     transposed = variations.TRANSPOSED.get(kind, ())
-    for name, shape in model.tensors():
+    reshaped = variations.RESHAPED.get(kind, iter)
+    for name, shape in reshaped(model.tensors()):
         if name.endswith(variations.BUFFERS.get(kind, ("e_score_correction_bias",))):
             continue
         for pattern, replacement in variations.RENAMED.get(kind, ()):

@@ -328,8 +328,8 @@ def zamba2(c: Config) -> Blueprint:
         out_bias=bias,
     )
     hybrid = [i for i, t in enumerate(types) if t == "hybrid"]
-    blocks: int = c.num_mem_blocks
-    tied = c.flag("tie_word_embeddings")  # without it transformers ties the blocks no more than the head
+    # transformers ties the blocks as it does embedding and head, all or nothing: else each hybrid layer holds its own.
+    once, blocks = c.flag("tie_word_embeddings"), c.num_mem_blocks
     layers = []
     for i, kind in enumerate(types):
         if kind != "hybrid":
@@ -339,11 +339,11 @@ def zamba2(c: Config) -> Blueprint:
             continue
         turn = hybrid.index(i)
         block, adapters = zamba2_block(c, turn)
-        if turn >= blocks and tied:
+        if turn >= blocks and once:
             parts: tuple[Part, ...] = tuple(Elsewhere(p.name, p) for p in (*block, *adapters))
         else:
-            others = [zamba2_block(c, t)[1] for t in range(turn % blocks, len(hybrid), blocks) if t != turn]
-            parts = (*block, *adapters, *(Elsewhere(p.name, p, held=True) for group in others for p in group))
+            later = [zamba2_block(c, t)[1] for t in range(turn % blocks, len(hybrid), blocks) if t != turn]
+            parts = (*block, *adapters, *(Elsewhere(p.name, p, held=True) for group in later for p in group))
         parts += (
             Linear("linear", width, width, component="attention"),
             Residual("transformer_residual", width),

@@ -16,7 +16,7 @@ from calculator.parts import MLP, Experts, Linear, Norm, Part
 @family("llama4_text")
 def llama4_text(c: Config) -> Blueprint:
     """Chunked attention with rotary positions in most layers, full attention without positions in the others; experts
-    in every interleave_moe_layer_step-th layer. A chunk bounds what a token sees and the cache keeps, as a window."""
+    in every interleave_moe_layer_step-th layer."""
     count: int = c.num_hidden_layers
     interval: int = c.no_rope_layer_interval
     rotated = c.get("no_rope_layers") or [
@@ -43,6 +43,7 @@ def llama4_text(c: Config) -> Blueprint:
         attention = self_attention(
             c,
             window=c.attention_chunk_size if types[i] == "chunked_attention" else None,
+            chunked=types[i] == "chunked_attention",
             head_norm="plain" if c.flag("use_qk_norm") and rotated[i] else None,
             **changes,
         )

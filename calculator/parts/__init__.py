@@ -18,22 +18,28 @@ from calculator.parts.compressed import CompressedAttention, HyperConnection
 from calculator.parts.conditioned import ConditionedScale
 from calculator.parts.convolution import GatedConvolution, LightningAttention
 from calculator.parts.cross import CrossAttention, EncoderOutput, PooledHead, RelativeBias
+from calculator.parts.delta import DeltaAttention, HeadGate
 from calculator.parts.differential import DifferentialAttention
 from calculator.parts.elsewhere import Elsewhere
+from calculator.parts.griffin import GatedLinearRecurrence
 from calculator.parts.latent import LatentAttention
 from calculator.parts.local import LocalAttention
 from calculator.parts.mlp import MLP, Experts
-from calculator.parts.recurrent import GatedDeltaNet, Mamba, Mamba2
+from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
+from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
 from calculator.parts.sparse import Indexer
 from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
+from calculator.parts.xlstm import MatrixLSTM
 
 __all__ = [
     "MLP",
     "AltUp",
     "Attention",
+    "ChannelMix",
     "CompressedAttention",
     "ConditionedScale",
     "CrossAttention",
+    "DeltaAttention",
     "DifferentialAttention",
     "Elsewhere",
     "Embedding",
@@ -41,8 +47,11 @@ __all__ = [
     "Experts",
     "GatedConvolution",
     "GatedDeltaNet",
+    "GatedLinearRecurrence",
     "GatedNorm",
     "Head",
+    "HeadGate",
+    "HeadedMamba",
     "HyperConnection",
     "Idle",
     "Indexer",
@@ -52,6 +61,8 @@ __all__ = [
     "LocalAttention",
     "Mamba",
     "Mamba2",
+    "MatrixLSTM",
+    "MatrixTimeMix",
     "Norm",
     "Part",
     "PatchEmbedding",
@@ -60,6 +71,7 @@ __all__ = [
     "Positions",
     "RelativeBias",
     "Residual",
+    "TimeMix",
     "VectorWeights",
     "VisionAttention",
 ]

@@ -8,7 +8,7 @@ from typing import ClassVar
 from calculator.operation import Cache, Kept, Weight
 from calculator.parts.basic import ROTARY_FLOPS, SOFTMAX_FLOPS, Norm, Part, project
 from calculator.run import Reach, Run
-from calculator.symbolic import Number, ceil_div, half, minimum
+from calculator.symbolic import Number, ceil_div, half, maximum, minimum
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Attention(Part):
 
     Attributes:
         window: a query sees its own and the window − 1 tokens before it; the cache stops growing there.
+        chunked: the window is a chunk that a query sees back to its start only (Llama 4).
         fused: name of one projection that holds q, k and v ("qkv_proj"); None for three.
         qkv_bias, out_bias: which projections have biases; `key_bias` where the keys' differs (Whisper).
         head_norm: "head" scales each head's q and k by one shared RMSNorm (Qwen3), "full" normalises all heads
@@ -64,6 +65,7 @@ class Attention(Part):
     output: int | None = None
     out_norm: str = ""
     key_bias: bool | None = None
+    chunked: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "heads": "n_h",
@@ -116,6 +118,7 @@ class Attention(Part):
             window=self.window,
             dropout=self.dropout,
             caches=not self.shared_kv,
+            chunked=self.chunked,
         )
         if self.sinks:
             sinks(run, self.path("sinks"), self.path(self.sink_name), self.heads)
@@ -216,6 +219,7 @@ def attend(
     across: bool = False,
     latent: tuple[Number, Number] | None = None,
     seen: Reach | None = None,
+    chunked: bool = False,
 ) -> None:
     """Scores, softmax and weighted sum: 2·pairs·n_h·(d_k + d_v) FLOPs, and the cache.
 
@@ -231,9 +235,11 @@ def attend(
         across: the keys and values are of the encoder's tokens.
         latent: of a latent cache, elements a token if expanded to every head, and those that serve as values.
         seen: what is attended to, where it is neither the sequence itself, a window of it, nor the encoder's tokens.
+        chunked: the window is a chunk, which does not slide.
     """
     if seen is None:
-        seen = run.reach_across() if across else run.reach(window if selected is None else selected, window)
+        sees = window if selected is None else selected
+        seen = run.reach_across() if across else run.reach(sees, window, chunked)
     doubled_pairs = run.batch * seen.doubled_pairs
     query = run.tokens * heads * key_dim * run.width
     fresh_tokens = run.batch * seen.fresh
@@ -320,11 +326,14 @@ def _cached(run: Run, tokens: Number, per_token: Number) -> Number:
 
 def _rereads(run: Run, fresh: Number, seen: Reach) -> Number:
     """Key and value bytes that flash attention reads beside the first time: every tile of `block` queries reads all
-    keys, or under a window the block + window that its queries see."""
+    keys, or under a window the block + window that its queries see, of a chunk the chunk."""
     block = run.workload.flash_block_size
     if block is None or run.decoding:
         return 0
-    keys = seen.fresh if seen.window is None else minimum(seen.fresh, block + seen.window)
+    if seen.window is None:
+        keys = seen.fresh
+    else:
+        keys = minimum(seen.fresh, maximum(block, seen.window) if seen.chunked else block + seen.window)
     return fresh // seen.fresh * (ceil_div(run.queries, block) * keys - seen.fresh)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from calculator.parts.attention import attend, gate, rotate, sinks
@@ -25,6 +25,8 @@ class LatentAttention(Part):
         gated_query: q_b_proj reads the compressed query as it was before its norm too, and makes that gate (A.X-K2).
         sink_name: one learned logit per head in the softmax's denominator (Hy4).
         rope_norm: a norm of that name on the shared rotated key (Dots 3 Note).
+        rotates: False where the shared part of the keys carries no position (Kimi Linear).
+        out: the output projection's name; gate: a part that runs on the heads' outputs before it.
     """
 
     hidden: int
@@ -43,6 +45,9 @@ class LatentAttention(Part):
     gated_query: bool = False
     sink_name: str = ""
     rope_norm: str = ""
+    rotates: bool = True
+    out: str = "o_proj"
+    gate: Part | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "heads": "n_h",
@@ -94,7 +99,8 @@ class LatentAttention(Part):
             self.heads * (self.nope_dim + self.value_dim),
             component="attention",
         )
-        rotate(run, self.path("rotary"), (self.heads + 1) * self.rope_dim)
+        if self.rotates:
+            rotate(run, self.path("rotary"), (self.heads + 1) * self.rope_dim)
         latent = self.kv_rank + self.rope_dim
         expanded = (self.heads * (key_dim + self.value_dim), self.kv_rank)
         if run.decoding:
@@ -134,9 +140,11 @@ class LatentAttention(Part):
             project(run, self.path(self.gate_name), self.hidden, gates, component="attention", saves_input=False)
         if self.gate_name or self.gated_query:
             gate(run, self.path("gate"), outputs)
+        if self.gate is not None:
+            replace(self.gate, name=self.path(self.gate.name)).write(run)
         project(
             run,
-            self.path("o_proj"),
+            self.path(self.out),
             self.heads * self.value_dim,
             self.hidden,
             component="attention",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.operation import Cache, Kept, Weight
-from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Part, project
+from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, project
 from calculator.run import Run
 from calculator.symbolic import Number
 
@@ -139,7 +139,11 @@ def gate(run: Run, name: str, size: Number) -> None:
 
 @dataclass(frozen=True)
 class Mamba(Part):
-    """The selective state-space mixer (arXiv:2312.00752)."""
+    """The selective state-space mixer (arXiv:2312.00752).
+
+    Attributes:
+        norms: RMSNorms on the time step, B and C (Jamba, arXiv:2403.19887).
+    """
 
     hidden: int
     inner: int
@@ -155,8 +159,7 @@ class Mamba(Part):
     def write(self, run: Run) -> None:
         project(run, self.path("in_proj"), self.hidden, 2 * self.inner, component="recurrent", bias=self.bias)
         short_convolution(run, self.path("conv1d"), self.inner, self.kernel, bias=self.conv_bias, beside=self.inner)
-        project(run, self.path("x_proj"), self.inner, self.rank + 2 * self.state, component="recurrent", split="row")
-        project(run, self.path("dt_proj"), self.rank, self.inner, component="recurrent", bias=True)
+        self._select(run)
         scan(
             run,
             self.path("scan"),
@@ -165,15 +168,65 @@ class Mamba(Part):
             2 * self.inner + 2 * self.state,
             self.inner,
             self.state_width or run.width,
-            (
-                Weight(self.path("A_log"), (self.inner, self.state), "vector"),
-                Weight(self.path("D"), (self.inner,), "vector"),
-            ),
+            self._constants(),
             kept=self.inner + 2 * self.state,  # x is kept as x_proj's input
             beside=self.inner,
         )
         gate(run, self.path("gate"), self.inner)
         project(run, self.path("out_proj"), self.inner, self.hidden, component="recurrent", bias=self.bias, split="row")
+
+    def _select(self, run: Run) -> None:
+        """The time step, B and C of each token."""
+        project(run, self.path("x_proj"), self.inner, self.rank + 2 * self.state, component="recurrent", split="row")
+        if self.norms:
+            for name, size in (("dt", self.rank), ("b", self.state), ("c", self.state)):
+                Norm(self.path(f"{name}_layernorm"), size).write(run)
+        project(run, self.path("dt_proj"), self.rank, self.inner, component="recurrent", bias=True)
+
+    def _constants(self) -> tuple[Weight, ...]:
+        return (
+            Weight(self.path("A_log"), (self.inner, self.state), "vector"),
+            Weight(self.path("D"), (self.inner,), "vector"),
+        )
+
+
+@dataclass(frozen=True)
+class HeadedMamba(Mamba):
+    """Mamba whose channels are split into heads that choose their time step, B and C apart (Zamba,
+    arXiv:2405.16712)."""
+
+    heads: int = 1
+    SYMBOLS: ClassVar[dict[str, str]] = {**Mamba.SYMBOLS, "heads": "n_s"}
+
+    def _select(self, run: Run) -> None:
+        size, chosen = self.inner // self.heads, self.rank + 2 * self.state
+        elements, rank = run.tokens * self.inner * run.width, run.tokens * self.heads * self.rank * run.width
+        for name, shape, bias, read, written in (
+            ("x_proj", (self.heads, chosen, size), False, elements, run.tokens * self.heads * chosen * run.width),
+            ("dt_proj", (self.heads, size, self.rank), True, rank, elements),
+        ):
+            weights: tuple[Weight, ...] = (Weight(self.path(f"{name}_weight"), shape, "linear"),)
+            if bias:
+                weights += (Weight(self.path(f"{name}_bias"), (self.heads, size), "vector"),)
+            run.add(
+                self.path(name),
+                "recurrent",
+                "matmul",
+                flops=2 * run.tokens * self.inner * shape[2 if bias else 1],
+                reads=read,
+                writes=written,
+                weights=weights,
+                saved=read,
+                stream=run.stream,
+                split="head",
+            )
+
+    def _constants(self) -> tuple[Weight, ...]:
+        size = self.inner // self.heads
+        return (
+            Weight(self.path("A_log"), (self.heads, size, self.state), "vector"),
+            Weight(self.path("D"), (self.heads, size), "vector"),
+        )
 
 
 @dataclass(frozen=True)

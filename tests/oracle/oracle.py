@@ -38,7 +38,7 @@ import choices
 import torch
 import transformers
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
-from transformers import CONFIG_MAPPING, PreTrainedModel, masking_utils, vision_utils
+from transformers import CONFIG_MAPPING, DynamicCache, PreTrainedModel, masking_utils, vision_utils
 from transformers.core_model_loading import revert_weight_conversion
 from transformers.modeling_outputs import MoEModelOutput
 from transformers.models.auto.modeling_auto import (
@@ -49,14 +49,18 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
 
-# The scan functions of the modelling files, and which positional argument has the shape of the output.
-SCANS = {
+# The scan functions (or the modules whose forward is one) of the modelling files, and which argument, by place or by
+# name, has the shape of the output.
+SCANS: dict[str, int | str] = {
     "mamba_selective_scan": 0,
     "mamba_selective_state_update": 1,
     "mamba2_chunk_scan": 0,
     "mamba2_selective_state_update": 1,
     "torch_chunk_gated_delta_rule": 2,
     "torch_recurrent_gated_delta_rule": 2,
+    "chunk_kimi_delta_attention": 2,
+    "recurrent_kimi_delta_attention": 2,
+    "xLSTMBackend": "value",
 }
 # Where a type has no class that generates: encoders, and encoders before a decoder.
 OTHER_CLASSES = (
@@ -126,6 +130,8 @@ def build(
     """
     config = {key: value for key, value in config.items() if key not in ("quantization_config", "auto_map")}
     built = CONFIG_MAPPING[config["model_type"]].from_dict(config)
+    if config["model_type"] == "xlstm":  # the reference of its recurrence takes one dtype only
+        dtype, built.autocast_kernel_dtype = torch.float32, "float32"
     with torch.device("meta"):
         model = model_class(config)._from_config(built, dtype=dtype, attn_implementation=attention)
     for module in model.modules():
@@ -189,15 +195,18 @@ def forward_flops(model: PreTrainedModel, batch: int, sequence: int, logits: str
 def decode_flops(model: PreTrainedModel, batch: int, cached: int) -> Flops:
     """One new token for each of `batch` sequences, `cached` tokens in the model's own cache, filled by a prefill. The
     encoder of an encoder-decoder model has run before."""
+    given = {}
+    if model.config.model_type == "recurrent_gemma":  # it fills the cache it is given and returns none
+        given = {"past_key_values": DynamicCache(config=model.config)}
     with torch.no_grad():
         with _valueless():
-            output = model(**_inputs(model, batch, cached, cached=True))
+            output = model(**_inputs(model, batch, cached, cached=True), **given)
         step = _inputs(model, batch, 1, cached=True)
         if _encodes(model):
             step = {name: value for name, value in step.items() if name != _encoder_input(model)}
             step["encoder_outputs"] = MoEModelOutput(output.encoder_last_hidden_state)
         with _counting(model) as count:
-            model(**step | {_cache_name(model): _cache_of(output)})
+            model(**step | (given or {_cache_name(model): _cache_of(output)}))
     return count()
 
 
@@ -344,8 +353,9 @@ def _stand_in(name: str, scan: Callable, counter: FlopCounterMode, in_scans: lis
 
     def run(*args: Any, **kwargs: Any) -> Any:
         inputs = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
-        result = args[SCANS[name]] + sum(tensor.sum() for tensor in inputs)
-        return (result, None) if "delta_rule" in name else result
+        shaped = SCANS[name]
+        result = (kwargs[shaped] if isinstance(shaped, str) else args[shaped]) + sum(t.sum() for t in inputs)
+        return result if name.startswith("mamba") else (result, None)
 
     return run
 
@@ -362,7 +372,10 @@ def _counting(model: PreTrainedModel, wrap: Callable[..., Callable] = _apart) ->
         stack.enter_context(_valueless())
         for file in files:
             for name in SCANS.keys() & vars(file).keys():
-                stack.enter_context(mock.patch.object(file, name, wrap(name, getattr(file, name), counter, in_scans)))
+                scan = getattr(file, name)
+                owner, attribute = (scan, "forward") if isinstance(scan, type) else (file, name)
+                wrapped = wrap(name, getattr(owner, attribute), counter, in_scans)
+                stack.enter_context(mock.patch.object(owner, attribute, wrapped))
         stack.enter_context(counter)
         yield lambda: _flops(counter, in_scans[0])
 
@@ -438,6 +451,8 @@ def encoder_length(model: PreTrainedModel) -> int | None:
 def generates(model: PreTrainedModel) -> bool:
     """Whether it has a cache and a next token; an encoder has neither."""
     causal = not hasattr(model.config, "is_decoder") or model.config.is_decoder or model.config.is_encoder_decoder
+    if getattr(model.config, "attention_hidden_size", None) is not None and model.config.model_type == "rwkv":
+        causal = model.config.attention_hidden_size == model.config.hidden_size  # the only state it can make
     known = inspect.signature(type(model).forward).parameters
     # An encoder's class and some with another head take the option, and no cache back.
     cached = "past_key_values" in known or not model.config.is_encoder_decoder
@@ -460,8 +475,8 @@ def _result(output: Any) -> torch.Tensor:
 
 def _cache_name(model: PreTrainedModel) -> str:
     names = inspect.signature(type(model).forward).parameters
-    return "cache_params" if "cache_params" in names else "past_key_values"
+    return next(name for name in ("cache_params", "state", "past_key_values") if name in names)
 
 
 def _cache_of(output: Any) -> Any:
-    return getattr(output, "cache_params", None) or output.past_key_values
+    return getattr(output, "cache_params", None) or getattr(output, "state", None) or output.past_key_values

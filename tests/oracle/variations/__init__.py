@@ -17,6 +17,7 @@ Every module here may define, and none has to be put on a list:
   TRANSPOSED   type -> endings of matrices that transformers stores as [inputs, outputs] (Conv1D, packed experts)
   RENAMED      type -> (pattern, replacement) from the checkpoint's names to those that transformers 5 would write: it
                shortens some paths, and where it reverses its own renames they hit names they should not, or miss some
+  RESHAPED     type -> a function from the checkpoint's (name, shape) pairs to those that transformers would write
   BUFFERS      type -> endings of names that are buffers there (otherwise "e_score_correction_bias")
   SCANS        type -> what its scan counts; those FLOPs are left out of the comparison
   NOTES        type -> what else is to be known about a recording
@@ -46,6 +47,7 @@ GROUP_OF = {kind: name for name, module in GROUPS.items() for kind in getattr(mo
 NO_DEFAULT, CANNOT_RUN, CANNOT_SEE = _merged("NO_DEFAULT"), _merged("CANNOT_RUN"), _merged("CANNOT_SEE")
 NO_FORWARD = _merged("NO_FORWARD")
 TRANSPOSED, RENAMED, BUFFERS = _merged("TRANSPOSED"), _merged("RENAMED"), _merged("BUFFERS")
+RESHAPED = _merged("RESHAPED")
 SCANS, NOTES, BEYOND = _merged("SCANS"), _merged("NOTES"), _merged("BEYOND")
 ADDED = _merged("ADDED")
 

@@ -97,6 +97,7 @@ TYPES: dict[str, Type] = {
             "one block": {},
             "two blocks, attention adapters": {"num_mem_blocks": 2, "use_shared_attention_adapter": True},
             "biases": {"add_bias_linear": True, "use_mem_rope": True},
+            "untied": {"num_mem_blocks": 2, "tie_word_embeddings": False},
         },
     ),
     "lfm2": (

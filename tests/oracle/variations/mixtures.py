@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from variations.beyond import experts_not_chosen
+from variations.beyond import experts_not_chosen, keys_before_the_chunk
 from variations.pieces import ALL_EXPERTS_NOTE, DENSE, FULL, INDEX_NOTE, MLA, MLA_NOTE, MOE, NO_IDS, SLIDING, YARN, Type
 
 GROUPED = DENSE | NO_IDS
@@ -213,6 +213,7 @@ TYPES: dict[str, Type] = {
             "one of six": {},
             "every second layer, biases": {"interleave_moe_layer_step": 2, "attention_bias": True},
             "no norms on queries and keys, tied": {"use_qk_norm": False, "tie_word_embeddings": True},
+            "chunks shorter than the text": {"attention_chunk_size": 28},
         },
     ),
     "deepseek_v4": (
@@ -244,7 +245,7 @@ NO_DEFAULT = {
     "dots1": "the experts have no default",
 }
 TRANSPOSED = {"llama4_text": ("experts.gate_up_proj", "experts.down_proj")}
-BEYOND = {"llama4_text": (experts_not_chosen,)}
+BEYOND = {"llama4_text": (experts_not_chosen, keys_before_the_chunk)}
 BUFFERS = {"hy_v3": ("expert_bias",), "ernie4_5_moe": (), "laguna": (), "deepseek_v4": ("gate.bias", "gate.tid2eid")}
 RENAMED = {
     "deepseek_v4": (

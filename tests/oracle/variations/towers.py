@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from variations.beyond import experts_not_chosen, tokens_past_the_shared_keys
+from variations.beyond import experts_not_chosen, keys_before_the_chunk, tokens_past_the_shared_keys
 from variations.decoders import TYPES as DECODERS
 from variations.hybrids import TYPES as HYBRIDS
 from variations.mixtures import TYPES as MIXTURES
@@ -185,7 +185,7 @@ NO_DEFAULT = {
 }
 TRANSPOSED = {"llama4": ("experts.gate_up_proj", "experts.down_proj")}
 BUFFERS = {"gemma4": ("layer_scalar",)}
-BEYOND = {"llama4": (experts_not_chosen,), "gemma4": (tokens_past_the_shared_keys,)}
+BEYOND = {"llama4": (experts_not_chosen, keys_before_the_chunk), "gemma4": (tokens_past_the_shared_keys,)}
 RENAMED = {
     "lfm2_vl": ((r"^model\.vision_tower\.vision_model\.", "model.vision_tower."),),
     "kimi_k25": (

@@ -1,0 +1,226 @@
+"""Decoders with linear attention, recurrences and state-space layers of other kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from variations import beyond
+from variations.pieces import DELTA_NOTE, DENSE, FULL, LINEAR, MAMBA_NOTE, MLA, MLA_NOTE, NO_IDS, Type
+
+OTHER_NAMES = ("n_routed_experts", "n_shared_experts", "num_experts_per_tok", "first_k_dense_replace", "q_lora_rank")
+KIMI = {key: value for key, value in MLA.items() if key not in OTHER_NAMES} | {
+    "num_experts": 8,
+    "num_shared_experts": 1,
+    "num_experts_per_token": 3,
+    "num_hidden_layers": 5,
+}
+NO_CONTEXT = {key: value for key, value in DENSE.items() if key not in ("num_attention_heads", "num_key_value_heads")}
+
+TYPES: dict[str, Type] = {
+    "kimi_linear": (
+        "KimiLinearForCausalLM",
+        KIMI | NO_IDS | {"linear_head_dim": 28, "linear_num_heads": 5},
+        {
+            "every fourth full": {},
+            "low-rank queries, bias, two dense": {
+                "q_lora_rank": 56,
+                "attention_bias": True,
+                "first_k_dense_replace": 2,
+                "num_shared_experts": 2,
+            },
+            "as the checkpoint states it": {
+                "linear_attn_config": {
+                    "full_attn_layers": [2, 5],
+                    "kda_layers": [1, 3, 4],
+                    "head_dim": 20,
+                    "num_heads": 7,
+                    "short_conv_kernel_size": 3,
+                },
+                "num_experts": 6,
+                "num_experts_per_token": 2,
+                "num_shared_experts": 3,
+            },
+            "layer types, all sparse, tied": {
+                "layer_types": [FULL, LINEAR, LINEAR, FULL, LINEAR],
+                "mlp_layer_types": ["sparse"] * 5,
+                "linear_conv_kernel_dim": 5,
+                "tie_word_embeddings": True,
+            },
+        },
+    ),
+    "bailing_hybrid": (
+        "BailingHybridForCausalLM",
+        KIMI | NO_IDS | {"layer_group_size": 3, "head_dim": 28, "num_expert_group": 2, "topk_group": 1},
+        {
+            "every third full": {},
+            "bias, one dense, wider gate": {
+                "attention_bias": True,
+                "first_k_dense_replace": 1,
+                "kda_safe_gate": False,
+                "short_conv_kernel_size": 3,
+            },
+            "layer types, two shared experts": {
+                "layer_types": [FULL, LINEAR, LINEAR, FULL, LINEAR],
+                "mlp_layer_types": ["sparse", "dense", "sparse", "sparse", "dense"],
+                "num_shared_experts": 2,
+                "num_nextn_predict_layers": 0,
+                "tie_word_embeddings": True,
+            },
+        },
+    ),
+    "olmo_hybrid": (
+        "OlmoHybridForCausalLM",
+        DENSE | NO_IDS | {"num_hidden_layers": 4},
+        {
+            "sizes of the attention": {},
+            "sizes of its own": {
+                "linear_num_key_heads": 2,
+                "linear_num_value_heads": 4,
+                "linear_key_head_dim": 24,
+                "linear_value_head_dim": 24,
+                "linear_conv_kernel_dim": 3,
+            },
+            "layer types, bias, rotary": {
+                "layer_types": [FULL, LINEAR, FULL, LINEAR],
+                "attention_bias": True,
+                "num_key_value_heads": None,
+                "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+            },
+            "three layers, the last full, tied": {"num_hidden_layers": 3, "tie_word_embeddings": True},
+        },
+    ),
+    "recurrent_gemma": (
+        "RecurrentGemmaForCausalLM",
+        DENSE | NO_IDS | {"num_hidden_layers": 4, "attention_window_size": 20, "intermediate_size": 706},
+        {
+            "two recurrences to one": {},
+            "wider recurrence, one head of keys": {"lru_width": 228, "num_key_value_heads": 1, "conv1d_width": 3},
+            "alternating, bias, untied": {
+                "block_types": ["attention", "recurrent"],
+                "attention_bias": True,
+                "num_key_value_heads": None,
+                "attention_window_size": 300,
+                "tie_word_embeddings": False,
+            },
+        },
+    ),
+    "rwkv": (
+        "RwkvForCausalLM",
+        NO_CONTEXT | NO_IDS,
+        {
+            "intermediate as stated": {},
+            "four times as wide, tied": {"intermediate_size": None, "tie_word_embeddings": True, "rescale_every": 0},
+            "narrower attention": {"attention_hidden_size": 136, "num_hidden_layers": 4},
+        },
+    ),
+    "xlstm": (
+        "xLSTMForCausalLM",
+        # Its cache rounds the widths of keys and values up to multiples of 64, its projections do not.
+        {"vocab_size": 1009, "hidden_size": 256, "num_hidden_layers": 3, "num_heads": 4, "chunk_size": 16},
+        {
+            "half as wide keys": {},
+            "wide values, biases": {
+                "num_heads": 2,
+                "hidden_size": 192,
+                "qk_dim_factor": 1.0,
+                "v_dim_factor": 2.0,
+                "use_bias": True,
+                "ffn_proj_factor": 1.5,
+            },
+            "fused, tied": {
+                "weight_mode": "fused",
+                "num_heads": 2,
+                "qk_dim_factor": 0.25,
+                "num_blocks": 4,
+                "num_hidden_layers": 4,
+                "ffn_round_up_to_multiple_of": 10,
+                "tie_word_embeddings": True,
+            },
+            "fused, biases": {"weight_mode": "fused", "use_bias": True},
+        },
+    ),
+    "zamba": (
+        "ZambaForCausalLM",
+        DENSE | NO_IDS | {"num_hidden_layers": 7, "mamba_d_state": 12, "attn_layer_period": 3, "attn_layer_offset": 1},
+        {
+            "two heads": {},
+            "four heads, biases, untied": {
+                "n_mamba_heads": 4,
+                "mamba_expand": 3,
+                "mamba_proj_bias": True,
+                "mamba_dt_rank": 20,
+                "attention_head_dim": 40,
+                "tie_word_embeddings": False,
+            },
+            "listed, one head, no convolution bias": {
+                "n_mamba_heads": 1,
+                "layers_block_type": ["mamba", "hybrid", "mamba", "mamba", "hybrid", "mamba", "mamba"],
+                "mamba_conv_bias": False,
+                "mamba_d_conv": 3,
+                "num_key_value_heads": 6,
+            },
+        },
+    ),
+    "jamba": (
+        "JambaForCausalLM",
+        DENSE
+        | NO_IDS
+        | {
+            "num_hidden_layers": 5,
+            "num_experts": 7,
+            "num_experts_per_tok": 3,
+            "attn_layer_period": 3,
+            "attn_layer_offset": 1,
+            "mamba_d_state": 12,
+        },
+        {
+            "experts in every second": {},
+            "biases, wide, tied": {
+                "mamba_proj_bias": True,
+                "mamba_expand": 3,
+                "mamba_dt_rank": 20,
+                "expert_layer_period": 3,
+                "expert_layer_offset": 2,
+                "tie_word_embeddings": True,
+            },
+            "no experts": {"num_experts": 1, "num_experts_per_tok": 1, "mamba_conv_bias": False, "mamba_d_conv": 3},
+            "attention last": {"attn_layer_period": 9, "attn_layer_offset": 4, "num_key_value_heads": 6},
+        },
+    ),
+}
+
+
+def in_thirds(tensors: Iterator[tuple[str, tuple[int, ...]]]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """transformers saves the convolution of q, k and v, which it loads as one, in three equal pieces, whatever the
+    sizes of q, k and v; the checkpoint has one for each."""
+    listed = list(tensors)
+    sizes = {name: shape for name, shape in listed if ".q_conv1d" in name or ".k_conv1d" in name or ".v_conv1d" in name}
+    for name, shape in listed:
+        if name in sizes:
+            path = name.rsplit(".", 2)[0]
+            total = sum(sizes[f"{path}.{letter}_conv1d.weight"][0] for letter in "qkv")
+            piece = -(-total // 3)
+            shape = (total - 2 * piece if ".v_conv1d" in name else piece, *shape[1:])
+        yield name, shape
+
+
+BUFFERS = {"bailing_hybrid": ("expert_bias",)}
+RENAMED = {
+    "kimi_linear": ((r"\.mlp\.", ".block_sparse_moe."),),  # of the dense layers too
+    "olmo_hybrid": (("post_attention_layernorm", "feedforward_layer_norm"),),  # of the attention layers too
+}
+RESHAPED = {"olmo_hybrid": in_thirds}
+BEYOND = {"rwkv": (beyond.tokens_of_every_pair,)}
+SCANS = {
+    "kimi_linear": DELTA_NOTE,
+    "bailing_hybrid": DELTA_NOTE,
+    "olmo_hybrid": DELTA_NOTE,
+    "xlstm": "the products of each chunk, and in decode of the state with the query",
+    "zamba": MAMBA_NOTE,
+    "jamba": MAMBA_NOTE,
+}
+NOTES = {
+    "rwkv": "a decode step of B sequences computes B × B tokens",
+    "kimi_linear": MLA_NOTE,
+    "bailing_hybrid": MLA_NOTE,
+}
