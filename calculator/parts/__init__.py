@@ -4,21 +4,26 @@ from calculator.parts.altup import AltUp
 from calculator.parts.attention import Attention
 from calculator.parts.basic import Embedding, Head, Idle, Linear, Norm, Part, Positions, Residual, VectorWeights
 from calculator.parts.compressed import CompressedAttention, HyperConnection
-from calculator.parts.convolution import GatedConvolution, LightningAttention
+from calculator.parts.convolution import GatedConvolution, LightningAttention, TokenConvolution
 from calculator.parts.cross import CrossAttention, RelativeBias
+from calculator.parts.disentangled import DisentangledAttention, DistanceTable
 from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.latent import LatentAttention
 from calculator.parts.mlp import MLP, Experts
+from calculator.parts.positioned import Activation, Positioned
 from calculator.parts.recurrent import GatedDeltaNet, Mamba, Mamba2
 from calculator.parts.sparse import Indexer
 from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
 
 __all__ = [
     "MLP",
+    "Activation",
     "AltUp",
     "Attention",
     "CompressedAttention",
     "CrossAttention",
+    "DisentangledAttention",
+    "DistanceTable",
     "Elsewhere",
     "Embedding",
     "Experts",
@@ -37,9 +42,11 @@ __all__ = [
     "Part",
     "PatchEmbedding",
     "PatchMerger",
+    "Positioned",
     "Positions",
     "RelativeBias",
     "Residual",
+    "TokenConvolution",
     "VectorWeights",
     "VisionAttention",
 ]
