@@ -199,9 +199,10 @@ def embeddings(
     return found
 
 
-def bert_attention(c: Config, name: str = "attention", **changes: Any) -> Attention:
+def bert_attention(c: Config, name: str = "attention", *, head_dim: int | None = None, **changes: Any) -> Attention:
     """BERT's attention with its names; every projection has a bias."""
-    heads, _, head_dim = head_shape(c)
+    heads: int = c.num_attention_heads
+    head_dim = head_shape(c)[2] if head_dim is None else head_dim
     options: dict[str, Any] = {
         "query": "self.query",
         "key": "self.key",

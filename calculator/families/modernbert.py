@@ -133,9 +133,10 @@ def eurobert(c: Config) -> Blueprint:
 
 def rotary_layer(c: Config, mixer: str, norms: tuple[str, str], mlp: MLP, *, fused: str, out: str, bias: bool) -> Layer:
     """BERT's layer with packed projections and rotary positions."""
-    heads, _, head_dim = head_shape(c)
-    attention = bert_attention(c, mixer, fused=fused, out=out, qkv_bias=bias, out_bias=bias, rotary=head_dim)
-    attention = replace(attention, heads=heads, head_dim=head_dim)
+    head_dim = c.head_dim if c.get("head_dim") is not None else c.hidden_size // c.num_attention_heads
+    attention = bert_attention(
+        c, mixer, head_dim=head_dim, fused=fused, out=out, qkv_bias=bias, out_bias=bias, rotary=head_dim
+    )
     return bert_layer(c, mixer=attention, channel=mlp, norms=norms)
 
 
