@@ -345,6 +345,16 @@ class Estimate:
         """The KV cache's format."""
         return cache_format(self.model, self.workload)
 
+    @property
+    def last_logits(self) -> bool:
+        """Whether only the last position of each sequence reaches the head; an encoder's positions all do."""
+        return self.workload.last_logits and (self.model.text.causal or self.workload.logits == "last")
+
+    @property
+    def conventions(self) -> str:
+        """The counting conventions behind the FLOPs, in words."""
+        return self.workload.with_(logits="last" if self.last_logits else "all").conventions
+
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         found = []

@@ -7,18 +7,16 @@ their sizes, and what comes out is printed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from calculator.errors import WorkloadError
 from calculator.model import Model
 from calculator.operation import QUANTITIES, Operation
 from calculator.operations import Group, Plan, PlannedStack, encoder_length, forward, plan_of, resolved_length
+from calculator.parts import Part
 from calculator.symbolic import Expression, numeric, symbol
 from calculator.workload import Workload
-
-if TYPE_CHECKING:
-    from calculator.parts import Part
 
 MEANINGS = {
     "B": "batch size",
@@ -68,6 +66,7 @@ MEANINGS = {
     "p": "values in a patch",
     "d_th": "size of a tower's head",
     "d_out": "outputs",
+    "k_r": "distances to either side",
 }
 
 
@@ -126,7 +125,7 @@ def explain(model: Model, workload: Workload) -> list[Explained]:
 
 
 def _symbolic(plan: Plan, memo: dict[Any, Expression]) -> Plan:
-    """The plan with symbols in its parts."""
+    """The plan with symbols in its parts, and in the parts inside those."""
     copy = object.__new__(Plan)
     copy.native, copy.title, copy.pick = plan.native, plan.title, plan.pick
     copy.stacks = [
@@ -150,6 +149,12 @@ def _named(part: Part, memo: dict[Any, Expression]) -> Part:
         for f, size in sizes.items()
         if isinstance(size, int) and not isinstance(size, bool) and size and (f, size) != ("groups", 1)
     }
+    for f in fields(part):
+        inside = getattr(part, f.name)
+        if isinstance(inside, Part):
+            symbols[f.name] = _named(inside, memo)
+        elif isinstance(inside, tuple) and any(isinstance(p, Part) for p in inside):
+            symbols[f.name] = tuple(_named(p, memo) for p in inside)
     return replace(part, **symbols)
 
 

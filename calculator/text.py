@@ -106,7 +106,8 @@ def _model_facts(estimate: Estimate) -> list[tuple[str, str]]:
         shape.append(f"{model.experts.experts} experts, {model.experts.top_k} per token")
     shape.append(f"context {model.context_length:,}" if model.context_length else "no context limit stated")
     active = "" if p.active == p.total else f"; active per token {p.active:,} ({words.count(p.active)})"
-    cache = "" if estimate.workload.mode == "pretraining" else f"; KV cache {estimate.kv_precision}"
+    caches = estimate.workload.mode != "pretraining" and model.text.causal
+    cache = f"; KV cache {estimate.kv_precision}" if caches else ""
     return [
         ("source", model.source),
         ("model", ", ".join(shape)),
@@ -132,7 +133,7 @@ def conventions(estimate: Estimate) -> str:
     said = [
         "a multiply-add is 2 FLOPs",
         f"{w.attention} attention, counted {w.attention_flops}" + (f" ({pairs})" if w.mode != "decode" else ""),
-        f"logits for {'the last position' if estimate.workload.last_logits else 'all positions'}",
+        f"logits for {'the last position' if estimate.last_logits else 'all positions'}",
     ]
     if w.expert_capacity_factor is not None:
         said.append(f"expert capacity factor {w.expert_capacity_factor:g}")

@@ -20,6 +20,10 @@ BATCHES = np.unique(np.round(2 ** (np.arange(0, 49) / 4)).astype(np.int64))  # 1
 
 def show(inputs: Inputs) -> None:
     short = inputs.model.name.split("/")[-1]
+    if not inputs.model.text.causal:
+        ui.heading(f"Experts of {short}", inputs)
+        st.info(f"{short} is an encoder and generates no tokens; this page is about the experts of a decode step.")
+        return
     if inputs.model.experts is not None:
         ui.heading(f"Experts of {short}", inputs)
         counts(inputs.model)

@@ -116,7 +116,7 @@ def headline(inputs: Inputs) -> None:
             ui.flops(e.flops.total),
             border=True,
             height="stretch",
-            help=inputs.workload.conventions,
+            help=inputs.estimate.conventions,
             delta=f"{ui.flops(per_token)} per token",
             delta_color="off",
             delta_arrow="off",
@@ -138,7 +138,7 @@ def headline(inputs: Inputs) -> None:
             f"{ui.flops(g.flops.total)}, "
             f"{ui.gib(g.traffic.total)} moved, KV cache grows to {ui.gib(g.kv_cache)}."
         )
-    st.caption(inputs.workload.conventions)
+    st.caption(inputs.estimate.conventions)
 
 
 def memory(inputs: Inputs) -> None:

@@ -17,6 +17,7 @@ from calculator.operation import COMPONENTS
 from calculator.tables import TITLES
 from calculator.whatif import as_mixture, balance
 from calculator.workload import MODES, Workload
+from pages.shared.model import packed
 
 PAGES = ("overview", "scaling", "compare", "experts", "methods")
 QWEN, MIXTURE = "Qwen/Qwen2.5-7B", "Qwen/Qwen3-30B-A3B"
@@ -81,6 +82,33 @@ def test_every_page_in_every_mode(open_page, charts_of, page, name):
             assert len(table.value) > 0
             assert table.proto.alt
             assert not table.value.map(lambda cell: isinstance(cell, float) and math.isinf(cell)).to_numpy().any()
+
+
+ENCODERS = {
+    "bert": {"model_type": "bert", "architectures": ["BertForSequenceClassification"]},
+    "modernbert": {"model_type": "modernbert", "architectures": ["ModernBertForMaskedLM"]},
+    "albert": {"model_type": "albert", "architectures": ["AlbertModel"]},
+}
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_of_an_encoder(open_page, charts_of, page, kind):
+    link = {"source": "upload", "config": packed(ENCODERS[kind])}
+    at = open_page(page, **link, mode=MODES[0], **({"section": "model"} if page == "methods" else {}))
+    for mode in MODES:
+        at.segmented_control(key="mode").set_value(mode).run()
+        assert [e.value for e in at.exception] == []
+        if mode == "decode":
+            assert [e.value for e in at.error if "generates no tokens" in e.value]
+            continue
+        assert not at.error
+        assert len(at.info) == (page == "experts")
+        for chart in charts_of(at):
+            check(chart)
+    if page == "overview":
+        at.segmented_control(key="mode").set_value("prefill").run()
+        assert any(c.value.endswith("logits of all positions.") for c in at.caption)
 
 
 def check(chart):

@@ -210,8 +210,13 @@ def classifier(c: Config) -> Linear | None:
     """The score head of a ...ForSequenceClassification checkpoint (a reward model), None for a language model."""
     if not any(str(a).endswith("ForSequenceClassification") for a in c.get("architectures") or ()):
         return None
-    labels = c.get("num_labels") or len(c.get("id2label") or (0, 1))
-    return Linear("score", c.hidden_size, labels, component="head")
+    return Linear("score", c.hidden_size, label_count(c), component="head")
+
+
+def label_count(c: Config) -> int:
+    """Classes that a classification head tells apart; two where the config names none."""
+    count: int = c.num_labels if c.get("num_labels") else len(c.get("id2label") or (0, 1))
+    return count
 
 
 def decoder(c: Config, layers: Layer | Sequence[Layer], *, notes: tuple[str, ...] = (), **options: Any) -> Blueprint:

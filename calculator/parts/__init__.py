@@ -16,15 +16,17 @@ from calculator.parts.basic import (
 )
 from calculator.parts.compressed import CompressedAttention, HyperConnection
 from calculator.parts.conditioned import ConditionedScale
-from calculator.parts.convolution import GatedConvolution, LightningAttention
+from calculator.parts.convolution import GatedConvolution, LightningAttention, TokenConvolution
 from calculator.parts.cross import CrossAttention, EncoderOutput, PooledHead, RelativeBias
 from calculator.parts.delta import DeltaAttention, HeadGate
 from calculator.parts.differential import DifferentialAttention
+from calculator.parts.disentangled import DisentangledAttention, DistanceTable
 from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.griffin import GatedLinearRecurrence
 from calculator.parts.latent import LatentAttention
 from calculator.parts.local import LocalAttention
 from calculator.parts.mlp import MLP, Experts
+from calculator.parts.positioned import Activation, Positioned
 from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
 from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
 from calculator.parts.sparse import Indexer
@@ -33,6 +35,7 @@ from calculator.parts.xlstm import MatrixLSTM
 
 __all__ = [
     "MLP",
+    "Activation",
     "AltUp",
     "Attention",
     "ChannelMix",
@@ -41,6 +44,8 @@ __all__ = [
     "CrossAttention",
     "DeltaAttention",
     "DifferentialAttention",
+    "DisentangledAttention",
+    "DistanceTable",
     "Elsewhere",
     "Embedding",
     "EncoderOutput",
@@ -68,10 +73,12 @@ __all__ = [
     "PatchEmbedding",
     "PatchMerger",
     "PooledHead",
+    "Positioned",
     "Positions",
     "RelativeBias",
     "Residual",
     "TimeMix",
+    "TokenConvolution",
     "VectorWeights",
     "VisionAttention",
 ]

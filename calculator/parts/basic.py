@@ -265,12 +265,16 @@ class Head(Part):
 
     A tied head reads the embedding matrix and holds nothing of its own. Only the positions whose logits are wanted
     reach it. The loss keeps the log-probabilities in 32 bit for the backward pass.
+
+    Attributes:
+        bias_name: where the bias is, if not in the head's own module (BERT: cls.predictions.bias).
     """
 
     vocabulary: int
     size: int
     tied: bool = False
     bias: bool = False
+    bias_name: str = ""
     SYMBOLS: ClassVar[dict[str, str]] = {"vocabulary": "V", "size": "d"}
 
     def write(self, run: Run) -> None:
@@ -290,7 +294,7 @@ class Head(Part):
             tied=self.tied,
         )
         if self.bias:
-            bias = (Weight(f"{self.name}.bias", (self.vocabulary,), "vector"),)
+            bias = (Weight(self.bias_name or f"{self.name}.bias", (self.vocabulary,), "vector"),)
             run.add(f"{self.name}.bias", "head", "elementwise", flops=logits, weights=bias, split="vocabulary")
         if run.training:
             run.add(

@@ -1,10 +1,11 @@
-"""The gated short convolution of LFM2, and linear attention with a fixed decay."""
+"""The gated short convolution of LFM2, a plain one over tokens, and linear attention with a fixed decay."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+from calculator.operation import Weight
 from calculator.parts.basic import Norm, Part, project
 from calculator.parts.recurrent import SSD_FLOPS, scan, short_convolution
 from calculator.run import Run
@@ -69,3 +70,35 @@ class LightningAttention(Part):
             split="head",
         )
         project(run, self.path("out_proj"), inner, self.hidden, component="recurrent", split="row")
+
+
+@dataclass(frozen=True)
+class TokenConvolution(Part):
+    """A convolution over neighbouring tokens, as many out as in; the features in `groups` that do not mix (DeBERTa-v2's
+    first layer; with a kernel of one, SqueezeBERT's projections)."""
+
+    inputs: int
+    outputs: int
+    kernel: int
+    groups: int = 1
+    bias: bool = True
+    component: str = "attention"
+    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
+
+    def write(self, run: Run) -> None:
+        shape = (self.outputs, self.inputs // self.groups, self.kernel)
+        weights: tuple[Weight, ...] = (Weight(f"{self.name}.weight", shape, "convolution"),)
+        if self.bias:
+            weights += (Weight(f"{self.name}.bias", (self.outputs,), "vector"),)
+        read = run.tokens * self.inputs * run.width
+        run.add(
+            self.name,
+            self.component,
+            "convolution",
+            flops=2 * run.tokens * self.outputs * (self.inputs // self.groups) * self.kernel,
+            reads=read,
+            writes=run.tokens * self.outputs * run.width,
+            weights=weights,
+            saved=read,
+            stream=run.stream,
+        )

@@ -18,6 +18,7 @@ class MLP(Part):
 
     Attributes:
         fused: name of one projection that holds gate and up ("gate_up_proj"); None for two.
+        down_bias: the last projection has a bias where the others have none (GTE).
         shares_input: another part keeps the same input for the backward pass.
         inner_norm: an RMSNorm before the last projection (BitNet).
     """
@@ -26,6 +27,7 @@ class MLP(Part):
     intermediate: int
     gated: bool = True
     bias: bool = False
+    down_bias: bool = False
     up: str = "up_proj"
     gate: str = "gate_proj"
     down: str = "down_proj"
@@ -68,7 +70,7 @@ class MLP(Part):
             self.intermediate,
             self.hidden,
             component="mlp",
-            bias=self.bias,
+            bias=self.bias or self.down_bias,
             split="row",
             stream=False,
         )

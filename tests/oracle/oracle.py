@@ -37,6 +37,8 @@ from unittest import mock
 import choices
 import torch
 import transformers
+from torch.autograd.graph import register_multi_grad_hook
+from torch.utils import module_tracker
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 from transformers import CONFIG_MAPPING, DynamicCache, PreTrainedModel, masking_utils, vision_utils
 from transformers.core_model_loading import revert_weight_conversion
@@ -68,6 +70,8 @@ OTHER_CLASSES = (
     MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
+# Types whose code mixes tensors of float32 into its products, so that they run in nothing else.
+FLOAT32 = ("deberta", "fnet")
 ENCODED = 40  # tokens that an encoder before a decoder reads, where its positions do not fix them
 # Experts that no interface runs, called one by one for the tokens whose values chose them: how many each token visits.
 # transformers sends NLLB-MoE's tokens through the first two experts, however they were routed; the paper's (2207.04672)
@@ -121,13 +125,15 @@ def build(
     config: dict[str, Any],
     attention: str = "eager",
     experts: str = "batched_mm",
-    dtype: torch.dtype = torch.bfloat16,
+    dtype: torch.dtype | None = None,
 ) -> PreTrainedModel:
     """The model of a raw config.json on the meta device, without dropout, every parameter requiring a gradient.
 
     A quantization_config is left out: elements are counted as they are before quantization. Everything has `dtype`,
-    also what a checkpoint keeps in float32.
+    also what a checkpoint keeps in float32; bfloat16 where nothing is said and the type's code can.
     """
+    if dtype is None:
+        dtype = torch.float32 if config["model_type"] in FLOAT32 else torch.bfloat16
     config = {key: value for key, value in config.items() if key not in ("quantization_config", "auto_map")}
     built = CONFIG_MAPPING[config["model_type"]].from_dict(config)
     if config["model_type"] == "xlstm":  # the reference of its recurrence takes one dtype only
@@ -165,8 +171,11 @@ def speaker(model: PreTrainedModel) -> PreTrainedModel:
 
 def parameters(model: PreTrainedModel) -> Parameters:
     """Every parameter once, tied ones once, with the part that belongs to vision towers and projectors."""
-    shapes = _shapes(dict(model.named_parameters()))
-    checkpoint = _shapes(revert_weight_conversion(model, dict(model.named_parameters())))
+    # A tied tensor is saved under the name that the others are tied to, whichever module comes first.
+    saved = {name: getattr(model, "all_tied_weights_keys", {}).get(name, name) for name, _ in model.named_parameters()}
+    named = {saved[name]: tensor for name, tensor in model.named_parameters()}
+    shapes = _shapes(named)
+    checkpoint = _shapes(revert_weight_conversion(model, named))
     persistent = model.state_dict().keys()
     buffers = _shapes({name: tensor for name, tensor in model.named_buffers() if name in persistent})
     towers: dict[str, int] = {}
@@ -216,7 +225,7 @@ def training_flops(model: PreTrainedModel, batch: int, sequence: int) -> Flops:
     Scans are left out: a sum takes the place of each, so that gradients flow to all its inputs without a product.
     """
     with _counting(model, _stand_in) as count:
-        _result(model(**_inputs(model, batch, sequence, cached=False))).sum().backward()
+        _summed(model(**_inputs(model, batch, sequence, cached=False))).backward()
     model.zero_grad(set_to_none=True)
     return count()
 
@@ -289,7 +298,7 @@ def saved_bytes(
     labels = {"labels": _tokens(batch, sequence)} if loss else {}
     with _valueless(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         output = model(**_inputs(model, batch, sequence, cached=False), **labels)
-        total = output.loss if loss else _result(output).sum()
+        total = output.loss if loss else _summed(output)
     held = sum(storage.nbytes() for storage in kept.values())
     del total
     return held
@@ -330,10 +339,18 @@ def _valueless() -> Iterator[None]:
     with (
         mock.patch.object(masking_utils, "find_packed_sequence_indices", return_value=None),
         mock.patch.object(masking_utils, "_ignore_bidirectional_mask_sdpa", return_value=False),
+        mock.patch.object(PreTrainedModel, "warn_if_padding_and_no_attention_mask"),
+        mock.patch.object(module_tracker, "register_multi_grad_hook", _hook_with_gradients),
         mock.patch.dict(masks._local_mapping, {"sdpa": lambda *args, **kwargs: None}),
         mock.patch.object(torch.nn.functional, "scaled_dot_product_attention", _fused_attention),
     ):
         yield
+
+
+def _hook_with_gradients(tensors: Any, function: Any, **options: Any) -> Any:
+    """torch's counter watches for the gradients of what a module reads, even if there will be none: without a graph a
+    parameter that is handed to a module has nothing to watch."""
+    return register_multi_grad_hook(tensors, function, **options) if torch.is_grad_enabled() else mock.Mock()
 
 
 def _apart(name: str, scan: Callable, counter: FlopCounterMode, in_scans: list[int]) -> Callable:
@@ -407,6 +424,12 @@ def _convolution_backward_flops(
     return (wanted[0] + wanted[1]) * conv_flop_count(x_shape, w_shape, grad_shape, transposed=transposed)
 
 
+def _summed(output: Any) -> torch.Tensor:
+    """All logits; of a model without a head, all it puts out."""
+    names = [name for name in output if name.endswith("logits")] or ["last_hidden_state", "pooler_output"]
+    return sum(output[name].sum() for name in names if output.get(name) is not None)
+
+
 def _shapes(tensors: dict[str, torch.Tensor]) -> Shapes:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
@@ -462,15 +485,6 @@ def generates(model: PreTrainedModel) -> bool:
 def keeps_last(model: PreTrainedModel) -> bool:
     """Whether it can make the logits of the last position alone."""
     return "logits_to_keep" in inspect.signature(type(model).forward).parameters
-
-
-def _result(output: Any) -> torch.Tensor:
-    """What the loss is summed over: the logits, or of a model without a head the last layer's output."""
-    for name in ("logits", "start_logits", "last_hidden_state"):
-        if (tensor := getattr(output, name, None)) is not None:
-            # A span's two ends are two columns of one product.
-            return tensor + output.end_logits if name == "start_logits" else tensor
-    raise ValueError(f"{type(output).__name__} has no result to sum")
 
 
 def _cache_name(model: PreTrainedModel) -> str:
