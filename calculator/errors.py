@@ -40,3 +40,7 @@ class MissingFileError(HubError):
 
 class HubUnreachableError(HubError):
     """No network, a timeout, a rate limit or a server fault; a later try may succeed."""
+
+
+class CheckpointError(CalculatorError):
+    """A checkpoint's files break the rules of their format, or do not belong together."""

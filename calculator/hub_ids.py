@@ -37,6 +37,34 @@ def parse_repo(text: str) -> tuple[str, str | None]:
     return repo_id, revision
 
 
+def parse_file(text: str) -> tuple[str, str | None, str | None]:
+    """The repository id, the revision and the GGUF file (or quantization) that a text such as "org/name:Q4_K_M" or the
+    address of a GGUF file names; the latter two are None where they are not named.
+
+    Raises SourceError when the text is neither an id nor an address.
+    """
+    stripped = text.strip()
+    path = _hub_path(stripped) if "://" in stripped or stripped.lower().startswith("hf.co/") else None
+    if path is not None:
+        parts = [unquote(part) for part in path.split("/") if part]
+        if len(parts) > 4 and parts[2] in _VIEWS and parts[-1].lower().endswith(".gguf"):
+            repo_id, file = "/".join(parts[:2]), "/".join(parts[4:])
+            check(repo_id, parts[3])
+            return repo_id, parts[3], _checked_file(file)
+        return *parse_repo(stripped), None
+    name, colon, file = stripped.partition(":")
+    return *parse_repo(name if colon else stripped), _checked_file(file) if colon else None
+
+
+def _checked_file(name: str) -> str:
+    if ".." in name or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+/ -]{0,250}", name):
+        raise SourceError(
+            f'{shown(name)} names no GGUF file. Allowed are a file\'s name as in "org/name:FILE.gguf" and a '
+            'quantization as in "org/name:Q4_K_M".'
+        )
+    return name
+
+
 def is_repo(text: str) -> bool:
     """Whether the text has the form of a Hub id or address of a model; the Hub is not asked."""
     try:

@@ -15,12 +15,11 @@ from calculator.errors import (
     MissingFileError,
     ModelNotFoundError,
 )
-from calculator.hub_ids import shown
+from calculator.hub_ids import FILE, shown
 
 MAX_BYTES = 20_000_000
 """Longest config.json that is read; the largest known ones have a few hundred thousand bytes."""
 
-_MAX_SIZE = f"{MAX_BYTES // 1_000_000} MB"
 _SOON, _LATER = "try again in a moment", "try again in a few minutes"
 
 
@@ -32,6 +31,7 @@ class Request:
     revision: str | None
     endpoint: str
     timeout: float
+    file: str = FILE
 
     @property
     def host(self) -> str:
@@ -160,6 +160,10 @@ def _no_revision(request: Request) -> ModelNotFoundError:
 
 def _no_file(request: Request) -> MissingFileError:
     where = f" at revision {request.revision}" if request.revision else ""
+    if request.file != FILE:
+        return MissingFileError(
+            f"{request.repo_id} holds no {request.file}{where}; {request.page}/tree/main lists its files."
+        )
     return MissingFileError(
         f"{request.repo_id} holds no config.json{where}: repositories with only GGUF files, adapters or "
         "diffusion pipelines have none at the top. Give the transformer it was made from, or a local config.json."
@@ -198,12 +202,16 @@ def _limited(request: Request, response: Any) -> HubUnreachableError:
 # The file came, but is no config
 
 
-def unreadable(request: Request, what: str) -> ConfigError:
+def unreadable(request: Request, what: str, limit: int = MAX_BYTES) -> ConfigError:
     return ConfigError(
-        f"The config.json of {request.repo_id} {what}. Allowed is one JSON object of at most {_MAX_SIZE}. Check at "
-        f"{request.page} that this is the right model, or give a local config.json."
+        f"The {request.file} of {request.repo_id} {what}. Allowed is one JSON object of at most {_size(limit)}. Check "
+        f"at {request.page} that this is the right model, or give a local config.json."
     )
 
 
-def too_large(request: Request) -> ConfigError:
-    return unreadable(request, f"is larger than {_MAX_SIZE} and was not read")
+def too_large(request: Request, limit: int) -> ConfigError:
+    return unreadable(request, f"is larger than {_size(limit)} and was not read", limit)
+
+
+def _size(limit: int) -> str:
+    return f"{limit // 1_000_000} MB"

@@ -45,7 +45,7 @@ def load_model(source: str | Path | Mapping[str, Any], revision: str | None = No
     bundled = catalogue.find(text) if revision is None else None
     if bundled is not None:
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
-    path = _path_of(text)
+    path = path_of(text)
     if path is not None:
         return model_from_config(read_config(path), name=_path_name(path), source=str(path))
     from calculator import hub
@@ -58,7 +58,7 @@ def load_model(source: str | Path | Mapping[str, Any], revision: str | None = No
     return model_from_config(found.config, name=repo_id, source=found.provenance)
 
 
-def _path_of(text: str) -> Path | None:
+def path_of(text: str) -> Path | None:
     """The path that the text is, None where it is rather a name.
 
     Raises:
@@ -69,7 +69,10 @@ def _path_of(text: str) -> Path | None:
         found = path.exists()
     except (OSError, RuntimeError, ValueError) as error:
         raise SourceError(f"{text[:80]!r} names no file and no model ({error}).") from error
-    return path if found or text.endswith(".json") or text.startswith(("/", "./", "../", "~")) else None
+    named = "://" not in text and (
+        text.endswith((".json", ".safetensors")) or (text.endswith(".gguf") and ":" not in text)
+    )
+    return path if found or named or text.startswith(("/", "./", "../", "~")) else None
 
 
 def _path_name(path: Path) -> str:
