@@ -192,6 +192,12 @@ def _pages(kept: Kept, length: int, page: int) -> tuple[int, str]:
         pages = _up(length, page)
         return pages, f"⌈{length:,} / {page}⌉ = {pages:,} pages"
     window = int(kept.limit)
+    if kept.chunked:
+        pages = _up(min(window + BATCHED_TOKENS, length), page)
+        return pages, (
+            f"⌈min({window:,} + {BATCHED_TOKENS:,}, {length:,}) / {page}⌉ = {pages:,} pages: the chunk and the tokens "
+            "of one scheduler step"
+        )
     held = min(window - 1 + BATCHED_TOKENS, length)
     # One more, because the window rarely starts where a page does.
     pages = _up(held, page) + 1

@@ -40,7 +40,7 @@ class Kept(NamedTuple):
     Attributes:
         kind: "keys and values", "latent", "index keys", "encoder keys and values", "compressed" or "state".
         per_token: bytes a token; of a compressed cache, bytes an entry.
-        limit: tokens kept at most; of the encoder, its tokens; None for all.
+        limit: tokens kept at most; of the encoder, its tokens; None for all. `chunked`: the limit is a chunk's.
         elements: of a state; of a latent, those a token. width: bytes of a state's element.
         expanded: elements a token if a latent were kept as every head's keys and values.
         values: elements of a latent that an engine may keep a second time, as values.
@@ -53,6 +53,7 @@ class Kept(NamedTuple):
     width: int = 0
     expanded: Number = 0
     values: Number = 0
+    chunked: bool = False
 
 
 class Cache(NamedTuple):

@@ -252,7 +252,7 @@ def attend(
         kind = "encoder keys and values" if across else "keys and values" if latent is None else "latent"
         limit, (expanded, values) = run.source if across else window, latent or (0, 0)
         per_token, elements = cached * run.cache_bits // 8, cached if latent else 0
-        kept = Kept(kind, per_token, limit, elements, expanded=expanded, values=values)
+        kept = Kept(kind, per_token, limit, elements, expanded=expanded, values=values, chunked=chunked)
     flops = doubled_pairs * heads * (key_dim + value_dim)
     if not run.eager:
         log_sum = run.batch * run.queries * heads * 4
