@@ -7,7 +7,8 @@ from calculator.parts.compressed import CompressedAttention, HyperConnection
 from calculator.parts.convolution import GatedConvolution, LightningAttention
 from calculator.parts.cross import CrossAttention, RelativeBias
 from calculator.parts.differential import DifferentialAttention
-from calculator.parts.elsewhere import Elsewhere
+from calculator.parts.dynamic import DynamicMask, RetrievalExperts
+from calculator.parts.elsewhere import Elsewhere, WithoutGradient
 from calculator.parts.latent import LatentAttention
 from calculator.parts.mlp import MLP, Experts
 from calculator.parts.recurrent import GatedDeltaNet, Mamba, Mamba2
@@ -21,6 +22,7 @@ __all__ = [
     "CompressedAttention",
     "CrossAttention",
     "DifferentialAttention",
+    "DynamicMask",
     "Elsewhere",
     "Embedding",
     "Experts",
@@ -42,6 +44,8 @@ __all__ = [
     "Positions",
     "RelativeBias",
     "Residual",
+    "RetrievalExperts",
     "VectorWeights",
     "VisionAttention",
+    "WithoutGradient",
 ]

@@ -17,7 +17,7 @@ class Attention(Part):
 
     Attributes:
         window: a query sees its own and the window − 1 tokens before it; the cache stops growing there.
-        fused: name of one projection that holds q, k and v ("qkv_proj"); None for three.
+        fused: name of one projection that holds q, k and v ("qkv_proj"), and the gate's part of q; None for three.
         qkv_bias, out_bias: which projections have biases.
         head_norm: "head" scales each head's q and k by one shared RMSNorm (Qwen3), "full" normalises all heads
             together (OLMo 2), "per_head" is a LayerNorm with its own scale per head (Cohere), "layer" a LayerNorm
@@ -83,7 +83,7 @@ class Attention(Part):
                 run,
                 self.path(self.fused),
                 self.hidden,
-                queries + keys + values,
+                gated + keys + values,
                 component="attention",
                 bias=self.qkv_bias,
                 saves_input=not self.shares_input,
