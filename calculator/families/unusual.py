@@ -1,4 +1,4 @@
-"""Decoders whose layers are no plain attention and MLP: Doge and HRM."""
+"""Decoders whose layers are no plain attention and MLP: Doge, HRM and CPM-Ant."""
 
 from __future__ import annotations
 
@@ -20,10 +20,14 @@ from calculator.families.common import (
     self_attention,
 )
 from calculator.families.variants import plain_norms
-from calculator.model import Layer
+from calculator.model import Layer, Stack
 from calculator.parts import (
+    MLP,
+    Attention,
     DynamicMask,
     Elsewhere,
+    Embedding,
+    Head,
     Norm,
     Part,
     Residual,
@@ -105,3 +109,34 @@ def hrm_text(c: Config) -> Blueprint:
     )
     after = (*(Elsewhere(p.name, p, held=True) for p in held), *text.after[1:])
     return blueprint(c, replace(text, after=after))
+
+
+@family("cpmant")
+def cpmant(c: Config) -> Blueprint:
+    """A learned prompt before every sequence, positions and segments as biases of the scores. The head is stored though
+    it is a part of the embedding."""
+    width, heads, dropout = c.hidden_size, c.num_attention_heads, dropped(c, "dropout_p")
+    attention = Attention(
+        "self_att.self_attention",
+        width,
+        heads,
+        heads,
+        c.dim_head,
+        query="project_q",
+        key="project_k",
+        value="project_v",
+        out="attention_out",
+        dropout=dropout,
+    )
+    mlp = MLP("ffn.ffn", width, c.dim_ff, gate="w_in.w_0", up="w_in.w_1", down="w_out")
+    names = ("self_att.layernorm_before_attention", "ffn.layernorm_before_ffn")
+    layer = pre_norm(c, attention, mlp, kind="full attention", names=names, dropout=dropout)
+    biases = (c.segment_types**2 + c.position_bias_num_buckets, heads)
+    before = (
+        Embedding("cpmant.input_embedding", c.vocab_size + c.prompt_types * c.prompt_length, width),
+        Embedding("cpmant.segment_embedding", c.segment_types, width),
+        VectorWeights("cpmant.position_bias", (("relative_attention_bias", biases),)),
+    )
+    after = (Norm("cpmant.encoder.output_layernorm", width), Head("lm_head", c.vocab_size, width))
+    layers = (layer,) * c.num_hidden_layers
+    return blueprint(c, Stack("cpmant.encoder.layers", width, layers, before, after, prompt=c.prompt_length))

@@ -294,6 +294,25 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "cpmant": (
+        "CpmAntForCausalLM",
+        {
+            "vocab_size": 1009,
+            "hidden_size": 192,
+            "num_attention_heads": 6,
+            "dim_head": 40,
+            "dim_ff": 352,
+            "num_hidden_layers": 3,
+            "prompt_length": 8,
+            "prompt_types": 4,
+            "segment_types": 5,
+            "position_bias_num_buckets": 24,
+        },
+        {
+            "a prompt of eight": {},
+            "other sizes": {"prompt_length": 12, "num_attention_heads": 4, "dim_head": 24, "segment_types": 3},
+        },
+    ),
 }
 
 CONV1D = ("c_attn.weight", "q_attn.weight", "c_proj.weight", "c_fc.weight")
