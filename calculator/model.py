@@ -38,6 +38,7 @@ class Stack:
         width: features of the residual stream.
         tower: the name of the modality for an encoder beside the language model; None for the language model.
         causal: a token sees only those before it; False for encoders, whose tokens see one another.
+        prompt: learned tokens that go through the layers before those of every sequence (CPM-Ant).
     """
 
     path: str
@@ -47,6 +48,7 @@ class Stack:
     after: tuple[Part, ...] = ()
     tower: str | None = None
     causal: bool = True
+    prompt: int = 0
 
     @cached_property
     def groups(self) -> tuple[tuple[Layer, tuple[int, ...]], ...]:

@@ -198,8 +198,13 @@ def forward(
         elif planned.stack is model.encoder:
             changes = idle if workload.mode == "decode" else {"causal": False, "queries": source}
         pass_ = replace(run, residual=planned.width, **changes)
+        prompt = planned.stack.prompt
+        longer = {"past": pass_.past + prompt} if run.decoding else {"queries": pass_.queries + prompt}
+        prompted = replace(pass_, **longer) if prompt else pass_
         for group in planned.groups:
-            inner = pass_.at(group.label, group.count, group.formats, group.prices)
+            # A prompt ends with the layers: the head sees the sequence's own tokens.
+            through = pass_ if group is planned.groups[-1] else prompted
+            inner = through.at(group.label, group.count, group.formats, group.prices)
             for part in group.parts:
                 inner.parallel = pass_.stream if part.name in group.parallel else 0
                 part.write(inner)

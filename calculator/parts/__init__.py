@@ -21,7 +21,8 @@ from calculator.parts.cross import CrossAttention, EncoderOutput, PooledHead, Re
 from calculator.parts.delta import DeltaAttention, HeadGate
 from calculator.parts.differential import DifferentialAttention
 from calculator.parts.disentangled import DisentangledAttention, DistanceTable
-from calculator.parts.elsewhere import Elsewhere
+from calculator.parts.dynamic import DynamicMask, RetrievalExperts
+from calculator.parts.elsewhere import Elsewhere, WithoutGradient
 from calculator.parts.griffin import GatedLinearRecurrence
 from calculator.parts.latent import LatentAttention
 from calculator.parts.local import LocalAttention
@@ -46,6 +47,7 @@ __all__ = [
     "DifferentialAttention",
     "DisentangledAttention",
     "DistanceTable",
+    "DynamicMask",
     "Elsewhere",
     "Embedding",
     "EncoderOutput",
@@ -77,8 +79,10 @@ __all__ = [
     "Positions",
     "RelativeBias",
     "Residual",
+    "RetrievalExperts",
     "TimeMix",
     "TokenConvolution",
     "VectorWeights",
     "VisionAttention",
+    "WithoutGradient",
 ]

@@ -18,7 +18,7 @@ class Attention(Part):
     Attributes:
         window: a query sees its own and the window − 1 tokens before it; the cache stops growing there.
         chunked: the window is a chunk that a query sees back to its start only (Llama 4).
-        fused: name of one projection that holds q, k and v ("qkv_proj"); None for three.
+        fused: name of one projection that holds q, k and v ("qkv_proj"), and the gate's part of q; None for three.
         qkv_bias, out_bias: which projections have biases; `key_bias` where the keys' differs (Whisper).
         head_norm: "head" scales each head's q and k by one shared RMSNorm (Qwen3), "full" normalises all heads
             together (OLMo 2), "per_head" is a LayerNorm with its own scale per head (Cohere), "layer" a LayerNorm
@@ -86,7 +86,7 @@ class Attention(Part):
                 run,
                 self.path(self.fused),
                 self.hidden,
-                queries + keys + values,
+                gated + keys + values,
                 component="attention",
                 bias=self.qkv_bias,
                 saves_input=not self.shares_input,

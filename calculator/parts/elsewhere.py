@@ -1,4 +1,4 @@
-"""Layers that share tensors: what one layer holds and another runs."""
+"""Layers that share tensors: what one layer holds and another runs, with a gradient or without."""
 
 from __future__ import annotations
 
@@ -41,3 +41,18 @@ class Elsewhere(Part):
             else:
                 op = replace(op, stored=0)
             run.out[i] = op
+
+
+@dataclass(frozen=True)
+class WithoutGradient(Part):
+    """A part whose pass is not differentiated in pretraining: it runs forward and keeps nothing (HRM's first runs)."""
+
+    part: Part
+
+    def write(self, run: Run) -> None:
+        if not run.training:
+            self.part.write(run)
+            return
+        forward = replace(run, workload=replace(run.workload, mode="prefill"), out=[])
+        self.part.write(forward)
+        run.out += [replace(op, cache_bytes=0, cache_reads=0, cache_writes=0) for op in forward.out]

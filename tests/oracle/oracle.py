@@ -210,7 +210,9 @@ def decode_flops(model: PreTrainedModel, batch: int, cached: int) -> Flops:
     with torch.no_grad():
         with _valueless():
             output = model(**_inputs(model, batch, cached, cached=True), **given)
-        step = _inputs(model, batch, 1, cached=True)
+        # CPM-Ant cuts off what is cached itself, and wants all tokens.
+        tokens = cached + 1 if model.config.model_type == "cpmant" else 1
+        step = _inputs(model, batch, tokens, cached=True)
         if _encodes(model):
             step = {name: value for name, value in step.items() if name != _encoder_input(model)}
             step["encoder_outputs"] = MoEModelOutput(output.encoder_last_hidden_state)

@@ -267,6 +267,52 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "doge": (
+        "DogeForCausalLM",
+        GROUPED,
+        {
+            "grouped heads": {},
+            "biases, a window": {"attention_bias": True, "mlp_bias": True, "sliding_window": 16},
+            "fewer kept than there are tokens": {"keep_window_size": 8, "num_key_value_heads": None},
+            "experts, tied": {"is_moe": True, "num_experts": 50, "num_experts_per_tok": 5, "tie_word_embeddings": True},
+            "experts, biases": {"is_moe": True, "num_experts": 36, "num_experts_per_tok": 4, "mlp_bias": True},
+        },
+    ),
+    "hrm_text": (
+        "HrmTextForCausalLM",
+        {key: value for key, value in GROUPED.items() if key != "num_key_value_heads"} | {"head_dim": 40},
+        {
+            "two cycles of three": {},
+            "biases, gradients through all": {"attention_bias": True, "mlp_bias": True, "L_bp_cycles": [1, 3]},
+            "tied, three cycles of two": {"tie_word_embeddings": True, "H_cycles": 3, "L_cycles": 2},
+            "sizes as they are saved": {
+                "num_layers_per_stack": 2,
+                "num_hidden_layers": 10,
+                "H_cycles": 1,
+                "L_cycles": 4,
+                "num_attention_heads": 4,
+            },
+        },
+    ),
+    "cpmant": (
+        "CpmAntForCausalLM",
+        {
+            "vocab_size": 1009,
+            "hidden_size": 192,
+            "num_attention_heads": 6,
+            "dim_head": 40,
+            "dim_ff": 352,
+            "num_hidden_layers": 3,
+            "prompt_length": 8,
+            "prompt_types": 4,
+            "segment_types": 5,
+            "position_bias_num_buckets": 24,
+        },
+        {
+            "a prompt of eight": {},
+            "other sizes": {"prompt_length": 12, "num_attention_heads": 4, "dim_head": 24, "segment_types": 3},
+        },
+    ),
 }
 
 CONV1D = ("c_attn.weight", "q_attn.weight", "c_proj.weight", "c_fc.weight")
