@@ -14,6 +14,7 @@ from calculator.parts.basic import (
     Residual,
     VectorWeights,
 )
+from calculator.parts.chosen import ChosenHeads, ConvolvedAttention, RouterMLP
 from calculator.parts.compressed import CompressedAttention, HyperConnection
 from calculator.parts.convolution import GatedConvolution, LightningAttention
 from calculator.parts.cross import CrossAttention, RelativeBias
@@ -21,14 +22,17 @@ from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.latent import LatentAttention
 from calculator.parts.mlp import MLP, Experts
 from calculator.parts.recurrent import GatedDeltaNet, Mamba, Mamba2
-from calculator.parts.sparse import Indexer
+from calculator.parts.sparse import BlockIndexer, Indexer
 from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
 
 __all__ = [
     "MLP",
     "AltUp",
     "Attention",
+    "BlockIndexer",
+    "ChosenHeads",
     "CompressedAttention",
+    "ConvolvedAttention",
     "CrossAttention",
     "Elsewhere",
     "Embedding",
@@ -52,6 +56,7 @@ __all__ = [
     "Positions",
     "RelativeBias",
     "Residual",
+    "RouterMLP",
     "VectorWeights",
     "VisionAttention",
 ]

@@ -31,6 +31,7 @@ class Attention(Part):
         value_dim: elements of a value head where they are not `head_dim` (MiMo-V2-Flash).
         output: features of the result where they are not `hidden` (Zamba 2).
         sinks: one learned logit per head in the softmax's denominator (gpt-oss).
+        selected: tokens that an indexer picks for each query (MiniMax-M3).
         dropout: on the attention probabilities, in pretraining.
         shares_input: another part keeps the same input for the backward pass.
     """
@@ -61,6 +62,7 @@ class Attention(Part):
     gate_per_head: bool = False
     value_dim: int | None = None
     output: int | None = None
+    selected: int | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "heads": "n_h",
@@ -70,6 +72,7 @@ class Attention(Part):
         "rotary": "d_r",
         "value_dim": "d_v",
         "output": "d_out",
+        "selected": "k_i",
     }
 
     def write(self, run: Run) -> None:
@@ -113,6 +116,7 @@ class Attention(Part):
             window=self.window,
             dropout=self.dropout,
             caches=not self.shared_kv,
+            selected=self.selected,
         )
         if self.sinks:
             sinks(run, self.path("sinks"), self.path(self.sink_name), self.heads)

@@ -90,7 +90,9 @@ class Experts(Part):
             expected to choose top_k · experts / (experts + identity) of the real ones; rows, active parameters and
             bytes are of that many (LongCat-Flash, arXiv:2509.01322, keeps its average there).
         latent: the routed experts work on a projection of this width (Nemotron 3 Super), None for `hidden`.
-        router: the router's module, inside the part; `prefix`: where the experts are, inside the part.
+        shared_fused: name of one projection that holds the shared experts' gate and up (MiniMax-M3).
+        router: the router's module, inside the part, "" where another part computes its scores (ZAYA1).
+        prefix: where the experts are, inside the part.
     """
 
     hidden: int
@@ -117,6 +119,7 @@ class Experts(Part):
     latent: int | None = None
     stacked: bool = False
     identity: int = 0
+    shared_fused: str | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "intermediate": "d_e",
@@ -173,21 +176,23 @@ class Experts(Part):
                 gate=gate,
                 up=up,
                 down=down,
+                fused=self.shared_fused,
                 shares_input=True,
             ).write(run)
             run.parallel = branch
 
     def _route(self, run: Run, stream: Number) -> None:
-        project(
-            run,
-            self.path(self.router),
-            self.hidden,
-            self.choices,
-            component="router",
-            role="router",
-            bias=self.router_bias,
-            split="replicated",
-        )
+        if self.router:
+            project(
+                run,
+                self.path(self.router),
+                self.hidden,
+                self.choices,
+                component="router",
+                role="router",
+                bias=self.router_bias,
+                split="replicated",
+            )
         scores = run.tokens * self.choices
         # A buffer: held in the checkpoint, moved by no gradient, and in no published parameter count.
         name = self.correction_name or f"{self.router}.e_score_correction_bias"
