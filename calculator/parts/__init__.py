@@ -20,7 +20,7 @@ from calculator.parts.convolution import GatedConvolution, LightningAttention
 from calculator.parts.cross import CrossAttention, RelativeBias
 from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.latent import LatentAttention
-from calculator.parts.mlp import MLP, Experts
+from calculator.parts.mlp import MLP, Experts, IdleExperts
 from calculator.parts.recurrent import GatedDeltaNet, Mamba, Mamba2
 from calculator.parts.sparse import BlockIndexer, Indexer
 from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
@@ -43,6 +43,7 @@ __all__ = [
     "Head",
     "HyperConnection",
     "Idle",
+    "IdleExperts",
     "Indexer",
     "LatentAttention",
     "LightningAttention",

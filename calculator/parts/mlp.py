@@ -317,3 +317,30 @@ class Experts(Part):
         into = tuple(Weight(self._inside(f"*.{n}.weight"), matrix, "experts", self.experts) for n in names)
         out = (Weight(self._inside(f"*.{down}.weight"), (width, self.intermediate), "experts", self.experts),)
         return into, out
+
+
+@dataclass(frozen=True)
+class IdleExperts(Part):
+    """Experts that no text token is sent to (ERNIE 4.5 VL's for images), numbered on from the `first` others in the
+    same list, with a router of their own."""
+
+    hidden: int
+    intermediate: int
+    experts: int
+    first: int
+    router: str = "gate.weight_1"
+
+    def write(self, run: Run) -> None:
+        router = (Weight(self.path(self.router), (self.experts, self.hidden), "router"),)
+        run.add(self.path(self.router), "router", "matmul", weights=router, active_share=(0, 1), weight_reads=0)
+        shapes = {
+            "gate_proj": (self.intermediate, self.hidden),
+            "up_proj": (self.intermediate, self.hidden),
+            "down_proj": (self.hidden, self.intermediate),
+        }
+        weights = tuple(
+            Weight(self.path(f"experts.*.{name}.weight"), shape, "experts", self.experts, self.first)
+            for name, shape in shapes.items()
+        )
+        name = self.path("experts of images")
+        run.add(name, "experts", "matmul", weights=weights, active_share=(0, 1), weight_reads=0, split="expert")
