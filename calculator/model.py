@@ -158,7 +158,7 @@ class Model:
             for prefix, parts in places:
                 for weight in weights_of(parts, stored=True):
                     names = (
-                        (weight.name.replace("*", str(i), 1) for i in range(weight.copies))
+                        (weight.name.replace("*", str(weight.first + i), 1) for i in range(weight.copies))
                         if "*" in weight.name
                         else (weight.name,)
                     )

@@ -23,12 +23,14 @@ SPLITS = ("column", "row", "head", "expert", "vocabulary", "replicated")
 
 
 class Weight(NamedTuple):
-    """A tensor of the checkpoint, or `copies` equal ones (one per expert), by its name inside the layer."""
+    """A tensor of the checkpoint, or `copies` equal ones (one per expert, counted from `first`), by its name inside the
+    layer."""
 
     name: str
     shape: tuple[Number, ...]
     role: str  # linear, experts, router, norm, embedding, head, convolution, vector (biases, scalars) or buffer
     copies: Number = 1
+    first: int = 0
 
     def elements(self) -> Number:
         return math.prod(self.shape) * self.copies

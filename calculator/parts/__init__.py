@@ -14,6 +14,7 @@ from calculator.parts.basic import (
     Residual,
     VectorWeights,
 )
+from calculator.parts.chosen import ChosenHeads, ConvolvedAttention, RouterMLP
 from calculator.parts.compressed import CompressedAttention, HyperConnection
 from calculator.parts.conditioned import ConditionedScale
 from calculator.parts.convolution import GatedConvolution, LightningAttention, TokenConvolution
@@ -26,11 +27,11 @@ from calculator.parts.elsewhere import Elsewhere, WithoutGradient
 from calculator.parts.griffin import GatedLinearRecurrence
 from calculator.parts.latent import LatentAttention
 from calculator.parts.local import LocalAttention
-from calculator.parts.mlp import MLP, Experts
+from calculator.parts.mlp import MLP, Experts, IdleExperts
 from calculator.parts.positioned import Activation, Positioned
 from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
 from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
-from calculator.parts.sparse import Indexer
+from calculator.parts.sparse import BlockIndexer, Indexer
 from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
 from calculator.parts.xlstm import MatrixLSTM
 
@@ -39,9 +40,12 @@ __all__ = [
     "Activation",
     "AltUp",
     "Attention",
+    "BlockIndexer",
     "ChannelMix",
+    "ChosenHeads",
     "CompressedAttention",
     "ConditionedScale",
+    "ConvolvedAttention",
     "CrossAttention",
     "DeltaAttention",
     "DifferentialAttention",
@@ -61,6 +65,7 @@ __all__ = [
     "HeadedMamba",
     "HyperConnection",
     "Idle",
+    "IdleExperts",
     "Indexer",
     "LatentAttention",
     "LightningAttention",
@@ -80,6 +85,7 @@ __all__ = [
     "RelativeBias",
     "Residual",
     "RetrievalExperts",
+    "RouterMLP",
     "TimeMix",
     "TokenConvolution",
     "VectorWeights",

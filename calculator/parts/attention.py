@@ -33,6 +33,7 @@ class Attention(Part):
         output: features of the result where they are not `hidden` (Zamba 2).
         out_norm: an RMSNorm over all heads' results together, before the output projection (BitNet).
         sinks: one learned logit per head in the softmax's denominator (gpt-oss).
+        selected: tokens that an indexer picks for each query (MiniMax-M3).
         dropout: on the attention probabilities, in pretraining.
         shares_input: another part keeps the same input for the backward pass.
     """
@@ -66,6 +67,7 @@ class Attention(Part):
     out_norm: str = ""
     key_bias: bool | None = None
     chunked: bool = False
+    selected: int | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "heads": "n_h",
@@ -75,6 +77,7 @@ class Attention(Part):
         "rotary": "d_r",
         "value_dim": "d_v",
         "output": "d_out",
+        "selected": "k_i",
     }
 
     def write(self, run: Run) -> None:
@@ -119,6 +122,7 @@ class Attention(Part):
             dropout=self.dropout,
             caches=not self.shared_kv,
             chunked=self.chunked,
+            selected=self.selected,
         )
         if self.sinks:
             sinks(run, self.path("sinks"), self.path(self.sink_name), self.heads)

@@ -96,8 +96,9 @@ class Experts(Part):
             expected to choose top_k · experts / (experts + identity) of the real ones; rows, active parameters and
             bytes are of that many (LongCat-Flash, arXiv:2509.01322, keeps its average there).
         latent: the routed experts work on a projection of this width (Nemotron 3 Super), None for `hidden`.
-        router: the router's module, inside the part; `prefix`: where the experts are, inside the part; `each`: what
-            one of them is called there, with * for its number.
+        shared_fused: name of one projection that holds the shared experts' gate and up (MiniMax-M3).
+        router: the router's module, inside the part, "" where another part computes its scores (ZAYA1); `prefix`: where
+            the experts are, inside the part; `each`: what one of them is called there, with * for its number.
     """
 
     hidden: int
@@ -125,6 +126,7 @@ class Experts(Part):
     latent: int | None = None
     stacked: bool = False
     identity: int = 0
+    shared_fused: str | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "intermediate": "d_e",
@@ -181,21 +183,23 @@ class Experts(Part):
                 gate=gate,
                 up=up,
                 down=down,
+                fused=self.shared_fused,
                 shares_input=True,
             ).write(run)
             run.parallel = branch
 
     def _route(self, run: Run, stream: Number) -> None:
-        project(
-            run,
-            self.path(self.router),
-            self.hidden,
-            self.choices,
-            component="router",
-            role="router",
-            bias=self.router_bias,
-            split="replicated",
-        )
+        if self.router:
+            project(
+                run,
+                self.path(self.router),
+                self.hidden,
+                self.choices,
+                component="router",
+                role="router",
+                bias=self.router_bias,
+                split="replicated",
+            )
         scores = run.tokens * self.choices
         # A buffer: held in the checkpoint, moved by no gradient, and in no published parameter count.
         name = self.correction_name or f"{self.router}.e_score_correction_bias"
@@ -324,3 +328,30 @@ class Experts(Part):
             into += tuple(Weight(f"{one}.{n}.bias", (self.intermediate,), "vector", copies) for n in names)
             out += (Weight(f"{one}.{down}.bias", (width,), "vector", copies),)
         return into, out
+
+
+@dataclass(frozen=True)
+class IdleExperts(Part):
+    """Experts that no text token is sent to (ERNIE 4.5 VL's for images), numbered on from the `first` others in the
+    same list, with a router of their own."""
+
+    hidden: int
+    intermediate: int
+    experts: int
+    first: int
+    router: str = "gate.weight_1"
+
+    def write(self, run: Run) -> None:
+        router = (Weight(self.path(self.router), (self.experts, self.hidden), "router"),)
+        run.add(self.path(self.router), "router", "matmul", weights=router, active_share=(0, 1), weight_reads=0)
+        shapes = {
+            "gate_proj": (self.intermediate, self.hidden),
+            "up_proj": (self.intermediate, self.hidden),
+            "down_proj": (self.hidden, self.intermediate),
+        }
+        weights = tuple(
+            Weight(self.path(f"experts.*.{name}.weight"), shape, "experts", self.experts, self.first)
+            for name, shape in shapes.items()
+        )
+        name = self.path("experts of images")
+        run.add(name, "experts", "matmul", weights=weights, active_share=(0, 1), weight_reads=0, split="expert")

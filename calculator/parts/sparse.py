@@ -9,7 +9,7 @@ from calculator.operation import Cache, Kept
 from calculator.parts.attention import rotate
 from calculator.parts.basic import Norm, Part, project
 from calculator.run import Run
-from calculator.symbolic import ceil_div, half
+from calculator.symbolic import Number, ceil_div, half
 
 INDEX_BLOCK = 128  # elements of an index key that share one 32-bit scale
 
@@ -83,3 +83,48 @@ class Indexer(Part):
         run.add(
             self.path("top_k"), "attention", "elementwise", flops=half(doubled_pairs), reads=scores, stream=run.stream
         )
+
+
+@dataclass(frozen=True)
+class BlockIndexer(Part):
+    """MiniMax-M3's indexer: `heads` small query heads and one key a token score all pairs; for each head the blocks of
+    `block` tokens with the largest scores are read. Its keys are cached in the format of the other keys."""
+
+    hidden: int
+    heads: int
+    head_dim: int
+    block: int
+    rotary: int
+    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_i", "head_dim": "d_i", "rotary": "d_r"}
+
+    def write(self, run: Run) -> None:
+        for name, width in (("q_proj", self.heads * self.head_dim), ("k_proj", self.head_dim)):
+            split = "column" if name == "q_proj" else "replicated"
+            path = self.path(name)
+            project(run, path, self.hidden, width, component="attention", saves_input=False, split=split)
+        Norm(self.path("q_norm"), self.head_dim, groups=self.heads).write(run)
+        Norm(self.path("k_norm"), self.head_dim).write(run)
+        rotate(run, self.path("rotary"), (self.heads + 1) * self.rotary)
+        doubled_pairs = run.batch * run.attended(None) * self.heads
+        scores = run.batch * ceil_div(run.scored(None), self.block) * self.heads * 4  # the largest of each block
+        read = run.tokens * (self.heads + 1) * self.head_dim * run.width
+        held, cached = (run.batch * n * self.head_dim * run.cache_bits // 8 for n in self._cached(run))
+        written = run.tokens * self.head_dim * run.cache_bits // 8 if run.decoding else held
+        run.add(
+            self.path("scores"),
+            "attention",
+            "attention",
+            flops=doubled_pairs * self.head_dim,
+            reads=read,
+            writes=scores,
+            cache=(held, cached, written),
+            saved=read,
+            stream=run.stream,
+        )
+        run.add(
+            self.path("top_k"), "attention", "elementwise", flops=half(doubled_pairs), reads=scores, stream=run.stream
+        )
+
+    def _cached(self, run: Run) -> tuple[Number, Number]:
+        """Tokens per sequence whose keys are held, and read."""
+        return run.held_tokens(None), run.cached_read(None)

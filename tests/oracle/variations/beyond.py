@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from calculator import Workload, estimate
 from calculator.model import Model
 from calculator.operations import forward
-from calculator.parts import Attention, LatentAttention, LightningAttention, LocalAttention
+from calculator.parts import Attention, ConvolvedAttention, LatentAttention, LightningAttention, LocalAttention
 
 Beyond = Callable[[Model, Workload], int]
 
@@ -76,6 +76,15 @@ def choices_of_an_identity(model: Model, w: Workload) -> int:
     routed = sum(op.flops * op.count for op in listed if op.component == "experts" and op.kind == "matmul")
     expected = rows * part.experts // part.choices
     return routed // expected * (rows - expected)
+
+
+def values_before_the_first_token(model: Model, w: Workload) -> int:
+    """transformers makes ZAYA1's value before the first token by projecting zeros, whose gradient nothing needs."""
+    if w.mode == "decode":
+        return 0
+    parts = [p for layer in model.text.layers for p in layer.parts if isinstance(p, ConvolvedAttention)]
+    once = sum(2 * w.batch_size * p.hidden * (p.kv_heads * p.head_dim // 2) for p in parts)
+    return 2 * once if w.mode == "pretraining" else once
 
 
 def halves_of_identities(model: Model) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from variations.beyond import choices_of_an_identity, halves_of_identities
+from variations.beyond import choices_of_an_identity, halves_of_identities, values_before_the_first_token
 from variations.pieces import DENSE, FULL, INDEX_NOTE, MLA, MLA_NOTE, MOE, NO_IDS, SLIDING, Type
 
 GROUPED = MOE | NO_IDS | {"num_hidden_layers": 5, "head_dim": 40, "sliding_window": 16}
@@ -284,6 +284,88 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "jetmoe": (
+        "JetMoeForCausalLM",
+        NO_IDS
+        | {
+            "vocab_size": 1009,
+            "hidden_size": 192,
+            "num_hidden_layers": 3,
+            "num_key_value_heads": 2,
+            "kv_channels": 40,
+            "intermediate_size": 72,
+            "num_local_experts": 7,
+            "num_experts_per_tok": 3,
+        },
+        {
+            "three of seven": {},
+            "two of five, untied": {
+                "num_local_experts": 5,
+                "num_experts_per_tok": 2,
+                "num_key_value_heads": 3,
+                "tie_word_embeddings": False,
+            },
+            "one of four": {"num_local_experts": 4, "num_experts_per_tok": 1, "num_hidden_layers": 2},
+        },
+    ),
+    "zaya": (
+        "ZayaForCausalLM",
+        PLAIN
+        | {
+            "num_hidden_layers": 4,
+            "head_dim": 40,
+            "moe_intermediate_size": 72,
+            "num_experts": 7,
+            "router_hidden_size": 28,
+        },
+        {
+            "one of seven": {},
+            "windows, biases, untied": {
+                "layer_types": ["hybrid_sliding", "hybrid", "hybrid_sliding", "hybrid"],
+                "sliding_window": 16,
+                "attention_bias": True,
+                "lm_head_bias": True,
+                "tie_word_embeddings": False,
+            },
+            "longer kernels": {"cca_time0": 3, "cca_time1": 4, "num_key_value_heads": 3, "num_hidden_layers": 2},
+        },
+    ),
+    "minimax_m3_vl_text": (
+        "MiniMaxM3VLForCausalLM",
+        PLAIN
+        | {
+            "num_hidden_layers": 4,
+            "head_dim": 40,
+            "rotary_dim": 20,
+            "intermediate_size": 72,
+            "dense_intermediate_size": 352,
+            "shared_intermediate_size": 104,
+            "num_local_experts": 7,
+            "num_experts_per_tok": 3,
+            "index_n_heads": 2,
+            "index_head_dim": 40,
+            "index_topk_blocks": 4,
+        },
+        {
+            "full attention": {},
+            "two block-sparse, one dense layer": {
+                "layer_types": [FULL, "minimax_m3_sparse", "minimax_m3_sparse", FULL],
+                "mlp_layer_types": ["dense", "sparse", "sparse", "sparse"],
+            },
+            "as on the Hub, tied": {
+                "sparse_attention_config": {
+                    "sparse_num_index_heads": 2,
+                    "sparse_index_dim": 44,
+                    "sparse_block_size": 64,
+                    "sparse_topk_blocks": 6,
+                    "sparse_local_block": 1,
+                    "sparse_attention_freq": [0, 0, 1, 1],
+                },
+                "moe_layer_freq": [0, 0, 1, 1],
+                "tie_word_embeddings": True,
+            },
+        },
+    ),
     "dbrx": (
         "DbrxForCausalLM",
         NO_IDS
@@ -308,8 +390,8 @@ NO_DEFAULT = {
     "cohere_compass_text": "it has no rope_parameters for the layers' types",
 }
 TRANSPOSED = {"aria_text": ("experts.fc1.weight", "experts.fc2.weight")}
-BUFFERS = {"afmoe": ()}
-BEYOND = {"longcat_flash": (choices_of_an_identity,)}
+BUFFERS = {"afmoe": (), "zaya": ("balancing_biases",)}
+BEYOND = {"longcat_flash": (choices_of_an_identity,), "zaya": (values_before_the_first_token,)}
 ADDED = {"longcat_flash": halves_of_identities}
 RENAMED = {
     "hy_v4": (
@@ -319,6 +401,8 @@ RENAMED = {
     ),
 }
 NOTES = {
+    "minimax_m3_vl_text": INDEX_NOTE,
+    "zaya": "a prefill projects a zero token in front of each sequence for its delayed value",
     "axk1": MLA_NOTE,
     "axk2": f"{MLA_NOTE}; {INDEX_NOTE}",
     "hy_v4": f"{MLA_NOTE}; {INDEX_NOTE}",
