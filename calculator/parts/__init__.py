@@ -14,6 +14,7 @@ from calculator.parts.mlp import MLP, Experts
 from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
 from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
 from calculator.parts.sparse import Indexer
+from calculator.parts.streams import BlockIndexer, GatedResidual, NGramEmbedding
 from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
 from calculator.parts.xlstm import MatrixLSTM
 
@@ -21,6 +22,7 @@ __all__ = [
     "MLP",
     "AltUp",
     "Attention",
+    "BlockIndexer",
     "ChannelMix",
     "CompressedAttention",
     "CrossAttention",
@@ -31,6 +33,7 @@ __all__ = [
     "GatedConvolution",
     "GatedDeltaNet",
     "GatedLinearRecurrence",
+    "GatedResidual",
     "Head",
     "HeadGate",
     "HeadedMamba",
@@ -44,6 +47,7 @@ __all__ = [
     "Mamba2",
     "MatrixLSTM",
     "MatrixTimeMix",
+    "NGramEmbedding",
     "Norm",
     "Part",
     "PatchEmbedding",

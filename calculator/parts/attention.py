@@ -18,6 +18,7 @@ class Attention(Part):
     Attributes:
         window: a query sees its own and the window − 1 tokens before it; the cache stops growing there.
         chunked: the window is a chunk that a query sees back to its start only (Llama 4).
+        selected: tokens that an indexer picks for each query (Qwen4-Exp).
         fused: name of one projection that holds q, k and v ("qkv_proj"); None for three.
         qkv_bias, out_bias: which projections have biases.
         head_norm: "head" scales each head's q and k by one shared RMSNorm (Qwen3), "full" normalises all heads
@@ -63,6 +64,7 @@ class Attention(Part):
     value_dim: int | None = None
     output: int | None = None
     chunked: bool = False
+    selected: int | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "heads": "n_h",
@@ -72,6 +74,7 @@ class Attention(Part):
         "rotary": "d_r",
         "value_dim": "d_v",
         "output": "d_out",
+        "selected": "k_i",
     }
 
     def write(self, run: Run) -> None:
@@ -116,6 +119,7 @@ class Attention(Part):
             dropout=self.dropout,
             caches=not self.shared_kv,
             chunked=self.chunked,
+            selected=self.selected,
         )
         if self.sinks:
             run.add(
