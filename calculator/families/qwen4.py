@@ -56,8 +56,8 @@ def ngrams(c: Config, place: int) -> NGramEmbedding:
 
 @family("qwen4_exp_text")
 def qwen4_exp_text(c: Config) -> Blueprint:
-    """Three gated delta nets to one attention over indexed tokens; no norms but those of the streams (transformers,
-    modeling_qwen4_exp.py)."""
+    """Three gated delta nets to one attention over indexed tokens; no norms but those of the streams. A
+    state is kept in 32 bit (transformers, modeling_qwen4_exp.py)."""
     width, streams, rank = c.hidden_size, c.hc_count, c.hc_lowrank
     period = c.get("full_attention_interval") or 4
     types = layer_types(c, lambda i: "linear_attention" if (i + 1) % period else "indexed_attention")
@@ -66,7 +66,7 @@ def qwen4_exp_text(c: Config) -> Blueprint:
 
     def mixer(kind: str) -> tuple[Part, ...]:
         if kind == "linear_attention":
-            return (delta_net(c),)
+            return (replace(delta_net(c), state_width=4),)
         rotary = partly_rotated(c, head_shape(c)[2], 1)
         indexer = BlockIndexer(
             "self_attn.indexer",
