@@ -25,8 +25,10 @@ from calculator.parts import (
     MLP,
     DeltaAttention,
     Embedding,
+    Experts,
     GatedLinearRecurrence,
     HeadGate,
+    LightningAttention,
     MatrixLSTM,
     Norm,
     Part,
@@ -91,10 +93,71 @@ def kimi_linear(c: Config) -> Blueprint:
     return decoder(c, mixed(c, kimi_types(c), mixers, experts), tied=False)
 
 
+def ring_types(c: Config) -> list[str]:
+    """Every layer_group_size-th layer is a full one, and so are those after the last whole group."""
+    period, count = c.layer_group_size, c.num_hidden_layers
+    return [LINEAR if (i + 1) % period and i < count // period * period else FULL for i in range(count)]
+
+
+def ring_linear(c: Config, full: Part, kind: str) -> Blueprint:
+    """Lightning attention with a gate (Ring-linear, arXiv:2510.19338) beside attention of another kind. A state is kept
+    in 32 bit, as the kernels that the remote code calls return it."""
+    width: int = c.hidden_size
+    heads, _, head_dim = head_shape(c)
+    lightning = LightningAttention(
+        "attention",
+        width,
+        heads,
+        head_dim,
+        names=("query_key_value", "g_norm", "g_proj", "dense"),
+        head_norm=c.flag("use_qk_norm"),
+        rotary=partly_rotated(c, head_dim, 1),
+        qkv_bias=c.flag("use_qkv_bias") or c.flag("use_bias"),
+        out_bias=c.flag("use_bias"),
+        state_width=4,
+    )
+    shared = c.get("moe_shared_expert_intermediate_size") or c.moe_intermediate_size
+    experts = Experts(
+        "mlp",
+        width,
+        c.moe_intermediate_size,
+        c.num_experts,
+        c.num_experts_per_tok,
+        shared=(c.get("num_shared_experts") or 0) * shared,
+        correction=c.flag("moe_router_enable_expert_bias"),
+        correction_name="gate.expert_bias",
+    )
+    mixers: dict[str, tuple[str, Part]] = {FULL: (kind, full), LINEAR: ("linear attention", lightning)}
+    return decoder(
+        c,
+        mixed(c, ring_types(c), mixers, experts),
+        embedding="model.word_embeddings",
+        notes=prediction_notes(c),
+    )
+
+
+@family("bailing_moe_linear")
+def bailing_moe_linear(c: Config) -> Blueprint:
+    """Ring-linear 2.0 as its remote code builds it, with grouped-query attention in the full layers."""
+    attention = self_attention(
+        c,
+        name="attention",
+        fused="query_key_value",
+        out="dense",
+        qkv_bias=c.flag("use_qkv_bias") or c.flag("use_bias"),
+        out_bias=c.flag("use_bias"),
+        head_norm="head" if c.flag("use_qk_norm") else None,
+        norm_names=("query_layernorm", "key_layernorm"),
+    )
+    return ring_linear(c, attention, "full attention")
+
+
 @family("bailing_hybrid")
 def bailing_hybrid(c: Config) -> Blueprint:
     """Ling 3.0: Kimi Delta Attention whose decay and gate are one projection each, five layers to one of latent
     attention with a gate on each head (transformers, modeling_bailing_hybrid.py). A state is kept in 32 bit."""
+    if any("V2_5" in str(a) for a in c.get("architectures") or ()):  # Ling and Ring 2.5 state the same type
+        return ring_linear(c, replace(latent_attention(c), name="attention", out="dense"), "latent attention")
     period: int = c.layer_group_size
     heads: int = c.num_attention_heads
     size: int = c.head_dim

@@ -60,7 +60,7 @@ def qwen3_5_text(c: Config) -> Blueprint:
     return blueprint(c, language_model(c, layers), notes=prediction_notes(c, "mtp_num_hidden_layers"))
 
 
-@family("qwen3_5", "qwen3_5_moe")
+@family("qwen3_5", "qwen3_5_moe", "qwen4_exp")
 def qwen3_5(c: Config) -> Blueprint:
     tower = qwen3_tower(c.section("vision_config"))
     return with_towers(c, f"{c.model_type}_text", (tower,))

@@ -32,6 +32,7 @@ from calculator.parts.positioned import Activation, Positioned
 from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
 from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
 from calculator.parts.sparse import BlockIndexer, Indexer
+from calculator.parts.streams import GatedResidual, MeanBlockIndexer, NGramEmbedding
 from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
 from calculator.parts.xlstm import MatrixLSTM
 
@@ -60,6 +61,7 @@ __all__ = [
     "GatedDeltaNet",
     "GatedLinearRecurrence",
     "GatedNorm",
+    "GatedResidual",
     "Head",
     "HeadGate",
     "HeadedMamba",
@@ -75,6 +77,8 @@ __all__ = [
     "Mamba2",
     "MatrixLSTM",
     "MatrixTimeMix",
+    "MeanBlockIndexer",
+    "NGramEmbedding",
     "Norm",
     "Part",
     "PatchEmbedding",

@@ -18,7 +18,7 @@ def entries(tokens: Number, ratio: Number) -> Number:
     return ceil_div(tokens - ratio + 1, ratio)
 
 
-def _entries_sum(count: Number, ratio: Number) -> Number:
+def entries_sum(count: Number, ratio: Number) -> Number:
     """⌊0/r⌋ + ⌊1/r⌋ + … over `count` terms."""
     whole = entries(count, ratio)
     return ratio * whole * (whole - 1) // 2 + (count - whole * ratio) * whole
@@ -237,7 +237,7 @@ class CompressedAttention(Part):
             seen = entries(first, self.ratio)
             return minimum(seen, most) if most else seen
         growing = minimum(maximum(most * self.ratio - first, 0), run.steps) if most else run.steps
-        seen = _entries_sum(first + growing, self.ratio) - _entries_sum(first, self.ratio)
+        seen = entries_sum(first + growing, self.ratio) - entries_sum(first, self.ratio)
         return seen + (run.steps - growing) * most if most else seen
 
     def _cache(self, run: Run, size: Number, most: Number) -> Cache:

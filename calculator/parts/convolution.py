@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.operation import Weight
+from calculator.parts.attention import rotate
 from calculator.parts.basic import Norm, Part, project
 from calculator.parts.recurrent import SSD_FLOPS, scan, short_convolution
 from calculator.run import Run
@@ -45,19 +46,37 @@ class GatedConvolution(Part):
 @dataclass(frozen=True)
 class LightningAttention(Part):
     """Linear attention whose state decays at a fixed rate per head (arXiv:2401.04658), with a norm and a gate on its
-    output (MiniMax-01, arXiv:2501.08313)."""
+    output (MiniMax-01, arXiv:2501.08313).
+
+    Attributes:
+        names: of the fused projection, the norm, the gate's projection and the output's.
+        head_norm: each head's q and k are scaled by a shared RMSNorm, query_layernorm and key_layernorm (Ring-linear).
+        rotary: elements of each head that are rotated.
+    """
 
     hidden: int
     heads: int
     head_dim: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h"}
+    names: tuple[str, str, str, str] = ("qkv_proj", "norm", "output_gate", "out_proj")
+    head_norm: bool = False
+    rotary: int = 0
+    qkv_bias: bool = False
+    out_bias: bool = False
+    state_width: int | None = None
+    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h", "rotary": "d_r"}
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim
-        project(run, self.path("qkv_proj"), self.hidden, 3 * inner, component="recurrent")
-        scan(run, self.path("scan"), inner * self.head_dim, SSD_FLOPS, 3 * inner, inner, run.width)
-        Norm(self.path("norm"), inner).write(run)
-        project(run, self.path("output_gate"), self.hidden, inner, component="recurrent", saves_input=False)
+        fused, norm, gate, out = self.names
+        project(run, self.path(fused), self.hidden, 3 * inner, component="recurrent", bias=self.qkv_bias)
+        if self.head_norm:
+            for name in ("query_layernorm", "key_layernorm"):
+                Norm(self.path(name), self.head_dim, groups=self.heads).write(run)
+        if self.rotary:
+            rotate(run, self.path("rotary"), 2 * self.heads * self.rotary)
+        scan(run, self.path("scan"), inner * self.head_dim, SSD_FLOPS, 3 * inner, inner, self.state_width or run.width)
+        Norm(self.path(norm), inner).write(run)
+        project(run, self.path(gate), self.hidden, inner, component="recurrent", saves_input=False)
         elements = run.tokens * inner
         run.add(
             self.path("gate"),
@@ -69,7 +88,7 @@ class LightningAttention(Part):
             saved=2 * elements * run.width,
             split="head",
         )
-        project(run, self.path("out_proj"), inner, self.hidden, component="recurrent", split="row")
+        project(run, self.path(out), inner, self.hidden, component="recurrent", bias=self.out_bias, split="row")
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class BlockIndexer(Part):
             flops=doubled_pairs * self.head_dim,
             reads=read,
             writes=scores,
-            cache=(held, cached, written),
+            cache=Cache(held, cached, written, Kept("index keys", self.head_dim * run.cache_bits // 8)),
             saved=read,
             stream=run.stream,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import pytest
 
 from calculator import Workload, estimate
@@ -246,3 +248,58 @@ def test_eagle_and_finch_have_the_parameters_of_the_paper():
     assert finch.parameters.total == shared + 464 * d * layers
     # 32 layers × (two last tokens × 2 bytes, and 40 heads × 64 × 64 × 4 bytes)
     assert held(eagle, 1) == held(finch, 1) == 32 * (2 * d * 2 + 40 * 64 * 64 * 4)
+
+
+RING_MINI_LINEAR = {
+    "model_type": "bailing_moe_linear",
+    "architectures": ["BailingMoeLinearV2ForCausalLM"],
+    "first_k_dense_replace": 1,
+    "group_norm_size": 4,
+    "head_dim": 128,
+    "hidden_size": 2048,
+    "intermediate_size": 5120,
+    "layer_group_size": 5,
+    "moe_intermediate_size": 512,
+    "moe_router_enable_expert_bias": True,
+    "moe_shared_expert_intermediate_size": 512,
+    "num_attention_heads": 16,
+    "num_experts": 256,
+    "num_experts_per_tok": 8,
+    "num_hidden_layers": 20,
+    "num_key_value_heads": 4,
+    "num_shared_experts": 1,
+    "partial_rotary_factor": 0.5,
+    "use_qk_norm": True,
+    "vocab_size": 157184,
+    "tie_word_embeddings": False,
+}
+
+
+def test_ring_linear():
+    """16 layers of lightning attention, 5 matrices of 2048 × 2048, an output norm of 2048, two head norms of 128; 4 of
+    grouped-query attention, 2 · 2048 · (2048 + 512) and two head norms; 1 MLP, 19 mixtures of 257 experts and a router;
+    41 norms; embedding and head. Published as 16.4 billion."""
+    model = model_from_config(RING_MINI_LINEAR)
+    lightning, full = 5 * 2048 * 2048 + 2048 + 2 * 128, 2 * 2048 * (2048 + 512) + 2 * 128
+    mixture = 257 * 3 * 2048 * 512 + 256 * 2048
+    rest = 3 * 2048 * 5120 + 41 * 2048 + 2 * 157_184 * 2048
+    assert model.parameters.total == 16 * lightning + 4 * full + 19 * mixture + rest
+    assert round(model.parameters.total / 1e9, 1) == 16.4
+    assert grows_by(model) == 4 * 4 * 128 * 2 * 2
+    assert held(model, 1) - grows_by(model) == 16 * 16 * 128 * 128 * 4
+
+
+def test_kimi_linear_48b():
+    """The checkpoint holds 49,122,681,728 elements: the parameters and, of 26 mixtures, a score bias for each of 256
+    experts. Published as 48 billion, 3 of them active (arXiv:2510.26692)."""
+    full = [4, 8, 12, 16, 20, 24, 27]
+    linear = {
+        "full_attn_layers": full,
+        "kda_layers": sorted({*range(1, 28)} - {*full}),
+        "head_dim": 128,
+        "num_heads": 32,
+    }
+    model = model_from_config({"model_type": "kimi_linear", "linear_attn_config": linear})
+    assert model.parameters.total + 26 * 256 == 49_122_681_728
+    assert sum(prod(shape) for _, shape in model.tensors()) == 49_122_681_728
+    assert grows_by(model) == 7 * 576 * 2

@@ -138,6 +138,8 @@ def build(
     built = CONFIG_MAPPING[config["model_type"]].from_dict(config)
     if config["model_type"] == "xlstm":  # the reference of its recurrence takes one dtype only
         dtype, built.autocast_kernel_dtype = torch.float32, "float32"
+    if "use_cache" not in inspect.signature(model_class(config).forward).parameters and hasattr(built, "text_config"):
+        built.text_config.use_cache = False  # where a caller cannot say so (Qwen4-Exp with its tower)
     with torch.device("meta"):
         model = model_class(config)._from_config(built, dtype=dtype, attn_implementation=attention)
     for module in model.modules():
@@ -208,7 +210,7 @@ def decode_flops(model: PreTrainedModel, batch: int, cached: int) -> Flops:
     if model.config.model_type == "recurrent_gemma":  # it fills the cache it is given and returns none
         given = {"past_key_values": DynamicCache(config=model.config)}
     with torch.no_grad():
-        with _valueless():
+        with _valueless(), _without_choice(model):
             output = model(**_inputs(model, batch, cached, cached=True), **given)
         # CPM-Ant cuts off what is cached itself, and wants all tokens.
         tokens = cached + 1 if model.config.model_type == "cpmant" else 1
@@ -334,6 +336,27 @@ def _routed(experts: torch.nn.ModuleDict, top_k: int, hidden: torch.Tensor, *cho
     return (rows.view(-1, top_k, hidden.shape[-1]) * weights[:, None]).sum(1)
 
 
+class _AllVisible(torch.nn.Module):
+    """In place of an indexer that looks at each query's visible tokens one by one: its projection, and no choice."""
+
+    def __init__(self, indexer: torch.nn.Module) -> None:
+        super().__init__()
+        self.index_qk_proj = indexer.index_qk_proj
+
+    def forward(self, hidden_states: torch.Tensor, positions: Any, mask: torch.Tensor, cache: Any) -> torch.Tensor:
+        self.index_qk_proj(hidden_states)
+        return torch.ones_like(mask, dtype=torch.bool)
+
+
+def _without_choice(model: PreTrainedModel) -> ExitStack:
+    """The model with its block indexers, if it has any, replaced."""
+    stack = ExitStack()
+    for module in model.modules():
+        if hasattr(getattr(module, "indexer", None), "index_qk_proj"):
+            stack.enter_context(mock.patch.dict(module._modules, indexer=_AllVisible(module.indexer)))
+    return stack
+
+
 @contextmanager
 def _valueless() -> Iterator[None]:
     """Nothing reads the value of a meta tensor, and sdpa is its flash kernel without a mask."""
@@ -389,6 +412,7 @@ def _counting(model: PreTrainedModel, wrap: Callable[..., Callable] = _apart) ->
     files = {sys.modules[type(module).__module__] for module in model.modules()}  # the language model's among them
     with ExitStack() as stack:
         stack.enter_context(_valueless())
+        stack.enter_context(_without_choice(model))
         for file in files:
             for name in SCANS.keys() & vars(file).keys():
                 scan = getattr(file, name)

@@ -147,3 +147,15 @@ def keys_before_the_chunk(model: Model, w: Workload) -> int:
     past = w.sequence_length
     more = [(min(past, p.window - 1) - past % p.window) * p.heads * p.head_dim for p in parts]
     return 4 * w.batch_size * sum(more)
+
+
+def blocks_not_scored(model: Model, w: Workload) -> int:
+    """The reference of Qwen4-Exp's indexer scores each query apart; its scores are left out of the recording, and every
+    key is attended to in decode."""
+    forward_only = forward(model, w, w.batch_size, w.sequence_length)
+    scores = sum(op.flops * op.count for op in forward_only if op.name.endswith(".indexer.scores"))
+    if w.mode == "pretraining":
+        return -scores // 3
+    parts = [p for layer in model.text.layers for p in layer.parts if isinstance(p, Attention) and p.selected]
+    left = sum(max(w.sequence_length + 1 - p.selected, 0) * p.heads * p.head_dim for p in parts)
+    return -scores + (4 * w.batch_size * left if w.mode == "decode" else 0)

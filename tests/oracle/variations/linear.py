@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from variations import beyond
-from variations.pieces import DELTA_NOTE, DENSE, FULL, LINEAR, MAMBA_NOTE, MLA, MLA_NOTE, NO_IDS, Type
+from variations.pieces import DELTA_NOTE, DENSE, FULL, LINEAR, MAMBA_NOTE, MLA, MLA_NOTE, MOE, NO_IDS, VISION, Type
 
 OTHER_NAMES = ("n_routed_experts", "n_shared_experts", "num_experts_per_tok", "first_k_dense_replace", "q_lora_rank")
 KIMI = {key: value for key, value in MLA.items() if key not in OTHER_NAMES} | {
@@ -15,6 +15,26 @@ KIMI = {key: value for key, value in MLA.items() if key not in OTHER_NAMES} | {
     "num_hidden_layers": 5,
 }
 NO_CONTEXT = {key: value for key, value in DENSE.items() if key not in ("num_attention_heads", "num_key_value_heads")}
+
+QWEN4 = MOE | {
+    "num_hidden_layers": 4,
+    "head_dim": 40,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 24,
+    "linear_value_head_dim": 32,
+    "shared_expert_intermediate_size": 104,
+    "hc_lowrank": 44,
+    "indexer_n_heads": 3,
+    "indexer_kv_heads": 1,
+    "indexer_head_dim": 48,
+    "indexer_budget": 32,
+    "indexer_compress_ratio": 4,
+    "ngram_vocab_size_base": 500,
+    "make_ngram_vocab_size_divisible_by": 64,
+    "split_ngram_parts": 5,
+    "eos_token_id": 7,
+}
 
 TYPES: dict[str, Type] = {
     "kimi_linear": (
@@ -139,6 +159,35 @@ TYPES: dict[str, Type] = {
             "fused, biases": {"weight_mode": "fused", "use_bias": True},
         },
     ),
+    "qwen4_exp_text": (
+        "Qwen4ExpForCausalLM",
+        QWEN4,
+        {
+            "three linear to one indexed": {},
+            "n-grams, three streams": {
+                "ple_layer_ids": [1, 3],
+                "hc_count": 3,
+                "ngram_size": 4,
+                "heads_per_ngram": 2,
+                "ple_embed_dim": 120,
+                "ple_conv_kernel_size": 3,
+            },
+            "indexed last, n-grams": {
+                "layer_types": [LINEAR] * 3 + ["indexed_attention"],
+                "ple_layer_ids": [2],
+                "hc_count": 2,
+                "tie_word_embeddings": True,
+                "split_ngram_parts": 4,
+                "linear_conv_kernel_dim": 3,
+            },
+            "layer types, bias": {"layer_types": [FULL, LINEAR, FULL, LINEAR], "attention_bias": True},
+        },
+    ),
+    "qwen4_exp": (
+        "Qwen4ExpForConditionalGeneration",
+        {"text_config": QWEN4, "vision_config": VISION | {"deepstack_visual_indexes": []}},
+        {"small": {}, "n-grams": {"text_config": {"ple_layer_ids": [1], "tie_word_embeddings": True}}},
+    ),
     "zamba": (
         "ZambaForCausalLM",
         DENSE | NO_IDS | {"num_hidden_layers": 7, "mamba_d_state": 12, "attn_layer_period": 3, "attn_layer_offset": 1},
@@ -210,17 +259,24 @@ RENAMED = {
     "olmo_hybrid": (("post_attention_layernorm", "feedforward_layer_norm"),),  # of the attention layers too
 }
 RESHAPED = {"olmo_hybrid": in_thirds}
-BEYOND = {"rwkv": (beyond.tokens_of_every_pair,)}
+BEYOND = {
+    "rwkv": (beyond.tokens_of_every_pair,),
+    **dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), (beyond.blocks_not_scored,)),
+}
+NO_DEFAULT = dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), "its layers need an indexer, whose sizes have no default")
 SCANS = {
     "kimi_linear": DELTA_NOTE,
     "bailing_hybrid": DELTA_NOTE,
     "olmo_hybrid": DELTA_NOTE,
     "xlstm": "the products of each chunk, and in decode of the state with the query",
     "zamba": MAMBA_NOTE,
+    "qwen4_exp_text": DELTA_NOTE,
+    "qwen4_exp": DELTA_NOTE,
     "jamba": MAMBA_NOTE,
 }
 NOTES = {
     "rwkv": "a decode step of B sequences computes B × B tokens",
+    **dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), "the indexer chooses nothing and scores nothing"),
     "kimi_linear": MLA_NOTE,
     "bailing_hybrid": MLA_NOTE,
 }

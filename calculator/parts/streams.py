@@ -1,0 +1,220 @@
+"""What Qwen4-Exp adds: gated residual streams, embeddings of n-grams inside layers, and an indexer of key blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from calculator.operation import Cache, Kept, Weight
+from calculator.parts.attention import rotate
+from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, project
+from calculator.parts.compressed import entries, entries_sum
+from calculator.parts.recurrent import state_bytes
+from calculator.run import Run
+from calculator.symbolic import Number, half
+
+
+@dataclass(frozen=True)
+class GatedResidual(Part):
+    """`streams` residual streams, each normed and gated by a low-rank product of all, averaged into a layer's input;
+    its output is added to each with a gate of its own. `closing` only averages them, before the head."""
+
+    hidden: int
+    streams: int
+    rank: int
+    closing: bool = False
+    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "streams": "n_r", "rank": "r_h"}
+
+    def write(self, run: Run) -> None:
+        wide = self.streams * self.hidden
+        elements = run.tokens * wide
+        Norm(self.path("hc_norm"), self.hidden, groups=self.streams, weight_shape=(wide,)).write(run)
+        for name, inputs, outputs in (
+            ("input_mix_weight_down", wide, self.rank),
+            ("input_mix_weight_up", self.rank, wide),
+            ("block_inject_weight", wide, self.streams),
+        ):
+            if name == "block_inject_weight" and self.closing:
+                continue
+            project(
+                run,
+                self.path(name),
+                inputs,
+                outputs,
+                component="norm",
+                split="replicated",
+                saves_input=name != "block_inject_weight",
+            )
+        run.add(
+            self.path("mix"),
+            "norm",
+            "elementwise",
+            flops=(ACTIVATION_FLOPS + 2) * elements + ACTIVATION_FLOPS * run.tokens * self.rank,
+            reads=2 * elements * run.width,
+            writes=run.tokens * self.hidden * run.width,
+            saved=elements * run.width,
+            stream=run.stream,
+        )
+        if not self.closing:
+            run.add(
+                self.path("inject"),
+                "norm",
+                "elementwise",
+                flops=2 * elements + ACTIVATION_FLOPS * run.tokens * self.streams,
+                reads=(elements + run.tokens * self.hidden) * run.width,
+                writes=elements * run.width,
+                saved=run.tokens * self.hidden * run.width,
+            )
+
+
+@dataclass(frozen=True)
+class NGramEmbedding(Part):
+    """Rows of a table of hashed n-grams, `heads` a token, projected to a value and to a key for each residual stream,
+    by which the stream gates the value; then a dilated convolution. Decode keeps the last tokens' ids and the
+    convolution's inputs.
+
+    Attributes:
+        rows: of the table, which the checkpoint holds in `shards` pieces.
+        size: features of a token's rows together.
+    """
+
+    hidden: int
+    streams: int
+    rows: int
+    heads: int
+    size: int
+    shards: int
+    ngram: int
+    kernel: int
+    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "streams": "n_r", "rows": "V_n", "size": "d_n"}
+
+    def write(self, run: Run) -> None:
+        wide = self.streams * self.hidden
+        elements, rows = run.tokens * wide, run.tokens * self.size * run.width
+        table = self.path("ple_embedding.ngram_embedding")
+        piece = -(-self.rows // self.shards)
+        whole, rest = divmod(self.rows, piece)
+        matrix: tuple[Weight, ...] = (
+            Weight(f"{table}.shard_*.weight", (piece, self.size // self.heads), "embedding", whole),
+        )
+        if rest:
+            matrix += (Weight(f"{table}.shard_{whole}.weight", (rest, self.size // self.heads), "embedding"),)
+        ids = state_bytes(run, self.ngram - 1, 8)
+        run.add(table, "embedding", "lookup", writes=rows, weights=matrix, weight_reads=rows, cache=ids)
+        project(run, self.path("key_proj"), self.size, wide, component="embedding", split="replicated")
+        project(
+            run,
+            self.path("value_proj"),
+            self.size,
+            self.hidden,
+            component="embedding",
+            split="replicated",
+            saves_input=False,
+        )
+        for name in ("norm_key", "norm_query", "norm_conv"):
+            Norm(self.path(name), self.hidden, groups=self.streams, weight_shape=(wide,)).write(run)
+        run.add(
+            self.path("gate"),
+            "embedding",
+            "elementwise",
+            flops=3 * elements,
+            reads=3 * elements * run.width,
+            writes=elements * run.width,
+            saved=3 * elements * run.width,
+            stream=run.stream,
+        )
+        run.add(
+            self.path("conv1d"),
+            "embedding",
+            "convolution",
+            flops=2 * elements * self.kernel,
+            reads=elements * run.width,
+            writes=elements * run.width,
+            weights=(Weight(self.path("conv1d.weight"), (wide, 1, self.kernel), "convolution"),),
+            cache=state_bytes(run, wide * (self.kernel - 1) * self.ngram, run.width),
+            saved=elements * run.width,
+            stream=run.stream,
+        )
+        run.add(
+            self.path("add"),
+            "embedding",
+            "elementwise",
+            flops=(ACTIVATION_FLOPS + 2) * elements,
+            reads=3 * elements * run.width,
+            writes=elements * run.width,
+            saved=elements * run.width,
+        )
+
+
+@dataclass(frozen=True)
+class MeanBlockIndexer(Part):
+    """An indexer whose queries score blocks of `ratio` tokens, each by the mean of its keys, normed and rotated. The
+    cache holds every token's key, not the means."""
+
+    hidden: int
+    heads: int
+    head_dim: int
+    ratio: int
+    rotary: int = 0
+    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_i", "head_dim": "d_i", "ratio": "m"}
+
+    def write(self, run: Run) -> None:
+        project(
+            run,
+            self.path("index_qk_proj"),
+            self.hidden,
+            (self.heads + 1) * self.head_dim,
+            component="attention",
+            saves_input=False,
+            split="replicated",
+        )
+        Norm(self.path("q_layernorm"), self.head_dim, groups=self.heads).write(run)
+        made = entries(run.past + run.queries, self.ratio) - (entries(run.past, self.ratio) if run.decoding else 0)
+        pooled = run.batch * made * self.head_dim
+        run.add(
+            self.path("k_layernorm"),
+            "norm",
+            "elementwise",
+            flops=pooled * (self.ratio + RMS_NORM_FLOPS),
+            reads=run.batch * made * self.ratio * self.head_dim * run.width,
+            writes=pooled * run.width,
+            weights=(Weight(self.path("k_layernorm.weight"), (self.head_dim,), "norm"),),
+        )
+        rotate(run, self.path("rotary"), self.heads * self.rotary)
+        doubled = run.batch * self._doubled_pairs(run)
+        query = run.tokens * self.heads * self.head_dim * run.width
+        key = self.head_dim * run.cache_bits // 8
+        held = run.batch * run.held_tokens(None) * key
+        run.add(
+            self.path("scores"),
+            "attention",
+            "attention",
+            flops=doubled * self.heads * self.head_dim,
+            reads=query,
+            writes=half(doubled) * 4,  # one 32-bit score a pair, summed over the heads
+            cache=Cache(
+                held,
+                run.batch * run.cached_read(None) * key,
+                run.tokens * key if run.decoding else held,
+                Kept("index keys", key),
+            ),
+            saved=query,
+            stream=run.stream,
+        )
+        run.add(
+            self.path("top_k"),
+            "attention",
+            "elementwise",
+            flops=half(doubled * (2 * self.heads + 1)),
+            reads=half(doubled) * 4,
+        )
+
+    def _doubled_pairs(self, run: Run) -> Number:
+        """Pairs of a query and a whole block of a sequence, times two."""
+        if run.decoding:
+            first = run.past + 1
+            return 2 * (entries_sum(first + run.steps, self.ratio) - entries_sum(first, self.ratio))
+        reach = entries(run.queries, self.ratio)
+        if run.workload.attention_flops == "causal":
+            return 2 * run.queries * reach - self.ratio * reach * reach
+        return 2 * run.queries * reach
