@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from calculator.config import Config
 from calculator.families.common import (
@@ -36,7 +37,7 @@ from calculator.parts import (
 )
 from calculator.parts.basic import check
 
-NAMES = {"query": "q", "key": "k", "value": "v", "out": "o"}
+NAMES: dict[str, Any] = {"query": "q", "key": "k", "value": "v", "out": "o"}
 Channel = Callable[[str, int, str], Part]  # of a layer's side, index and name
 Mixer = Callable[[str], Part]  # of its name
 

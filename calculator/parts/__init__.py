@@ -4,7 +4,7 @@ from calculator.parts.altup import AltUp
 from calculator.parts.attention import Attention
 from calculator.parts.basic import Embedding, Head, Idle, Linear, Norm, Part, Positions, Residual, VectorWeights
 from calculator.parts.compressed import CompressedAttention, HyperConnection
-from calculator.parts.convolution import GatedConvolution, LightningAttention
+from calculator.parts.convolution import AudioConvolution, GatedConvolution, LightningAttention
 from calculator.parts.cross import CrossAttention, EncoderOutput, PooledHead, RelativeBias
 from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.latent import LatentAttention
@@ -18,6 +18,7 @@ __all__ = [
     "MLP",
     "AltUp",
     "Attention",
+    "AudioConvolution",
     "CompressedAttention",
     "CrossAttention",
     "Elsewhere",

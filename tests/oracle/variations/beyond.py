@@ -7,7 +7,7 @@ from collections.abc import Callable
 from calculator import Workload, estimate
 from calculator.model import Model
 from calculator.operations import forward
-from calculator.parts import Attention, LatentAttention, LightningAttention, LocalAttention
+from calculator.parts import Attention, CrossAttention, LatentAttention, LightningAttention, LocalAttention
 
 Beyond = Callable[[Model, Workload], int]
 
@@ -99,3 +99,21 @@ def sums_as_products(model: Model, w: Workload) -> int:
     parts = [p for layer in stack.layers for p in layer.parts if isinstance(p, LocalAttention) and p.summed]
     once = sum(2 * w.batch_size * tokens * (tokens // p.summed) * p.hidden for p in parts)
     return {"prefill": 1, "decode": 0, "pretraining": 2}[w.mode] * once
+
+
+def padded_heads(model: Model, w: Workload) -> int:
+    """Moonshine in transformers pads its heads with zeros for the kernels that want a round size; the cache keeps them
+    as they are."""
+    multiple = model.config.get("pad_head_dim_to_multiple_of")
+    parts = [
+        p
+        for stack in model.stacks
+        for layer in stack.layers
+        for p in layer.parts
+        if isinstance(p, Attention | CrossAttention)
+    ]
+    size = parts[0].head_dim
+    products = sum(
+        op.flops * op.count for op in forward(model, w, w.batch_size, w.sequence_length) if op.kind == "attention"
+    )
+    return products // size * (-size % multiple) if multiple else 0
