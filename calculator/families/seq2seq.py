@@ -51,10 +51,12 @@ def built(c: Config, otherwise: str = "both") -> str:
 
 def unnamed(c: Config, classes: str, whole: str = "ForConditionalGeneration") -> tuple[str, ...]:
     """What to tell the reader where the config leaves open whether the decoder alone is meant."""
-    if c.get("architectures"):
+    if built(c, ""):
         return ()
+    named = ", ".join(map(str, c.get("architectures") or ()))
+    said = f"The class {named} is not known here" if named else "The config names no architectures"
     return (
-        f"The config names no architectures; {classes}ForCausalLM, the decoder alone, is counted; add "
+        f"{said}; {classes}ForCausalLM, the decoder alone, is counted; add "
         f'"architectures": ["{classes}{whole}"] for encoder and decoder.',
     )
 
@@ -208,7 +210,9 @@ def encoder_decoder(
     vocabularies: tuple[int, int] | None = None,
     shared: bool = True,
     logits: int | None = None,
-    notes: tuple[str, ...] = (),
+    hears: tuple[Part, ...] = (),
+    encoder_length: int | None = None,
+    alone: bool | None = None,
 ) -> Blueprint:
     """Encoder and decoder, or what of them the named class builds.
 
@@ -220,9 +224,12 @@ def encoder_decoder(
         vocabularies: of the encoder and of the decoder, where they are not vocab_size.
         shared: there is one embedding for both.
         logits: rows of the head where they are not those of the decoder's embedding.
+        hears: what makes the encoder's input where that is sound, by its names inside the encoder.
+        encoder_length: tokens of the encoder where its positions fix them.
+        alone: there is no encoder, whatever the class.
     """
     width: int = c.d_model
-    what = built(c, "decoder" if classes else "both")
+    what = "decoder" if alone else built(c, "decoder" if classes else "both")
     alone = what == "decoder"
     prefix = "" if what == "headless" else style.prefix
     sources, targets = vocabularies or (c.vocab_size, c.vocab_size)
@@ -230,10 +237,12 @@ def encoder_decoder(
     listed = decoder or [layer_of(c, "decoder", style, cross=not alone)] * c.decoder_layers
     before, last = ends_of(c, f"{prefix}decoder", rows[1], style)
     after = (*last, *heads_for(c, what, style, logits or targets))
-    own = Embedding(f"{prefix}decoder.embed_tokens", targets, width)
     reading, writing = embeddings(c, prefix, (sources, targets), shared)
-    text = Stack(f"{prefix}decoder.layers", width, tuple(listed), ((own,) if alone else writing) + before, after)
-    notes += unnamed(c, classes, whole) if classes else ()
+    if alone or hears:
+        writing = (Embedding(f"{prefix}decoder.embed_tokens", targets, width),)
+        reading = tuple(replace(part, name=f"{prefix}encoder.{part.name}") for part in hears)
+    text = Stack(f"{prefix}decoder.layers", width, tuple(listed), (*writing, *before), after)
+    notes = unnamed(c, classes, whole) if classes else ()
     context = lengths[1] if lengths else context_length(c)
     if alone:
         return Blueprint(text, targets, context=context, notes=notes)
@@ -246,7 +255,7 @@ def encoder_decoder(
         (*last, EncoderOutput("encoder_output", width)),
         causal=False,
     )
-    return Blueprint(text, targets, context=context, notes=notes, encoder=stack)
+    return Blueprint(text, targets, context=context, notes=notes, encoder=stack, encoder_length=encoder_length)
 
 
 @family("bart", "plbart", "mvp")

@@ -31,6 +31,7 @@ from calculator.parts.mlp import MLP, Experts, IdleExperts
 from calculator.parts.positioned import Activation, Positioned
 from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
 from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
+from calculator.parts.sound import AudioConvolution
 from calculator.parts.sparse import BlockIndexer, Indexer
 from calculator.parts.streams import GatedResidual, MeanBlockIndexer, NGramEmbedding
 from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
@@ -41,6 +42,7 @@ __all__ = [
     "Activation",
     "AltUp",
     "Attention",
+    "AudioConvolution",
     "BlockIndexer",
     "ChannelMix",
     "ChosenHeads",

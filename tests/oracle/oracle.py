@@ -42,7 +42,6 @@ from torch.utils import module_tracker
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 from transformers import CONFIG_MAPPING, DynamicCache, PreTrainedModel, masking_utils, vision_utils
 from transformers.core_model_loading import revert_weight_conversion
-from transformers.modeling_outputs import MoEModelOutput
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
@@ -206,10 +205,13 @@ def forward_flops(model: PreTrainedModel, batch: int, sequence: int, logits: str
 def decode_flops(model: PreTrainedModel, batch: int, cached: int) -> Flops:
     """One new token for each of `batch` sequences, `cached` tokens in the model's own cache, filled by a prefill. The
     encoder of an encoder-decoder model has run before."""
-    given = {}
+    given: dict[str, Any] = {}
+    encoded: list[Any] = []
     if model.config.model_type == "recurrent_gemma":  # it fills the cache it is given and returns none
         given = {"past_key_values": DynamicCache(config=model.config)}
     with torch.no_grad():
+        if _encodes(model):
+            model.get_encoder().register_forward_hook(lambda module, inputs, output: encoded.append(output))
         with _valueless(), _without_choice(model):
             output = model(**_inputs(model, batch, cached, cached=True), **given)
         # CPM-Ant cuts off what is cached itself, and wants all tokens.
@@ -217,7 +219,7 @@ def decode_flops(model: PreTrainedModel, batch: int, cached: int) -> Flops:
         step = _inputs(model, batch, tokens, cached=True)
         if _encodes(model):
             step = {name: value for name, value in step.items() if name != _encoder_input(model)}
-            step["encoder_outputs"] = MoEModelOutput(output.encoder_last_hidden_state)
+            step["encoder_outputs"] = encoded[0]
         with _counting(model) as count:
             model(**step | (given or {_cache_name(model): _cache_of(output)}))
     return count()
@@ -475,10 +477,19 @@ def _inputs(model: PreTrainedModel, batch: int, sequence: int, *, cached: bool) 
         return inputs | {"input_ids": _tokens(batch, sequence)}
     inputs["decoder_input_ids"] = _tokens(batch, sequence)
     name, length = _encoder_input(model), encoder_length(model)
-    if name == "input_features":  # mel bins × frames, two of which become one position
-        shape = (batch, model.config.num_mel_bins, 2 * length)
-        return inputs | {name: torch.zeros(shape, dtype=model.dtype, device="meta")}
-    return inputs | {name: _tokens(batch, length)}
+    if name == "input_ids":
+        return inputs | {name: _tokens(batch, length)}
+    shape = (batch, *_sound(model.config, length))
+    return inputs | {name: torch.zeros(shape, dtype=model.dtype, device="meta")}
+
+
+def _sound(config: Any, length: int) -> tuple[int, ...]:
+    """The shape of a sound of which an encoder makes so many tokens."""
+    if hasattr(config, "num_mel_bins"):  # Whisper: mel bins x frames, two of which become one token
+        return config.num_mel_bins, 2 * length
+    if hasattr(config, "num_conv_layers"):  # Speech2Text: frames x features, halved by every convolution
+        return length * 2**config.num_conv_layers, config.input_feat_per_channel * config.input_channels
+    return (64 * (6 * length + 6) + 127,)  # Moonshine: samples of a waveform
 
 
 def _encodes(model: PreTrainedModel) -> bool:
@@ -494,7 +505,7 @@ def encoder_length(model: PreTrainedModel) -> int | None:
     """Positions of the encoder before the decoder; None where there is no encoder."""
     if not _encodes(model):
         return None
-    return getattr(model.config, "max_source_positions", None) or ENCODED
+    return model.config.max_source_positions if hasattr(model.config, "num_mel_bins") else ENCODED
 
 
 def generates(model: PreTrainedModel) -> bool:

@@ -3,7 +3,7 @@ classes build is put into a variation's `architectures`."""
 
 from __future__ import annotations
 
-from variations.beyond import sums_as_products
+from variations.beyond import padded_heads, sums_as_products
 from variations.pieces import DENSE, FULL, SLIDING, Type
 
 IDS = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
@@ -53,6 +53,23 @@ SWITCH = T5 | {
     "num_experts": 5,
 }
 GEMMA = DENSE | {"head_dim": 24, "sliding_window": 12, "pad_token_id": 0, "bos_token_id": 0}
+WHISPER = BART | {"num_mel_bins": 80, "max_source_positions": 50, "max_target_positions": 96}
+SPEECH = BART | {
+    "input_feat_per_channel": 24,
+    "conv_channels": 56,
+    "conv_kernel_sizes": [5, 3],
+    "max_source_positions": 200,
+    "max_target_positions": 96,
+}
+MOONSHINE = {
+    "vocab_size": 1009,
+    "hidden_size": 192,
+    "intermediate_size": 352,
+    "encoder_num_hidden_layers": 2,
+    "decoder_num_hidden_layers": 3,
+    "encoder_num_attention_heads": 6,
+    "decoder_num_attention_heads": 6,
+}
 RELU, GATED = {"feed_forward_proj": "relu"}, {"feed_forward_proj": "gated-gelu"}
 
 
@@ -147,6 +164,51 @@ TYPES: dict[str, Type] = {
             "tokens": {"architectures": ["T5GemmaForTokenClassification"], "id2label": {"0": "a", "1": "b", "2": "c"}},
         },
     ),
+    "whisper": (
+        "WhisperForConditionalGeneration",
+        WHISPER,
+        {
+            "small": {},
+            "wider": WIDER | {"num_mel_bins": 128, "max_source_positions": 70},
+            "deep encoder": DEEP_ENCODER | {"max_target_positions": 120},
+            "untied": UNTIED | {"encoder_ffn_dim": 200},
+        }
+        | classes("Whisper", "ForCausalLM", "Model"),
+    ),
+    "speech_to_text": (
+        "Speech2TextForConditionalGeneration",
+        SPEECH,
+        {
+            "small": {},
+            "wider": WIDER | {"input_feat_per_channel": 30, "input_channels": 2},
+            "three convolutions": {"num_conv_layers": 3, "conv_kernel_sizes": [7, 3, 5], "conv_channels": 88},
+            "one convolution": {"num_conv_layers": 1, "conv_kernel_sizes": [5]} | DEEP_ENCODER,
+            "untied": UNTIED,
+            "Model": {"architectures": ["Speech2TextModel"]},
+        },
+    ),
+    "moonshine": (
+        "MoonshineForConditionalGeneration",
+        MOONSHINE,
+        {
+            "small": {},
+            "biases": {"attention_bias": True, "hidden_size": 240, "intermediate_size": 136},
+            "deep encoder": {"encoder_num_hidden_layers": 5, "decoder_num_hidden_layers": 1},
+            "untied": UNTIED | {"encoder_num_attention_heads": 4, "decoder_num_attention_heads": 4},
+            "padded heads": {"pad_head_dim_to_multiple_of": 20},
+            "Model": {"architectures": ["MoonshineModel"]},
+        },
+    ),
+    "trocr": (
+        "TrOCRForCausalLM",
+        BART,
+        {
+            "small": {},
+            "wider": WIDER | {"cross_attention_hidden_size": 88},
+            "bare": {"layernorm_embedding": False, "use_learned_position_embeddings": False, "decoder_layers": 5},
+            "untied": UNTIED,
+        },
+    ),
     "longt5": like_t5(
         "LongT5",
         blocks={"local_radius": 10},
@@ -161,4 +223,4 @@ TYPES: dict[str, Type] = {
     ),
 }
 BUFFERS = dict.fromkeys(TYPES, ("final_logits_bias",))
-BEYOND = {"longt5": (sums_as_products,)}
+BEYOND = {"longt5": (sums_as_products,), "moonshine": (padded_heads,)}
