@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import log2, prod
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, decoder, family, gated_mlp, head_shape, self_attention
+from calculator.families.common import Blueprint, decoder, family, gated_mlp, head_shape, pre_norm, self_attention
 from calculator.families.image_towers import convolution
 from calculator.families.shared import with_towers
 from calculator.families.towers import encoder_layer, siglip, vision_attention
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Embedding, Linear, Norm, Part, Residual
+from calculator.parts import MLP, Embedding, Linear, Norm, Part, PatchEmbedding, Residual
 
 
 def biased(name: str, inputs: int, outputs: int, kernel: int) -> Part:
@@ -159,3 +160,119 @@ def janus_vision(c: Config) -> Stack:
     whole = Config({**c.values_, "intermediate_size": mlp.intermediate}, c.model_type, where=c.where)
     stack = siglip(whole, "model.vision_model", aligner)
     return replace(stack, layers=(replace(block, parts=(*norms, *block.parts)),) * c.num_hidden_layers)
+
+
+Normed = Callable[[str, int], tuple[Part, ...]]
+
+
+def group_norm(name: str, channels: int) -> tuple[Part, ...]:
+    return (Norm(name, channels, "layer", True),)
+
+
+def spatial_norm(c: Config) -> Normed:
+    """A norm whose scale and shift two 1×1 convolutions read from the codebook's entry (MoVQ, arXiv:2209.09002)."""
+
+    def normed(name: str, channels: int) -> tuple[Part, ...]:
+        convolutions = (biased(f"{name}.{n}", c.embed_dim, channels, 1) for n in ("conv_y", "conv_b"))
+        return (*group_norm(f"{name}.norm_layer", channels), *convolutions)
+
+    return normed
+
+
+def normed_block(name: str, inputs: int, outputs: int, normed: Normed) -> tuple[Part, ...]:
+    first, *rest = residual_block(name, inputs, outputs)
+    convolutions = [part for part in (first, *rest) if not isinstance(part, Norm)]
+    return (*normed(f"{name}.norm1", inputs), *normed(f"{name}.norm2", outputs), *convolutions)
+
+
+def emu_attention(name: str, norm: str, c: Config, channels: int, normed: Normed) -> tuple[Part, ...]:
+    """Its width is the config's, whatever the level's."""
+    projections = (Linear(f"{name}.{n}", c.hidden_size, c.hidden_size, True) for n in EMU_PROJECTIONS)
+    return (*normed(norm, channels), *projections)
+
+
+EMU_PROJECTIONS = ("k_proj", "v_proj", "q_proj", "out_proj")
+
+
+def emu_middle(name: str, c: Config, channels: int, normed: Normed) -> tuple[Part, ...]:
+    return (
+        *normed_block(f"{name}.block_1", channels, channels, normed),
+        *emu_attention(f"{name}.attn_1", f"{name}.attn_norm", c, channels, normed),
+        *normed_block(f"{name}.block_2", channels, channels, normed),
+    )
+
+
+def emu_level(name: str, c: Config, level: int, inputs: int, blocks: int, normed: Normed) -> tuple[Part, ...]:
+    channels = c.base_channels * c.channel_multiplier[level]
+    parts: list[Part] = []
+    for i in range(blocks):
+        parts += normed_block(f"{name}.block.{i}", channels if i else inputs, channels, normed)
+        if level in (c.get("attn_resolutions") or ()):
+            parts += emu_attention(f"{name}.attn.{i}", f"{name}.attn_norms.{i}", c, channels, normed)
+    return tuple(parts)
+
+
+def volume(name: str, inputs: int, outputs: int, *kernel: int) -> PatchEmbedding:
+    return PatchEmbedding(name, inputs * prod(kernel), outputs, (outputs, inputs, *kernel))
+
+
+def emu_time(name: str, channels: int, depth: int, steps: int, kernel: int) -> tuple[Part, ...]:
+    """Residual blocks over time (their norms are batch norms) and convolutions that halve or double it."""
+    parts: list[Part] = []
+    for i in range(depth):
+        block = f"{name}.time_res_stack.{i}"
+        for n in ("1", "2"):
+            parts += (
+                *group_norm(f"{block}.norm{n}", channels),
+                volume(f"{block}.conv{n}.conv", *(channels,) * 2, 3, 3, 3),
+            )
+    parts += (volume(f"{name}.time_conv.{i}.conv.conv", channels, channels, kernel, 3, 3) for i in range(steps))
+    return tuple(parts)
+
+
+def emu_coder(c: Config) -> Stack:
+    """Emu 3's codebook for images and videos (arXiv:2409.18869)."""
+    factors, base, blocks = list(c.channel_multiplier), c.base_channels, c.num_res_blocks
+    top, steps, last = base * factors[-1], int(log2(c.temporal_downsample_factor)), len(factors) - 1
+    latent = c.latent_channels * (2 if c.flag("double_latent") else 1)
+    encoder, down, up = "vqmodel.encoder", "vqmodel.encoder.down_block.down", "vqmodel.decoder.up_block.up"
+    decoder_root, spatial = "vqmodel.decoder", spatial_norm(c)
+    parts: list[Part] = [biased(f"{encoder}.conv_in", c.in_channels, base, 3)]
+    for level, factor in enumerate(factors):
+        inputs = base * (factors[level - 1] if level else 1)
+        parts += emu_level(f"{down}.{level}", c, level, inputs, blocks, group_norm)
+        if level != last:
+            parts.append(biased(f"{down}.{level}.downsample.conv", base * factor, base * factor, 3))
+    parts += (
+        *emu_middle(f"{encoder}.middle_block", c, top, group_norm),
+        *group_norm(f"{encoder}.norm_out", top),
+        biased(f"{encoder}.conv_out", top, latent, 3),
+        *emu_time(encoder, latent, blocks, steps, 4),
+        Embedding("vqmodel.quantize.embedding", c.codebook_size, c.embed_dim),
+        volume("vqmodel.quant_conv.conv", c.latent_channels, c.embed_dim, 3, 1, 1),
+        volume("vqmodel.post_quant_conv.conv", c.embed_dim, c.latent_channels, 3, 1, 1),
+        *emu_time(decoder_root, c.latent_channels, blocks, steps, 3),
+        biased(f"{decoder_root}.conv_in", c.latent_channels, top, 3),
+        *emu_middle(f"{decoder_root}.middle_block", c, top, spatial),
+    )
+    for level in reversed(range(len(factors))):
+        inputs = base * factors[min(level + 1, last)]
+        parts += emu_level(f"{up}.{level}", c, level, inputs, blocks + 1, spatial)
+        if level:
+            parts.append(biased(f"{up}.{level}.upsample.conv", base * factors[level], base * factors[level], 3))
+    parts += (
+        *spatial(f"{decoder_root}.norm_out", base * factors[0]),
+        biased(f"{decoder_root}.conv_out", base * factors[0], c.out_channels, 3),
+    )
+    return Stack("vqmodel", base, (), before=tuple(parts), tower="vision")
+
+
+@family("emu3_text_model")
+def emu3_text(c: Config) -> Blueprint:
+    return decoder(c, pre_norm(c, replace(self_attention(c), out_bias=False), gated_mlp(c), kind="full attention"))
+
+
+@family("emu3")
+def emu3(c: Config) -> Blueprint:
+    tower = emu_coder(c.section("vq_config"))
+    return with_towers(c, "emu3_text_model", (tower,), old="", new="text_model.", head="text_model.lm_head")

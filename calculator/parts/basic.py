@@ -183,20 +183,26 @@ class Residual(Part):
 
 @dataclass(frozen=True)
 class Embedding(Part):
-    """The token embedding: a lookup of one row a token. The whole matrix is held, one row a token is read."""
+    """The token embedding: a lookup of one row a token. The whole matrix is held, one row a token is read.
+
+    Attributes:
+        tables: the tensors that hold the rows, (name, shape), where they are more than one (Molmo 2).
+    """
 
     vocabulary: int
     size: int
+    tables: tuple[tuple[str, tuple[int, int]], ...] = ()
     SYMBOLS: ClassVar[dict[str, str]] = {"vocabulary": "V", "size": "d"}
 
     def write(self, run: Run) -> None:
         rows = run.tokens * self.size * run.width
+        tables = self.tables or (("weight", (self.vocabulary, self.size)),)
         run.add(
             self.name,
             "embedding",
             "lookup",
             writes=rows,
-            weights=(Weight(f"{self.name}.weight", (self.vocabulary, self.size), "embedding"),),
+            weights=tuple(Weight(self.path(name), shape, "embedding") for name, shape in tables),
             weight_reads=rows,
             split="vocabulary",
         )

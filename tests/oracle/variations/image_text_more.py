@@ -17,6 +17,26 @@ VQ = {
     "channel_multiplier": [1, 2, 3],
     "num_res_blocks": 1,
 }
+EMU_VQ = {
+    "codebook_size": 57,
+    "embed_dim": 4,
+    "latent_channels": 8,
+    "base_channels": 32,
+    "channel_multiplier": [1, 2, 2],
+    "num_res_blocks": 1,
+    "attn_resolutions": [2],
+    "hidden_size": 64,
+    "temporal_downsample_factor": 4,
+}
+MOLMO_ADAPTER = {
+    "hidden_size": 96,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 24,
+    "intermediate_size": 264,
+    "text_hidden_size": 192,
+    "vision_feature_layer": [2, 1],
+}
 MAP = {"<image>": 5, "IMGIMGA": 6, "IMGIMGB": 7}
 JANUS_VISION = {name: value for name, value in PLAIN.items() if name != "intermediate_size"} | {"projection_dim": 192}
 ROPE = {"rope_type": "default", "mrope_section": [2, 6, 6, 6]}
@@ -117,6 +137,41 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "emu3": (
+        "Emu3ForConditionalGeneration",
+        {
+            "text_config": DENSE | {"pad_token_id": 0},
+            "vq_config": EMU_VQ,
+            "vocabulary_map": {"<image>": 5, "<|extra_200|>": 6, "<|visual token 000001|>": 7},
+        },
+        {
+            "small": {},
+            "tied, other levels": TIED
+            | {
+                "text_config": {"num_key_value_heads": 3},
+                "vq_config": {"channel_multiplier": [2, 3], "attn_resolutions": [1], "num_res_blocks": 2},
+            },
+            "attention below": {"vq_config": {"temporal_downsample_factor": 2, "out_channels": 4}},
+        },
+    ),
+    "molmo2": (
+        "Molmo2ForConditionalGeneration",
+        {
+            "text_config": DENSE | {"head_dim": 40, "additional_vocab_size": 1009},
+            "vision_config": PLAIN
+            | {"image_size": [112, 84], "num_key_value_heads": 4, "head_dim": 24, "num_hidden_layers": 4},
+            "adapter_config": MOLMO_ADAPTER,
+        },
+        {
+            "small": {},
+            "tied, OLMo's norms after, bias": TIED
+            | {"text_config": {"qk_norm_type": "olmo", "norm_after": True, "attention_bias": True}},
+            "one layer, no bias": {
+                "vision_config": {"attention_bias": False, "num_key_value_heads": 2, "image_size": [84, 84]},
+                "adapter_config": {"vision_feature_layer": [2], "attention_bias": False, "head_dim": 20},
+            },
+        },
+    ),
     "fuyu": (
         "FuyuForCausalLM",
         {
@@ -143,6 +198,8 @@ TRANSPOSED = {
 }
 BUFFERS = {"ernie4_5_vl_moe": ()}  # its score bias is a parameter
 NO_DEFAULT = {
+    "emu3": "transformers builds none without a vocabulary_map",
+    "molmo2": "parting its joined embedding again, transformers cuts it in halves; here both tables are of one size",
     "chameleon": "transformers builds none without a vocabulary_map",
     "hunyuan_vl": "transformers builds none without num_key_value_heads and head_dim",
 }
