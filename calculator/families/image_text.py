@@ -13,23 +13,27 @@ from calculator.families.common import (
     family,
     gated_mlp,
     layer_types,
+    pre_norm,
     self_attention,
     windows,
 )
-from calculator.families.image_towers import clip, vectors
-from calculator.families.shared import moved, with_towers
+from calculator.families.image_towers import clip, convolution, pair, vectors
+from calculator.families.shared import HELD, moved, renamed, tied_inside, with_towers
 from calculator.families.towers import encoder_layer, patches, plain_mlp, qwen2_tower, siglip, vision_attention
 from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,
     Attention,
     Embedding,
+    Experts,
+    Idle,
     Linear,
     Norm,
     Part,
     PatchEmbedding,
     Positions,
     Residual,
+    VectorWeights,
 )
 
 
@@ -332,6 +336,14 @@ def ovis(c: Config) -> Blueprint:
 def aria(c: Config) -> Blueprint:
     """Learned queries read the patches through one layer of cross-attention (arXiv:2410.05993)."""
     vision = Config(c.section("vision_config").raw, "idefics3_vision", where=f"vision_config of {c.where}")
+    raw = dict(c.section("text_config").raw)
+    if raw.get("model_type") == "aria_moe_lm":
+        # The authors' own code keeps the experts' width beside one that it does not use.
+        c = Config(
+            {**c.raw, "text_config": {**raw, "intermediate_size": raw.get("moe_intermediate_size")}},
+            c.model_type,
+            where=c.where,
+        )
     width, outputs, root = vision.hidden_size, c.section("text_config").hidden_size, "multi_modal_projector"
     queries = max((c.get("projector_patch_to_query_dict") or {"1225": 128, "4900": 256}).values())
     across = f"{root}.cross_attn"
@@ -349,3 +361,261 @@ def aria(c: Config) -> Blueprint:
     )
     tower = siglip(vision, "vision_tower", projector)
     return with_towers(c, "aria_text", (tower,), old="", new="language_model.", head="language_model.lm_head")
+
+
+@family("hunyuan_vl")
+def hunyuan_vl(c: Config) -> Blueprint:
+    """A merger of two convolutions, and learned tokens around an image and at the end of its rows."""
+    vision, root = c.section("vision_config"), "vit"
+    width, outputs, merge = vision.hidden_size, vision.text_hidden_size, vision.spatial_merge_size
+    size = vision.head_dim if vision.get("head_dim") else width // vision.num_attention_heads
+    attention = replace(vision_attention(vision), head_dim=size)
+    mlp = replace(plain_mlp(vision), up="dense_h_to_4h", down="dense_4h_to_h")
+    layer = encoder_layer(vision, norms=("input_layernorm", "post_attention_layernorm"), attention=attention, mlp=mlp)
+    merger, inner = f"{root}.perceive", 4 * width
+    tower = Stack(
+        f"{root}.layers",
+        width,
+        (layer,) * vision.num_hidden_layers,
+        before=(
+            patches(vision, f"{root}.embeddings.patch_embedding", bias=True),
+            Positions(
+                f"{root}.embeddings.position_embedding", (vision.max_image_size // vision.patch_size) ** 2 + 1, width
+            ),
+        ),
+        after=(
+            convolution(f"{merger}.proj.0", width, 2 * width, merge, bias=True),
+            convolution(f"{merger}.proj.2", 2 * width, inner, 1, bias=True),
+            Linear(f"{merger}.mlp", inner, outputs, True),
+            vectors(merger, image_newline=(inner,), image_begin=(outputs,), image_end=(outputs,), image_sep=(outputs,)),
+            Norm(f"{merger}.before_rms", width),
+            Norm(f"{merger}.after_rms", outputs),
+        ),
+        tower="vision",
+    )
+    return with_towers(c, "hunyuan_vl_text", (tower,), new="model.")
+
+
+@family("kosmos-2")
+def kosmos_2(c: Config) -> Blueprint:
+    """LayerNorms inside each half too (arXiv:2306.14824), sinusoidal positions, CLIP's tower, latents that read it."""
+    text, vision = c.section("text_config"), c.section("vision_config")
+    width, heads = text.hidden_size, text.num_attention_heads
+    attention = Attention(
+        "self_attn",
+        width,
+        heads,
+        heads,
+        width // heads,
+        out="out_proj",
+        qkv_bias=True,
+        out_bias=True,
+        dropout=bool(text.get("attention_dropout")),
+    )
+    dropout = bool(text.get("dropout"))
+    parts: tuple[Part, ...] = (
+        Norm("self_attn_layer_norm", width, "layer", True),
+        attention,
+        Norm("self_attn.inner_attn_ln", width, "layer", True),
+        Residual("mixer_residual", width, dropout),
+        Norm("final_layer_norm", width, "layer", True),
+        MLP("ffn", width, text.ffn_dim, gated=False, bias=True, up="fc1", down="fc2"),
+        Norm("ffn.ffn_layernorm", text.ffn_dim, "layer", True),
+        Residual("channel_residual", width, dropout),
+    )
+    # A whole model inside another: either flag ties.
+    text.values_["tie_word_embeddings"] = text.flag("tie_word_embeddings") or tied_inside(c, text)
+    built = decoder(
+        text,
+        Layer("full attention", parts),
+        path="text_model.model.layers",
+        embedding="text_model.model.embed_tokens",
+        final="text_model.model.layer_norm",
+        head="text_model.lm_head",
+        norm="layer",
+        norm_bias=True,
+    )
+    root = "image_to_text_projection"
+    projector = (
+        Linear(f"{root}.dense", vision.hidden_size, width, True),
+        vectors(root, latent_query=(c.latent_query_num, width)),
+        replace(attention, name=f"{root}.x_attn"),
+    )
+    return replace(built, towers=(clip(vision, "vision_model.model", projector),), notes=(*built.notes, HELD))
+
+
+@family("ernie4_5_vl_moe_text")
+def ernie4_5_vl_moe_text(c: Config) -> Blueprint:
+    """ERNIE 4.5's mixture with a second set of experts, and their own router, for the tokens of images."""
+    width, bias, count = c.hidden_size, c.flag("use_bias"), c.num_hidden_layers
+    wide, narrow = c.get("moe_intermediate_size") or (1536, 512)
+    number: int = c.moe_num_experts
+    experts = Experts(
+        "mlp",
+        width,
+        wide,
+        number,
+        c.moe_k,
+        shared=c.moe_num_shared_experts * wide,
+        shared_bias=bias,
+        correction=True,
+        correction_name="moe_statics.e_score_correction_bias",
+        correction_role="vector",
+        correction_shape=(2, number),
+    )
+    shapes: list[tuple[str, tuple[int, int]]] = []
+    for i in range(number, 2 * number):
+        for name, shape in (
+            ("gate_proj", (narrow, width)),
+            ("up_proj", (narrow, width)),
+            ("down_proj", (width, narrow)),
+        ):
+            shapes.append((f"experts.{i}.{name}", shape))
+    seeing = Idle("mlp", tuple(shapes), component="experts", active=False)
+    router = VectorWeights("mlp", (("gate.weight_1", (number, width)),), component="router")
+    listed = c.get("mlp_layer_types") or ["dense"] + ["sparse"] * (count - 1)
+    attention = self_attention(c, qkv_bias=bias, out_bias=bias)
+    dense = pre_norm(c, attention, gated_mlp(c, bias=bias), kind="full attention + mlp")
+    mixed = pre_norm(c, attention, experts, kind="full attention + experts")
+    mixed = replace(mixed, parts=(*mixed.parts, seeing, router))
+    return decoder(c, [mixed if kind == "sparse" else dense for kind in listed])
+
+
+def ernie_vision(c: Config, text: Config) -> Stack:
+    width, outputs, root = c.hidden_size, text.hidden_size, "model.vision_model"
+    heads, resampler = c.num_heads, "model.resampler_model"
+    attention = Attention(
+        "attn", width, heads, heads, width // heads, fused="qkv", out="proj", qkv_bias=True, out_bias=True
+    )
+    layer = encoder_layer(c, norms=("norm1", "norm2"), attention=attention, mlp=plain_mlp(c))
+    spatial = width * c.spatial_merge_size**2
+    temporal = spatial * c.temporal_merge_size
+
+    def mlp(name: str, inputs: int) -> tuple[Part, ...]:
+        return (
+            Linear(f"{name}.0", inputs, spatial, True),
+            Linear(f"{name}.2", spatial, spatial, True),
+            Norm(f"{name}.3", spatial, "layer", True),
+        )
+
+    return Stack(
+        f"{root}.blocks",
+        width,
+        (layer,) * c.depth,
+        before=(Linear(f"{root}.patch_embed.proj", c.in_channels * c.patch_size**2, width),),
+        after=(
+            Norm(f"{root}.ln", width, "layer", True),
+            *mlp(f"{resampler}.spatial_linear", spatial),
+            *mlp(f"{resampler}.temporal_linear", temporal),
+            Linear(f"{resampler}.mlp", spatial, outputs, True),
+            Norm(f"{resampler}.after_norm", outputs),
+        ),
+        tower="vision",
+    )
+
+
+@family("ernie4_5_vl_moe", "ernie4_5_moe_vl")
+def ernie4_5_vl_moe(c: Config) -> Blueprint:
+    """ERNIE 4.5 VL (its technical report, 2025); Baidu's own files (configuration_ernie4_5_vl.py) state the language
+    model's fields at the top level, and both sets of experts as one list."""
+    if c.model_type == "ernie4_5_moe_vl":
+        text = {name: value for name, value in c.raw.items() if name not in ("model_type", "vision_config")}
+        starts, ends = (pair(text.get(f"moe_layer_{end}_index", 0)) for end in ("start", "end"))
+        number, _ = pair(text.get("moe_num_experts", 0))
+        count = text.get("num_hidden_layers") or 0
+        kinds = ["sparse" if starts[0] <= i <= ends[0] else "dense" for i in range(count)]
+        text |= {"moe_num_experts": number, "mlp_layer_types": kinds}
+        vision = dict(c.section("vision_config").raw)
+        vision["intermediate_size"] = int(vision.get("mlp_ratio", 4) * vision.get("hidden_size", 0))
+        vision["temporal_merge_size"] = text.get("temporal_conv_size", 2)
+        c = Config(
+            {**c.raw, "text_config": text, "vision_config": vision},
+            "ernie4_5_vl_moe",
+            where=c.where,
+        )
+    text_config = c.section("text_config")
+    return with_towers(
+        c, "ernie4_5_vl_moe_text", (ernie_vision(c.section("vision_config"), text_config),), new="model."
+    )
+
+
+@family("molmo2_text")
+def molmo2_text(c: Config) -> Blueprint:
+    """A second, small embedding for the tokens of images; norms on queries and keys as Qwen 3's or OLMo 2's."""
+    width: int = c.hidden_size
+    attention = self_attention(
+        c,
+        fused="att_proj",
+        out="attn_out",
+        out_bias=False,
+        head_norm="head" if c.get("qk_norm_type") == "qwen3" else "full",
+    )
+    mlp = gated_mlp(c, fused="ff_proj", down="ff_out", bias=False)
+    first, second = Norm("attn_norm", width), Norm("ff_norm", width)
+    adds = (Residual("mixer_residual", width), Residual("channel_residual", width))
+    parts: tuple[Part, ...] = (first, attention, adds[0], second, mlp, adds[1])
+    if c.flag("norm_after"):
+        parts = (attention, first, adds[0], mlp, second, adds[1])
+    root = "model.transformer"
+    # The head has rows for the first embedding alone, so that it is never tied.
+    built = decoder(c, Layer("full attention", parts), path=f"{root}.blocks", final=f"{root}.ln_f", tied=False)
+    tables = (("embedding", (c.vocab_size, width)), ("new_embedding", (c.additional_vocab_size, width)))
+    before = (Embedding(f"{root}.wte", c.vocab_size + c.additional_vocab_size, width, tables),)
+    return replace(built, text=replace(built.text, before=before))
+
+
+def molmo_attention(c: Config, name: str, inputs: int | None = None) -> Attention:
+    bias = c.flag("attention_bias")
+    return Attention(
+        name,
+        inputs or c.hidden_size,
+        c.num_attention_heads,
+        c.num_key_value_heads,
+        c.head_dim,
+        query="wq",
+        key="wk",
+        value="wv",
+        out="wo",
+        qkv_bias=bias,
+        out_bias=bias,
+        output=c.hidden_size,
+    )
+
+
+@family("molmo2")
+def molmo2(c: Config) -> Blueprint:
+    """SigLIP 2, two of whose layers a query pools (arXiv:2601.10611); released files say vit_config."""
+    c = renamed(c, vision_config="vit_config")
+    vision, adapter, root = c.section("vision_config"), c.section("adapter_config"), "model.vision_backbone"
+    vision = renamed(
+        vision,
+        image_size="image_default_input_size",
+        patch_size="image_patch_size",
+        num_position_embeddings="image_num_pos",
+    )
+    width, patch, vit = vision.hidden_size, vision.patch_size, f"{root}.image_vit"
+    high, wide = pair(vision.get("image_size") or [378, 378])
+    positions = vision.get("num_position_embeddings") or (high // patch) * (wide // patch)
+    mlp = MLP("feed_forward", width, vision.intermediate_size, gated=False, bias=True, up="w1", down="w2")
+    layer = encoder_layer(
+        vision, norms=("attention_norm", "ffn_norm"), attention=molmo_attention(vision, "attention"), mlp=mlp
+    )
+    layers = adapter.get("vit_layers") or adapter.get("vision_feature_layer") or (24, 18)
+    inner, outputs, bias = adapter.intermediate_size, adapter.text_hidden_size, adapter.flag("mlp_bias")
+    tower = Stack(
+        f"{vit}.transformer.resblocks",
+        width,
+        (layer,) * vision.num_hidden_layers,
+        before=(
+            Linear(f"{vit}.patch_embedding", (vision.get("num_channels") or 3) * patch**2, width, True),
+            vectors(vit, positional_embedding=(positions, width)),
+        ),
+        after=(
+            molmo_attention(adapter, f"{root}.image_pooling_2d", adapter.hidden_size * len(layers)),
+            Linear(f"{root}.image_projector.w1", adapter.hidden_size, inner, bias),
+            Linear(f"{root}.image_projector.w3", adapter.hidden_size, inner, bias),
+            Linear(f"{root}.image_projector.w2", inner, outputs),
+        ),
+        tower="vision",
+    )
+    return with_towers(c, "molmo2_text", (tower,), new="model.")

@@ -100,7 +100,7 @@ def ernie4_5(c: Config) -> Blueprint:
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
 
 
-@family("hunyuan_v1_dense")
+@family("hunyuan_v1_dense", "hunyuan_vl_text")
 def hunyuan_v1_dense(c: Config) -> Blueprint:
     attention = self_attention(c, head_norm="head", norm_names=("query_layernorm", "key_layernorm"))
     layer = pre_norm(c, attention, gated_mlp(c, bias=False), kind="full attention")

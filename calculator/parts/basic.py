@@ -216,21 +216,24 @@ class Embedding(Part):
 
     Attributes:
         tied: another stack holds the matrix (a decoder that shares its encoder's).
+        tables: the tensors that hold the rows, (name, shape), where they are more than one (Molmo 2).
     """
 
     vocabulary: int
     size: int
     tied: bool = False
+    tables: tuple[tuple[str, tuple[int, int]], ...] = ()
     SYMBOLS: ClassVar[dict[str, str]] = {"vocabulary": "V", "size": "d"}
 
     def write(self, run: Run) -> None:
         rows = run.tokens * self.size * run.width
+        tables = self.tables or (("weight", (self.vocabulary, self.size)),)
         run.add(
             self.name,
             "embedding",
             "lookup",
             writes=rows,
-            weights=(Weight(f"{self.name}.weight", (self.vocabulary, self.size), "embedding"),),
+            weights=tuple(Weight(self.path(name), shape, "embedding") for name, shape in tables),
             weight_reads=rows,
             split="vocabulary",
             tied=self.tied,
@@ -329,18 +332,24 @@ class VectorWeights(Part):
 @dataclass(frozen=True)
 class Idle(Part):
     """Matrices that the checkpoint holds and this pass does not run: GPT-2's cross-attention without an encoder.
-    `shapes` are (name, [outputs, inputs])."""
+    `shapes` are (name, [outputs, inputs]).
+
+    Attributes:
+        active: False where no token touches them (ERNIE 4.5 VL's experts for images).
+    """
 
     shapes: tuple[tuple[str, tuple[int, int]], ...]
     bias: bool = False
     component: str = "attention"
+    active: bool = True
 
     def write(self, run: Run) -> None:
         for name, shape in self.shapes:
             weights: tuple[Weight, ...] = (Weight(f"{self.path(name)}.weight", shape, "linear"),)
             if self.bias:
                 weights += (Weight(f"{self.path(name)}.bias", shape[:1], "vector"),)
-            run.add(self.path(name), self.component, "matmul", weights=weights, weight_reads=0)
+            share = None if self.active else (0, 1)
+            run.add(self.path(name), self.component, "matmul", weights=weights, active_share=share, weight_reads=0)
 
 
 def activation(run: Run, name: str, rows: Number, size: Number, *, gated: bool, component: str, stream: Number) -> None:

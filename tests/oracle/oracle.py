@@ -76,6 +76,7 @@ ENCODED = 40  # tokens that an encoder before a decoder reads, where its positio
 # transformers sends NLLB-MoE's tokens through the first two experts, however they were routed; the paper's (2207.04672)
 # and the checkpoint's routing is by the two best.
 ROUTED = {"SwitchTransformersExperts": 1, "NllbMoeExperts": 2}
+SPEAKERS = dict.fromkeys(("blip-2", "instructblip", "instructblipvideo"), "language_model") | {"kosmos-2": "text_model"}
 TOWERS = ("visual", "vision_tower", "multi_modal_projector")
 
 
@@ -164,10 +165,9 @@ def model_class(config: dict[str, Any]) -> type[PreTrainedModel]:
 
 
 def speaker(model: PreTrainedModel) -> PreTrainedModel:
-    """What runs on tokens alone: the whole, or the language model inside where that insists on an image (BLIP-2)."""
-    pixels = inspect.signature(type(model).forward).parameters.get("pixel_values")
-    insists = pixels is not None and pixels.default is inspect.Parameter.empty
-    return model.language_model if insists else model
+    """What runs on tokens alone: the whole, or the language model inside where that insists on an image."""
+    name = SPEAKERS.get(model.config.model_type)
+    return getattr(model, name) if name else model
 
 
 def parameters(model: PreTrainedModel) -> Parameters:

@@ -2,11 +2,45 @@
 
 from __future__ import annotations
 
-from variations.images import PLAIN, SMALLER, TIED
+from variations.images import PLAIN, SMALLER, TIED, UNTIED
 from variations.pieces import DENSE, NO_IDS, Type
 
 TEXT = DENSE | NO_IDS
 ARIA = TEXT | {"moe_num_experts": 6, "moe_topk": 2, "moe_num_shared_experts": 2, "intermediate_size": 72}
+
+VQ = {
+    "embed_dim": 24,
+    "num_embeddings": 57,
+    "latent_channels": 40,
+    "resolution": 64,
+    "base_channels": 32,
+    "channel_multiplier": [1, 2, 3],
+    "num_res_blocks": 1,
+}
+EMU_VQ = {
+    "codebook_size": 57,
+    "embed_dim": 4,
+    "latent_channels": 8,
+    "base_channels": 32,
+    "channel_multiplier": [1, 2, 2],
+    "num_res_blocks": 1,
+    "attn_resolutions": [2],
+    "hidden_size": 64,
+    "temporal_downsample_factor": 4,
+}
+MOLMO_ADAPTER = {
+    "hidden_size": 96,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 24,
+    "intermediate_size": 264,
+    "text_hidden_size": 192,
+    "vision_feature_layer": [2, 1],
+}
+MAP = {"<image>": 5, "IMGIMGA": 6, "IMGIMGB": 7}
+JANUS_VISION = {name: value for name, value in PLAIN.items() if name != "intermediate_size"} | {"projection_dim": 192}
+ROPE = {"rope_type": "default", "mrope_section": [2, 6, 6, 6]}
+ERNIE_ROPE = {"rope_type": "default", "mrope_section": [5, 5, 6]}
 
 TYPES: dict[str, Type] = {
     "aria": (
@@ -15,6 +49,127 @@ TYPES: dict[str, Type] = {
         {
             "small": {},
             "tied": TIED | {"vision_config": SMALLER, "projector_patch_to_query_dict": {"49": 11, "64": 23}},
+        },
+    ),
+    "chameleon": (
+        "ChameleonForConditionalGeneration",
+        TEXT | {"vq_config": VQ, "vocabulary_map": MAP},
+        {
+            "small": {},
+            "norms after, tied, biases": TIED | {"swin_norm": True, "attention_bias": True, "mlp_bias": True},
+            "attention in the encoder": {
+                "num_key_value_heads": 3,
+                "vq_config": {"attn_resolutions": [64, 32], "num_res_blocks": 2, "double_latent": True},
+            },
+            "no attention": {"vq_config": {"attn_type": "none", "channel_multiplier": [2, 2]}},
+        },
+    ),
+    "janus": (
+        "JanusForConditionalGeneration",
+        {
+            "text_config": TEXT | {"model_type": "llama"},
+            "vision_config": JANUS_VISION,
+            "vq_config": {name: value for name, value in VQ.items() if name != "resolution"}
+            | {"projection_dim": 72, "image_token_embed_dim": 112},
+        },
+        {
+            "small": {},
+            "untied, deeper": {
+                **UNTIED,
+                "vision_config": {"depth": 3, "mlp_ratio": 2.0, "use_qk_norm": True, "attention_bias": False},
+                "vq_config": {"num_hidden_layers": 3, "channel_multiplier": [1, 3], "num_res_blocks": 2},
+            },
+            "Qwen2": {"text_config": {"model_type": "qwen2"}, "vision_config": {"image_size": 96, "patch_size": 12}},
+        },
+    ),
+    "hunyuan_vl": (
+        "HunYuanVLForConditionalGeneration",
+        {
+            "text_config": DENSE | {"head_dim": 40, "rope_parameters": ROPE},
+            "vision_config": PLAIN | {"max_image_size": 112, "text_hidden_size": 192},
+        },
+        {
+            "small": {},
+            "untied, bias": {
+                **UNTIED,
+                "text_config": {"attention_bias": True, "tie_word_embeddings": False},
+                "vision_config": SMALLER | {"spatial_merge_size": 3},
+            },
+        },
+    ),
+    "kosmos-2": (
+        "Kosmos2ForConditionalGeneration",
+        {
+            "text_config": {
+                "vocab_size": 1009,
+                "embed_dim": 192,
+                "layers": 3,
+                "ffn_dim": 352,
+                "attention_heads": 6,
+                "max_position_embeddings": 128,
+            },
+            "vision_config": PLAIN,
+            "latent_query_num": 9,
+        },
+        {
+            "small": {},
+            "untied": UNTIED | {"text_config": UNTIED, "latent_query_num": 5, "vision_config": SMALLER},
+            "tied inside": UNTIED | {"text_config": {"layers": 2}},
+            "other heads": {"text_config": {"attention_heads": 8, "layers": 2}},
+        },
+    ),
+    "ernie4_5_vl_moe": (
+        "Ernie4_5_VLMoeForConditionalGeneration",
+        {
+            "text_config": TEXT
+            | {"moe_intermediate_size": [72, 40], "moe_num_experts": 5, "moe_k": 2, "rope_parameters": ERNIE_ROPE},
+            "vision_config": {"depth": 3, "hidden_size": 96, "intermediate_size": 136, "num_heads": 4},
+        },
+        {
+            "small": {},
+            "untied, biases, no shared": {
+                **UNTIED,
+                "text_config": {"use_bias": True, "moe_num_shared_experts": 1, "moe_k": 3},
+                "vision_config": {"spatial_merge_size": 3, "temporal_merge_size": 1},
+            },
+            "two dense": {
+                "text_config": {"mlp_layer_types": ["dense", "sparse", "dense"], "num_key_value_heads": 3},
+            },
+        },
+    ),
+    "emu3": (
+        "Emu3ForConditionalGeneration",
+        {
+            "text_config": DENSE | {"pad_token_id": 0},
+            "vq_config": EMU_VQ,
+            "vocabulary_map": {"<image>": 5, "<|extra_200|>": 6, "<|visual token 000001|>": 7},
+        },
+        {
+            "small": {},
+            "tied, other levels": TIED
+            | {
+                "text_config": {"num_key_value_heads": 3},
+                "vq_config": {"channel_multiplier": [2, 3], "attn_resolutions": [1], "num_res_blocks": 2},
+            },
+            "attention below": {"vq_config": {"temporal_downsample_factor": 2, "out_channels": 4}},
+        },
+    ),
+    "molmo2": (
+        "Molmo2ForConditionalGeneration",
+        {
+            "text_config": DENSE | {"head_dim": 40, "additional_vocab_size": 1009},
+            "vision_config": PLAIN
+            | {"image_size": [112, 84], "num_key_value_heads": 4, "head_dim": 24, "num_hidden_layers": 4},
+            "adapter_config": MOLMO_ADAPTER,
+        },
+        {
+            "small": {},
+            "tied, OLMo's norms after, bias": TIED
+            | {"text_config": {"qk_norm_type": "olmo", "norm_after": True, "attention_bias": True}},
+            "one layer, no bias": {
+                "vision_config": {"attention_bias": False, "num_key_value_heads": 2, "image_size": [84, 84]},
+                "adapter_config": {"vision_feature_layer": [2], "attention_bias": False, "head_dim": 20},
+            },
         },
     ),
     "fuyu": (
@@ -37,4 +192,14 @@ TYPES: dict[str, Type] = {
         },
     ),
 }
-TRANSPOSED = {"aria": ("experts.fc1.weight", "experts.fc2.weight")}
+TRANSPOSED = {
+    "aria": ("experts.fc1.weight", "experts.fc2.weight"),
+    "ernie4_5_vl_moe": ("mlp.gate.weight", "mlp.gate.weight_1"),
+}
+BUFFERS = {"ernie4_5_vl_moe": ()}  # its score bias is a parameter
+NO_DEFAULT = {
+    "emu3": "transformers builds none without a vocabulary_map",
+    "molmo2": "parting its joined embedding again, transformers cuts it in halves; here both tables are of one size",
+    "chameleon": "transformers builds none without a vocabulary_map",
+    "hunyuan_vl": "transformers builds none without num_key_value_heads and head_dim",
+}
