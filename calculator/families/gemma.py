@@ -214,14 +214,14 @@ def gemma4_unified(c: Config) -> Blueprint:
     if c.get("vision_config"):
         vision = c.section("vision_config")
         made, pixels = vision.mm_embed_dim, 3 * (vision.patch_size * vision.pooling_kernel_size) ** 2
-        root = "model.embed_vision"
+        root = "model.vision_embedder"
         parts: tuple[Part, ...] = (
             Norm(f"{root}.patch_ln1", pixels, "layer", True),
             Linear(f"{root}.patch_dense", pixels, made, True),
             Norm(f"{root}.patch_ln2", made, "layer", True),
             VectorWeights(root, (("pos_embedding", (vision.mm_posemb_size, 2, made)),)),
             Norm(f"{root}.pos_norm", made, "layer", True),
-            Linear(f"{root}.multimodal_embedder.embedding_projection", vision.output_proj_dims, width),
+            Linear("model.embed_vision.embedding_projection", vision.output_proj_dims, width),
         )
         towers.append(Stack(root, made, (), parts, tower="vision"))
     if c.get("audio_config"):

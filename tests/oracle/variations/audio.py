@@ -354,7 +354,7 @@ TYPES: dict[str, Type] = {
     "gemma4_unified": (
         "Gemma4UnifiedForConditionalGeneration",
         {
-            "text_config": GROUPED
+            "text_config": DENSE
             | {"num_hidden_layers": 6, "head_dim": 40, "global_head_dim": 56, "sliding_window": 16},
             "vision_config": None,
             "audio_config": None,
