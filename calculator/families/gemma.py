@@ -218,3 +218,28 @@ def gemma4(c: Config) -> Blueprint:
     if c.get("audio_config"):
         towers.append(gemma4_audio(c.section("audio_config"), width))
     return with_towers(c, "gemma4_text", tuple(towers))
+
+
+@family("gemma4_unified")
+def gemma4_unified(c: Config) -> Blueprint:
+    """No towers: patches of pixels, and frames of the waveform as they are, are projected into the language model."""
+    width: int = c.section("text_config").hidden_size
+    towers: list[Stack] = []
+    if c.get("vision_config"):
+        vision = c.section("vision_config")
+        made, pixels = vision.mm_embed_dim, 3 * (vision.patch_size * vision.pooling_kernel_size) ** 2
+        root = "model.vision_embedder"
+        parts: tuple[Part, ...] = (
+            Norm(f"{root}.patch_ln1", pixels, "layer", True),
+            Linear(f"{root}.patch_dense", pixels, made, True),
+            Norm(f"{root}.patch_ln2", made, "layer", True),
+            VectorWeights(root, (("pos_embedding", (vision.mm_posemb_size, 2, made)),)),
+            Norm(f"{root}.pos_norm", made, "layer", True),
+            Linear("model.embed_vision.embedding_projection", vision.output_proj_dims, width),
+        )
+        towers.append(Stack(root, made, (), parts, tower="vision"))
+    if c.get("audio_config"):
+        heard: int = c.section("audio_config").audio_embed_dim
+        part = Linear("model.embed_audio.embedding_projection", heard, width)
+        towers.append(Stack("model.embed_audio", heard, (), (part,), tower="audio"))
+    return with_towers(c, "gemma4_unified_text", tuple(towers))

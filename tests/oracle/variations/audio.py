@@ -351,6 +351,32 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "gemma4_unified": (
+        "Gemma4UnifiedForConditionalGeneration",
+        {
+            "text_config": DENSE
+            | {"num_hidden_layers": 6, "head_dim": 40, "global_head_dim": 56, "sliding_window": 16},
+            "vision_config": None,
+            "audio_config": None,
+        },
+        {
+            "text alone": {},
+            "it sees": {
+                "vision_config": {
+                    "patch_size": 6,
+                    "mm_embed_dim": 96,
+                    "output_proj_dims": 96,
+                    "mm_posemb_size": 30,
+                    "pooling_kernel_size": 2,
+                },
+            },
+            "it sees and hears, untied": {
+                "vision_config": {"patch_size": 4, "mm_embed_dim": 80, "output_proj_dims": 80, "mm_posemb_size": 20},
+                "audio_config": {"audio_embed_dim": 44},
+                "tie_word_embeddings": False,
+            },
+        },
+    ),
     "qwen2_5_omni_thinker": (
         "Qwen2_5OmniThinkerForConditionalGeneration",
         OMNI25_THINKER,
@@ -414,6 +440,7 @@ TYPES: dict[str, Type] = {
     ),
 }
 BUFFERS = {
+    "gemma4_unified": ("layer_scalar",),
     **dict.fromkeys(("granite_speech", "granite_speech_plus"), ("running_mean", "running_var", "num_batches_tracked")),
     "phi4_multimodal": ("global_mean", "global_invstd"),
 }
