@@ -11,12 +11,14 @@ from calculator.parts.latent import LatentAttention
 from calculator.parts.mlp import MLP, Experts
 from calculator.parts.recurrent import GatedDeltaNet, Mamba, Mamba2
 from calculator.parts.sparse import Indexer
+from calculator.parts.stored import AttentionCore, LatentCore, Matrix, RoutedMatrix, Tensors
 from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
 
 __all__ = [
     "MLP",
     "AltUp",
     "Attention",
+    "AttentionCore",
     "CompressedAttention",
     "CrossAttention",
     "Elsewhere",
@@ -29,10 +31,12 @@ __all__ = [
     "Idle",
     "Indexer",
     "LatentAttention",
+    "LatentCore",
     "LightningAttention",
     "Linear",
     "Mamba",
     "Mamba2",
+    "Matrix",
     "Norm",
     "Part",
     "PatchEmbedding",
@@ -40,6 +44,8 @@ __all__ = [
     "Positions",
     "RelativeBias",
     "Residual",
+    "RoutedMatrix",
+    "Tensors",
     "VectorWeights",
     "VisionAttention",
 ]
