@@ -19,6 +19,8 @@ from calculator.operations import operations
 from calculator.workload import Workload
 
 if TYPE_CHECKING:
+    from calculator.checkpoint import Checkpoint, Comparison, load_checkpoint
+    from calculator.checkpoint.compare import compare
     from calculator.compatibility import TransformerCalculator
     from calculator.manual import DataType, ModelConfig, ModelType, OperationMode
     from calculator.sources import load_model
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = [
     "COMPONENTS",
     "CalculatorError",
+    "Checkpoint",
+    "Comparison",
     "DataType",
     "Estimate",
     "Model",
@@ -35,14 +39,20 @@ __all__ = [
     "OperationMode",
     "TransformerCalculator",
     "Workload",
+    "compare",
     "estimate",
     "explain",
+    "load_checkpoint",
     "load_model",
     "operations",
 ]
 
 LATER = {
     "load_model": "sources",
+    "load_checkpoint": "checkpoint",
+    "compare": "checkpoint",
+    "Checkpoint": "checkpoint",
+    "Comparison": "checkpoint",
     "DataType": "manual",
     "ModelConfig": "manual",
     "ModelType": "manual",

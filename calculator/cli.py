@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from calculator import output
+from calculator import catalogue, output
 from calculator.errors import CalculatorError, SourceError
 from calculator.estimate import Estimate
 from calculator.formats import ALIASES, CACHE_BITS, FORMATS
@@ -21,12 +21,16 @@ from calculator.model import Model
 from calculator.sources import load_model
 from calculator.workload import CHOICES, DEFAULT_LENGTH, MODES, Workload
 
+if TYPE_CHECKING:
+    from calculator.checkpoint import Comparison
+
 FAILED, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 
 DESCRIPTION = """\
 Exact parameters, memory, FLOPs, bytes moved and arithmetic intensity of transformer models, for pretraining, prefill
 and decode. Bundled models (--list-models) need no network; any other Hugging Face id is read from the Hub, of which
-only config.json is fetched. Nothing is downloaded or run besides."""
+only config.json is fetched, and the headers of safetensors or GGUF files with --checkpoint and for types that no family
+reads. Nothing is downloaded or run besides."""
 
 EPILOG = """\
 examples:
@@ -34,6 +38,9 @@ examples:
   {program} deepseek-ai/DeepSeek-V3.1-Terminus --mode decode --seq-len 32768 --batch-size 16 --table memory
   {program} --config ./my-model/config.json --dtype int4 --kv-dtype fp8
   {program} Qwen/Qwen2.5-7B --table operations --format csv --output operations.csv
+a checkpoint's headers against the formula, and a quantized file that was downloaded:
+  {program} Qwen/Qwen3-8B-FP8 --checkpoint
+  {program} ./Qwen3-8B-Q4_K_M.gguf --mode decode
 two models side by side, and the formulas behind the numbers, filled in:
   {program} Qwen/Qwen3-8B meta-llama/Llama-3.1-8B --mode decode --seq-len max
   {program} Qwen/Qwen2.5-7B --explain q_proj
@@ -78,8 +85,8 @@ def _add_models(add: Add) -> None:
         "models",
         nargs="*",
         metavar="MODEL",
-        help="a bundled model, Hugging Face id (org/name, org/name@revision) or URL, or the path of a config.json or "
-        "its folder; several are compared",
+        help="a bundled model, Hugging Face id (org/name, org/name@revision, org/name:FILE.gguf) or URL, the path of a "
+        "config.json, of its folder or of a GGUF file; several are compared",
     )
     add("--hf-model", action="append", default=[], metavar="MODEL", help="the same as an option; may be repeated")
     add("--config", action="append", default=[], metavar="PATH", help="a config.json or its folder; may be repeated")
@@ -152,6 +159,9 @@ def _add_output(add: Add) -> None:
         help="instead of tables the formula behind every amount, filled in; of the operations whose name contains "
         "OPERATION (give it last, or as --explain=OPERATION)",
     )
+    said = "instead of tables the model's formula against the headers of its checkpoint (safetensors or GGUF): both "
+    said += "sides, and every tensor that differs with the reason; of the files no more than the headers is read"
+    add("--checkpoint", action="store_true", help=said)
     add("--format", choices=output.OUTPUTS, default="text", help="default: text")
     add("--output", metavar="FILE", help="write there instead; an existing file is replaced only if all went well")
     add("--list-models", action="store_true", help="list the bundled models")
@@ -218,7 +228,10 @@ def _content(options: argparse.Namespace) -> str:
     if options.list_types:
         return output.type_listing(options.format)
     workload = Workload(**{f.name: getattr(options, f.name) for f in fields(Workload)})
-    models = load_all(sources(options), options.revision, options.token)
+    named = sources(options)
+    models = load_all(named, options.revision, options.token)
+    if options.checkpoint:
+        return output.comparisons(compare_all(named, models, options.revision, options.token), options.format)
     estimates = [Estimate(model, workload) for model in models]
     if options.format == "csv":
         for warning in dict.fromkeys(w for e in estimates for w in e.warnings):
@@ -278,6 +291,24 @@ def load_all(named: Sequence[str], revision: str | None, token: str | None) -> l
         finally:
             progress("")
     return models
+
+
+def compare_all(
+    named: Sequence[str], models: Sequence[Model], revision: str | None, token: str | None
+) -> list[Comparison]:
+    """Each model against the checkpoint that it was named by; of a bundled model, the one on the Hub."""
+    from calculator.checkpoint import compare, load_checkpoint
+
+    found = []
+    for source, model in zip(named, models, strict=True):
+        bundled = catalogue.find(source) if revision is None else None
+        progress(_hide(f"Reading the headers of {source}", token))
+        try:
+            headers = load_checkpoint(bundled.id if bundled else source, revision, token)
+        finally:
+            progress("")
+        found.append(compare(model, headers))
+    return found
 
 
 # Words on standard error

@@ -54,6 +54,16 @@ class Format:
         return float(self.size(Weight("", (rows, columns), "linear"))) * 8 / (rows * columns)
 
 
+@dataclass(frozen=True, slots=True)
+class Exact(Format):
+    """How one tensor (or the tensors of all experts) is stored, when its bytes are known rather than computed."""
+
+    nbytes: int = 0
+
+    def size(self, weight: Weight) -> Number:
+        return self.nbytes
+
+
 def _bytes(bits: Number) -> Number:
     return bits // 8 if isinstance(bits, Expression) else math.ceil(Fraction(bits) / 8)
 

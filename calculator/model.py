@@ -93,6 +93,9 @@ class Model:
         hidden_size, vocabulary_size, context_length: as the config says; the last is None if nothing bounds it.
         config: the parsed config.json with its type's defaults filled in.
         notes: what a reader of the numbers should know about this model.
+        stored: how the checkpoint is stored where its headers say it, tensor by tensor; None where the config does.
+        certainty: of a model that no family reads, quantity -> "exact", "derived" (from fields of the config) or
+            "unknown"; empty where a family does.
     """
 
     name: str
@@ -108,6 +111,8 @@ class Model:
     encoder: Stack | None = None
     encoder_length: int | None = None
     apart: tuple[Stack, ...] = ()
+    stored: Scheme | None = field(default=None, repr=False)
+    certainty: Mapping[str, str] = field(default_factory=dict)
     plans: dict[str, Any] = field(
         default_factory=dict, repr=False
     )  # precision plans by dtype, made when first asked for
@@ -169,7 +174,7 @@ class Model:
         """How the checkpoint is quantized, None if it is not (or not in a way that is understood: see `notes`)."""
         from calculator.quantization import scheme_of
 
-        return scheme_of(self.config)[0]
+        return self.stored or scheme_of(self.config)[0]
 
     @cached_property
     def stated_dtype(self) -> str | None:

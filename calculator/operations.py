@@ -50,6 +50,7 @@ class Plan:
         self.pick = self._picker(model, dtype, training)
         if self.pick is not None and dtype == "auto" and model.scheme:
             self.title = model.scheme.title
+        self.vectors = dtype == "auto" and not training and model.scheme is not None and model.scheme.vectors
         self.stacks = [self._stack(stack) for stack in model.stacks]
 
     def _native(self, model: Model, dtype: str) -> tuple[Format, str]:
@@ -92,7 +93,9 @@ class Plan:
             return (None,) * len(weights)
         tower = stack.tower is not None
         return tuple(
-            self.pick(f"{prefix}{w.name.removesuffix('.weight')}", w.role, tower) if len(w.shape) > 1 else None
+            self.pick(f"{prefix}{w.name.removesuffix('.weight')}", w.role, tower)
+            if self.vectors or len(w.shape) > 1
+            else None
             for w in weights
         )
 

@@ -10,12 +10,15 @@ import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calculator import catalogue, text
 from calculator.errors import WorkloadError
 from calculator.estimate import MEMORY_KINDS, Estimate
 from calculator.explain import MEANINGS, Explained, explain
+
+if TYPE_CHECKING:
+    from calculator.checkpoint import Comparison
 
 OUTPUTS = ("text", "json", "csv", "markdown")
 TABLES = ("memory", "flops", "reuse")
@@ -62,6 +65,17 @@ def summary(estimate: Estimate) -> Row:
         found |= {"generated_tokens": g.tokens, "generation_flops": g.flops.total}
         found |= {"generation_bytes_moved": g.traffic.total, "generation_kv_cache": g.kv_cache}
     return found
+
+
+def comparisons(found: Sequence[Comparison], form: str) -> str:
+    """Formulas against the headers of checkpoints."""
+    from calculator.checkpoint import report as tables
+
+    if form == "json":
+        return _json(_only([tables.as_dict(c) for c in found]))
+    if form == "csv":
+        return _csv([row for c in found for row in tables.csv_rows(c)])
+    return _blocks([block for c in found for block in tables.blocks(c)], form)
 
 
 # Formulas

@@ -60,6 +60,7 @@ class Scheme:
     title: str
     pick: Picker
     cache: str | None = None  # the KV cache's format, where the config asks for one
+    vectors: bool = False  # whether it also says how tensors of one axis are stored
 
 
 def scheme_of(config: Mapping[str, Any]) -> tuple[Scheme | None, str | None]:

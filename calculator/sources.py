@@ -5,17 +5,29 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calculator import catalogue
 from calculator.config import Config
-from calculator.errors import ConfigError, SourceError, UnknownModelTypeError
+from calculator.errors import (
+    CalculatorError,
+    CheckpointError,
+    ConfigError,
+    HubError,
+    MissingFileError,
+    SourceError,
+    UnknownModelTypeError,
+)
 from calculator.model import Model
 from calculator.operations import plan_of
 from calculator.workload import Workload
+
+if TYPE_CHECKING:
+    from calculator.checkpoint import Checkpoint
 
 LARGEST_CONFIG = 20 * 2**20  # bytes
 
@@ -25,7 +37,9 @@ def load_model(source: str | Path | Mapping[str, Any], revision: str | None = No
 
     Args:
         source: a bundled model's id or name, a Hugging Face id ("org/name", "org/name@revision") or URL, the path of a
-            config.json or of the folder that holds one, or the parsed config itself.
+            config.json or of the folder that holds one, or the parsed config itself. A model whose type no family
+            reads is built from the headers of its safetensors files, and so is a GGUF file ("model.gguf",
+            "org/name:Q4_K_M"); its `certainty` says what is exact.
         revision: branch, tag or commit on the Hub.
         token: Hugging Face token; without it, HF_TOKEN or the token that `hf auth login` stored.
 
@@ -47,15 +61,81 @@ def load_model(source: str | Path | Mapping[str, Any], revision: str | None = No
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
     path = path_of(text)
     if path is not None:
-        return model_from_config(read_config(path), name=_path_name(path), source=str(path))
-    from calculator import hub
+        return _from_path(path)
+    return _from_hub(text, revision, token)
 
-    repo_id, named_revision = hub.parse_repo(text)
-    bundled = catalogue.find(repo_id) if (revision or named_revision) is None else None
+
+def _from_path(path: Path) -> Model:
+    """The model of a config.json, or where there is none (or of a type that no family reads) of a checkpoint."""
+    folder = path if path.is_dir() else path.parent
+    if path.suffix in (".gguf", ".safetensors") or (path.is_dir() and not (path / "config.json").is_file()):
+        return _from_headers(partial(_headers_at, path))
+    config = read_config(path)
+    try:
+        return model_from_config(config, name=_path_name(path), source=str(path))
+    except UnknownModelTypeError as error:
+        return _from_headers(partial(_headers_at, folder), error, config)
+
+
+def _headers_at(path: Path) -> Checkpoint:
+    from calculator.checkpoint.load import from_path
+
+    try:
+        return from_path(path)
+    except MissingFileError as error:
+        raise SourceError(
+            f"There is no file {str(path / 'config.json')!r}; give the path of a config.json or of the folder that "
+            "holds one, or of a safetensors or GGUF file."
+        ) from error
+
+
+def _from_hub(text: str, revision: str | None, token: str | None) -> Model:
+    from calculator import hub
+    from calculator.checkpoint.load import from_hub
+    from calculator.hub_ids import parse_file
+
+    repo_id, named_revision, file = parse_file(text)
+    bundled = catalogue.find(repo_id) if (revision or named_revision or file) is None else None
     if bundled is not None:
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
-    found = hub.fetch_config(repo_id, revision=revision or named_revision, token=token)
-    return model_from_config(found.config, name=repo_id, source=found.provenance)
+    revision = revision or named_revision
+    headers = partial(from_hub, repo_id, revision, token, file)
+    if file is not None:
+        return _from_headers(headers)
+    try:
+        found = hub.fetch_config(repo_id, revision=revision, token=token)
+    except MissingFileError as missing:
+        try:
+            return _from_headers(headers)
+        except (HubError, ConfigError, CheckpointError):
+            raise missing from None
+    try:
+        return model_from_config(found.config, name=repo_id, source=found.provenance)
+    except UnknownModelTypeError as error:
+        return _from_headers(headers, error, found.config)
+
+
+def _from_headers(
+    headers: Callable[[], Checkpoint],
+    unknown: UnknownModelTypeError | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Model:
+    """The model of a checkpoint's headers.
+
+    Raises:
+        UnknownModelTypeError: `unknown` said that no family reads the config's type, and there are no headers either.
+    """
+    from calculator.checkpoint.unknown import model_from_checkpoint
+
+    try:
+        return model_from_checkpoint(headers(), config)
+    except CalculatorError as error:
+        if unknown is None:
+            raise
+        raise UnknownModelTypeError(
+            f"{unknown} Nor could it be built from the headers of its safetensors files: {error} Give the path or id "
+            "of a checkpoint with safetensors (or GGUF) files, or a config.json of a known type."
+        ) from error
 
 
 def path_of(text: str) -> Path | None:

@@ -206,6 +206,7 @@ def as_dict(estimate: Estimate) -> dict[str, Any]:
         },
         "traffic": {k: _plain(getattr(estimate.traffic, k)) for k in ("weights", "activations", "cache", "total")},
         "intensity": _plain(estimate.intensity),
+        **({"certainty": dict(model.certainty)} if model.certainty else {}),
         "notes": list(estimate.notes),
         "warnings": list(estimate.warnings),
     }

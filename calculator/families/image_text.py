@@ -560,7 +560,7 @@ def molmo2_text(c: Config) -> Blueprint:
     # The head has rows for the first embedding alone, so that it is never tied.
     built = decoder(c, Layer("full attention", parts), path=f"{root}.blocks", final=f"{root}.ln_f", tied=False)
     tables = (("embedding", (c.vocab_size, width)), ("new_embedding", (c.additional_vocab_size, width)))
-    before = (Embedding(f"{root}.wte", c.vocab_size + c.additional_vocab_size, width, tables),)
+    before = (Embedding(f"{root}.wte", c.vocab_size + c.additional_vocab_size, width, tables=tables),)
     return replace(built, text=replace(built.text, before=before))
 
 

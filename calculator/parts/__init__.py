@@ -33,6 +33,7 @@ from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
 from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
 from calculator.parts.sound import AudioConvolution
 from calculator.parts.sparse import BlockIndexer, Indexer
+from calculator.parts.stored import AttentionCore, LatentCore, Matrix, RoutedMatrix, Tensors
 from calculator.parts.streams import GatedResidual, MeanBlockIndexer, NGramEmbedding
 from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
 from calculator.parts.xlstm import MatrixLSTM
@@ -42,6 +43,7 @@ __all__ = [
     "Activation",
     "AltUp",
     "Attention",
+    "AttentionCore",
     "AudioConvolution",
     "BlockIndexer",
     "ChannelMix",
@@ -72,11 +74,13 @@ __all__ = [
     "IdleExperts",
     "Indexer",
     "LatentAttention",
+    "LatentCore",
     "LightningAttention",
     "Linear",
     "LocalAttention",
     "Mamba",
     "Mamba2",
+    "Matrix",
     "MatrixLSTM",
     "MatrixTimeMix",
     "MeanBlockIndexer",
@@ -91,7 +95,9 @@ __all__ = [
     "RelativeBias",
     "Residual",
     "RetrievalExperts",
+    "RoutedMatrix",
     "RouterMLP",
+    "Tensors",
     "TimeMix",
     "TokenConvolution",
     "VectorWeights",

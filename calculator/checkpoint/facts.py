@@ -1,0 +1,161 @@
+"""What a config.json, or the metadata of a GGUF file, says about attention and experts under whatever names it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config", "decoder")
+NAMES = {
+    "layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers"),
+    "width": ("hidden_size", "n_embd", "d_model", "dim", "model_dim"),
+    "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads"),
+    "kv_heads": ("num_key_value_heads", "n_kv_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"),
+    "head_dim": ("head_dim", "kv_channels", "attention_head_dim", "d_kv"),
+    "value_dim": ("v_head_dim", "value_head_dim"),
+    "context": ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "max_seq_len"),
+    "top_k": (
+        *("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_top_k", "top_k_experts", "moe_k"),
+        *("num_selected_experts", "experts_per_token", "n_experts_per_tok", "num_activated_experts", "expert_top_k"),
+        *("num_experts_per_topk", "router_top_k", "top_k"),
+    ),
+    "latent": ("kv_lora_rank",),
+    "rope_dim": ("qk_rope_head_dim",),
+    "nope_dim": ("qk_nope_head_dim",),
+    "window": ("sliding_window", "sliding_window_size", "attention_window_size", "window_size"),
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Numbers that are stated, None where they are not.
+
+    Attributes:
+        heads, kv_heads: of each layer; empty where they are not stated.
+        windows: of each layer, None for full attention; empty where a window is stated but not for which layers.
+        latent: rank, rotated, unrotated and value elements of multi-head latent attention.
+        tied: whether the head is the embedding.
+    """
+
+    layers: int | None = None
+    width: int | None = None
+    heads: tuple[int, ...] = ()
+    kv_heads: tuple[int, ...] = ()
+    head_dim: int | None = None
+    value_dim: int | None = None
+    windows: tuple[int | None, ...] = (None,)
+    latent: tuple[int, int, int, int] | None = None
+    top_k: int | None = None
+    context: int | None = None
+    tied: bool | None = None
+
+    def at(self, values: Sequence[Any], layer: int) -> Any:
+        """The value of a layer, where one stands for all or each has its own; None where none is stated."""
+        if not values:
+            return None
+        return values[0] if len(values) == 1 else values[layer] if layer < len(values) else None
+
+
+def whole(value: Any) -> int | None:
+    """A positive whole number, None for anything else."""
+    usable = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**12
+    return value if usable else None
+
+
+def facts_of_config(config: Mapping[str, Any]) -> Facts:
+    """The facts of a config.json; those of its language model where it has parts."""
+    inner: Mapping[str, Any] = next((config[s] for s in SECTIONS if isinstance(config.get(s), Mapping)), {})
+    said = {**config, **inner}
+
+    def number(name: str) -> int | None:
+        return next((n for n in map(whole, map(said.get, NAMES[name])) if n is not None), None)
+
+    heads = number("heads")
+    kv_heads = number("kv_heads") or (1 if said.get("multi_query") is True else heads)
+    value_dim, rank = number("value_dim"), number("latent")
+    sizes = (rank, number("rope_dim"), number("nope_dim"), value_dim)
+    tied = said.get("tie_word_embeddings")
+    return Facts(
+        number("layers"),
+        number("width"),
+        (heads,) if heads else (),
+        (kv_heads,) if kv_heads else (),
+        number("head_dim"),
+        value_dim,
+        _windows(said, number("window")),
+        (rank, sizes[1], sizes[2], value_dim) if rank and sizes[1] and sizes[2] and value_dim else None,
+        number("top_k"),
+        number("context"),
+        tied if isinstance(tied, bool) else None,
+    )
+
+
+def _windows(said: Mapping[str, Any], window: int | None) -> tuple[int | None, ...]:
+    """By layer_types, by a pattern (every n-th layer full), or for all layers."""
+    if window is None or said.get("use_sliding_window") is False:
+        return (None,)
+    types = said.get("layer_types")
+    if isinstance(types, list) and types:
+        return tuple(window if "sliding" in str(t) or "local" in str(t) or "chunked" in str(t) else None for t in types)
+    pattern = whole(said.get("sliding_window_pattern") or said.get("_sliding_window_pattern"))
+    layers = next((n for n in map(whole, map(said.get, NAMES["layers"])) if n is not None), None)
+    if pattern is not None:
+        return tuple(None if (i + 1) % pattern == 0 else window for i in range(layers)) if layers else ()
+    # A window alone is Mistral's: it holds for every layer.
+    return (window,)
+
+
+def facts_of_gguf(metadata: Mapping[str, Any]) -> Facts:
+    """The facts of a GGUF file's metadata (docs/gguf.md of ggml-org/ggml)."""
+    kind = str(metadata.get("general.architecture", ""))
+
+    def said(key: str) -> Any:
+        return metadata.get(f"{kind}.{key}")
+
+    def number(*keys: str) -> int | None:
+        return next((n for n in (whole(said(key)) for key in keys) if n is not None), None)
+
+    heads = _each(said("attention.head_count"))
+    kv_heads = _each(said("attention.head_count_kv")) or heads
+    width, rank = number("embedding_length"), number("attention.kv_lora_rank")
+    key, value = number("attention.key_length_mla", "attention.key_length"), number("attention.value_length")
+    latent = None
+    if rank is not None:
+        rope, value = number("rope.dimension_count"), number("attention.value_length_mla", "attention.value_length")
+        latent = (rank, rope, key - rope, value) if rope and key and value and key > rope else None
+    if key is None and width and len(set(heads)) == 1 and heads[0] and width % heads[0] == 0:
+        key = width // heads[0]
+    return Facts(
+        number("block_count"),
+        width,
+        heads,
+        kv_heads,
+        key,
+        value or key,
+        _gguf_windows(
+            said("attention.sliding_window"), said("attention.sliding_window_pattern"), number("block_count")
+        ),
+        latent,
+        number("expert_used_count"),
+        number("context_length"),
+    )
+
+
+def _each(value: Any) -> tuple[int, ...]:
+    """One number for all layers, or one for each (0 in a layer without attention)."""
+    values = value if isinstance(value, list) else [value]
+    usable = all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v < 10**6 for v in values)
+    return tuple(values) if usable else ()
+
+
+def _gguf_windows(window: Any, pattern: Any, layers: int | None) -> tuple[int | None, ...]:
+    size = whole(window)
+    if size is None:
+        return (None,)
+    if isinstance(pattern, list) and pattern:
+        return tuple(size if each else None for each in pattern)
+    every = whole(pattern)
+    if every is not None and layers:
+        return tuple(None if (i + 1) % every == 0 else size for i in range(layers))
+    return ()  # which layers have the window is known to llama.cpp, not to the file

@@ -1,0 +1,176 @@
+"""Parts made from a checkpoint's headers: matrices by their tensors' names, and attention without its projections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from calculator.operation import Weight
+from calculator.parts.attention import attend
+from calculator.parts.basic import Part
+from calculator.run import Run
+
+
+@dataclass(frozen=True)
+class Matrix(Part):
+    """A product of every token with a matrix.
+
+    Attributes:
+        tensor, bias: the tensors' names inside the layer; no bias where it is "".
+    """
+
+    tensor: str
+    outputs: int
+    inputs: int
+    bias: str = ""
+    component: str = "mlp"
+    role: str = "linear"
+    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
+
+    def write(self, run: Run) -> None:
+        weights: tuple[Weight, ...] = (Weight(self.tensor, (self.outputs, self.inputs), self.role),)
+        if self.bias:
+            weights += (Weight(self.bias, (self.outputs,), "vector"),)
+        read = run.tokens * self.inputs * run.width
+        run.add(
+            self.name,
+            self.component,
+            "matmul",
+            flops=2 * run.tokens * self.inputs * self.outputs,
+            reads=read,
+            writes=run.tokens * self.outputs * run.width,
+            weights=weights,
+            saved=read,
+            stream=run.stream,
+            split="replicated" if self.role == "router" else "column",
+        )
+
+
+@dataclass(frozen=True)
+class RoutedMatrix(Part):
+    """A matrix of each routed expert, `top_k` of which a token visits.
+
+    Attributes:
+        tensor: with a star for the expert's number where each has a tensor of its own; else one tensor holds all.
+    """
+
+    tensor: str
+    experts: int
+    top_k: int
+    outputs: int
+    inputs: int
+    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
+
+    def write(self, run: Run) -> None:
+        matrix = (self.outputs, self.inputs)
+        apart = "*" in self.tensor
+        weight = (
+            Weight(self.tensor, matrix, "experts", self.experts)
+            if apart
+            else Weight(self.tensor, (self.experts, *matrix), "experts")
+        )
+        rows = run.expert_rows(self.experts, self.top_k)
+        held = run.bytes_of(weight)
+        read = rows * self.inputs * run.width
+        run.add(
+            self.name,
+            "experts",
+            "matmul",
+            flops=2 * rows * self.inputs * self.outputs,
+            reads=read,
+            writes=rows * self.outputs * run.width,
+            weights=(weight,),
+            active_share=(self.top_k, self.experts),
+            weight_reads=held * run.experts_touched(self.experts, self.top_k) // self.experts,
+            saved=read,
+            stream=run.stream,
+            split="expert",
+        )
+
+
+@dataclass(frozen=True)
+class Tensors(Part):
+    """Tensors that take part in no matrix product: biases, scalars, buffers, and kernels of a depthwise convolution.
+
+    Attributes:
+        weights: (name, shape, role). kernel: each element of them is multiplied with every token.
+        share: (used, of) where they are of experts of which a token visits some.
+    """
+
+    weights: tuple[tuple[str, tuple[int, ...], str], ...]
+    component: str = "mlp"
+    kernel: bool = False
+    share: tuple[int, int] | None = None
+
+    def write(self, run: Run) -> None:
+        weights = tuple(Weight(*w) for w in self.weights)
+        flops = 2 * run.tokens * sum(w.elements() for w in weights) if self.kernel else 0
+        kind = "convolution" if self.kernel else "elementwise"
+        run.add(self.name, self.component, kind, flops=flops, weights=weights, active_share=self.share)
+
+
+@dataclass(frozen=True)
+class AttentionCore(Part):
+    """Scores, softmax and weighted sum of grouped-query attention, with the cache; the projections stand beside it.
+
+    Attributes:
+        caches: the layer keeps keys and values of its own.
+    """
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+    value_dim: int
+    window: int | None = None
+    caches: bool = True
+    SYMBOLS: ClassVar[dict[str, str]] = {
+        "heads": "n_h",
+        "kv_heads": "n_kv",
+        "head_dim": "d_h",
+        "value_dim": "d_v",
+        "window": "W",
+    }
+
+    def write(self, run: Run) -> None:
+        attend(
+            run,
+            self.name,
+            heads=self.heads,
+            kv_heads=self.kv_heads,
+            key_dim=self.head_dim,
+            value_dim=self.value_dim,
+            window=self.window,
+            caches=self.caches,
+        )
+
+
+@dataclass(frozen=True)
+class LatentCore(Part):
+    """The same for multi-head latent attention, whose cache is one vector a token (see LatentAttention)."""
+
+    heads: int
+    kv_rank: int
+    rope_dim: int
+    nope_dim: int
+    value_dim: int
+    SYMBOLS: ClassVar[dict[str, str]] = {
+        "heads": "n_h",
+        "kv_rank": "r_kv",
+        "rope_dim": "d_r",
+        "nope_dim": "d_n",
+        "value_dim": "d_v",
+    }
+
+    def write(self, run: Run) -> None:
+        latent = self.kv_rank + self.rope_dim
+        decoding = run.decoding
+        attend(
+            run,
+            self.name,
+            heads=self.heads,
+            kv_heads=1 if decoding else self.heads,
+            key_dim=latent if decoding else self.nope_dim + self.rope_dim,
+            value_dim=self.kv_rank if decoding else self.value_dim,
+            cached_dim=latent,
+            fresh_dim=latent if decoding else None,
+        )
