@@ -26,14 +26,13 @@ from calculator.parts import (
     Attention,
     Embedding,
     Experts,
-    Idle,
+    IdleExperts,
     Linear,
     Norm,
     Part,
     PatchEmbedding,
     Positions,
     Residual,
-    VectorWeights,
 )
 
 
@@ -463,21 +462,12 @@ def ernie4_5_vl_moe_text(c: Config) -> Blueprint:
         correction_role="vector",
         correction_shape=(2, number),
     )
-    shapes: list[tuple[str, tuple[int, int]]] = []
-    for i in range(number, 2 * number):
-        for name, shape in (
-            ("gate_proj", (narrow, width)),
-            ("up_proj", (narrow, width)),
-            ("down_proj", (width, narrow)),
-        ):
-            shapes.append((f"experts.{i}.{name}", shape))
-    seeing = Idle("mlp", tuple(shapes), component="experts", active=False)
-    router = VectorWeights("mlp", (("gate.weight_1", (number, width)),), component="router")
+    seeing = IdleExperts("mlp", width, narrow, number, number)
     listed = c.get("mlp_layer_types") or ["dense"] + ["sparse"] * (count - 1)
     attention = self_attention(c, qkv_bias=bias, out_bias=bias)
     dense = pre_norm(c, attention, gated_mlp(c, bias=bias), kind="full attention + mlp")
     mixed = pre_norm(c, attention, experts, kind="full attention + experts")
-    mixed = replace(mixed, parts=(*mixed.parts, seeing, router))
+    mixed = replace(mixed, parts=(*mixed.parts, seeing))
     return decoder(c, [mixed if kind == "sparse" else dense for kind in listed])
 
 
