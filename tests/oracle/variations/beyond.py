@@ -10,6 +10,7 @@ from calculator.operations import forward
 from calculator.parts import (
     Attention,
     ConvolvedAttention,
+    CrossAttention,
     LatentAttention,
     LightningAttention,
     LocalAttention,
@@ -136,3 +137,50 @@ def sums_as_products(model: Model, w: Workload) -> int:
     parts = [p for layer in stack.layers for p in layer.parts if isinstance(p, LocalAttention) and p.summed]
     once = sum(2 * w.batch_size * tokens * (tokens // p.summed) * p.hidden for p in parts)
     return {"prefill": 1, "decode": 0, "pretraining": 2}[w.mode] * once
+
+
+def tokens_of_every_pair(model: Model, w: Workload) -> int:
+    """A decode step of RWKV-4 in transformers adds the last token of [sequences, features] to the new one of
+    [sequences, 1, features]: the sum has a row for every pair of sequences."""
+    return counted(estimate(model, w).flops) * (w.batch_size - 1) if w.mode == "decode" else 0
+
+
+def keys_before_the_chunk(model: Model, w: Workload) -> int:
+    """Llama 4's chunks are a mask in transformers, and a window in its cache: a decode step scores the last tokens of
+    the chunk before, too."""
+    if w.mode != "decode":
+        return 0
+    parts = [p for layer in model.text.layers for p in layer.parts if isinstance(p, Attention) and p.chunked]
+    past = w.sequence_length
+    more = [(min(past, p.window - 1) - past % p.window) * p.heads * p.head_dim for p in parts]
+    return 4 * w.batch_size * sum(more)
+
+
+def blocks_not_scored(model: Model, w: Workload) -> int:
+    """The reference of Qwen4-Exp's indexer scores each query apart; its scores are left out of the recording, and every
+    key is attended to in decode."""
+    forward_only = forward(model, w, w.batch_size, w.sequence_length)
+    scores = sum(op.flops * op.count for op in forward_only if op.name.endswith(".indexer.scores"))
+    if w.mode == "pretraining":
+        return -scores // 3
+    parts = [p for layer in model.text.layers for p in layer.parts if isinstance(p, Attention) and p.selected]
+    left = sum(max(w.sequence_length + 1 - p.selected, 0) * p.heads * p.head_dim for p in parts)
+    return -scores + (4 * w.batch_size * left if w.mode == "decode" else 0)
+
+
+def padded_heads(model: Model, w: Workload) -> int:
+    """Moonshine in transformers pads its heads with zeros for the kernels that want a round size; the cache keeps them
+    as they are."""
+    multiple = model.config.get("pad_head_dim_to_multiple_of")
+    parts = [
+        p
+        for stack in model.stacks
+        for layer in stack.layers
+        for p in layer.parts
+        if isinstance(p, Attention | CrossAttention)
+    ]
+    size = parts[0].head_dim
+    products = sum(
+        op.flops * op.count for op in forward(model, w, w.batch_size, w.sequence_length) if op.kind == "attention"
+    )
+    return products // size * (-size % multiple) if multiple else 0
