@@ -19,7 +19,7 @@ LLAMA_SIZES = {
 }
 
 
-@pytest.mark.parametrize("model_type", ["xverse"])
+@pytest.mark.parametrize("model_type", ["xverse", "aquila"])
 def test_llama_under_another_name(model_type: str) -> None:
     model = model_from_config(LLAMA_SIZES | {"model_type": model_type})
     # XVERSE-13B: 2 × 100278 × 5120 + 40 × (4 × 5120² + 3 × 5120 × 13824 + 2 × 5120) + 5120
