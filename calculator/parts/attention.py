@@ -18,6 +18,7 @@ class Attention(Part):
     Attributes:
         window: a query sees its own and the window − 1 tokens before it; the cache stops growing there.
         fused: name of one projection that holds q, k and v ("qkv_proj"), and the gate's part of q; None for three.
+        fused_kv: name of one projection that holds k and v (TeleChat).
         qkv_bias, out_bias: which projections have biases.
         head_norm: "head" scales each head's q and k by one shared RMSNorm (Qwen3), "full" normalises all heads
             together (OLMo 2), "per_head" is a LayerNorm with its own scale per head (Cohere), "layer" a LayerNorm
@@ -63,6 +64,7 @@ class Attention(Part):
     value_dim: int | None = None
     output: int | None = None
     out_norm: str = ""
+    fused_kv: str = ""
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "heads": "n_h",
@@ -89,8 +91,8 @@ class Attention(Part):
                 saves_input=not self.shares_input,
             )
         else:
-            fresh = () if self.shared_kv else ((self.key, keys), (self.value, values))
-            for name, width in ((self.query, gated), *fresh):
+            fresh = ((self.fused_kv, keys + values),) if self.fused_kv else ((self.key, keys), (self.value, values))
+            for name, width in ((self.query, gated), *(() if self.shared_kv else fresh)):
                 if not name:
                     continue
                 project(

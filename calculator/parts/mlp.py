@@ -20,6 +20,7 @@ class MLP(Part):
         fused: name of one projection that holds gate and up ("gate_up_proj"); None for two.
         shares_input: another part keeps the same input for the backward pass.
         inner_norm: an RMSNorm before the last projection (BitNet).
+        down_bias: the last projection has a bias, whether or not the others have (TeleChat).
     """
 
     hidden: int
@@ -32,6 +33,7 @@ class MLP(Part):
     fused: str | None = None
     shares_input: bool = False
     inner_norm: str = ""
+    down_bias: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "intermediate": "d_ff"}
 
     def write(self, run: Run) -> None:
@@ -68,7 +70,7 @@ class MLP(Part):
             self.intermediate,
             self.hidden,
             component="mlp",
-            bias=self.bias,
+            bias=self.bias or self.down_bias,
             split="row",
             stream=False,
         )
