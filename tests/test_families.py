@@ -1,4 +1,4 @@
-"""Model types that transformers does not build, against counts that were published or follow from the published code."""
+"""Model types that transformers does not build, against counts that were published or follow from their code."""
 
 from __future__ import annotations
 
