@@ -18,13 +18,13 @@ class Attention(Part):
     Attributes:
         window: a query sees its own and the window − 1 tokens before it; the cache stops growing there.
         fused: name of one projection that holds q, k and v ("qkv_proj"), and the gate's part of q; None for three.
-        fused_kv: name of one projection that holds k and v (TeleChat).
         qkv_bias, out_bias: which projections have biases.
         head_norm: "head" scales each head's q and k by one shared RMSNorm (Qwen3), "full" normalises all heads
             together (OLMo 2), "per_head" is a LayerNorm with its own scale per head (Cohere), "layer" a LayerNorm
             shared by the heads (Phi), "plain" has no scale (Llama 4).
         value: the projection of the values; "" where they are the projected keys (Gemma 4's full-attention layers).
         value_norm: an RMSNorm without scale on the values (Gemma 3n).
+        fused_kv: name of one projection that holds k and v (TeleChat).
         shared_kv: reads an earlier layer's keys and values, so projects and caches none (Gemma 3n).
         rotary: elements of each head that are rotated.
         gate: the query projection also makes a sigmoid gate for the output (Qwen3-Next).
@@ -43,6 +43,7 @@ class Attention(Part):
     head_dim: int
     window: int | None = None
     fused: str | None = None
+    fused_kv: str = ""
     query: str = "q_proj"
     key: str = "k_proj"
     value: str = "v_proj"
@@ -64,7 +65,6 @@ class Attention(Part):
     value_dim: int | None = None
     output: int | None = None
     out_norm: str = ""
-    fused_kv: str = ""
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "heads": "n_h",
@@ -91,8 +91,9 @@ class Attention(Part):
                 saves_input=not self.shares_input,
             )
         else:
-            fresh = ((self.fused_kv, keys + values),) if self.fused_kv else ((self.key, keys), (self.value, values))
-            for name, width in ((self.query, gated), *(() if self.shared_kv else fresh)):
+            apart = ((self.fused_kv, keys + values),) if self.fused_kv else ((self.key, keys), (self.value, values))
+            fresh = () if self.shared_kv else apart
+            for name, width in ((self.query, gated), *fresh):
                 if not name:
                     continue
                 project(
