@@ -79,6 +79,11 @@ def test_minicpm_has_the_parameters_of_its_paper(config: dict, expected: int) ->
     assert outside_the_embedding(model_from_config(config)) == expected
 
 
+def test_minicpm_says_that_sparse_attention_is_priced_as_full() -> None:
+    assert not any("Sparse" in note for note in model_from_config(MINICPM_2B).notes)
+    assert any("Sparse" in note for note in model_from_config(MINICPM_2B | {"sparse_config": {"topk": 64}}).notes)
+
+
 def test_minicpm_moe() -> None:
     model = model_from_config(MINICPM_2B | {"num_experts": 8, "num_experts_per_tok": 2})
     # the model card of openbmb/MiniCPM-MoE-8x2B: 13.6B non-embedding, 4.0B of them active

@@ -36,7 +36,10 @@ def minicpm(c: Config) -> Blueprint:
         names, taken = ("w1", "w3", "w2"), c.num_experts_per_tok
         channel = Experts("mlp", c.hidden_size, c.intermediate_size, c.num_experts, taken, names=names)
     kind = f"full attention{' + experts' if isinstance(channel, Experts) else ''}"
-    return decoder(c, pre_norm(c, self_attention(c), channel, kind=kind), tied=tied_unless_stated(c))
+    # MiniCPM4 and 4.1 choose blocks of tokens once there are more than dense_len of them (InfLLM v2).
+    told = "Sparse attention over long contexts (sparse_config) is priced as full attention."
+    layer = pre_norm(c, self_attention(c), channel, kind=kind)
+    return decoder(c, layer, tied=tied_unless_stated(c), notes=(told,) if c.get("sparse_config") else ())
 
 
 @family("orion")
