@@ -20,7 +20,7 @@ from calculator.model import Layer
 from calculator.parts import MLP, Norm, Residual
 
 
-@family("llama", "granite", "internlm3", "iquestcoder")
+@family("llama", "granite", "internlm3", "iquestcoder", "xverse", "aquila")
 def llama(c: Config) -> Blueprint:
     layer = pre_norm(c, self_attention(c), gated_mlp(c), kind="full attention")
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))

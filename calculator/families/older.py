@@ -6,7 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, blueprint, decoder, dropped, family, language_model, pre_norm
+from calculator.families.common import (
+    Blueprint,
+    blueprint,
+    decoder,
+    dropped,
+    family,
+    language_model,
+    pre_norm,
+    rotary_size,
+)
 from calculator.families.shared import partly_rotated
 from calculator.model import Layer
 from calculator.parts import MLP, Attention, Norm, Positions, Residual, VectorWeights
@@ -104,7 +113,7 @@ def gpt_neox_japanese(c: Config) -> Blueprint:
         bias=False,
         fused="query_key_value",
         out="dense",
-        rotary=partly_rotated(c, width // heads, 1),
+        rotary=rotary_size(c, width // heads),
         dropout=dropped(c, "attention_dropout"),
     )
     inner = int(width * c.intermediate_multiple_size)

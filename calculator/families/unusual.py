@@ -89,7 +89,8 @@ def hrm_text(c: Config) -> Blueprint:
     def rerun(parts: tuple[Part, ...]) -> tuple[Part, ...]:
         return tuple(Elsewhere(p.name, p) for p in parts)
 
-    differentiated = c.get("L_bp_cycles") or [2]
+    stated = c.get("L_bp_cycles")
+    differentiated = [2] if stated is None else list(stated)
     differentiated = [1] * (c.H_cycles - len(differentiated)) + differentiated
     layers = []
     for cycle in range(c.H_cycles):

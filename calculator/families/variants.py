@@ -135,7 +135,7 @@ def arcee(c: Config) -> Blueprint:
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers, norm=norm, norm_bias=older))
 
 
-@family("stablelm")
+@family("stablelm", "stablelm_epoch")
 def stablelm(c: Config) -> Blueprint:
     """LayerNorm with bias, a quarter of each head rotated; in StableLM 2 12B, attention and MLP side by side."""
     width: int = c.hidden_size

@@ -25,6 +25,7 @@ class Attention(Part):
             shared by the heads (Phi), "plain" has no scale (Llama 4).
         value: the projection of the values; "" where they are the projected keys (Gemma 4's full-attention layers).
         value_norm: an RMSNorm without scale on the values (Gemma 3n).
+        fused_kv: name of one projection that holds k and v (TeleChat).
         shared_kv: reads an earlier layer's keys and values, so projects and caches none (Gemma 3n).
         rotary: elements of each head that are rotated.
         gate: the query projection also makes a sigmoid gate for the output (Qwen3-Next).
@@ -44,6 +45,7 @@ class Attention(Part):
     head_dim: int
     window: int | None = None
     fused: str | None = None
+    fused_kv: str = ""
     query: str = "q_proj"
     key: str = "k_proj"
     value: str = "v_proj"
@@ -95,7 +97,8 @@ class Attention(Part):
                 saves_input=not self.shares_input,
             )
         else:
-            fresh = () if self.shared_kv else ((self.key, keys), (self.value, values))
+            apart = ((self.fused_kv, keys + values),) if self.fused_kv else ((self.key, keys), (self.value, values))
+            fresh = () if self.shared_kv else apart
             for name, width in ((self.query, gated), *fresh):
                 if not name:
                     continue

@@ -21,6 +21,7 @@ class MLP(Part):
         down_bias: the last projection has a bias where the others have none (GTE).
         shares_input: another part keeps the same input for the backward pass.
         inner_norm: an RMSNorm before the last projection (BitNet).
+        down_bias: the last projection has a bias, whether or not the others have (TeleChat).
     """
 
     hidden: int
@@ -34,6 +35,7 @@ class MLP(Part):
     fused: str | None = None
     shares_input: bool = False
     inner_norm: str = ""
+    down_bias: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "intermediate": "d_ff"}
 
     def write(self, run: Run) -> None:
