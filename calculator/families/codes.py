@@ -1,4 +1,4 @@
-"""Models of codes of sound (Moshi, Kyutai's speech to text, CSM), and listeners whose encoders are of their own kind."""
+"""Models of codes of sound (Moshi, Kyutai's speech to text, CSM), and listeners with encoders of their own kind."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Language models that see, with towers of their own: GLM's agent, HyperCLOVA X SEED, LFM3-VL, Granite Docling and
-Nemotron's omni model."""
+"""Language models that see, with towers of their own: GLM's agent, HyperCLOVA X SEED, LFM3-VL, Granite Docling,
+Nemotron's omni model and Cosmos 3."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from calculator.families.common import Blueprint, family, head_shape
 from calculator.families.dense import llama
 from calculator.families.shared import moved, renamed, with_towers
 from calculator.families.towers import glm4v_vision, qwen2_tower, siglip
+from calculator.families.vision import qwen3_tower
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, Linear, Norm, Part
 
@@ -170,8 +171,8 @@ def nemotron_h_omni(c: Config) -> Blueprint:
 
 
 def radio(c: Config, root: str, frames: int | None, after: tuple[Part, ...]) -> Stack:
-    """RADIO (arXiv:2312.06709): flat patches of images and perhaps of videos, class tokens and registers, pre-norm blocks
-    with a scale on each branch."""
+    """RADIO (arXiv:2312.06709): flat patches of images and perhaps of videos, class tokens and registers, pre-norm
+    blocks with a scale on each branch."""
     width: int = c.hidden_size
     inner = int(width * c.mlp_ratio)
     mlp = MLP("mlp", width, inner, gated=False, bias=True, up="fc1", down="fc2")
@@ -202,3 +203,18 @@ def radio(c: Config, root: str, frames: int | None, after: tuple[Part, ...]) -> 
     chosen = held(root, (("summary_idxs", (len(c.get("summary_idxs") or (0, 1)),)),), role="buffer")
     before = (Linear(f"{place}.embedder", pixels, width), *films, held(place, tokens), chosen)
     return Stack(f"{root}.model.blocks", width, (layer,) * c.num_hidden_layers, before, after, "vision")
+
+
+@family("cosmos3_omni")
+def cosmos3_omni(c: Config) -> Blueprint:
+    """Qwen3-VL, in a checkpoint that names it as a diffusion model's text encoder: without prefixes, its projections
+    to_q, to_k, to_v and to_out."""
+    built = with_towers(c, "qwen3", (moved(qwen3_tower(c.section("vision_config")), "model.visual.", ""),), new="")
+
+    def named(part: Part) -> Part:
+        if not isinstance(part, Attention):
+            return part
+        return replace(part, query="to_q", key="to_k", value="to_v", out="to_out", norm_names=("norm_q", "norm_k"))
+
+    layers = tuple(replace(layer, parts=tuple(map(named, layer.parts))) for layer in built.text.layers)
+    return replace(built, text=replace(built.text, layers=layers))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from variations.hybrids import TYPES as HYBRIDS
-from variations.pieces import DENSE, MAMBA2_NOTE, NO_IDS, Type
+from variations.pieces import DENSE, MAMBA2_NOTE, NO_IDS, VISION, Type
 from variations.towers import GLM_VISION, MROPE, QWEN25_VISION
 
 GROUPED = DENSE | NO_IDS
@@ -54,6 +54,18 @@ TYPES: dict[str, Type] = {
                     "spatial_merge_size": 3,
                     "temporal_patch_size": 1,
                 },
+            },
+        },
+    ),
+    "cosmos3_omni": (
+        "Cosmos3OmniForConditionalGeneration",
+        {"text_config": GROUPED | {"head_dim": 40, "rope_parameters": MROPE}, "vision_config": VISION},
+        {
+            "small": {},
+            "tied, bias": {
+                "tie_word_embeddings": True,
+                "text_config": {"attention_bias": True, "head_dim": 48},
+                "vision_config": {"deepstack_visual_indexes": [1], "depth": 2},
             },
         },
     ),
