@@ -339,3 +339,48 @@ def phi4_audio(c: Config, root: str, text_width: int) -> Stack:
         linears(root, *up_and_down),
         "audio",
     )
+
+
+def parakeet(c: Config, root: str, after: tuple[Part, ...]) -> Stack:
+    """NVIDIA's FastConformer (arXiv:2305.05084) with relative positions (arXiv:1901.02860), frames thinned eightfold by
+    depthwise convolutions."""
+    width, inner, bias = c.hidden_size, c.intermediate_size, c.flag("attention_bias")
+    heads: int = c.num_attention_heads
+    kv_heads, head_dim = c.get("num_key_value_heads") or heads, c.get("head_dim") or width // heads
+    channels, kernel, convolved = (
+        c.subsampling_conv_channels,
+        c.subsampling_conv_kernel_size,
+        c.flag("convolution_bias"),
+    )
+
+    def feed_forward(name: str) -> tuple[Part, ...]:
+        named = ("linear1", width, inner), ("linear2", inner, width)
+        return (layer_norm(f"norm_{name}", width), *linears(name, *named, bias=bias))
+
+    many, keys = heads * head_dim, kv_heads * head_dim
+    layer = Layer(
+        "audio",
+        (
+            *feed_forward("feed_forward1"),
+            layer_norm("norm_self_att", width),
+            *projections("self_attn", width, many, keys=keys, out="o_proj", bias=bias, key_bias=True),
+            Linear("self_attn.relative_k_proj", width, many),
+            held("self_attn", (("bias_u", (heads, head_dim)), ("bias_v", (heads, head_dim)))),
+            layer_norm("norm_conv", width),
+            convolution("conv.pointwise_conv1", 2 * width, width, 1, bias=convolved),
+            convolution("conv.depthwise_conv", width, 1, c.conv_kernel_size, bias=convolved),
+            *batch_norm("conv.norm", width),
+            convolution("conv.pointwise_conv2", width, width, 1, bias=convolved),
+            *feed_forward("feed_forward2"),
+            layer_norm("norm_out", width),
+        ),
+    )
+    thinned = c.subsampling_factor.bit_length() - 1
+    sub = f"{root}.subsampling"
+    before: list[Part] = [convolution(f"{sub}.layers.0", channels, 1, kernel, kernel)]
+    for i in range(1, thinned):
+        before.append(convolution(f"{sub}.layers.{3 * i - 1}", channels, 1, kernel, kernel))
+        before.append(convolution(f"{sub}.layers.{3 * i}", channels, channels, 1, 1))
+    bins = c.num_mel_bins // c.subsampling_conv_stride**thinned
+    before.append(Linear(f"{sub}.linear", channels * bins, width, True))
+    return Stack(f"{root}.layers", width, (layer,) * c.num_hidden_layers, tuple(before), after, "audio")

@@ -1,4 +1,4 @@
-"""Models of codes of sound (Moshi, Kyutai's speech to text), and listeners whose encoders are of their own kind."""
+"""Models of codes of sound (Moshi, Kyutai's speech to text, CSM), and listeners with encoders of their own kind."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from calculator.families.common import (
     pre_norm,
     self_attention,
 )
+from calculator.families.dense import llama
 from calculator.families.omni import Shapes, conv
 from calculator.families.shared import HELD, moved, with_towers
 from calculator.model import Layer, Stack
@@ -310,3 +311,33 @@ def nemo_encoder(c: Config, root: str, after: tuple[Part, ...], *, normed: bool,
         before.insert(0, Linear(f"{root}.pre_encode.proj", c.num_mel_bins * c.subsampling_factor, width))
     end = (layer_norm(f"{root}.final_norm", width), *after)
     return Stack(f"{root}.layers", width, (layer,) * c.num_hidden_layers, tuple(before), end, "audio")
+
+
+# ------------------------------------------------------------------------------------------------------------ Sesame
+
+
+@family("csm")
+def csm(c: Config) -> Blueprint:
+    """Sesame's conversational speech model: a Llama over text and codes says the first code of a frame, a smaller one
+    the others, with a head for each; Mimi makes them sound."""
+    width, codes, count = c.hidden_size, c.vocab_size, c.num_codebooks
+    built = llama(untied(c))
+    text = moved(built.text, "model.", "backbone_model.")
+    text = replace(text, before=(Embedding("embed_text_tokens", c.text_vocab_size, width),))
+    said = Embedding("backbone_model.embed_tokens.embed_audio_tokens", count * codes, width)
+    d = c.section("depth_decoder_config")
+    root, read = "depth_decoder.model", d.backbone_hidden_size
+    depth = moved(llama(d).text, "model.", f"{root}.")
+    own = (
+        ()
+        if c.flag("tie_codebooks_embeddings")
+        else (Embedding(f"{root}.embed_tokens", d.num_codebooks * codes, read),)
+    )
+    before = (*own, Linear(f"{root}.inputs_embeds_projector", read, d.hidden_size))
+    heads = held("depth_decoder", (("codebooks_head.weight", (d.num_codebooks - 1, d.hidden_size, d.vocab_size)),))
+    towers = (
+        Stack("backbone_model.embed_tokens", width, (), (said,), tower="audio"),
+        replace(depth, before=before, after=(depth.after[0], heads), tower="audio"),
+        *mimi(c.section("codec_config"), "codec_model"),
+    )
+    return replace(built, text=text, towers=towers, notes=(*built.notes, HELD))

@@ -1,4 +1,5 @@
-"""Language models that see, with towers of their own: GLM's agent, HyperCLOVA X SEED, LFM3-VL and Granite Docling."""
+"""Language models that see, with towers of their own: GLM's agent, HyperCLOVA X SEED, LFM3-VL, Granite Docling,
+Nemotron's omni model and Cosmos 3."""
 
 from __future__ import annotations
 
@@ -6,11 +7,12 @@ from dataclasses import replace
 from math import prod
 
 from calculator.config import Config
-from calculator.families.audio_towers import block, convolution, layer_norm, linears
+from calculator.families.audio_towers import block, convolution, held, layer_norm, linears, parakeet
 from calculator.families.common import Blueprint, family, head_shape
 from calculator.families.dense import llama
-from calculator.families.shared import moved, with_towers
+from calculator.families.shared import moved, renamed, with_towers
 from calculator.families.towers import glm4v_vision, qwen2_tower, siglip
+from calculator.families.vision import qwen3_tower
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, Linear, Norm, Part
 
@@ -137,3 +139,82 @@ def density_router(c: Config, width: int) -> tuple[Part, ...]:
     root = "model.density_router"
     named = ("att", width, 1), ("fc1", width, inner), ("fc2", inner, 1)
     return (*linears(root, *named), layer_norm(f"{root}.norm", width))
+
+
+@family("nemotron_h_omni")
+def nemotron_h_omni(c: Config) -> Blueprint:
+    """Nemotron-H that sees through RADIO, and hears through Parakeet where audio_config is there. Published files say
+    llm_config, sound_config and vit_hidden_size."""
+    c = renamed(c, text_config="llm_config", audio_config="sound_config", vision_hidden_size="vit_hidden_size")
+    text, vision = c.section("text_config"), c.section("vision_config")
+    width, seen, inner = text.hidden_size, c.vision_hidden_size, c.projector_hidden_size
+    joined = seen * int(1 / c.downsample_ratio) ** 2
+    after: list[Part] = [Norm("mlp1.0", joined), Linear("mlp1.1", joined, inner), Linear("mlp1.3", inner, width)]
+    if text.get("num_nextn_predict_layers"):
+        after.insert(0, layer_norm("vision_final_layernorm", seen))
+    towers = [radio(vision, "vision_model.radio_model", c.get("video_temporal_patch_size"), tuple(after))]
+    if c.get("audio_config"):
+        # The file calls the part "parakeet", which is no type; its encoder has no biases unless it says so.
+        stated = {**c.section("audio_config").raw}
+        stated.pop("model_type", None)
+        where = f"audio_config of {c.where}"
+        audio = Config({"attention_bias": False, **stated}, "parakeet_encoder", where=where)
+        heard, between, root = audio.hidden_size, audio.projection_hidden_size, "sound_projection"
+        named = ("linear1", heard, between), ("linear2", between, width)
+        projector = (Norm(f"{root}.norm", heard), *linears(root, *named, bias=audio.flag("projection_bias")))
+        towers.append(parakeet(audio, "sound_encoder.encoder", projector))
+    c = Config({**c.values_, "tie_word_embeddings": text.flag("tie_word_embeddings")}, c.model_type, where=c.where)
+    place = "language_model"
+    return with_towers(
+        c, text.model_type, tuple(towers), old="backbone.", new=f"{place}.backbone.", head=f"{place}.lm_head"
+    )
+
+
+def radio(c: Config, root: str, frames: int | None, after: tuple[Part, ...]) -> Stack:
+    """RADIO (arXiv:2312.06709): flat patches of images and perhaps of videos, class tokens and registers, pre-norm
+    blocks with a scale on each branch."""
+    width: int = c.hidden_size
+    inner = int(width * c.mlp_ratio)
+    mlp = MLP("mlp", width, inner, gated=False, bias=True, up="fc1", down="fc2")
+    if c.flag("use_swiglu_ffn"):
+        mlp = MLP("mlp", width, (int(inner * 2 / 3) + 7) // 8 * 8, bias=True)
+    heads: int = c.num_attention_heads
+    attention = Attention(
+        "attn",
+        width,
+        heads,
+        heads,
+        width // heads,
+        fused="qkv",
+        out="proj",
+        qkv_bias=c.flag("qkv_bias"),
+        out_bias=True,
+    )
+    scales = [held(f"layer_scale{i}", (("lambda1", (width,)),)) for i in (1, 2)]
+    norms = layer_norm("norm1", width), layer_norm("norm2", width)
+    layer = replace(block(width, norms, (attention, scales[0]), (mlp, scales[1])), kind="vision")
+    pixels, place = c.num_channels * c.patch_size**2, f"{root}.model.patch_generator"
+    side = c.max_img_size // c.patch_size
+    tokens = (
+        ("cls_token.token", (c.num_cls_tokens + c.num_registers, width)),
+        ("pos_embed", (1, side * side, width)),
+    )
+    films = (Linear(f"{place}.video_embedder", frames * pixels, width),) if frames else ()
+    chosen = held(root, (("summary_idxs", (len(c.get("summary_idxs") or (0, 1)),)),), role="buffer")
+    before = (Linear(f"{place}.embedder", pixels, width), *films, held(place, tokens), chosen)
+    return Stack(f"{root}.model.blocks", width, (layer,) * c.num_hidden_layers, before, after, "vision")
+
+
+@family("cosmos3_omni")
+def cosmos3_omni(c: Config) -> Blueprint:
+    """Qwen3-VL, in a checkpoint that names it as a diffusion model's text encoder: without prefixes, its projections
+    to_q, to_k, to_v and to_out."""
+    built = with_towers(c, "qwen3", (moved(qwen3_tower(c.section("vision_config")), "model.visual.", ""),), new="")
+
+    def named(part: Part) -> Part:
+        if not isinstance(part, Attention):
+            return part
+        return replace(part, query="to_q", key="to_k", value="to_v", out="to_out", norm_names=("norm_q", "norm_k"))
+
+    layers = tuple(replace(layer, parts=tuple(map(named, layer.parts))) for layer in built.text.layers)
+    return replace(built, text=replace(built.text, layers=layers))

@@ -64,6 +64,38 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "csm": (
+        "CsmForConditionalGeneration",
+        GROUPED
+        | {
+            "vocab_size": 67,
+            "text_vocab_size": 1009,
+            "num_codebooks": 5,
+            "codebook_pad_token_id": 66,
+            "audio_token_id": 1,
+            "audio_eos_token_id": 2,
+            "codec_config": MIMI,
+            "depth_decoder_config": {
+                "num_codebooks": 5,
+                "backbone_hidden_size": 192,
+                "vocab_size": 67,
+                "hidden_size": 112,
+                "intermediate_size": 152,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "num_key_value_heads": 2,
+            },
+        },
+        {
+            "small": {},
+            "embeddings apart, biases": {
+                "tie_codebooks_embeddings": False,
+                "attention_bias": True,
+                "head_dim": 40,
+                "depth_decoder_config": {"mlp_bias": True, "num_key_value_heads": 1},
+            },
+        },
+    ),
     "vibevoice_asr": (
         "VibeVoiceAsrForConditionalGeneration",
         {
@@ -106,6 +138,7 @@ TYPES: dict[str, Type] = {
 }
 
 RENAMED = {"nemo_speechlm": ((r"\.mixer\.(A_log|D|dt_bias)$", r".mixer._fp32_params.\1"),)}
-BUFFERS = {"kyutai_speech_to_text": ("codebook.initialized", "codebook.cluster_usage", "codebook.embed_sum")}
+CODEBOOKS = ("codebook.initialized", "codebook.cluster_usage", "codebook.embed_sum")
+BUFFERS = dict.fromkeys(("kyutai_speech_to_text", "csm"), CODEBOOKS)
 SCANS = {"nemo_speechlm": MAMBA2_NOTE}
 NO_FORWARD = {"kyutai_speech_to_text": "it reads a word and all codes of a frame for each position"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from variations.pieces import DENSE, NO_IDS, Type
+from variations.hybrids import TYPES as HYBRIDS
+from variations.pieces import DENSE, MAMBA2_NOTE, NO_IDS, VISION, Type
 from variations.towers import GLM_VISION, MROPE, QWEN25_VISION
 
 GROUPED = DENSE | NO_IDS
@@ -56,6 +57,74 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "cosmos3_omni": (
+        "Cosmos3OmniForConditionalGeneration",
+        {"text_config": GROUPED | {"head_dim": 40, "rope_parameters": MROPE}, "vision_config": VISION},
+        {
+            "small": {},
+            "tied, bias": {
+                "tie_word_embeddings": True,
+                "text_config": {"attention_bias": True, "head_dim": 48},
+                "vision_config": {"deepstack_visual_indexes": [1], "depth": 2},
+            },
+        },
+    ),
+    "nemotron_h_omni": (
+        "NemotronH_Omni_Reasoning_V3",
+        {
+            "text_config": HYBRIDS["nemotron_h"][1] | {"model_type": "nemotron_h"},
+            "vision_config": {
+                "hidden_size": 96,
+                "num_hidden_layers": 3,
+                "num_attention_heads": 4,
+                "patch_size": 14,
+                "max_img_size": 112,
+                "video_temporal_patch_size": 2,
+            },
+            "vision_hidden_size": 96,
+            "projector_hidden_size": 144,
+        },
+        {
+            "small": {},
+            "it hears": {
+                "audio_config": {
+                    "hidden_size": 80,
+                    "intermediate_size": 120,
+                    "num_hidden_layers": 2,
+                    "num_attention_heads": 5,
+                    "num_mel_bins": 40,
+                    "subsampling_conv_channels": 24,
+                    "conv_kernel_size": 7,
+                    "projection_hidden_size": 112,
+                    "projection_bias": True,
+                },
+            },
+            "tied, other scale": {
+                "text_config": {"tie_word_embeddings": True, "num_nextn_predict_layers": 1},
+                "downsample_ratio": 0.25,
+                "vision_config": {"max_img_size": 140, "num_cls_tokens": 2},
+            },
+            "gated MLPs, longer films": {
+                "video_temporal_patch_size": 3,
+                "vision_config": {
+                    "use_swiglu_ffn": True,
+                    "mlp_ratio": 3.0,
+                    "qkv_bias": False,
+                    "num_registers": 4,
+                    "video_temporal_patch_size": 3,
+                },
+                "audio_config": {
+                    "hidden_size": 96,
+                    "num_hidden_layers": 1,
+                    "convolution_bias": False,
+                    "attention_bias": True,
+                    "subsampling_factor": 4,
+                    "projection_hidden_size": 112,
+                    "projection_bias": False,
+                },
+            },
+        },
+    ),
     "granite_docling": (
         "GraniteDoclingForConditionalGeneration",
         {
@@ -87,3 +156,14 @@ TYPES: dict[str, Type] = {
 }
 
 RENAMED = {"hyperclovax_vision_v2": ((r"^model\.language_model\.model\.", "model.language_model."),)}
+BUFFERS = {
+    "nemotron_h_omni": (
+        "e_score_correction_bias",
+        "summary_idxs",
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+    )
+}
+SCANS = {"nemotron_h_omni": MAMBA2_NOTE}
+NO_DEFAULT = {"nemotron_h_omni": "the order of the language model's layers is arbitrary; the engine asks for it"}
