@@ -84,6 +84,7 @@ class Experts(Part):
         correction_name: where that bias is inside the part, if not in the router; it is a "buffer", or a "vector" where
             published counts include it (ERNIE 4.5).
         packed: experts are stored as one three-dimensional tensor (gate_up_proj, down_proj), not one tensor each.
+        stacked: as three, one for each projection (Step 3.5).
         latent: the routed experts work on a projection of this width (Nemotron 3 Super), None for `hidden`.
         router: the router's module, inside the part; `prefix`: where the experts are, inside the part.
     """
@@ -110,6 +111,7 @@ class Experts(Part):
     correction_shape: tuple[int, ...] = ()  # where it is not [experts]
     packed_name: str = "gate_up_proj"
     latent: int | None = None
+    stacked: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "intermediate": "d_e",
@@ -288,6 +290,10 @@ class Experts(Part):
             return into, out
         names = (gate, up) if self.gated else (up,)
         matrix = (self.intermediate, width)
+        if self.stacked:
+            into = tuple(Weight(self._inside(f"{n}.weight"), (self.experts, *matrix), "experts") for n in names)
+            out = (Weight(self._inside(f"{down}.weight"), (self.experts, width, self.intermediate), "experts"),)
+            return into, out
         into = tuple(Weight(self._inside(f"*.{n}.weight"), matrix, "experts", self.experts) for n in names)
         out = (Weight(self._inside(f"*.{down}.weight"), (width, self.intermediate), "experts", self.experts),)
         return into, out

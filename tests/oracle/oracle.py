@@ -62,6 +62,7 @@ OTHER_CLASSES = (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 ENCODED = 40  # tokens that an encoder before a decoder reads, where its positions do not fix them
+LOOPED = ("Step3p7Experts",)  # loops over the experts that were chosen, which a tensor without values cannot tell
 SPEAKERS = dict.fromkeys(("blip-2", "instructblip", "instructblipvideo"), "language_model") | {"kosmos-2": "text_model"}
 TOWERS = ("visual", "vision_tower", "multi_modal_projector")
 
@@ -127,7 +128,19 @@ def build(
             module.set_experts_implementation(experts)  # a language model inside may have what the whole lacks
         if isinstance(getattr(module, "rope_type", None), str):
             module.rope_type = "default"  # "dynamic" and "longrope" would read the position ids
+        if type(module).__name__ in LOOPED:
+            module.forward = partial(_batched_experts, module)
     return model.eval()
+
+
+def _batched_experts(
+    experts: torch.nn.Module, tokens: torch.Tensor, chosen: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """The products of each token with the experts it chose."""
+    rows, index = tokens.repeat_interleave(chosen.shape[-1], 0).unsqueeze(1), chosen.reshape(-1)
+    inner = experts._apply_gate(torch.bmm(rows, experts.gate_up_proj[index].transpose(1, 2)))
+    outer = torch.bmm(inner, experts.down_proj[index].transpose(1, 2)) * weights.reshape(-1, 1, 1)
+    return outer.reshape(*chosen.shape, -1).sum(1).to(tokens.dtype)
 
 
 def model_class(config: dict[str, Any]) -> type[PreTrainedModel]:
