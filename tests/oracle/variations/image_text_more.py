@@ -212,6 +212,43 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "florence2": (
+        "Florence2ForConditionalGeneration",
+        {
+            "text_config": {
+                "model_type": "bart",
+                "vocab_size": 1009,
+                "d_model": 192,
+                "encoder_layers": 2,
+                "decoder_layers": 3,
+                "encoder_attention_heads": 6,
+                "decoder_attention_heads": 8,
+                "encoder_ffn_dim": 352,
+                "decoder_ffn_dim": 304,
+                "max_position_embeddings": 128,
+            },
+            "vision_config": {
+                "depths": [1, 2],
+                "embed_dim": [24, 48],
+                "num_heads": [2, 4],
+                "num_groups": [2, 4],
+                "patch_size": [7, 3],
+                "patch_stride": [4, 2],
+                "patch_padding": [3, 1],
+                "patch_prenorm": [False, True],
+                "projection_dim": 192,
+                "max_temporal_embeddings": 11,
+                "max_position_embeddings": 13,
+            },
+        },
+        {
+            "small": {},
+            "no bias, wider, norms after": {
+                "vision_config": {"qkv_bias": False, "mlp_ratio": 3.0, "patch_prenorm": [False, False]},
+                "text_config": {"encoder_attention_heads": 4},
+            },
+        },
+    ),
     "fuyu": (
         "FuyuForCausalLM",
         {
@@ -236,7 +273,11 @@ TRANSPOSED = {
     "aria": ("experts.fc1.weight", "experts.fc2.weight"),
     "ernie4_5_vl_moe": ("mlp.gate.weight", "mlp.gate.weight_1"),
 }
-BUFFERS = {"step3p7": ("router_bias",), "ernie4_5_vl_moe": ()}  # its score bias is a parameter
+BUFFERS = {
+    "florence2": ("pos_idx_to_embed",),
+    "step3p7": ("router_bias",),
+    "ernie4_5_vl_moe": (),
+}  # its score bias is a parameter
 NO_DEFAULT = {
     "emu3": "transformers builds none without a vocabulary_map",
     "molmo2": "parting its joined embedding again, transformers cuts it in halves; here both tables are of one size",
