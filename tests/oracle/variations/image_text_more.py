@@ -274,7 +274,7 @@ TRANSPOSED = {
     "ernie4_5_vl_moe": ("mlp.gate.weight", "mlp.gate.weight_1"),
 }
 BUFFERS = {
-    "florence2": ("pos_idx_to_embed",),
+    "florence2": ("pos_idx_to_embed", "final_logits_bias"),
     "step3p7": ("router_bias",),
     "ernie4_5_vl_moe": (),
 }  # its score bias is a parameter
