@@ -186,7 +186,7 @@ class Embedding(Part):
     """The token embedding: a lookup of one row a token. The whole matrix is held, one row a token is read.
 
     Attributes:
-        tables: the tensors that hold the rows, (name, shape), where they are more than one (Molmo 2).
+        tables: the tensors that hold the rows, (name, shape), where they are more than one (Molmo 2, IDEFICS).
     """
 
     vocabulary: int
@@ -236,17 +236,22 @@ class Head(Part):
 
     A tied head reads the embedding matrix and holds nothing of its own. Only the positions whose logits are wanted
     reach it. The loss keeps the log-probabilities in 32 bit for the backward pass.
+
+    Attributes:
+        tables: the tensors that hold the rows, (name, shape), where they are more than one (IDEFICS).
     """
 
     vocabulary: int
     size: int
     tied: bool = False
     bias: bool = False
+    tables: tuple[tuple[str, tuple[int, int]], ...] = ()
     SYMBOLS: ClassVar[dict[str, str]] = {"vocabulary": "V", "size": "d"}
 
     def write(self, run: Run) -> None:
         rows = run.batch * run.steps if run.last_logits else run.tokens
-        weights: tuple[Weight, ...] = (Weight(f"{self.name}.weight", (self.vocabulary, self.size), "head"),)
+        tables = self.tables or (("weight", (self.vocabulary, self.size)),)
+        weights = tuple(Weight(self.path(name), shape, "head") for name, shape in tables)
         read, logits = rows * self.size * run.width, rows * self.vocabulary
         run.add(
             self.name,

@@ -249,6 +249,28 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "idefics": (
+        "IdeficsForVisionText2Text",
+        {name: value for name, value in DENSE.items() if name != "num_key_value_heads"}
+        | {"vision_config": {name: value for name, value in PLAIN.items() if name != "hidden_size"} | {"embed_dim": 96}}
+        | {"cross_layer_interval": 2},
+        {
+            "small": {},
+            "tied, more words": TIED | {"additional_vocab_size": 5, "alpha_type": "vector", "cross_layer_interval": 1},
+            "resampler, norms": {
+                "additional_vocab_size": 3,
+                "use_resampler": True,
+                "qk_layer_norms": True,
+                "perceiver_config": {
+                    "resampler_n_latents": 7,
+                    "resampler_depth": 2,
+                    "resampler_n_heads": 3,
+                    "resampler_head_dim": 20,
+                    "qk_layer_norms_perceiver": True,
+                },
+            },
+        },
+    ),
     "fuyu": (
         "FuyuForCausalLM",
         {
@@ -283,4 +305,8 @@ NO_DEFAULT = {
     "molmo2": "parting its joined embedding again, transformers cuts it in halves; here both tables are of one size",
     "chameleon": "transformers builds none without a vocabulary_map",
     "hunyuan_vl": "transformers builds none without num_key_value_heads and head_dim",
+}
+CANNOT_RUN = {
+    ("idefics", name): "transformers insists on an image, which the layers between those of the text attend to"
+    for name in TYPES["idefics"][2]
 }
