@@ -504,29 +504,11 @@ def ernie_vision(c: Config, text: Config) -> Stack:
     )
 
 
-@family("ernie4_5_vl_moe", "ernie4_5_moe_vl")
+@family("ernie4_5_vl_moe")
 def ernie4_5_vl_moe(c: Config) -> Blueprint:
-    """ERNIE 4.5 VL (its technical report, 2025); Baidu's own files (configuration_ernie4_5_vl.py) state the language
-    model's fields at the top level, and both sets of experts as one list."""
-    if c.model_type == "ernie4_5_moe_vl":
-        text = {name: value for name, value in c.raw.items() if name not in ("model_type", "vision_config")}
-        starts, ends = (pair(text.get(f"moe_layer_{end}_index", 0)) for end in ("start", "end"))
-        number, _ = pair(text.get("moe_num_experts", 0))
-        count = text.get("num_hidden_layers") or 0
-        kinds = ["sparse" if starts[0] <= i <= ends[0] else "dense" for i in range(count)]
-        text |= {"moe_num_experts": number, "mlp_layer_types": kinds}
-        vision = dict(c.section("vision_config").raw)
-        vision["intermediate_size"] = int(vision.get("mlp_ratio", 4) * vision.get("hidden_size", 0))
-        vision["temporal_merge_size"] = text.get("temporal_conv_size", 2)
-        c = Config(
-            {**c.raw, "text_config": text, "vision_config": vision},
-            "ernie4_5_vl_moe",
-            where=c.where,
-        )
-    text_config = c.section("text_config")
-    return with_towers(
-        c, "ernie4_5_vl_moe_text", (ernie_vision(c.section("vision_config"), text_config),), new="model."
-    )
+    """ERNIE 4.5 VL (its technical report, 2025)."""
+    tower = ernie_vision(c.section("vision_config"), c.section("text_config"))
+    return with_towers(c, "ernie4_5_vl_moe_text", (tower,), new="model.")
 
 
 @family("molmo2_text")

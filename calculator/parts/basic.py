@@ -216,7 +216,7 @@ class Embedding(Part):
 
     Attributes:
         tied: another stack holds the matrix (a decoder that shares its encoder's).
-        tables: the tensors that hold the rows, (name, shape), where they are more than one (Molmo 2).
+        tables: the tensors that hold the rows, (name, shape), where they are more than one (Molmo 2, IDEFICS).
     """
 
     vocabulary: int
@@ -271,6 +271,7 @@ class Head(Part):
 
     Attributes:
         bias_name: where the bias is, if not in the head's own module (BERT: cls.predictions.bias).
+        tables: the tensors that hold the rows, (name, shape), where they are more than one (IDEFICS).
     """
 
     vocabulary: int
@@ -278,11 +279,13 @@ class Head(Part):
     tied: bool = False
     bias: bool = False
     bias_name: str = ""
+    tables: tuple[tuple[str, tuple[int, int]], ...] = ()
     SYMBOLS: ClassVar[dict[str, str]] = {"vocabulary": "V", "size": "d"}
 
     def write(self, run: Run) -> None:
         rows = run.batch * run.steps if run.last_logits else run.tokens
-        weights: tuple[Weight, ...] = (Weight(f"{self.name}.weight", (self.vocabulary, self.size), "head"),)
+        tables = self.tables or (("weight", (self.vocabulary, self.size)),)
+        weights = tuple(Weight(self.path(name), shape, "head") for name, shape in tables)
         read, logits = rows * self.size * run.width, rows * self.vocabulary
         run.add(
             self.name,

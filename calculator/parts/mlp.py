@@ -18,10 +18,9 @@ class MLP(Part):
 
     Attributes:
         fused: name of one projection that holds gate and up ("gate_up_proj"); None for two.
-        down_bias: the last projection has a bias where the others have none (GTE).
         shares_input: another part keeps the same input for the backward pass.
         inner_norm: an RMSNorm before the last projection (BitNet).
-        down_bias: the last projection has a bias, whether or not the others have (TeleChat).
+        down_bias: the last projection has a bias, whether or not the others have (GTE, TeleChat).
     """
 
     hidden: int
@@ -35,7 +34,6 @@ class MLP(Part):
     fused: str | None = None
     shares_input: bool = False
     inner_norm: str = ""
-    down_bias: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "intermediate": "d_ff"}
 
     def write(self, run: Run) -> None:
@@ -92,6 +90,7 @@ class Experts(Part):
         correction_name: where that bias is inside the part, if not in the router; it is a "buffer", or a "vector" where
             published counts include it (ERNIE 4.5).
         packed: experts are stored as one three-dimensional tensor (gate_up_proj, down_proj), not one tensor each.
+        apart: experts are stored as three such tensors, one for each projection (Step 3.5).
         stacked: experts are stored below one another in one matrix each for gate, up and down, all three of them
             [experts · intermediate, hidden] (DBRX).
         identity: experts beside those, which the router may choose too and which hold and compute nothing. A token is
@@ -129,6 +128,7 @@ class Experts(Part):
     stacked: bool = False
     identity: int = 0
     shared_fused: str | None = None
+    apart: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "intermediate": "d_e",
@@ -323,6 +323,10 @@ class Experts(Part):
             whole = (self.experts * self.intermediate, width)
             into = tuple(Weight(self._inside(n), whole, "experts") for n in names)
             return into, (Weight(self._inside(down), whole, "experts"),)
+        if self.apart:
+            into = tuple(Weight(self._inside(f"{n}.weight"), (self.experts, *matrix), "experts") for n in names)
+            out = (Weight(self._inside(f"{down}.weight"), (self.experts, width, self.intermediate), "experts"),)
+            return into, out
         one, copies = self._inside(self.each), self.experts
         into = tuple(Weight(f"{one}.{n}.weight", matrix, "experts", copies) for n in names)
         out = (Weight(f"{one}.{down}.weight", (width, self.intermediate), "experts", copies),)

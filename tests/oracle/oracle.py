@@ -76,6 +76,7 @@ ENCODED = 40  # tokens that an encoder before a decoder reads, where its positio
 # transformers sends NLLB-MoE's tokens through the first two experts, however they were routed; the paper's (2207.04672)
 # and the checkpoint's routing is by the two best.
 ROUTED = {"SwitchTransformersExperts": 1, "NllbMoeExperts": 2}
+LOOPED = ("Step3p7Experts",)  # loops over the experts that were chosen, which a tensor without values cannot tell
 SPEAKERS = dict.fromkeys(("blip-2", "instructblip", "instructblipvideo"), "language_model") | {"kosmos-2": "text_model"}
 TOWERS = ("visual", "vision_tower", "multi_modal_projector")
 
@@ -149,8 +150,20 @@ def build(
             module.forward = partial(_routed, module, ROUTED[type(module).__name__])
         if isinstance(getattr(module, "rope_type", None), str):
             module.rope_type = "default"  # "dynamic" and "longrope" would read the position ids
+        if type(module).__name__ in LOOPED:
+            module.forward = partial(_batched_experts, module)
     choices.answered(model)
     return model.to("meta").eval()  # torch.normal makes its tensors on the CPU all the same (DiffLlama)
+
+
+def _batched_experts(
+    experts: torch.nn.Module, tokens: torch.Tensor, chosen: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """The products of each token with the experts it chose."""
+    rows, index = tokens.repeat_interleave(chosen.shape[-1], 0).unsqueeze(1), chosen.reshape(-1)
+    inner = experts._apply_gate(torch.bmm(rows, experts.gate_up_proj[index].transpose(1, 2)))
+    outer = torch.bmm(inner, experts.down_proj[index].transpose(1, 2)) * weights.reshape(-1, 1, 1)
+    return outer.reshape(*chosen.shape, -1).sum(1).to(tokens.dtype)
 
 
 def model_class(config: dict[str, Any]) -> type[PreTrainedModel]:

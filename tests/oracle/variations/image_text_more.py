@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from variations.images import PLAIN, SMALLER, TIED, UNTIED
-from variations.pieces import DENSE, NO_IDS, Type
+from variations.pieces import DENSE, FULL, NO_IDS, SLIDING, Type
 
 TEXT = DENSE | NO_IDS
 ARIA = TEXT | {"moe_num_experts": 6, "moe_topk": 2, "moe_num_shared_experts": 2, "intermediate_size": 72}
@@ -36,6 +36,16 @@ MOLMO_ADAPTER = {
     "intermediate_size": 264,
     "text_hidden_size": 192,
     "vision_feature_layer": [2, 1],
+}
+STEP = DENSE | {
+    "num_hidden_layers": 4,
+    "head_dim": 40,
+    "n_routed_experts": 5,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 72,
+    "share_expert_dim": 56,
+    "sliding_window": 16,
+    "mlp_layer_types": ["dense", "sparse", "sparse", "sparse"],
 }
 MAP = {"<image>": 5, "IMGIMGA": 6, "IMGIMGB": 7}
 JANUS_VISION = {name: value for name, value in PLAIN.items() if name != "intermediate_size"} | {"projection_dim": 192}
@@ -172,6 +182,95 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "step3p7": (
+        "Step3p7ForConditionalGeneration",
+        {
+            "text_config": STEP,
+            "vision_config": {name: value for name, value in PLAIN.items() if name != "intermediate_size"}
+            | {"mlp_ratio": 1.5},
+        },
+        {
+            "small": {},
+            "tied, windows with other heads": TIED
+            | {
+                "text_config": {
+                    "num_hidden_layers": 5,
+                    "layer_types": [FULL, SLIDING, SLIDING, FULL, SLIDING],
+                    "mlp_layer_types": ["dense", "dense", "sparse", "sparse", "sparse"],
+                    "num_sliding_attention_heads": 8,
+                },
+                "projector_bias": True,
+            },
+            "biases, other mixtures": {
+                "text_config": {
+                    "attention_bias": True,
+                    "mlp_bias": True,
+                    "mlp_layer_types": ["sparse", "dense", "sparse", "dense"],
+                    "share_expert_dim": 104,
+                },
+                "vision_config": {"image_size": 96, "patch_size": 12, "num_hidden_layers": 2},
+            },
+        },
+    ),
+    "florence2": (
+        "Florence2ForConditionalGeneration",
+        {
+            "text_config": {
+                "model_type": "bart",
+                "vocab_size": 1009,
+                "d_model": 192,
+                "encoder_layers": 2,
+                "decoder_layers": 3,
+                "encoder_attention_heads": 6,
+                "decoder_attention_heads": 8,
+                "encoder_ffn_dim": 352,
+                "decoder_ffn_dim": 304,
+                "max_position_embeddings": 128,
+            },
+            "vision_config": {
+                "depths": [1, 2],
+                "embed_dim": [24, 48],
+                "num_heads": [2, 4],
+                "num_groups": [2, 4],
+                "patch_size": [7, 3],
+                "patch_stride": [4, 2],
+                "patch_padding": [3, 1],
+                "patch_prenorm": [False, True],
+                "projection_dim": 192,
+                "max_temporal_embeddings": 11,
+                "max_position_embeddings": 13,
+            },
+        },
+        {
+            "small": {},
+            "no bias, wider, norms after": {
+                "vision_config": {"qkv_bias": False, "mlp_ratio": 3.0, "patch_prenorm": [False, False]},
+                "text_config": {"encoder_attention_heads": 4},
+            },
+        },
+    ),
+    "idefics": (
+        "IdeficsForVisionText2Text",
+        {name: value for name, value in DENSE.items() if name != "num_key_value_heads"}
+        | {"vision_config": {name: value for name, value in PLAIN.items() if name != "hidden_size"} | {"embed_dim": 96}}
+        | {"cross_layer_interval": 2},
+        {
+            "small": {},
+            "tied, more words": TIED | {"additional_vocab_size": 5, "alpha_type": "vector", "cross_layer_interval": 1},
+            "resampler, norms": {
+                "additional_vocab_size": 3,
+                "use_resampler": True,
+                "qk_layer_norms": True,
+                "perceiver_config": {
+                    "resampler_n_latents": 7,
+                    "resampler_depth": 2,
+                    "resampler_n_heads": 3,
+                    "resampler_head_dim": 20,
+                    "qk_layer_norms_perceiver": True,
+                },
+            },
+        },
+    ),
     "fuyu": (
         "FuyuForCausalLM",
         {
@@ -196,10 +295,18 @@ TRANSPOSED = {
     "aria": ("experts.fc1.weight", "experts.fc2.weight"),
     "ernie4_5_vl_moe": ("mlp.gate.weight", "mlp.gate.weight_1"),
 }
-BUFFERS = {"ernie4_5_vl_moe": ()}  # its score bias is a parameter
+BUFFERS = {
+    "florence2": ("pos_idx_to_embed", "final_logits_bias"),
+    "step3p7": ("router_bias",),
+    "ernie4_5_vl_moe": (),
+}  # its score bias is a parameter
 NO_DEFAULT = {
     "emu3": "transformers builds none without a vocabulary_map",
     "molmo2": "parting its joined embedding again, transformers cuts it in halves; here both tables are of one size",
     "chameleon": "transformers builds none without a vocabulary_map",
     "hunyuan_vl": "transformers builds none without num_key_value_heads and head_dim",
+}
+CANNOT_RUN = {
+    ("idefics", name): "transformers insists on an image, which the layers between those of the text attend to"
+    for name in TYPES["idefics"][2]
 }
