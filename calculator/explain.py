@@ -51,6 +51,7 @@ MEANINGS = {
     "r_o": "rank of the output",
     "b": "tokens of a block",
     "b_g": "tokens summed to one",
+    "n_gl": "tokens beside the sequence",
     "m": "tokens a compressed entry stands for",
     "n_i": "indexer heads",
     "d_i": "size of an indexer's head",
@@ -144,6 +145,8 @@ def _symbolic(plan: Plan, memo: dict[Any, Expression]) -> Plan:
 
 
 def _named(part: Part, memo: dict[Any, Expression]) -> Part:
+    if (inner := getattr(part, "part", None)) is not None:  # a part around another
+        part = replace(part, part=_named(inner, memo))
     sizes = {f: getattr(part, f) for f in part.SYMBOLS}
     symbols: dict[str, Any] = {
         f: _symbol(part.SYMBOLS[f], size, memo)

@@ -8,7 +8,7 @@ from calculator.parts.convolution import AudioConvolution, GatedConvolution, Lig
 from calculator.parts.cross import CrossAttention, EncoderOutput, PooledHead, RelativeBias
 from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.latent import LatentAttention
-from calculator.parts.local import LocalAttention
+from calculator.parts.local import GlobalLocalAttention, LocalAttention, Padded, SlidingAttention
 from calculator.parts.mlp import MLP, Experts
 from calculator.parts.recurrent import GatedDeltaNet, Mamba, Mamba2
 from calculator.parts.sparse import Indexer
@@ -27,6 +27,7 @@ __all__ = [
     "Experts",
     "GatedConvolution",
     "GatedDeltaNet",
+    "GlobalLocalAttention",
     "Head",
     "HyperConnection",
     "Idle",
@@ -38,6 +39,7 @@ __all__ = [
     "Mamba",
     "Mamba2",
     "Norm",
+    "Padded",
     "Part",
     "PatchEmbedding",
     "PatchMerger",
@@ -45,6 +47,7 @@ __all__ = [
     "Positions",
     "RelativeBias",
     "Residual",
+    "SlidingAttention",
     "VectorWeights",
     "VisionAttention",
 ]

@@ -70,6 +70,7 @@ MOONSHINE = {
     "encoder_num_attention_heads": 6,
     "decoder_num_attention_heads": 6,
 }
+LED = BART | {"attention_window": 12, "max_encoder_position_embeddings": 160, "max_decoder_position_embeddings": 96}
 RELU, GATED = {"feed_forward_proj": "relu"}, {"feed_forward_proj": "gated-gelu"}
 
 
@@ -207,6 +208,28 @@ TYPES: dict[str, Type] = {
             "wider": WIDER | {"cross_attention_hidden_size": 88},
             "bare": {"layernorm_embedding": False, "use_learned_position_embeddings": False, "decoder_layers": 5},
             "untied": UNTIED,
+        },
+    ),
+    "led": (
+        "LEDForConditionalGeneration",
+        LED,
+        {
+            "small": {},
+            "wider": WIDER | {"attention_window": 16, "max_encoder_position_embeddings": 80},
+            "windows": {"attention_window": [4, 10, 6, 10, 2], "encoder_layers": 5, "encoder_ffn_dim": 72},
+            "untied": UNTIED | {"decoder_layers": 1, "max_decoder_position_embeddings": 88},
+            "Model": {"architectures": ["LEDModel"]},
+        },
+    ),
+    "pegasus_x": (
+        "PegasusXForConditionalGeneration",
+        BART | {"block_size": 12, "num_global_tokens": 5},
+        {
+            "small": {},
+            "wider": WIDER | {"block_size": 8, "num_global_tokens": 3, "encoder_layers": 3},
+            "in place": {"stagger_local_blocks": False, "block_size": 18, "encoder_ffn_dim": 72},
+            "untied": UNTIED | {"decoder_layers": 1},
+            "Model": {"architectures": ["PegasusXModel"], "block_size": 50},
         },
     ),
     "longt5": like_t5(
