@@ -350,8 +350,8 @@ class Estimate:
         positions, asked = self.model.encoder_length, self.workload.encoder_length
         if positions is not None and asked is not None and asked != positions:
             found.append(
-                f"The encoder of {self.model.name} always reads {positions:,} tokens; the numbers for {asked:,} hold for "
-                "the arithmetic, not for what the model can use."
+                f"The encoder of {self.model.name} always reads {positions:,} tokens; the numbers for {asked:,} hold "
+                "for the arithmetic, not for what the model can use."
             )
         if (
             self.workload.mode == "pretraining"

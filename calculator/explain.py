@@ -145,14 +145,15 @@ def _symbolic(plan: Plan, memo: dict[Any, Expression]) -> Plan:
 
 
 def _named(part: Part, memo: dict[Any, Expression]) -> Part:
-    if (inner := getattr(part, "part", None)) is not None:  # a part around another
-        part = replace(part, part=_named(inner, memo))
+    inner: Any = getattr(part, "part", None)  # of a part around another
     sizes = {f: getattr(part, f) for f in part.SYMBOLS}
     symbols: dict[str, Any] = {
         f: _symbol(part.SYMBOLS[f], size, memo)
         for f, size in sizes.items()
         if isinstance(size, int) and not isinstance(size, bool) and size and (f, size) != ("groups", 1)
     }
+    if inner is not None:
+        symbols["part"] = _named(inner, memo)
     return replace(part, **symbols)
 
 

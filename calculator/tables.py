@@ -133,7 +133,7 @@ def as_dict(estimate: Estimate) -> dict[str, Any]:
         "workload": {
             **estimate.workload.to_dict(),
             "sequence_length": _plain(estimate.sequence_length),
-            "encoder_length": _plain(estimate.encoder_length),
+            **({"encoder_length": _plain(estimate.encoder_length)} if model.encoder else {}),
         },
         "precision": {"weights": estimate.precision, "kv_cache": estimate.kv_precision},
         "parameters": {

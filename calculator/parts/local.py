@@ -117,8 +117,8 @@ class GlobalLocalAttention(LocalAttention):
 
 @dataclass(frozen=True)
 class Padded(Part):
-    """A part that runs on the sequence filled up to whole blocks, and on `beside` tokens more; without a block, on those
-    alone."""
+    """A part that runs on the sequence filled up to whole blocks, and on `beside` tokens more; without a block, on
+    those alone."""
 
     part: Part
     block: int

@@ -3,7 +3,7 @@ classes build is put into a variation's `architectures`."""
 
 from __future__ import annotations
 
-from variations.beyond import padded_heads, sums_as_products
+from variations.beyond import padded_heads, sums_as_products, tokens_nothing_reads
 from variations.pieces import DENSE, FULL, SLIDING, Type
 
 IDS = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
@@ -216,7 +216,7 @@ TYPES: dict[str, Type] = {
         {
             "small": {},
             "wider": WIDER | {"attention_window": 16, "max_encoder_position_embeddings": 80},
-            "windows": {"attention_window": [4, 10, 6, 10, 2], "encoder_layers": 5, "encoder_ffn_dim": 72},
+            "windows": {"attention_window": [4, 12, 6, 12, 4], "encoder_layers": 5, "encoder_ffn_dim": 72},
             "untied": UNTIED | {"decoder_layers": 1, "max_decoder_position_embeddings": 88},
             "Model": {"architectures": ["LEDModel"]},
         },
@@ -246,4 +246,4 @@ TYPES: dict[str, Type] = {
     ),
 }
 BUFFERS = dict.fromkeys(TYPES, ("final_logits_bias",))
-BEYOND = {"longt5": (sums_as_products,), "moonshine": (padded_heads,)}
+BEYOND = {"pegasus_x": (tokens_nothing_reads,), "longt5": (sums_as_products,), "moonshine": (padded_heads,)}
