@@ -12,6 +12,7 @@ from calculator.model import Model
 from calculator.operation import COMPONENTS, KINDS, MATMUL_KINDS, Operation
 from calculator.operations import (
     cache_format,
+    encoder_length,
     forward,
     numbers,
     optimizer_bytes,
@@ -268,7 +269,8 @@ class Estimate:
     """The numbers of one workload on one model. Amounts are ints, or arrays where the workload's are.
 
     Attributes:
-        model, workload: what was asked. sequence_length: the length used.
+        model, workload: what was asked. sequence_length: the length used; encoder_length: the encoder's, None where
+            the model has no encoder before its decoder.
         memory, flops, traffic, generation: see their classes; generation is None outside decode mode.
         notes: what a reader should know beside the numbers; warnings: what makes them doubtful.
     """
@@ -277,7 +279,9 @@ class Estimate:
         self.model, self.workload = model, workload
         self.sequence_length = resolved_length(model, workload)
         self._batch, self._length = symbols(workload.batch_size, self.sequence_length)
-        self._listed = forward(model, workload, self._batch, self._length)
+        self._source = encoder_length(model, workload, self._length)
+        self.encoder_length = numeric(self._source, shape_of(self._batch, self._length)) if model.encoder else None
+        self._listed = forward(model, workload, self._batch, self._length, source=self._source)
         training = workload.mode == "pretraining"
         plan = plan_of(model, workload)
         self._shape = shape_of(self._batch, self._length)
@@ -310,9 +314,9 @@ class Estimate:
     def generation(self) -> Generation | None:
         if self.workload.mode != "decode":
             return None
-        steps = self.workload.decode_length
-        listed = forward(self.model, self.workload, self._batch, self._length, steps=steps)
-        after = forward(self.model, self.workload, self._batch, self._length + steps)
+        steps, source = self.workload.decode_length, self._source
+        listed = forward(self.model, self.workload, self._batch, self._length, steps=steps, source=source)
+        after = forward(self.model, self.workload, self._batch, self._length + steps, source=source)
         return Generation(listed, after, self._shape, steps)
 
     @cached_property
@@ -320,7 +324,8 @@ class Estimate:
         """Bytes that the cache of one sequence grows by with its next token: 0 if windows are full or states fixed."""
         if self.workload.mode == "pretraining":
             return numeric(0, self._shape)
-        held = [forward(self.model, self.workload, 1, n) for n in (self._length, self._length + 1)]
+        lengths, source = (self._length, self._length + 1), self._source
+        held = [forward(self.model, self.workload, 1, n, source=source) for n in lengths]
         before, after = (total(listed, lambda op: op.cache_bytes * op.count) for listed in held)
         return numeric(after - before, self._shape)
 
@@ -365,6 +370,12 @@ class Estimate:
             found.append(
                 f"{longest:,} tokens are more than the {context:,} that {self.model.name} was configured for; the "
                 "numbers hold for the arithmetic, not for what the model can use."
+            )
+        positions, asked = self.model.encoder_length, self.workload.encoder_length
+        if positions is not None and asked is not None and asked != positions:
+            found.append(
+                f"The encoder of {self.model.name} always reads {positions:,} tokens; the numbers for {asked:,} hold "
+                "for the arithmetic, not for what the model can use."
             )
         if (
             self.workload.mode == "pretraining"

@@ -49,6 +49,7 @@ MEANINGS = {
     "r_o": "rank of the output",
     "b": "tokens of a block",
     "b_g": "tokens summed to one",
+    "n_gl": "tokens beside the sequence",
     "m": "tokens a compressed entry stands for",
     "n_i": "indexer heads",
     "d_i": "size of an indexer's head",
@@ -143,6 +144,7 @@ def _symbolic(plan: Plan, memo: dict[Any, Expression]) -> Plan:
 
 
 def _named(part: Part, memo: dict[Any, Expression]) -> Part:
+    getattr(part, "part", None)  # of a part around another
     sizes = {f: getattr(part, f) for f in part.SYMBOLS}
     symbols: dict[str, Any] = {
         f: _symbol(part.SYMBOLS[f], size, memo)

@@ -51,7 +51,8 @@ def csv_rows(estimate: Estimate, table: str) -> list[Row]:
 
 def _base(estimate: Estimate) -> Row:
     w, length = estimate.workload, estimate.sequence_length
-    return {"model": estimate.model.name, "mode": w.mode, "batch_size": w.batch_size, "sequence_length": length}
+    base = {"model": estimate.model.name, "mode": w.mode, "batch_size": w.batch_size, "sequence_length": length}
+    return base if estimate.encoder_length is None else {**base, "encoder_length": estimate.encoder_length}
 
 
 def summary(estimate: Estimate) -> Row:
@@ -177,7 +178,8 @@ def _json(found: Row | Sequence[Row]) -> str:
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    names = dict.fromkeys(name for row in rows for name in row)  # not all models have an encoder's length
+    writer = csv.DictWriter(out, list(names), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()

@@ -186,11 +186,16 @@ def as_dict(estimate: Estimate) -> dict[str, Any]:
             "source": model.source,
             "model_type": model.model_type,
             "layers": model.layers,
+            **({"encoder_layers": len(model.encoder.layers)} if model.encoder else {}),
             "hidden_size": model.hidden_size,
             "vocabulary_size": model.vocabulary_size,
             "context_length": model.context_length,
         },
-        "workload": {**estimate.workload.to_dict(), "sequence_length": _plain(estimate.sequence_length)},
+        "workload": {
+            **estimate.workload.to_dict(),
+            "sequence_length": _plain(estimate.sequence_length),
+            **({"encoder_length": _plain(estimate.encoder_length)} if model.encoder else {}),
+        },
         "precision": {"weights": estimate.precision, "kv_cache": estimate.kv_precision},
         "parameters": {
             "total": model.parameters.total,

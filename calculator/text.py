@@ -8,6 +8,7 @@ from typing import Any
 
 from calculator import format as words
 from calculator.estimate import MEMORY_KINDS, Estimate, intensity_class
+from calculator.model import Model
 from calculator.tables import TITLES
 
 Row = Sequence[str]
@@ -101,7 +102,7 @@ def headers(estimates: Sequence[Estimate]) -> list[Block]:
 def _model_facts(estimate: Estimate) -> list[tuple[str, str]]:
     model, p = estimate.model, estimate.model.parameters
     sizes = (f"hidden {model.hidden_size:,}", f"vocabulary {model.vocabulary_size:,}")
-    shape = [model.model_type, number(model.layers, "layer"), *sizes]
+    shape = [model.model_type, layers_of(model), *sizes]
     if model.experts is not None:
         shape.append(f"{model.experts.experts} experts, {model.experts.top_k} per token")
     shape.append(f"context {model.context_length:,}" if model.context_length else "no context limit stated")
@@ -116,11 +117,19 @@ def _model_facts(estimate: Estimate) -> list[tuple[str, str]]:
     ]
 
 
+def layers_of(model: Model) -> str:
+    """How many layers, of an encoder-decoder model on both sides: "6 encoder layers and 6 decoder layers"."""
+    if model.encoder is None:
+        return number(model.layers, "layer")
+    return f"{number(len(model.encoder.layers), 'encoder layer')} and {number(model.layers, 'decoder layer')}"
+
+
 def workload(estimate: Estimate) -> str:
     """The mode, batch and length in a phrase."""
     w, length = estimate.workload, estimate.sequence_length
     tokens = f"one new token a sequence after {length:,}" if w.mode == "decode" else f"{length:,} tokens a sequence"
-    return f"{MODES[w.mode]}, batch {w.batch_size:,}, {tokens}"
+    read = "" if estimate.encoder_length is None else f", {estimate.encoder_length:,} in the encoder"
+    return f"{MODES[w.mode]}, batch {w.batch_size:,}, {tokens}{read}"
 
 
 MODES = {"prefill": "prefill", "decode": "decode", "pretraining": "pretraining (forward, backward, AdamW step)"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from calculator.errors import ConfigError
-from calculator.model import Model
+from calculator.model import Model, Stack
 from calculator.parts import MLP, Experts, Part
 
 
@@ -50,13 +50,18 @@ def as_mixture(model: Model, experts: int, top_k: int, intermediate: int) -> Mod
     """
     if top_k > experts:
         raise ConfigError(f"A token cannot visit {top_k} of {experts} experts; choose at most {experts} per token.")
-    layers = tuple(
-        replace(layer, parts=tuple(_mixed(p, experts, top_k, intermediate) for p in layer.parts))
-        for layer in model.text.layers
-    )
-    if layers == model.text.layers:
+
+    def mixed(stack: Stack) -> Stack:
+        layers = (
+            replace(layer, parts=tuple(_mixed(p, experts, top_k, intermediate) for p in layer.parts))
+            for layer in stack.layers
+        )
+        return replace(stack, layers=tuple(layers))
+
+    text, encoder = mixed(model.text), mixed(model.encoder) if model.encoder else None
+    if text == model.text:
         raise ConfigError(f"{model.name} has no MLP that could become experts.")
-    return model.with_layers(layers, name=f"{model.name} as {experts} experts")
+    return model.with_layers(text.layers, encoder=encoder, name=f"{model.name} as {experts} experts")
 
 
 def _mixed(part: Part, experts: int, top_k: int, intermediate: int) -> Part:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from calculator import charts
 from calculator.estimate import MEMORY_KINDS, intensity_class
-from calculator.model import Model
+from calculator.model import Model, Stack
 from calculator.operation import COMPONENTS
 from calculator.parts import Attention, LatentAttention
 from calculator.tables import TITLES
@@ -49,8 +49,9 @@ def described(model: Model) -> dict[str, str]:
     found = {"Parameters": f"{p.total:,}"}
     if p.active != p.total:
         found["Active per token"] = f"{p.active:,}"
-    counts = Counter(layer.kind for layer in model.text.layers)
-    found["Layers"] = " + ".join(f"{n} {kind}" for kind, n in counts.items())
+    found["Layers"] = _kinds(model.text)
+    if model.encoder is not None:
+        found["Encoder layers"] = _kinds(model.encoder)
     found["Width"] = f"{model.hidden_size:,}"
     found |= attention_facts(model)
     if experts is not None:
@@ -61,6 +62,12 @@ def described(model: Model) -> dict[str, str]:
     found["Checkpoint"] = model.scheme.title if model.scheme else model.stated_dtype or "no dtype stated"
     found["Type"] = model.model_type
     return found
+
+
+def _kinds(stack: Stack) -> str:
+    """How many layers of each kind: "5 sliding attention + 1 full attention"."""
+    counts = Counter(layer.kind for layer in stack.layers)
+    return " + ".join(f"{n} {kind}" for kind, n in counts.items())
 
 
 def attention_facts(model: Model) -> dict[str, str]:

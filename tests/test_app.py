@@ -93,6 +93,9 @@ def words(at):
         ({"model": "Qwen/Qwen3-30B-A3B", "capacity": 1.25}, "expert_capacity_factor", 1.25),
         ({"model": "Qwen/Qwen3-30B-A3B", "routing": "uniform"}, "routing", "uniform"),
         ({"model": "Qwen/Qwen3-30B-A3B", "share": "true"}, "share_experts_across_layers", True),
+        ({"model": "google-t5/t5-base"}, "encoder_length", None),
+        ({"model": "google-t5/t5-base", "encoder": 77}, "encoder_length", 77),
+        ({"encoder": 77}, "encoder_length", None),
     ],
 )
 def test_a_link_sets_every_input_of_the_workload(inputs_at, link, field, expected):
@@ -125,13 +128,31 @@ def test_a_link_names_the_model(inputs_at):
         ("tile", "-1"),
         ("capacity", "0"),
         ("routing", "skewed"),
+        ("encoder", "0"),
     ],
 )
 def test_a_bad_value_in_a_link_falls_back_to_the_default(inputs_at, open_page, name, bad):
     usual = {"model": "Qwen/Qwen3-30B-A3B"} if name in ("capacity", "routing") else {}
+    usual = {"model": "google-t5/t5-base"} if name == "encoder" else usual
     found, default = inputs_at(**usual, **{name: bad}), inputs_at(**usual)
     assert found.workload == default.workload
     assert found.model.name == default.model.name
+
+
+def test_only_an_encoder_before_a_decoder_has_a_length(open_page):
+    assert "encoder" not in {w.key for w in open_page().sidebar.number_input}
+    shown = {"google-t5/t5-base": "as the length", "openai/whisper-large-v3": "1,500"}
+    for model, placeholder in shown.items():
+        (box,) = [w for w in open_page(model=model).sidebar.number_input if w.key == "encoder"]
+        assert box.label == "Encoder length"
+        assert box.placeholder == placeholder
+        assert box.value is None
+
+
+def test_the_encoder_s_layers_are_named(open_page):
+    said = words(open_page(model="google/switch-base-8"))
+    assert "6 full attention + 6 full attention + experts" in said
+    assert "6 full attention + cross-attention + 6 full attention + cross-attention + experts" in said
 
 
 def test_the_inputs_are_the_same_on_every_page(open_page):

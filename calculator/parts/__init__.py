@@ -26,7 +26,7 @@ from calculator.parts.dynamic import DynamicMask, RetrievalExperts
 from calculator.parts.elsewhere import Elsewhere, WithoutGradient
 from calculator.parts.griffin import GatedLinearRecurrence
 from calculator.parts.latent import LatentAttention
-from calculator.parts.local import LocalAttention
+from calculator.parts.local import GlobalLocalAttention, LocalAttention, Padded, SlidingAttention
 from calculator.parts.mlp import MLP, Experts, IdleExperts
 from calculator.parts.positioned import Activation, Positioned
 from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
@@ -66,6 +66,7 @@ __all__ = [
     "GatedLinearRecurrence",
     "GatedNorm",
     "GatedResidual",
+    "GlobalLocalAttention",
     "Head",
     "HeadGate",
     "HeadedMamba",
@@ -86,6 +87,7 @@ __all__ = [
     "MeanBlockIndexer",
     "NGramEmbedding",
     "Norm",
+    "Padded",
     "Part",
     "PatchEmbedding",
     "PatchMerger",
@@ -97,6 +99,7 @@ __all__ = [
     "RetrievalExperts",
     "RoutedMatrix",
     "RouterMLP",
+    "SlidingAttention",
     "Tensors",
     "TimeMix",
     "TokenConvolution",

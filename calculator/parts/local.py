@@ -1,8 +1,9 @@
-"""Attention of an encoder within blocks of its tokens, whose cost grows linearly with the sequence."""
+"""Attention of an encoder within blocks of its tokens, whose cost grows linearly with the sequence: the products of
+whole blocks, as they are computed, or counting what is masked out, those of the tokens that are seen."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from calculator.parts.attention import attend
@@ -30,6 +31,7 @@ class LocalAttention(Part):
     key: str = "k_proj"
     value: str = "v_proj"
     out: str = "o_proj"
+    bias: bool = False
     dropout: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
@@ -52,6 +54,7 @@ class LocalAttention(Part):
                 self.hidden,
                 inner,
                 component="attention",
+                bias=self.bias,
                 tokens=run.tokens + more,
                 saves_input=name == self.query,
             )
@@ -65,7 +68,7 @@ class LocalAttention(Part):
             dropout=self.dropout,
             seen=self._reach(run, sums),
         )
-        project(run, self.path(self.out), inner, self.hidden, component="attention", split="row")
+        project(run, self.path(self.out), inner, self.hidden, component="attention", bias=self.bias, split="row")
 
     def _sum(self, run: Run, rows: Number) -> None:
         """The sums of the blocks' tokens, and their norm."""
@@ -77,9 +80,51 @@ class LocalAttention(Part):
         norm.write_rows(run, rows)
 
     def _reach(self, run: Run, sums: Number) -> Reach:
-        """The products of whole blocks, or counting what is masked out, the band and the sums."""
+        """The tokens of three blocks and the sums."""
         pairs = ceil_div(run.queries, self.block) * self.block * (3 * self.block + sums)
         band = 2 * self.block - 1
         causal = run.workload.attention_flops == "causal"
         doubled = run.attended(band) + 2 * run.queries * sums if causal else 2 * pairs
         return Reach(doubled, pairs, run.queries + sums, 0, 0, 0, band)
+
+
+@dataclass(frozen=True)
+class SlidingAttention(LocalAttention):
+    """A token attends to `block` tokens to either side (Longformer, arXiv:2004.05150): scores within chunks of two
+    blocks that overlap by one, sums over three blocks."""
+
+    def _reach(self, run: Run, sums: Number) -> Reach:
+        seen, size = 2 * self.block + 1, self.block
+        scores, context = 4 * size * (run.queries - size), 3 * size * run.queries
+        causal = run.workload.attention_flops == "causal"
+        doubled = run.attended(seen) if causal else scores + context  # scores and context have as many features
+        return Reach(doubled, scores, run.queries, 0, 0, 0, seen)
+
+
+@dataclass(frozen=True)
+class GlobalLocalAttention(LocalAttention):
+    """Each block attends to itself and to `beside` tokens, which attend to all (Pegasus-X, arXiv:2208.04347); they are
+    among the tokens of the pass."""
+
+    beside: int = 0
+    SYMBOLS: ClassVar[dict[str, str]] = {**LocalAttention.SYMBOLS, "beside": "n_gl"}
+
+    def _reach(self, run: Run, sums: Number) -> Reach:
+        tokens = run.queries - self.beside
+        pairs = tokens * (self.block + self.beside) + self.beside * run.queries
+        return Reach(2 * pairs, pairs, run.queries, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Padded(Part):
+    """A part that runs on the sequence filled up to whole blocks, and on `beside` tokens more; without a block, on
+    those alone."""
+
+    part: Part
+    block: int
+    beside: int = 0
+    SYMBOLS: ClassVar[dict[str, str]] = {"block": "b", "beside": "n_gl"}
+
+    def write(self, run: Run) -> None:
+        filled = ceil_div(run.queries, self.block) * self.block if self.block else 0
+        self.part.write(replace(run, queries=filled + self.beside))

@@ -46,6 +46,8 @@ def choose_workload(model: Model) -> Workload:
     with right:
         length = _length(model)
     options: dict[str, Any] = {}
+    if model.encoder is not None:
+        options["encoder_length"] = _encoder_length(model)
     if mode == "decode":
         options["decode_length"] = _whole(
             "Tokens to generate", "generate", 64, "For the totals; the context grows by one each step."
@@ -77,6 +79,24 @@ def _length(model: Model) -> int | None:
         key="length",
         bind="query-params",
         help=f"Tokens per sequence; in decode mode those already in the cache. Empty: {taken:,}. {limit}",
+    )
+    return None if length is None else int(length)
+
+
+def _encoder_length(model: Model) -> int | None:
+    """Empty means the encoder's own positions, or as many as the length."""
+    fixed = model.encoder_length
+    length = st.number_input(
+        "Encoder length",
+        1,
+        LARGEST,
+        None,
+        step=1,
+        placeholder=f"{fixed:,}" if fixed else "as the length",
+        key="encoder",
+        bind="query-params",
+        help="Tokens per sequence that the encoder reads; the decoder attends to all of them. Empty: "
+        + (f"its {fixed:,} positions." if fixed else "as many as the length."),
     )
     return None if length is None else int(length)
 

@@ -378,6 +378,7 @@ def _valueless() -> Iterator[None]:
     masks = masking_utils.ALL_MASK_ATTENTION_FUNCTIONS
     with (
         mock.patch.object(masking_utils, "find_packed_sequence_indices", return_value=None),
+        mock.patch.object(torch.Tensor, "item", _item),
         mock.patch.object(masking_utils, "_ignore_bidirectional_mask_sdpa", return_value=False),
         mock.patch.object(PreTrainedModel, "warn_if_padding_and_no_attention_mask"),
         mock.patch.object(module_tracker, "register_multi_grad_hook", _hook_with_gradients),
@@ -391,6 +392,14 @@ def _hook_with_gradients(tensors: Any, function: Any, **options: Any) -> Any:
     """torch's counter watches for the gradients of what a module reads, even if there will be none: without a graph a
     parameter that is handed to a module has nothing to watch."""
     return register_multi_grad_hook(tensors, function, **options) if torch.is_grad_enabled() else mock.Mock()
+
+
+_ITEM = torch.Tensor.item
+
+
+def _item(tensor: torch.Tensor) -> Any:
+    """LED asks its mask whether any token has global attention: none has."""
+    return 0 if tensor.is_meta else _ITEM(tensor)
 
 
 def _apart(name: str, scan: Callable, counter: FlopCounterMode, in_scans: list[int]) -> Callable:

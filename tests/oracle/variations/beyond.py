@@ -14,6 +14,7 @@ from calculator.parts import (
     LatentAttention,
     LightningAttention,
     LocalAttention,
+    Padded,
 )
 
 Beyond = Callable[[Model, Workload], int]
@@ -184,3 +185,17 @@ def padded_heads(model: Model, w: Workload) -> int:
         op.flops * op.count for op in forward(model, w, w.batch_size, w.sequence_length) if op.kind == "attention"
     )
     return products // size * (-size % multiple) if multiple else 0
+
+
+def tokens_nothing_reads(model: Model, w: Workload) -> int:
+    """Of Pegasus-X's last encoder layer nothing reads the global tokens, so that no gradient flows back through their
+    queries, their attention, its output and their MLP."""
+    if w.mode != "pretraining":
+        return 0
+    inner = {p.name: p for p in model.encoder.layers[-1].parts if isinstance(p, Padded)}
+    outer, mlp = inner["self_attn"], inner[""].part
+    attention, tokens = outer.part, inner[""].beside
+    keys = -(-w.encoder_length // outer.block) * outer.block + outer.beside
+    matrices = 2 * mlp.hidden * mlp.intermediate + 2 * attention.hidden * attention.heads * attention.head_dim
+    products = 2 * tokens * matrices + 4 * tokens * keys * attention.heads * attention.head_dim
+    return -2 * w.batch_size * products

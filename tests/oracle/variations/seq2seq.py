@@ -3,7 +3,7 @@ classes build is put into a variation's `architectures`."""
 
 from __future__ import annotations
 
-from variations.beyond import padded_heads, sums_as_products
+from variations.beyond import padded_heads, sums_as_products, tokens_nothing_reads
 from variations.pieces import DENSE, FULL, SLIDING, Type
 
 IDS = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
@@ -70,6 +70,7 @@ MOONSHINE = {
     "encoder_num_attention_heads": 6,
     "decoder_num_attention_heads": 6,
 }
+LED = BART | {"attention_window": 12, "max_encoder_position_embeddings": 160, "max_decoder_position_embeddings": 96}
 RELU, GATED = {"feed_forward_proj": "relu"}, {"feed_forward_proj": "gated-gelu"}
 
 
@@ -209,6 +210,28 @@ TYPES: dict[str, Type] = {
             "untied": UNTIED,
         },
     ),
+    "led": (
+        "LEDForConditionalGeneration",
+        LED,
+        {
+            "small": {},
+            "wider": WIDER | {"attention_window": 16, "max_encoder_position_embeddings": 80},
+            "windows": {"attention_window": [4, 12, 6, 12, 4], "encoder_layers": 5, "encoder_ffn_dim": 72},
+            "untied": UNTIED | {"decoder_layers": 1, "max_decoder_position_embeddings": 88},
+            "Model": {"architectures": ["LEDModel"]},
+        },
+    ),
+    "pegasus_x": (
+        "PegasusXForConditionalGeneration",
+        BART | {"block_size": 12, "num_global_tokens": 5},
+        {
+            "small": {},
+            "wider": WIDER | {"block_size": 8, "num_global_tokens": 3, "encoder_layers": 3},
+            "in place": {"stagger_local_blocks": False, "block_size": 18, "encoder_ffn_dim": 72},
+            "untied": UNTIED | {"decoder_layers": 1},
+            "Model": {"architectures": ["PegasusXModel"], "block_size": 50},
+        },
+    ),
     "longt5": like_t5(
         "LongT5",
         blocks={"local_radius": 10},
@@ -223,4 +246,4 @@ TYPES: dict[str, Type] = {
     ),
 }
 BUFFERS = dict.fromkeys(TYPES, ("final_logits_bias",))
-BEYOND = {"longt5": (sums_as_products,), "moonshine": (padded_heads,)}
+BEYOND = {"pegasus_x": (tokens_nothing_reads,), "longt5": (sums_as_products,), "moonshine": (padded_heads,)}
