@@ -85,6 +85,7 @@ class Experts(Part):
             published counts include it (ERNIE 4.5).
         packed: experts are stored as one three-dimensional tensor (gate_up_proj, down_proj), not one tensor each.
         latent: the routed experts work on a projection of this width (Nemotron 3 Super), None for `hidden`.
+        scored: shared experts that the router scores, too (Inkling).
         router: the router's module, inside the part; `prefix`: where the experts are, inside the part.
     """
 
@@ -110,6 +111,7 @@ class Experts(Part):
     correction_shape: tuple[int, ...] = ()  # where it is not [experts]
     packed_name: str = "gate_up_proj"
     latent: int | None = None
+    scored: int = 0
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "intermediate": "d_e",
@@ -169,7 +171,7 @@ class Experts(Part):
             run,
             self.path(self.router),
             self.hidden,
-            self.experts,
+            self.experts + self.scored,
             component="router",
             role="router",
             bias=self.router_bias,

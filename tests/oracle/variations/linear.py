@@ -36,6 +36,22 @@ QWEN4 = MOE | {
     "eos_token_id": 7,
 }
 
+INKLING = MOE | {
+    "num_hidden_layers": 4,
+    "layer_types": ["hybrid_sliding", "hybrid_sliding", "hybrid_sliding", "hybrid"],
+    "head_dim": 40,
+    "swa_num_attention_heads": 4,
+    "swa_num_key_value_heads": 4,
+    "swa_head_dim": 24,
+    "sliding_window_size": 20,
+    "d_rel": 10,
+    "rel_extent": 50,
+    "n_routed_experts": 7,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+INKLING = {key: value for key, value in INKLING.items() if key != "num_experts"}
+
 TYPES: dict[str, Type] = {
     "kimi_linear": (
         "KimiLinearForCausalLM",
@@ -187,6 +203,28 @@ TYPES: dict[str, Type] = {
         "Qwen4ExpForConditionalGeneration",
         {"text_config": QWEN4, "vision_config": VISION | {"deepstack_visual_indexes": []}},
         {"small": {}, "n-grams": {"text_config": {"ple_layer_ids": [1], "tie_word_embeddings": True}}},
+    ),
+    "inkling_text": (
+        "InklingForCausalLM",
+        INKLING,
+        {
+            "local but for the last": {},
+            "ids, one dense, three shared": {
+                "layer_types": None,
+                "local_layer_ids": [1, 2],
+                "dense_mlp_idx": 1,
+                "n_shared_experts": 3,
+                "conv_kernel_size": 3,
+                "tie_word_embeddings": True,
+            },
+            "types, older spelling": {
+                "layer_types": ["hybrid", "hybrid_sliding", "hybrid", "hybrid_sliding"],
+                "mlp_layer_types": ["sparse", "dense", "dense", "sparse"],
+                "dense_intermediate_size": 200,
+                "unpadded_vocab_size": 990,
+                "log_scaling_n_floor": 64,
+            },
+        },
     ),
     "zamba": (
         "ZambaForCausalLM",
