@@ -9,7 +9,7 @@ from calculator.parts.cross import CrossAttention, RelativeBias
 from calculator.parts.delta import DeltaAttention, HeadGate
 from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.griffin import GatedLinearRecurrence
-from calculator.parts.inkling import RelativeAttention, SharedExperts, ShortConvolution
+from calculator.parts.inkling import BlockResidual, RelativeAttention, SharedExperts, ShortConvolution
 from calculator.parts.latent import LatentAttention
 from calculator.parts.mlp import MLP, Experts
 from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
@@ -24,6 +24,7 @@ __all__ = [
     "AltUp",
     "Attention",
     "BlockIndexer",
+    "BlockResidual",
     "ChannelMix",
     "CompressedAttention",
     "CrossAttention",

@@ -119,3 +119,12 @@ def blocks_not_scored(model: Model, w: Workload) -> int:
     parts = [p for layer in model.text.layers for p in layer.parts if isinstance(p, Attention) and p.selected]
     left = sum(max(w.sequence_length + 1 - p.selected, 0) * p.heads * p.head_dim for p in parts)
     return -scores + (4 * w.batch_size * left if w.mode == "decode" else 0)
+
+
+def scores_again(model: Model, w: Workload) -> int:
+    """Inkling 2 attends over its blocks' states by a fused kernel, whose backward pass makes the scores again: one
+    product beside the two of the forward pass and their four gradients."""
+    if w.mode != "pretraining":
+        return 0
+    listed = forward(model, w, w.batch_size, w.sequence_length)
+    return sum(op.flops * op.count for op in listed if "attn_res." in op.name and op.kind == "matmul") // 6

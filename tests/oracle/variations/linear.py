@@ -226,6 +226,21 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "inkling2_text": (
+        "Inkling2ForCausalLM",
+        INKLING | {"unpadded_vocab_size": 1000, "n_layers_per_attn_res_block": 2},
+        {
+            "local but for the last": {},
+            "five layers, blocks of three": {
+                "num_hidden_layers": 5,
+                "layer_types": ["hybrid", "hybrid_sliding", "hybrid", "hybrid_sliding", "hybrid"],
+                "n_layers_per_attn_res_block": 3,
+                "conv_kernel_size": 3,
+                "num_attention_heads": 8,
+            },
+            "blocks of one layer": {"n_layers_per_attn_res_block": 1, "d_rel": 6, "tie_word_embeddings": True},
+        },
+    ),
     "zamba": (
         "ZambaForCausalLM",
         DENSE | NO_IDS | {"num_hidden_layers": 7, "mamba_d_state": 12, "attn_layer_period": 3, "attn_layer_offset": 1},
@@ -291,7 +306,7 @@ def in_thirds(tensors: Iterator[tuple[str, tuple[int, ...]]]) -> Iterator[tuple[
         yield name, shape
 
 
-BUFFERS = {"bailing_hybrid": ("expert_bias",)}
+BUFFERS = {"bailing_hybrid": ("expert_bias",), "inkling2_text": ("mlp.gate.bias",)}
 RENAMED = {
     "kimi_linear": ((r"\.mlp\.", ".block_sparse_moe."),),  # of the dense layers too
     "olmo_hybrid": (("post_attention_layernorm", "feedforward_layer_norm"),),  # of the attention layers too
@@ -299,6 +314,7 @@ RENAMED = {
 RESHAPED = {"olmo_hybrid": in_thirds}
 BEYOND = {
     "rwkv": (beyond.tokens_of_every_pair,),
+    "inkling2_text": (beyond.scores_again,),
     **dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), (beyond.blocks_not_scored,)),
 }
 NO_DEFAULT = dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), "its layers need an indexer, whose sizes have no default")
