@@ -12,6 +12,7 @@ from calculator.parts.griffin import GatedLinearRecurrence
 from calculator.parts.inkling import BlockResidual, RelativeAttention, SharedExperts, ShortConvolution
 from calculator.parts.latent import LatentAttention
 from calculator.parts.mlp import MLP, Experts
+from calculator.parts.patches import AtPatches, Frozen, HashEmbedding, PatchAttention
 from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
 from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
 from calculator.parts.sparse import Indexer
@@ -22,6 +23,7 @@ from calculator.parts.xlstm import MatrixLSTM
 __all__ = [
     "MLP",
     "AltUp",
+    "AtPatches",
     "Attention",
     "BlockIndexer",
     "BlockResidual",
@@ -32,10 +34,12 @@ __all__ = [
     "Elsewhere",
     "Embedding",
     "Experts",
+    "Frozen",
     "GatedConvolution",
     "GatedDeltaNet",
     "GatedLinearRecurrence",
     "GatedResidual",
+    "HashEmbedding",
     "Head",
     "HeadGate",
     "HeadedMamba",
@@ -52,6 +56,7 @@ __all__ = [
     "NGramEmbedding",
     "Norm",
     "Part",
+    "PatchAttention",
     "PatchEmbedding",
     "PatchMerger",
     "Positions",

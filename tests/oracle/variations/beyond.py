@@ -128,3 +128,22 @@ def scores_again(model: Model, w: Workload) -> int:
         return 0
     listed = forward(model, w, w.batch_size, w.sequence_length)
     return sum(op.flops * op.count for op in listed if "attn_res." in op.name and op.kind == "matmul") // 6
+
+
+def patches_made_anew(model: Model, w: Workload) -> int:
+    """Where every layer of the Byte Latent Transformer's encoder gathers patches, transformers keeps the last ones:
+    no gradient reaches the others."""
+    if w.mode != "pretraining":
+        return 0
+    listed = forward(model, w, w.batch_size, w.sequence_length)
+    products = [
+        op for op in listed if op.kind in ("matmul", "attention") and op.name.startswith("model.local_encoder.")
+    ]
+    last = max(op.name.split(".")[3] for op in products if ".cross_attn_layers." in op.name)
+    lost = [
+        op
+        for op in products
+        if (".cross_attn_layers." in op.name and op.name.split(".")[3] != last)
+        or (".patch_embedding_projection." in op.name)
+    ]
+    return -sum(op.flops * op.count for op in lost) * 2 // 3

@@ -36,6 +36,7 @@ QWEN4 = MOE | {
     "eos_token_id": 7,
 }
 
+LOCAL = {"hidden_size": 96, "num_attention_heads": 4}
 INKLING = MOE | {
     "num_hidden_layers": 4,
     "layer_types": ["hybrid_sliding", "hybrid_sliding", "hybrid_sliding", "hybrid"],
@@ -241,6 +242,47 @@ TYPES: dict[str, Type] = {
             "blocks of one layer": {"n_layers_per_attn_res_block": 1, "d_rel": 6, "tie_word_embeddings": True},
         },
     ),
+    "blt": (
+        "BltForCausalLM",
+        {
+            "vocab_size": 260,
+            "encoder_hash_byte_group_vocab": 301,
+            "local_attention_window_len": 24,
+            "encoder_config": LOCAL | {"num_hidden_layers": 2, "intermediate_size": 200},
+            "decoder_config": LOCAL | {"num_hidden_layers": 3, "intermediate_size": 168, "hidden_size_global": 120},
+            "global_config": {
+                "hidden_size": 120,
+                "num_attention_heads": 5,
+                "num_hidden_layers": 2,
+                "intermediate_size": 232,
+            },
+            "patcher_config": {
+                "hidden_size": 72,
+                "num_attention_heads": 3,
+                "num_hidden_layers": 2,
+                "intermediate_size": 152,
+            },
+        },
+        {
+            "projected between": {},
+            "cross-attention everywhere, key-value heads": {
+                "encoder_config": {"cross_attn_all_layers": True, "num_key_value_heads": 2, "intermediate_size": None},
+                "decoder_config": {"num_key_value_heads": 1},
+                "patch_size": 5,
+                "patcher_config": {"num_key_value_heads": 1, "sliding_window": None},
+                "encoder_hash_byte_group_nb_functions": 2,
+                "encoder_hash_byte_group_size": [3, 5, 8],
+                "local_attention_window_len": None,
+            },
+            "not projected, three a patch, once": {
+                "cross_attn_k": 3,
+                "encoder_config": {"cross_attn_k": 3},
+                "decoder_config": {"cross_attn_k": 3, "cross_attn_all_layers": False, "hidden_size_global": 288},
+                "global_config": {"hidden_size": 288, "num_attention_heads": 6, "num_key_value_heads": 3},
+                "tie_word_embeddings": True,
+            },
+        },
+    ),
     "zamba": (
         "ZambaForCausalLM",
         DENSE | NO_IDS | {"num_hidden_layers": 7, "mamba_d_state": 12, "attn_layer_period": 3, "attn_layer_offset": 1},
@@ -315,6 +357,7 @@ RESHAPED = {"olmo_hybrid": in_thirds}
 BEYOND = {
     "rwkv": (beyond.tokens_of_every_pair,),
     "inkling2_text": (beyond.scores_again,),
+    "blt": (beyond.patches_made_anew,),
     **dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), (beyond.blocks_not_scored,)),
 }
 NO_DEFAULT = dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), "its layers need an indexer, whose sizes have no default")
@@ -330,6 +373,7 @@ SCANS = {
 }
 NOTES = {
     "rwkv": "a decode step of B sequences computes B × B tokens",
+    "blt": "as many patches as patch_size says; a decode step there forgets the patches before",
     **dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), "the indexer chooses nothing and scores nothing"),
     "kimi_linear": MLA_NOTE,
     "bailing_hybrid": MLA_NOTE,
