@@ -122,6 +122,7 @@ def blt(c: Config) -> Blueprint:
     )
     note = (
         f"Tokens are bytes. Patches are taken to be {patch} bytes long (patch_size); where entropy ends them, their "
-        "number depends on the text. A decode step is one that ends a patch."
+        "number depends on the text. A single decode step is one that ends a patch; a longer generation ends one "
+        f"every {patch} bytes."
     )
     return Blueprint(text, c.vocab_size, context=encoder.get("max_position_embeddings"), notes=(note,))

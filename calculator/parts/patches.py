@@ -23,12 +23,12 @@ class AtPatches(Part):
 
 
 def at_patches(run: Run, patch: int) -> Run:
-    """The same pass counted in patches. A decode step of one byte is one that ends a patch."""
+    """The same pass counted in patches. A single decode step ends one; of several, one in `patch` does."""
     return replace(
         run,
         queries=ceil_div(run.queries, patch),
         past=ceil_div(run.past, patch),
-        steps=-(-run.steps // patch),
+        steps=1 if run.steps == 1 else -(-run.steps // patch),
     )
 
 
