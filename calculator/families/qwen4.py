@@ -41,14 +41,15 @@ def ngrams(c: Config, place: int) -> NGramEmbedding:
     rows = sum(primes_from(c.ngram_vocab_size_base, (place + 1) * heads)[place * heads :])
     multiple: int = c.make_ngram_vocab_size_divisible_by
     padded = -(-rows // multiple) * multiple
+    piece = -(-padded // c.split_ngram_parts)
+    pieces = tuple(min(piece, padded - start) for start in range(0, padded, piece))
     return NGramEmbedding(
         "ple",
         c.hidden_size,
         c.hc_count,
-        padded,
+        pieces,
         heads,
         size,
-        c.split_ngram_parts,
         c.ngram_size,
         c.ple_conv_kernel_size,
     )

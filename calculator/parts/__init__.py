@@ -25,9 +25,11 @@ from calculator.parts.disentangled import DisentangledAttention, DistanceTable
 from calculator.parts.dynamic import DynamicMask, RetrievalExperts
 from calculator.parts.elsewhere import Elsewhere, WithoutGradient
 from calculator.parts.griffin import GatedLinearRecurrence
+from calculator.parts.inkling import BlockResidual, RelativeAttention, SharedExperts, ShortConvolution
 from calculator.parts.latent import LatentAttention
 from calculator.parts.local import GlobalLocalAttention, LocalAttention, Padded, SlidingAttention
 from calculator.parts.mlp import MLP, Experts, IdleExperts
+from calculator.parts.patches import AtPatches, Frozen, HashEmbedding, PatchAttention
 from calculator.parts.positioned import Activation, Positioned
 from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
 from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
@@ -42,10 +44,12 @@ __all__ = [
     "MLP",
     "Activation",
     "AltUp",
+    "AtPatches",
     "Attention",
     "AttentionCore",
     "AudioConvolution",
     "BlockIndexer",
+    "BlockResidual",
     "ChannelMix",
     "ChosenHeads",
     "CompressedAttention",
@@ -61,12 +65,14 @@ __all__ = [
     "Embedding",
     "EncoderOutput",
     "Experts",
+    "Frozen",
     "GatedConvolution",
     "GatedDeltaNet",
     "GatedLinearRecurrence",
     "GatedNorm",
     "GatedResidual",
     "GlobalLocalAttention",
+    "HashEmbedding",
     "Head",
     "HeadGate",
     "HeadedMamba",
@@ -89,16 +95,20 @@ __all__ = [
     "Norm",
     "Padded",
     "Part",
+    "PatchAttention",
     "PatchEmbedding",
     "PatchMerger",
     "PooledHead",
     "Positioned",
     "Positions",
+    "RelativeAttention",
     "RelativeBias",
     "Residual",
     "RetrievalExperts",
     "RoutedMatrix",
     "RouterMLP",
+    "SharedExperts",
+    "ShortConvolution",
     "SlidingAttention",
     "Tensors",
     "TimeMix",

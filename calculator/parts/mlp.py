@@ -97,6 +97,7 @@ class Experts(Part):
             expected to choose top_k · experts / (experts + identity) of the real ones; rows, active parameters and
             bytes are of that many (LongCat-Flash, arXiv:2509.01322, keeps its average there).
         latent: the routed experts work on a projection of this width (Nemotron 3 Super), None for `hidden`.
+        scored: shared experts that the router scores, too (Inkling).
         shared_fused: name of one projection that holds the shared experts' gate and up (MiniMax-M3).
         router: the router's module, inside the part, "" where another part computes its scores (ZAYA1); `prefix`: where
             the experts are, inside the part; `each`: what one of them is called there, with * for its number.
@@ -129,6 +130,7 @@ class Experts(Part):
     identity: int = 0
     shared_fused: str | None = None
     apart: bool = False
+    scored: int = 0
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "intermediate": "d_e",
@@ -196,7 +198,7 @@ class Experts(Part):
                 run,
                 self.path(self.router),
                 self.hidden,
-                self.choices,
+                self.choices + self.scored,
                 component="router",
                 role="router",
                 bias=self.router_bias,

@@ -29,14 +29,15 @@ def short_convolution(
     component: str = "recurrent",
     activated: bool = True,
     beside: Number = 0,
+    state_width: int | None = None,
 ) -> None:
-    """A causal depthwise convolution, 2·tokens·channels·kernel FLOPs; decode keeps the last kernel − 1 inputs.
-    `beside` elements per token (the gate) wait while it runs."""
+    """A causal depthwise convolution, 2·tokens·channels·kernel FLOPs; decode keeps the last kernel − 1 inputs, of
+    `state_width` bytes. `beside` elements per token (the gate) wait while it runs."""
     elements = run.tokens * channels * run.width
     weights: tuple[Weight, ...] = (Weight(f"{name}.weight", (channels, 1, kernel), "convolution"),)
     if bias:
         weights += (Weight(f"{name}.bias", (channels,), "vector"),)
-    state = state_bytes(run, channels * (kernel - 1), run.width)
+    state = state_bytes(run, channels * (kernel - 1), state_width or run.width)
     run.add(
         name,
         component,

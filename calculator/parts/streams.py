@@ -74,31 +74,32 @@ class NGramEmbedding(Part):
     convolution's inputs.
 
     Attributes:
-        rows: of the table, which the checkpoint holds in `shards` pieces.
+        pieces: rows of each piece that the checkpoint holds the table in.
         size: features of a token's rows together.
     """
 
     hidden: int
     streams: int
-    rows: int
+    pieces: tuple[int, ...]
     heads: int
     size: int
-    shards: int
     ngram: int
     kernel: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "streams": "n_r", "rows": "V_n", "size": "d_n"}
+    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "streams": "n_r", "size": "d_n"}
 
     def write(self, run: Run) -> None:
         wide = self.streams * self.hidden
         elements, rows = run.tokens * wide, run.tokens * self.size * run.width
         table = self.path("ple_embedding.ngram_embedding")
-        piece = -(-self.rows // self.shards)
-        whole, rest = divmod(self.rows, piece)
+        first = self.pieces[0]
+        whole = self.pieces.count(first)
         matrix: tuple[Weight, ...] = (
-            Weight(f"{table}.shard_*.weight", (piece, self.size // self.heads), "embedding", whole),
+            Weight(f"{table}.shard_*.weight", (first, self.size // self.heads), "embedding", whole),
         )
-        if rest:
-            matrix += (Weight(f"{table}.shard_{whole}.weight", (rest, self.size // self.heads), "embedding"),)
+        matrix += tuple(
+            Weight(f"{table}.shard_{whole + i}.weight", (rest, self.size // self.heads), "embedding")
+            for i, rest in enumerate(self.pieces[whole:])
+        )
         ids = state_bytes(run, self.ngram - 1, 8)
         run.add(table, "embedding", "lookup", writes=rows, weights=matrix, weight_reads=rows, cache=ids)
         project(run, self.path("key_proj"), self.size, wide, component="embedding", split="replicated")

@@ -49,6 +49,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
+from transformers.models.blt.modeling_blt import BltPatcher
 
 # The scan functions (or the modules whose forward is one) of the modelling files, and which argument, by place or by
 # name, has the shape of the output.
@@ -372,11 +373,18 @@ def _without_choice(model: PreTrainedModel) -> ExitStack:
     return stack
 
 
+def _equal_patches(entropies: torch.Tensor, sequence_length: int, patch_size: int, threshold: float) -> torch.Tensor:
+    """Lengths of the Byte Latent Transformer's patches, whose number would follow from the values."""
+    return torch.ones(len(entropies), -(-sequence_length // patch_size), dtype=torch.long, device="meta")
+
+
 @contextmanager
 def _valueless() -> Iterator[None]:
     """Nothing reads the value of a meta tensor, and sdpa is its flash kernel without a mask."""
     masks = masking_utils.ALL_MASK_ATTENTION_FUNCTIONS
     with (
+        mock.patch.object(BltPatcher, "patch_lengths_from_entropies", staticmethod(_equal_patches)),
+        mock.patch.object(torch.distributions.Distribution, "_validate_args", False),
         mock.patch.object(masking_utils, "find_packed_sequence_indices", return_value=None),
         mock.patch.object(torch.Tensor, "item", _item),
         mock.patch.object(masking_utils, "_ignore_bidirectional_mask_sdpa", return_value=False),
@@ -533,6 +541,8 @@ def encoder_length(model: PreTrainedModel) -> int | None:
 def generates(model: PreTrainedModel) -> bool:
     """Whether it has a cache and a next token; an encoder has neither."""
     causal = not hasattr(model.config, "is_decoder") or model.config.is_decoder or model.config.is_encoder_decoder
+    if model.config.model_type == "blt":  # its cache forgets the patches
+        return False
     if getattr(model.config, "attention_hidden_size", None) is not None and model.config.model_type == "rwkv":
         causal = model.config.attention_hidden_size == model.config.hidden_size  # the only state it can make
     known = inspect.signature(type(model).forward).parameters

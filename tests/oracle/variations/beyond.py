@@ -199,3 +199,31 @@ def tokens_nothing_reads(model: Model, w: Workload) -> int:
     matrices = 2 * mlp.hidden * mlp.intermediate + 2 * attention.hidden * attention.heads * attention.head_dim
     products = 2 * tokens * matrices + 4 * tokens * keys * attention.heads * attention.head_dim
     return -2 * w.batch_size * products
+
+
+def scores_again(model: Model, w: Workload) -> int:
+    """Inkling 2 attends over its blocks' states by a fused kernel, whose backward pass makes the scores again: one
+    product beside the two of the forward pass and their four gradients."""
+    if w.mode != "pretraining":
+        return 0
+    listed = forward(model, w, w.batch_size, w.sequence_length)
+    return sum(op.flops * op.count for op in listed if "attn_res." in op.name and op.kind == "matmul") // 6
+
+
+def patches_made_anew(model: Model, w: Workload) -> int:
+    """Where every layer of the Byte Latent Transformer's encoder gathers patches, transformers keeps the last ones:
+    no gradient reaches the others."""
+    if w.mode != "pretraining":
+        return 0
+    listed = forward(model, w, w.batch_size, w.sequence_length)
+    products = [
+        op for op in listed if op.kind in ("matmul", "attention") and op.name.startswith("model.local_encoder.")
+    ]
+    last = max(op.name.split(".")[3] for op in products if ".cross_attn_layers." in op.name)
+    lost = [
+        op
+        for op in products
+        if (".cross_attn_layers." in op.name and op.name.split(".")[3] != last)
+        or (".patch_embedding_projection." in op.name)
+    ]
+    return -sum(op.flops * op.count for op in lost) * 2 // 3

@@ -36,6 +36,23 @@ QWEN4 = MOE | {
     "eos_token_id": 7,
 }
 
+LOCAL = {"hidden_size": 96, "num_attention_heads": 4}
+INKLING = MOE | {
+    "num_hidden_layers": 4,
+    "layer_types": ["hybrid_sliding", "hybrid_sliding", "hybrid_sliding", "hybrid"],
+    "head_dim": 40,
+    "swa_num_attention_heads": 4,
+    "swa_num_key_value_heads": 4,
+    "swa_head_dim": 24,
+    "sliding_window_size": 20,
+    "d_rel": 10,
+    "rel_extent": 50,
+    "n_routed_experts": 7,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+INKLING = {key: value for key, value in INKLING.items() if key != "num_experts"}
+
 TYPES: dict[str, Type] = {
     "kimi_linear": (
         "KimiLinearForCausalLM",
@@ -188,6 +205,84 @@ TYPES: dict[str, Type] = {
         {"text_config": QWEN4, "vision_config": VISION | {"deepstack_visual_indexes": []}},
         {"small": {}, "n-grams": {"text_config": {"ple_layer_ids": [1], "tie_word_embeddings": True}}},
     ),
+    "inkling_text": (
+        "InklingForCausalLM",
+        INKLING,
+        {
+            "local but for the last": {},
+            "ids, one dense, three shared": {
+                "layer_types": None,
+                "local_layer_ids": [1, 2],
+                "dense_mlp_idx": 1,
+                "n_shared_experts": 3,
+                "conv_kernel_size": 3,
+                "tie_word_embeddings": True,
+            },
+            "types, older spelling": {
+                "layer_types": ["hybrid", "hybrid_sliding", "hybrid", "hybrid_sliding"],
+                "mlp_layer_types": ["sparse", "dense", "dense", "sparse"],
+                "dense_intermediate_size": 200,
+                "unpadded_vocab_size": 990,
+                "log_scaling_n_floor": 64,
+            },
+        },
+    ),
+    "inkling2_text": (
+        "Inkling2ForCausalLM",
+        INKLING | {"unpadded_vocab_size": 1000, "n_layers_per_attn_res_block": 2},
+        {
+            "local but for the last": {},
+            "five layers, blocks of three": {
+                "num_hidden_layers": 5,
+                "layer_types": ["hybrid", "hybrid_sliding", "hybrid", "hybrid_sliding", "hybrid"],
+                "n_layers_per_attn_res_block": 3,
+                "conv_kernel_size": 3,
+                "num_attention_heads": 8,
+            },
+            "blocks of one layer": {"n_layers_per_attn_res_block": 1, "d_rel": 6, "tie_word_embeddings": True},
+        },
+    ),
+    "blt": (
+        "BltForCausalLM",
+        {
+            "vocab_size": 260,
+            "encoder_hash_byte_group_vocab": 301,
+            "local_attention_window_len": 24,
+            "encoder_config": LOCAL | {"num_hidden_layers": 2, "intermediate_size": 200},
+            "decoder_config": LOCAL | {"num_hidden_layers": 3, "intermediate_size": 168, "hidden_size_global": 120},
+            "global_config": {
+                "hidden_size": 120,
+                "num_attention_heads": 5,
+                "num_hidden_layers": 2,
+                "intermediate_size": 232,
+            },
+            "patcher_config": {
+                "hidden_size": 72,
+                "num_attention_heads": 3,
+                "num_hidden_layers": 2,
+                "intermediate_size": 152,
+            },
+        },
+        {
+            "projected between": {},
+            "cross-attention everywhere, key-value heads": {
+                "encoder_config": {"cross_attn_all_layers": True, "num_key_value_heads": 2, "intermediate_size": None},
+                "decoder_config": {"num_key_value_heads": 1},
+                "patch_size": 5,
+                "patcher_config": {"num_key_value_heads": 1, "sliding_window": None},
+                "encoder_hash_byte_group_nb_functions": 2,
+                "encoder_hash_byte_group_size": [3, 5, 8],
+                "local_attention_window_len": None,
+            },
+            "not projected, three a patch, once": {
+                "cross_attn_k": 3,
+                "encoder_config": {"cross_attn_k": 3},
+                "decoder_config": {"cross_attn_k": 3, "cross_attn_all_layers": False, "hidden_size_global": 288},
+                "global_config": {"hidden_size": 288, "num_attention_heads": 6, "num_key_value_heads": 3},
+                "tie_word_embeddings": True,
+            },
+        },
+    ),
     "zamba": (
         "ZambaForCausalLM",
         DENSE | NO_IDS | {"num_hidden_layers": 7, "mamba_d_state": 12, "attn_layer_period": 3, "attn_layer_offset": 1},
@@ -253,7 +348,7 @@ def in_thirds(tensors: Iterator[tuple[str, tuple[int, ...]]]) -> Iterator[tuple[
         yield name, shape
 
 
-BUFFERS = {"bailing_hybrid": ("expert_bias",)}
+BUFFERS = {"bailing_hybrid": ("expert_bias",), "inkling2_text": ("mlp.gate.bias",)}
 RENAMED = {
     "kimi_linear": ((r"\.mlp\.", ".block_sparse_moe."),),  # of the dense layers too
     "olmo_hybrid": (("post_attention_layernorm", "feedforward_layer_norm"),),  # of the attention layers too
@@ -261,6 +356,8 @@ RENAMED = {
 RESHAPED = {"olmo_hybrid": in_thirds}
 BEYOND = {
     "rwkv": (beyond.tokens_of_every_pair,),
+    "inkling2_text": (beyond.scores_again,),
+    "blt": (beyond.patches_made_anew,),
     **dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), (beyond.blocks_not_scored,)),
 }
 NO_DEFAULT = dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), "its layers need an indexer, whose sizes have no default")
@@ -276,6 +373,7 @@ SCANS = {
 }
 NOTES = {
     "rwkv": "a decode step of B sequences computes B × B tokens",
+    "blt": "as many patches as patch_size says; a decode step there forgets the patches before",
     **dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), "the indexer chooses nothing and scores nothing"),
     "kimi_linear": MLA_NOTE,
     "bailing_hybrid": MLA_NOTE,

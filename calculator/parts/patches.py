@@ -1,0 +1,137 @@
+"""A model of bytes that runs most of its layers once for a patch of them (Byte Latent Transformer)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from calculator.operation import Weight
+from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
+from calculator.run import Run
+from calculator.symbolic import Number, ceil_div, half
+
+
+@dataclass(frozen=True)
+class AtPatches(Part):
+    """A part that runs once for every `patch` bytes."""
+
+    part: Part
+    patch: int
+
+    def write(self, run: Run) -> None:
+        self.part.write(at_patches(run, self.patch))
+
+
+def at_patches(run: Run, patch: int) -> Run:
+    """The same pass counted in patches. A single decode step ends one; of several, one in `patch` does."""
+    return replace(
+        run,
+        queries=ceil_div(run.queries, patch),
+        past=ceil_div(run.past, patch),
+        steps=1 if run.steps == 1 else -(-run.steps // patch),
+    )
+
+
+@dataclass(frozen=True)
+class Frozen(Part):
+    """A part whose weights no training changes: it runs forward only, and keeps nothing for a backward pass."""
+
+    part: Part
+
+    def write(self, run: Run) -> None:
+        if not run.training:
+            self.part.write(run)
+            return
+        first = len(run.out)
+        self.part.write(replace(run, workload=replace(run.workload, mode="prefill")))
+        for i in range(first, len(run.out)):
+            run.out[i] = replace(run.out[i], cache_bytes=0, cache_writes=0)
+
+
+@dataclass(frozen=True)
+class HashEmbedding(Part):
+    """Rows of `tables` tables of hashed groups of bytes, one each a byte, added to its embedding."""
+
+    rows: int
+    size: int
+    tables: int
+    SYMBOLS: ClassVar[dict[str, str]] = {"rows": "V_h", "size": "d", "tables": "n_t"}
+
+    def write(self, run: Run) -> None:
+        elements = run.tokens * self.size
+        run.add(
+            self.name,
+            "embedding",
+            "lookup",
+            flops=elements * self.tables,
+            reads=elements * run.width,
+            writes=elements * run.width,
+            weights=(Weight(f"{self.name}.weight", (self.rows, self.size), "embedding"),),
+            weight_reads=elements * self.tables * run.width,
+        )
+
+
+@dataclass(frozen=True)
+class PatchAttention(Part):
+    """Attention between bytes and patches, each patch standing for `each` vectors, with a norm of both sides inside and
+    the queries added to the output: patches read their own bytes, or (`to_bytes`) bytes their own patch."""
+
+    hidden: int
+    heads: int
+    kv_heads: int
+    patch: int
+    each: int
+    to_bytes: bool = False
+    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "kv_heads": "n_kv", "patch": "P", "each": "k"}
+
+    def write(self, run: Run) -> None:
+        size = self.hidden // self.heads
+        patches = at_patches(run, self.patch)
+        bytes_, vectors = run.queries, patches.queries * self.each
+        queries, keys = (bytes_, vectors) if self.to_bytes else (vectors, bytes_)
+        Norm(self.path("q_norm"), self.hidden).write(run if self.to_bytes else patches)
+        Norm(self.path("k_norm"), self.hidden).write(patches if self.to_bytes else run)
+        for name, rows, outputs in (
+            ("q_proj", queries, self.heads * size),
+            ("k_proj", keys, self.kv_heads * size),
+            ("v_proj", keys, self.kv_heads * size),
+        ):
+            project(
+                run,
+                self.path(name),
+                self.hidden,
+                outputs,
+                component="attention",
+                tokens=run.batch * rows,
+                saves_input=name != "v_proj",
+            )
+        full = not run.decoding and run.workload.attention_flops == "full"
+        doubled: Number = 2 * run.batch * (queries * keys if full else bytes_ * self.each)
+        moved = run.batch * (2 * queries * self.heads + 2 * keys * self.kv_heads) * size * run.width
+        run.add(
+            self.path("attention"),
+            "attention",
+            "attention",
+            flops=doubled * self.heads * 2 * size,
+            reads=moved // 2,
+            writes=run.batch * queries * self.heads * size * run.width,
+            saved=moved,
+            stream=run.stream,
+            split="head",
+        )
+        run.add(
+            self.path("attention.softmax"),
+            "attention",
+            "elementwise",
+            flops=half(SOFTMAX_FLOPS * doubled * self.heads),
+            split="head",
+        )
+        project(
+            run,
+            self.path("o_proj"),
+            self.heads * size,
+            self.hidden,
+            component="attention",
+            split="row",
+            tokens=run.batch * queries,
+        )
