@@ -81,7 +81,7 @@ def under(root: str, parts: Sequence[Part]) -> Parts:
     def moved(part: Part) -> Part:
         if isinstance(part, Positioned):
             return replace(part, parts=tuple(map(moved, part.parts)))
-        return replace(part, name=f"{root}.{part.name}" if root else part.name)
+        return replace(part, name=".".join(filter(None, (root, part.name))))
 
     return tuple(map(moved, parts))
 

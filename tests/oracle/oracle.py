@@ -64,7 +64,10 @@ OTHER_CLASSES = (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 # Types whose code mixes tensors of float32 into its products, so that they run in nothing else.
-FLOAT32 = ("deberta", "fnet")
+FLOAT32 = ("deberta", "fnet", "xlnet")
+# Types whose code reads values, which no meta tensor has: their small configs are built on the CPU.
+VALUED = ("big_bird", "flaubert", "longformer", "luke", "nystromformer", "reformer", "xlm", "xlnet", "xmod")
+A_TOKEN = 7  # none of the special ones
 ENCODED = 40  # tokens that an encoder before a decoder reads, where its positions do not fix them
 TOWERS = ("visual", "vision_tower", "multi_modal_projector")
 
@@ -125,7 +128,8 @@ def build(
         dtype = torch.float32 if config["model_type"] in FLOAT32 else torch.bfloat16
     config = {key: value for key, value in config.items() if key not in ("quantization_config", "auto_map")}
     built = CONFIG_MAPPING[config["model_type"]].from_dict(config)
-    with torch.device("meta"):
+    stated = config.keys() - {"model_type", "architectures"}
+    with torch.device("cpu" if config["model_type"] in VALUED and stated else "meta"):
         model = model_class(config)._from_config(built, dtype=dtype, attn_implementation=attention)
     for module in model.modules():
         if isinstance(module, PreTrainedModel) and module._can_set_experts_implementation():
@@ -396,8 +400,8 @@ def _shapes(tensors: dict[str, torch.Tensor]) -> Shapes:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-def _tokens(batch: int, sequence: int) -> torch.Tensor:
-    return torch.zeros(batch, sequence, dtype=torch.long, device="meta")
+def _tokens(batch: int, sequence: int, device: torch.device | str = "meta") -> torch.Tensor:
+    return torch.full((batch, sequence), A_TOKEN, dtype=torch.long, device=device)
 
 
 def _inputs(model: PreTrainedModel, batch: int, sequence: int, *, cached: bool) -> dict[str, Any]:
@@ -405,7 +409,7 @@ def _inputs(model: PreTrainedModel, batch: int, sequence: int, *, cached: bool) 
     known = inspect.signature(type(model).forward).parameters
     inputs: dict[str, Any] = {"use_cache": cached} if "use_cache" in known else {}
     if not _encodes(model):
-        return inputs | {"input_ids": _tokens(batch, sequence)}
+        return inputs | {"input_ids": _tokens(batch, sequence, model.device)}
     inputs["decoder_input_ids"] = _tokens(batch, sequence)
     name, length = _encoder_input(model), encoder_length(model)
     if name == "input_features":  # mel bins × frames, two of which become one position
