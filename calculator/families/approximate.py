@@ -72,7 +72,7 @@ def nystromformer(c: Config) -> Blueprint:
         answers=2,
     )
     before = embeddings(c, positions=c.max_position_embeddings + 2)
-    return encoder(c, bert_layer(c, mixer=mixer), before, tops, causal=False)
+    return encoder(c, bert_layer(c, mixer=mixer, crossed=None), before, tops, causal=False)
 
 
 @family("squeezebert")

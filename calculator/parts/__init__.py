@@ -1,7 +1,7 @@
 """The parts that families compose: each is a frozen description that writes its operations into a `Run`."""
 
 from calculator.parts.altup import AltUp
-from calculator.parts.approximate import BlockSparseAttention, LandmarkAttention
+from calculator.parts.approximate import BlockSparseAttention, LandmarkAttention, WindowAttention
 from calculator.parts.attention import Attention, AttentionCore
 from calculator.parts.basic import Embedding, Head, Idle, Linear, Norm, Part, Positions, Residual, VectorWeights
 from calculator.parts.compressed import CompressedAttention, HyperConnection
@@ -63,4 +63,5 @@ __all__ = [
     "TokenConvolution",
     "VectorWeights",
     "VisionAttention",
+    "WindowAttention",
 ]

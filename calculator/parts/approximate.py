@@ -132,3 +132,40 @@ class LandmarkAttention(Part):
                 stream=run.stream,
                 split="head",
             )
+
+
+@dataclass(frozen=True)
+class WindowAttention(Part):
+    """Longformer's attention (arXiv:2004.05150): each token sees half a window to either side, whatever the counting of
+    other models' windows. `everywhere` tokens of each sequence see all and are seen by all, through projections of
+    their own, which are held in any case."""
+
+    hidden: int
+    heads: int
+    head_dim: int
+    window: int
+    everywhere: int = 0
+    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h", "window": "W"}
+
+    def write(self, run: Run) -> None:
+        inner = self.heads * self.head_dim
+        for name in ("query", "key", "value"):
+            path = self.path(f"self.{name}")
+            project(run, path, self.hidden, inner, component="attention", bias=True, saves_input=name == "query")
+        for name in ("query_global", "key_global", "value_global"):
+            rows = run.batch * self.everywhere if name == "query_global" else run.tokens
+            project(
+                run,
+                self.path(f"self.{name}"),
+                self.hidden,
+                inner,
+                component="attention",
+                bias=True,
+                tokens=rows if self.everywhere else 0,
+                saves_input=False,
+                idle=not self.everywhere,
+            )
+        half = minimum(self.window // 2, run.queries - 1)
+        pairs = run.queries + 2 * run.queries * (half + self.everywhere) - half * half - half
+        scored_pairs(run, self.path("attention"), self.heads, self.head_dim, pairs, run.queries)
+        project(run, self.path("output.dense"), inner, self.hidden, component="attention", bias=True, split="row")

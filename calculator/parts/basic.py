@@ -282,15 +282,17 @@ class VectorWeights(Part):
 
     Attributes:
         role: "buffer" for tensors that no published count includes (Gemma 4's layer_scalar).
+        idle: they are held and not read (LUKE's entities).
     """
 
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     component: str = "attention"
     role: str = "vector"
+    idle: bool = False
 
     def write(self, run: Run) -> None:
         weights = tuple(Weight(self.path(name), shape, self.role) for name, shape in self.shapes)
-        run.add(self.name, self.component, "elementwise", weights=weights)
+        run.add(self.name, self.component, "elementwise", weights=weights, weight_reads=0 if self.idle else None)
 
 
 @dataclass(frozen=True)

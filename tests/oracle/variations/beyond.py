@@ -7,7 +7,7 @@ from collections.abc import Callable
 from calculator import Workload, estimate
 from calculator.model import Model
 from calculator.operations import forward
-from calculator.parts import Attention, LatentAttention, LightningAttention
+from calculator.parts import Attention, LatentAttention, LightningAttention, WindowAttention
 
 Beyond = Callable[[Model, Workload], int]
 
@@ -90,3 +90,17 @@ def linear_attention_in_blocks(model: Model, w: Workload) -> int:
         if w.mode == "pretraining":
             once = 3 * once - 2 * blocks[0] * size * size - 4 * blocks[-1] * size * size
     return once * w.batch_size * parts[0].heads * len(parts)
+
+
+def windows_in_chunks(model: Model, w: Workload) -> int:
+    """Longformer in transformers multiplies overlapping chunks of a window's length; the engine counts the pairs within
+    the window."""
+    length, batch, more = w.sequence_length, w.batch_size, 0
+    for part in (p for layer in model.text.layers for p in layer.parts if isinstance(p, WindowAttention)):
+        half = part.window // 2
+        chunks = length // half - 1
+        scores, values = chunks * (2 * half) ** 2, (chunks + 1) * half * 3 * half
+        band = length + 2 * length * half - half * half - half
+        times = 3 if w.mode == "pretraining" else 1
+        more += 2 * batch * part.heads * part.head_dim * (scores + values - 2 * band) * times
+    return more

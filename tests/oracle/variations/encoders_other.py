@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from variations.beyond import windows_in_chunks
 from variations.encoders import BERT, DECODER, UNTIED, headed
 
 XLM = {"vocab_size": 1009, "emb_dim": 96, "n_layers": 3, "n_heads": 6, "max_position_embeddings": 134}
@@ -130,6 +131,24 @@ TYPES = {
             **headed("XLNet", "Model", "ForSequenceClassification", "ForTokenClassification", labels=7),
         },
     ),
+    "longformer": (
+        "LongformerForMaskedLM",
+        BERT | {"pad_token_id": 1, "attention_window": 16},
+        {
+            "small": {"num_attention_heads": 4, "attention_window": 8},
+            "windows": UNTIED | {"attention_window": [16, 8, 4], "hidden_size": 144},
+            **headed("Longformer", "Model", "ForSequenceClassification", "ForTokenClassification", labels=7),
+        },
+    ),
+    "luke": (
+        "LukeForMaskedLM",
+        BERT | {"pad_token_id": 1, "entity_vocab_size": 77, "entity_emb_size": 40},
+        {
+            "small": {"num_attention_heads": 4},
+            "plain": UNTIED | {"use_entity_aware_attention": False, "entity_emb_size": 192},
+            **headed("Luke", "Model", "ForSequenceClassification", "ForTokenClassification", labels=7),
+        },
+    ),
 }
 
 CANNOT_RUN = {
@@ -138,3 +157,4 @@ CANNOT_RUN = {
 }
 RENAMED = {"esm": ((r"LayerNorm\.weight$", "LayerNorm.gamma"), (r"LayerNorm\.bias$", "LayerNorm.beta"))}
 NO_DEFAULT = {"esm": "the class states no vocabulary"}
+BEYOND = {"longformer": (windows_in_chunks,)}
