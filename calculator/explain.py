@@ -68,6 +68,10 @@ MEANINGS = {
     "d_th": "size of a tower's head",
     "d_out": "outputs",
     "k_r": "distances to either side",
+    "n_l": "landmarks",
+    "k_c": "kernel of the convolution",
+    "b": "tokens in a block",
+    "r": "random blocks",
 }
 
 

@@ -59,6 +59,15 @@ class Stack:
         return tuple((layer, tuple(indices)) for layer, indices in found.items())
 
 
+def _placed(prefix: str, name: str) -> str:
+    """The checkpoint's name of a tensor of the layer that `prefix` ends in. Where a type numbers the layers' modules by
+    kind (XLM: attentions.0, ffns.0), the name has {} for the layer's index and stands beside the layers' own path."""
+    if "{}" not in name:
+        return prefix + name
+    *path, _, index = prefix.rstrip(".").split(".")
+    return ".".join((*path, name.replace("{}", index)))
+
+
 @dataclass(frozen=True)
 class Parameters:
     """Exact parameter counts: every stored tensor once, tied ones once.
@@ -167,7 +176,7 @@ class Model:
                         if "*" in weight.name
                         else (weight.name,)
                     )
-                    yield from ((prefix + name, weight.shape) for name in names)
+                    yield from ((_placed(prefix, name), weight.shape) for name in names)
 
     @cached_property
     def scheme(self) -> Scheme | None:

@@ -81,7 +81,7 @@ def under(root: str, parts: Sequence[Part]) -> Parts:
     def moved(part: Part) -> Part:
         if isinstance(part, Positioned):
             return replace(part, parts=tuple(map(moved, part.parts)))
-        return replace(part, name=f"{root}.{part.name}" if root else part.name)
+        return replace(part, name=".".join(filter(None, (root, part.name))))
 
     return tuple(map(moved, parts))
 
@@ -232,7 +232,7 @@ def bert_layer(
     kind: str = "full attention",
 ) -> Layer:
     """Attention and MLP, a norm after each addition, or with `pre` before each half. With add_cross_attention a third
-    half is held, its norm named `crossed`."""
+    half is held, its norm named `crossed`; None for a type that knows none."""
     width, drop = c.hidden_size, dropped(c, "hidden_dropout_prob")
     first, second = (Norm(n, width, "layer", True) for n in norms)
     halves = (mixer or bert_attention(c), channel or bert_mlp(c))
@@ -247,7 +247,7 @@ def bert_layer(
 
 def cross_attention(c: Config, norm: str | None) -> Parts:
     """Attention over an encoder's output, which a decoder with add_cross_attention holds and alone does not run."""
-    if not c.flag("add_cross_attention"):
+    if norm is None or not c.flag("add_cross_attention"):
         return ()
     check(
         c.flag("is_decoder"),
@@ -256,6 +256,4 @@ def cross_attention(c: Config, norm: str | None) -> Parts:
     width: int = c.hidden_size
     names = ("self.query", "self.key", "self.value", "output.dense")
     held = Idle("crossattention", tuple((n, (width, width)) for n in names), bias=True)
-    if norm is None:
-        return (held,)
     return (held, VectorWeights(norm, (("weight", (width,)), ("bias", (width,))), component="norm"))

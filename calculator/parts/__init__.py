@@ -1,7 +1,8 @@
 """The parts that families compose: each is a frozen description that writes its operations into a `Run`."""
 
 from calculator.parts.altup import AltUp
-from calculator.parts.attention import Attention
+from calculator.parts.approximate import BlockSparseAttention, LandmarkAttention, WindowAttention
+from calculator.parts.attention import Attention, AttentionCore
 from calculator.parts.basic import (
     Embedding,
     GatedNorm,
@@ -17,7 +18,13 @@ from calculator.parts.basic import (
 from calculator.parts.chosen import ChosenHeads, ConvolvedAttention, RouterMLP
 from calculator.parts.compressed import CompressedAttention, HyperConnection
 from calculator.parts.conditioned import ConditionedScale
-from calculator.parts.convolution import GatedConvolution, LightningAttention, TokenConvolution
+from calculator.parts.convolution import (
+    DynamicConvolution,
+    GatedConvolution,
+    GroupedLinear,
+    LightningAttention,
+    TokenConvolution,
+)
 from calculator.parts.cross import CrossAttention, EncoderOutput, PooledHead, RelativeBias
 from calculator.parts.delta import DeltaAttention, HeadGate
 from calculator.parts.differential import DifferentialAttention
@@ -25,13 +32,20 @@ from calculator.parts.disentangled import DisentangledAttention, DistanceTable
 from calculator.parts.dynamic import DynamicMask, RetrievalExperts
 from calculator.parts.elsewhere import Elsewhere, WithoutGradient
 from calculator.parts.griffin import GatedLinearRecurrence
-from calculator.parts.inkling import BlockResidual, RelativeAttention, SharedExperts, ShortConvolution
+from calculator.parts.inkling import (
+    BlockResidual,
+    DynamicConvolution,
+    RelativeAttention,
+    SharedExperts,
+    ShortConvolution,
+)
 from calculator.parts.latent import LatentAttention
 from calculator.parts.local import GlobalLocalAttention, LocalAttention, Padded, SlidingAttention
 from calculator.parts.mlp import MLP, Experts, IdleExperts
 from calculator.parts.patches import AtPatches, Frozen, HashEmbedding, PatchAttention
 from calculator.parts.positioned import Activation, Positioned
 from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
+from calculator.parts.relative import RelativeAttention
 from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
 from calculator.parts.sound import AudioConvolution
 from calculator.parts.sparse import BlockIndexer, Indexer
@@ -50,6 +64,7 @@ __all__ = [
     "AudioConvolution",
     "BlockIndexer",
     "BlockResidual",
+    "BlockSparseAttention",
     "ChannelMix",
     "ChosenHeads",
     "CompressedAttention",
@@ -60,6 +75,7 @@ __all__ = [
     "DifferentialAttention",
     "DisentangledAttention",
     "DistanceTable",
+    "DynamicConvolution",
     "DynamicMask",
     "Elsewhere",
     "Embedding",
@@ -72,6 +88,7 @@ __all__ = [
     "GatedNorm",
     "GatedResidual",
     "GlobalLocalAttention",
+    "GroupedLinear",
     "HashEmbedding",
     "Head",
     "HeadGate",
@@ -80,6 +97,7 @@ __all__ = [
     "Idle",
     "IdleExperts",
     "Indexer",
+    "LandmarkAttention",
     "LatentAttention",
     "LatentCore",
     "LightningAttention",
@@ -115,5 +133,6 @@ __all__ = [
     "TokenConvolution",
     "VectorWeights",
     "VisionAttention",
+    "WindowAttention",
     "WithoutGradient",
 ]

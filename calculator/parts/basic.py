@@ -12,6 +12,7 @@ from calculator.symbolic import Expression, Number
 
 RMS_NORM_FLOPS = 4  # per element: square, accumulate, scale by 1/rms, scale by the weight
 LAYER_NORM_FLOPS = 7  # per element: accumulate, centre, square, accumulate, scale by 1/std, weight, bias
+SCALE_FLOPS = 2  # per element: weight, bias
 ACTIVATION_FLOPS = 5  # per element: SiLU as exp, add, divide, multiply; GELU's tanh form is of the same size
 SOFTMAX_FLOPS = 5  # per score: scale, maximum, subtract, exp, divide (the sum rides on the accumulate)
 ROTARY_FLOPS = 3  # per rotated element: two multiplies and an add (RoFormer, arXiv:2104.09864)
@@ -121,7 +122,8 @@ class Linear(Part):
 
 @dataclass(frozen=True)
 class Norm(Part):
-    """RMSNorm (arXiv:1910.07467) or LayerNorm over `size` features, `groups` times per token (per-head norms).
+    """RMSNorm (arXiv:1910.07467) or LayerNorm over `size` features, `groups` times per token (per-head norms); of the
+    kind "scale" only its weight and bias (MobileBERT's NoNorm).
 
     Attributes:
         weight_shape: shape of the scale where it is not [size] (Cohere keeps one scale per head).
@@ -151,7 +153,7 @@ class Norm(Part):
             weights = (Weight(f"{self.name}.weight", shape, "norm", self.copies),)
         if self.bias and self.affine:
             weights += (Weight(f"{self.name}.bias", shape, "norm"),)
-        per_element = RMS_NORM_FLOPS if self.kind == "rms" else LAYER_NORM_FLOPS
+        per_element = {"rms": RMS_NORM_FLOPS, "scale": SCALE_FLOPS}.get(self.kind, LAYER_NORM_FLOPS)
         run.add(
             self.name,
             "norm",
@@ -321,15 +323,17 @@ class VectorWeights(Part):
 
     Attributes:
         role: "buffer" for tensors that no published count includes (Gemma 4's layer_scalar).
+        idle: they are held and not read (LUKE's entities).
     """
 
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     component: str = "attention"
     role: str = "vector"
+    idle: bool = False
 
     def write(self, run: Run) -> None:
         weights = tuple(Weight(self.path(name), shape, self.role) for name, shape in self.shapes)
-        run.add(self.name, self.component, "elementwise", weights=weights)
+        run.add(self.name, self.component, "elementwise", weights=weights, weight_reads=0 if self.idle else None)
 
 
 @dataclass(frozen=True)

@@ -121,3 +121,56 @@ class TokenConvolution(Part):
             saved=read,
             stream=run.stream,
         )
+
+
+@dataclass(frozen=True)
+class DynamicConvolution(Part):
+    """Every token weighs its neighbours with a kernel of its own, one for each head (ConvBERT, arXiv:2008.02496)."""
+
+    size: int
+    kernel: int
+    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d", "kernel": "k_c"}
+
+    def write(self, run: Run) -> None:
+        elements = run.tokens * self.size * run.width
+        run.add(
+            self.name,
+            "attention",
+            "matmul",
+            flops=2 * run.tokens * self.size * self.kernel,
+            reads=elements * self.kernel,
+            writes=elements,
+            saved=elements * self.kernel,
+            stream=run.stream,
+            split="head",
+        )
+
+
+@dataclass(frozen=True)
+class GroupedLinear(Part):
+    """A projection in groups of features that do not mix, stored as [groups, inputs, outputs] of a group."""
+
+    inputs: int
+    outputs: int
+    groups: int
+    component: str = "mlp"
+    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
+
+    def write(self, run: Run) -> None:
+        shape = (self.groups, self.inputs // self.groups, self.outputs // self.groups)
+        weights = (
+            Weight(f"{self.name}.weight", shape, "linear"),
+            Weight(f"{self.name}.bias", (self.outputs,), "vector"),
+        )
+        read = run.tokens * self.inputs * run.width
+        run.add(
+            self.name,
+            self.component,
+            "matmul",
+            flops=2 * run.tokens * (self.inputs // self.groups) * self.outputs,
+            reads=read,
+            writes=run.tokens * self.outputs * run.width,
+            weights=weights,
+            saved=read,
+            stream=run.stream,
+        )

@@ -71,7 +71,10 @@ OTHER_CLASSES = (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 # Types whose code mixes tensors of float32 into its products, so that they run in nothing else.
-FLOAT32 = ("deberta", "fnet")
+FLOAT32 = ("deberta", "fnet", "xlnet")
+# Types whose code reads values, which no meta tensor has: their small configs are built on the CPU.
+VALUED = ("big_bird", "flaubert", "longformer", "luke", "nystromformer", "reformer", "xlm", "xlnet", "xmod")
+A_TOKEN = 7  # none of the special ones
 ENCODED = 40  # tokens that an encoder before a decoder reads, where its positions do not fix them
 # Experts that no interface runs, called one by one for the tokens whose values chose them: how many each token visits.
 # transformers sends NLLB-MoE's tokens through the first two experts, however they were routed; the paper's (2207.04672)
@@ -142,7 +145,8 @@ def build(
         dtype, built.autocast_kernel_dtype = torch.float32, "float32"
     if "use_cache" not in inspect.signature(model_class(config).forward).parameters and hasattr(built, "text_config"):
         built.text_config.use_cache = False  # where a caller cannot say so (Qwen4-Exp with its tower)
-    with torch.device("meta"):
+    stated = config.keys() - {"model_type", "architectures"}
+    with torch.device("cpu" if config["model_type"] in VALUED and stated else "meta"):
         model = model_class(config)._from_config(built, dtype=dtype, attn_implementation=attention)
     for module in model.modules():
         if isinstance(module, PreTrainedModel) and module._can_set_experts_implementation():
@@ -492,8 +496,8 @@ def _shapes(tensors: dict[str, torch.Tensor]) -> Shapes:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-def _tokens(batch: int, sequence: int) -> torch.Tensor:
-    return torch.zeros(batch, sequence, dtype=torch.long, device="meta")
+def _tokens(batch: int, sequence: int, device: torch.device | str = "meta") -> torch.Tensor:
+    return torch.full((batch, sequence), A_TOKEN, dtype=torch.long, device=device)
 
 
 def _inputs(model: PreTrainedModel, batch: int, sequence: int, *, cached: bool) -> dict[str, Any]:
@@ -504,7 +508,7 @@ def _inputs(model: PreTrainedModel, batch: int, sequence: int, *, cached: bool) 
         if cached and hasattr(model.config, "decoder_layers"):
             # transformers makes a decoder alone a cache of as many layers as the encoder has.
             inputs["past_key_values"] = transformers.DynamicCache()
-        return inputs | {"input_ids": _tokens(batch, sequence)}
+        return inputs | {"input_ids": _tokens(batch, sequence, model.device)}
     inputs["decoder_input_ids"] = _tokens(batch, sequence)
     name, length = _encoder_input(model), encoder_length(model)
     if name == "input_ids":

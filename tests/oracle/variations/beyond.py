@@ -15,6 +15,7 @@ from calculator.parts import (
     LightningAttention,
     LocalAttention,
     Padded,
+    WindowAttention,
 )
 
 Beyond = Callable[[Model, Workload], int]
@@ -227,3 +228,17 @@ def patches_made_anew(model: Model, w: Workload) -> int:
         or (".patch_embedding_projection." in op.name)
     ]
     return -sum(op.flops * op.count for op in lost) * 2 // 3
+
+
+def windows_in_chunks(model: Model, w: Workload) -> int:
+    """Longformer in transformers multiplies overlapping chunks of a window's length; the engine counts the pairs within
+    the window."""
+    length, batch, more = w.sequence_length, w.batch_size, 0
+    for part in (p for layer in model.text.layers for p in layer.parts if isinstance(p, WindowAttention)):
+        half = part.window // 2
+        chunks = length // half - 1
+        scores, values = chunks * (2 * half) ** 2, (chunks + 1) * half * 3 * half
+        band = length + 2 * length * half - half * half - half
+        times = 3 if w.mode == "pretraining" else 1
+        more += 2 * batch * part.heads * part.head_dim * (scores + values - 2 * band) * times
+    return more

@@ -120,10 +120,15 @@ TYPES = {
     ),
     "xmod": (
         "XmodForMaskedLM",
-        BERT | {"pad_token_id": 1, "languages": ["en_XX", "fr_XX", "de_DE"]},
+        BERT | {"pad_token_id": 1, "languages": ["en_XX", "fr_XX", "de_DE"], "default_language": "en_XX"},
         {
             "small": {"adapter_reduction_factor": 4},
-            "norms": {"adapter_layer_norm": True, "pre_norm": True, "languages": ["en_XX"]},
+            "norms": {
+                "adapter_layer_norm": True,
+                "pre_norm": True,
+                "languages": ["en_XX"],
+                "default_language": "en_XX",
+            },
             "decoder for an encoder": DECODER | {"architectures": ["XmodForCausalLM"], "add_cross_attention": True},
             **headed("Xmod", "Model", "ForSequenceClassification", labels=3),
         },
@@ -377,6 +382,3 @@ TYPES = {
         },
     ),
 }
-
-NO_RUN = "each language's tokens are picked by their values, which no meta tensor has"
-CANNOT_RUN = {("xmod", name): NO_RUN for name in TYPES["xmod"][2]}
