@@ -118,7 +118,7 @@ def _add_workload(add: Add) -> None:
 
 
 def _add_precision(add: Add) -> None:
-    weights = f"weights: auto (as the config says), {', '.join(FORMATS)}; default: auto"
+    weights = f"weights: auto (as the config says), {', '.join(FORMATS)}, or a GGUF type such as q4_k; default: auto"
     add("--dtype", type=_format_name, default="auto", metavar="FORMAT", help=weights)
     cache = f"KV cache: auto, {', '.join(CACHE_BITS)}; default: auto"
     add("--kv-dtype", type=_format_name, default="auto", metavar="FORMAT", help=cache)

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
-from calculator.formats import FORMATS
+from calculator.formats import format_named
 from calculator.model import Model
 from calculator.operation import COMPONENTS, KINDS, MATMUL_KINDS, Operation
 from calculator.operations import (
@@ -380,7 +380,7 @@ class Estimate:
         if (
             self.workload.mode == "pretraining"
             and self.workload.dtype != "auto"
-            and FORMATS[self.workload.dtype].bits < 8
+            and format_named(self.workload.dtype).bits < 8
         ):
             found.append(f"Weights in {self.workload.dtype} cannot be pretrained; what is priced is their storage.")
         return tuple(found)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from calculator.errors import WorkloadError
+from calculator.ggml import QUANTIZED
 from calculator.operation import Weight
 from calculator.symbolic import Expression, Number, ceil_div
 
@@ -68,6 +70,19 @@ def _bytes(bits: Number) -> Number:
     return bits // 8 if isinstance(bits, Expression) else math.ceil(Fraction(bits) / 8)
 
 
+@dataclass(frozen=True, slots=True)
+class Blocks(Format):
+    """A GGUF type. Rows that are no whole blocks are stored as llama.cpp stores them: in `otherwise`, or in 16 bit."""
+
+    otherwise: Format | None = None
+
+    def size(self, weight: Weight) -> Number:
+        columns = weight.shape[-1]
+        if isinstance(columns, Expression) or columns % self.tile_columns == 0:
+            return Format.size(self, weight)
+        return (self.otherwise or FORMATS["fp16"]).size(weight)
+
+
 FORMATS = {
     f.name: f
     for f in (
@@ -94,6 +109,37 @@ FORMATS = {
 """The formats a user can ask for by name. Sources: AWQ arXiv:2306.00978, OCP Microscaling v1.0, NVFP4 (NVIDIA
 TensorRT-LLM), NF4 with double quantization arXiv:2305.14314 (8-bit scale per 64 weights,
 32-bit scale per 256 of those)."""
+
+FALLBACKS = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0", "tq1_0": "q4_0", "tq2_0": "q4_0"}
+"""What llama.cpp stores rows in that are no whole blocks of 256 (src/llama-quant.cpp); IQ4_NL for the other types."""
+
+
+def _ggml_formats() -> dict[str, Blocks]:
+    found: dict[str, Blocks] = {}
+    for name, t in sorted(QUANTIZED.items(), key=lambda item: item[1].block):
+        if name in FORMATS or name in ("q8_1", "q8_k"):  # those two exist while a product is computed only
+            continue
+        bits = t.size * 8 // t.block
+        other = found[FALLBACKS.get(name, "iq4_nl")] if t.block == 256 else None
+        title = f"GGUF {t.name}, {t.bits_per_weight:g} bits a weight"
+        found[name] = Blocks(
+            name, bits, tile_columns=t.block, scale_bits=t.size * 8 - bits * t.block, title=title, otherwise=other
+        )
+    return dict(sorted(found.items()))
+
+
+GGML_FORMATS = _ggml_formats()
+"""GGUF types by name. As llama.cpp writes them, the embedding is converted too, and vectors and routers are in 32 bit
+(docs/METHODS.md)."""
+
+
+def ggml_head(form: Format) -> Format:
+    """What llama.cpp stores the head in beside matrices of that type (src/llama-quant.cpp, llama_tensor_get_type)."""
+    if form.name == "q8_0":
+        return form
+    lowest = ("iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs")
+    return GGML_FORMATS["q5_k" if form.name in lowest else "q6_k"]
+
 
 CACHE_BITS: dict[str, Number] = {
     "fp32": 32,
@@ -147,9 +193,15 @@ def format_named(name: str) -> Format:
         WorkloadError: no such format.
     """
     key = normalised(name)
-    if key not in FORMATS:
-        raise WorkloadError(f"Precision {name!r} is not known; choose one of auto, {', '.join(FORMATS)}.")
-    return FORMATS[key]
+    found = FORMATS.get(key) or GGML_FORMATS.get(key)
+    if found is None:
+        mixture = re.fullmatch(r"i?q\d_(?:k_)?(?:s|m|l|xs|xl)", key)
+        hint = f" {name} is a mixture of types, which a GGUF file's headers tell: load the file." if mixture else ""
+        raise WorkloadError(
+            f"Precision {name!r} is not known; choose one of auto, {', '.join(FORMATS)}, or a GGUF type: "
+            f"{', '.join(GGML_FORMATS)}.{hint}"
+        )
+    return found
 
 
 def cache_format_named(name: str) -> Format:

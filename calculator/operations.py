@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
-from calculator.formats import CACHE_BITS, FORMATS, Format, format_named
+from calculator.formats import CACHE_BITS, FORMATS, GGML_FORMATS, Format, format_named, ggml_head
 from calculator.model import Model, Stack
 from calculator.operation import QUANTITIES, Operation, Weight
 from calculator.run import Run, gradient_bytes
@@ -50,7 +50,8 @@ class Plan:
         self.pick = self._picker(model, dtype, training)
         if self.pick is not None and dtype == "auto" and model.scheme:
             self.title = model.scheme.title
-        self.vectors = dtype == "auto" and not training and model.scheme is not None and model.scheme.vectors
+        own = dtype == "auto" and not training and model.scheme is not None and model.scheme.vectors
+        self.vectors = own or dtype in GGML_FORMATS  # whether vectors have formats of their own
         self.stacks = [self._stack(stack) for stack in model.stacks]
 
     def _native(self, model: Model, dtype: str) -> tuple[Format, str]:
@@ -70,6 +71,8 @@ class Plan:
         form = format_named(dtype)
         if not form.quantized:
             return None
+        if form.name in GGML_FORMATS:
+            return _ggml_picker(model, form)
         return lambda module, role, tower: form if role in ("linear", "experts") and not tower else None
 
     def _stack(self, stack: Stack) -> PlannedStack:
@@ -98,6 +101,21 @@ class Plan:
             else None
             for w in weights
         )
+
+
+def _ggml_picker(model: Model, form: Format) -> Picker:
+    """As llama.cpp converts: all matrices and the embedding, a better type for the head (and for an embedding that is
+    the head too), routers and vectors in 32 bit; towers, which are files of their own, in 16 bit."""
+    from calculator.parts import Head
+
+    head = ggml_head(form)
+    tied = any(isinstance(part, Head) and part.tied for part in model.text.after)
+    forms = {"linear": form, "experts": form, "embedding": head if tied else form, "head": head}
+
+    def pick(module: str, role: str, tower: bool) -> Format | None:
+        return None if tower else forms.get(role, FORMATS["fp32"])
+
+    return pick
 
 
 def index_ranges(indices: list[int]) -> str:

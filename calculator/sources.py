@@ -74,7 +74,9 @@ def _from_path(path: Path) -> Model:
     try:
         return model_from_config(config, name=_path_name(path), source=str(path))
     except UnknownModelTypeError as error:
-        return _from_headers(partial(_headers_at, folder), error, config)
+        from calculator.checkpoint.load import from_path
+
+        return _from_headers(partial(from_path, folder), error, config)
 
 
 def _headers_at(path: Path) -> Checkpoint:

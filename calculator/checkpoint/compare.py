@@ -24,6 +24,7 @@ CACHE = "scale of the KV cache"
 PACKED = "packed quantized weight"
 BUFFER = "buffer"
 TWICE = "tied head stored twice"
+HEADLESS = "head that this checkpoint of the bare model lacks"
 TRANSPOSED = "stored transposed"
 RESHAPED = "stored in another shape"
 RETYPED = "stored in another type than priced"
@@ -241,10 +242,10 @@ def _scales(s: Stored) -> Iterator[Row]:
 def _stored_only(s: Stored, model: Model, layers: int, tied: bool) -> str:
     if CACHE_SCALE.fullmatch(s.name):
         return CACHE
-    if matching.is_buffer(s.name, s.shape):
-        return BUFFER
     if matching.is_prediction(s.name, model.text.path, layers):
         return PREDICTION
+    if matching.is_buffer(s.name, s.shape):
+        return BUFFER
     size = (model.vocabulary_size, model.hidden_size)
     if tied and matching.is_head(s.name) and s.shape[:1] == size[:1]:
         return TWICE
@@ -256,6 +257,8 @@ def _formula_only(p: Priced, priced: bool) -> str:
         return PREDICTION
     if p.role == "buffer":
         return BUFFER
+    if p.role == "head":
+        return HEADLESS
     return TOWER if p.tower and not priced else UNEXPLAINED
 
 

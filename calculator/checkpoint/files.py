@@ -79,7 +79,7 @@ class Folder:
     def whole(self, file: str, limit: int) -> bytes:
         body, _ = self.read(file, 0, limit + 1)
         if len(body) > limit:
-            raise CheckpointError(f"{file} of {self.name} is larger than {limit // 1_000_000} MB and was not read.")
+            raise CheckpointError(f"The {file} of {self.name} is larger than {limit // 1_000_000} MB and was not read.")
         return body
 
     def all(self, calls: Sequence[Callable[[], T]]) -> list[T]:

@@ -108,7 +108,7 @@ class _Reader:
             self.value(kind, depth)
 
     def broken(self, what: str) -> CheckpointError:
-        return CheckpointError(f"{self.file} is not a usable GGUF file: {what}. Download or convert it again.")
+        return CheckpointError(f"The file {self.file} is no usable GGUF file: {what}. Download or convert it again.")
 
 
 Found = tuple[tuple[StoredTensor, ...], dict[str, Any]]

@@ -150,6 +150,12 @@ def from_hub(
     return found
 
 
+def forget() -> None:
+    """Ask the Hub again for every checkpoint."""
+    with _lock:
+        _memory.clear()
+
+
 def _remember(key: str, found: Checkpoint) -> None:
     with _lock:
         _memory.pop(key, None)

@@ -179,5 +179,5 @@ def is_prediction(name: str, path: str, layers: int) -> bool:
     """Whether a tensor is of a multi-token-prediction layer: so named, or a layer after the last."""
     if _PREDICTION.fullmatch(f"{name}.") or _PREDICTION.match(name):
         return True
-    found = re.match(r"(?:.*\.)?(\w+)\.(\d+)\.", name)
+    found = re.match(r"(?:\w+\.)*?(\w+)\.(\d{1,6})\.", name)
     return bool(found and found[1] in (path.rpartition(".")[2], "blk") and int(found[2]) >= layers)

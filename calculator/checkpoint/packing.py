@@ -94,6 +94,8 @@ def unpacked(checkpoint: Checkpoint, config: Mapping[str, Any] | None = None) ->
 
 def owner_of(name: str, names: Mapping[str, Any]) -> tuple[str, str] | None:
     """The packed or scaled tensor that a scale belongs to, and what it is of it; None where it is a weight itself."""
+    if CACHE_SCALE.fullmatch(name) and f"{name.rpartition('.')[0]}.weight._data" not in names:
+        return None  # (Quanto has an output_scale beside every matrix)
     state = _STATE.fullmatch(name)
     if state is not None:
         return (f"{state[1]}.weight", "quant_state") if f"{state[1]}.weight" in names else None

@@ -115,7 +115,7 @@ def _whole(value: Any) -> bool:
 
 
 def _broken(file: str, what: str) -> CheckpointError:
-    return CheckpointError(f"{file} is not a usable safetensors file: {what}. Download or save it again.")
+    return CheckpointError(f"The file {file} is no usable safetensors file: {what}. Download or save it again.")
 
 
 def read_header(files: Files, file: str) -> Found:
@@ -169,10 +169,10 @@ def read_indexed(files: Files, index: str = INDEX) -> Found:
     for name, shard in places.items():
         if stored.get(name) != shard:
             where = f"{stored[name]} holds it" if name in stored else "no shard holds it"
-            raise CheckpointError(f"{index} of {files.name} says that {name!r} is in {shard}, but {where}.")
+            raise CheckpointError(f"The {index} of {files.name} says that {name!r} is in {shard}, but {where}.")
     extra = next((name for name in stored if name not in places), None)
     if extra is not None:
-        raise CheckpointError(f"{stored[extra]} of {files.name} holds {extra!r}, which {index} does not list.")
+        raise CheckpointError(f"The file {stored[extra]} of {files.name} holds {extra!r}, which {index} does not list.")
     return tensors, metadata
 
 
@@ -180,10 +180,10 @@ def _weight_map(files: Files, body: bytes, index: str) -> Mapping[str, str]:
     try:
         places = json.loads(body)["weight_map"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise CheckpointError(f"{index} of {files.name} is no JSON object with a weight_map.") from None
+        raise CheckpointError(f"The {index} of {files.name} is no JSON object with a weight_map.") from None
     usable = isinstance(places, dict) and places and all(map(_is_plain, places.values()))
     if not usable or len(set(places.values())) > MOST_SHARDS:
-        said = f"{index} of {files.name} names something other than safetensors files in the same folder."
+        said = f"The {index} of {files.name} names something other than safetensors files in its folder."
         raise CheckpointError(said)
     found: Mapping[str, str] = places
     return found

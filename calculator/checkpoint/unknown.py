@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from calculator.checkpoint.facts import Facts, facts_of_config, facts_of_gguf
@@ -132,7 +132,7 @@ def model_from_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any] | No
 
 def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], builder: _Builder) -> Model:
     facts = builder.facts
-    weights = _folded(stored)
+    weights = _folded(_squared(s, facts.width) for s in stored)
     for w in weights:
         builder.keep(w)
     numbered, rest = _by_layer(weights)
@@ -185,6 +185,15 @@ def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], b
 
 
 # From tensors to layers
+
+
+def _squared(s: Stored, width: int | None) -> Stored:
+    """A matrix whose header tells its elements only (bitsandbytes' 4 bit), with the model's width for its inputs: the
+    product is the same whichever way round they are."""
+    if not s.packed or len(s.shape) != 1:
+        return s
+    inputs = width if width and s.elements % width == 0 else s.elements
+    return replace(s, shape=(s.elements // inputs, inputs))
 
 
 def _folded(stored: Iterable[Stored]) -> list[_Weights]:

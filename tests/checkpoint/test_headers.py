@@ -90,7 +90,7 @@ def test_a_broken_header_gets_a_sentence(tmp_path: Path, content: tuple[bytes, i
         load_checkpoint(path)
     assert part in str(caught.value)
     assert re.fullmatch(
-        r"x\.safetensors is not a usable safetensors file: .*\. Download or save it again\.", str(caught.value)
+        r"The file x\.safetensors is no usable safetensors file: .*\. Download or save it again\.", str(caught.value)
     )
 
 

@@ -10,6 +10,8 @@ import pytest
 from huggingface_hub import constants
 from loopback import Hub, Storage
 
+from calculator.checkpoint import load
+
 VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
@@ -36,6 +38,7 @@ def storage() -> Iterator[Storage]:
 def hub(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A Hub without models, which the client asks; the cache is empty and no token is stored."""
     server = Hub(storage)
+    load.forget()
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_ENDPOINT", server.url)

@@ -9,20 +9,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.server
+import json
 import re
 import socket
 import socketserver
 import struct
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from urllib.parse import quote, unquote
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PIECE = b" " * 65536
 _RESOLVE = re.compile(r"/([^/]+(?:/[^/]+)?)/resolve/([^/]+)/(.+)")
-_RESOLVED = re.compile(r"/api/resolve-cache/models/(.+)/([0-9a-f]{40})/([^/]+)")
+_LISTED = re.compile(r"/api/models/([^/]+(?:/[^/]+)?)/revision/([^/?]+)\?blobs=true")
+_RESOLVED = re.compile(r"/api/resolve-cache/models/(.+)/([0-9a-f]{40})/(.+)")
 
 
 @dataclass
@@ -72,6 +74,8 @@ class Fault:
     """Whether the body goes on until the client hangs up."""
     reset: bool = False
     """Whether the connection is reset instead of answered."""
+    only: str = ""
+    """Part of the paths that are affected; all of them where it is empty."""
 
 
 class Loopback:
@@ -83,6 +87,8 @@ class Loopback:
         self.seen: list[Seen] = []
         self.fault = Fault()
         self.sent = 0
+        self.ranges = True
+        """Whether ranges are answered; a server without them sends the whole file."""
         self.stopped = threading.Event()
         handler = type("Handler", (_Handler,), {"loopback": self})
         self._server = _Server(("127.0.0.1", 0), handler)
@@ -135,6 +141,9 @@ class Hub(Loopback):
         self.tokens: set[str] = set()
 
     def answer(self, request: Seen) -> Answer:
+        listed = _LISTED.fullmatch(request.path)
+        if listed is not None:
+            return self._access(listed[1], request.authorization) or self._list(listed[1], unquote(listed[2]))
         place = _RESOLVED.fullmatch(request.path) or _RESOLVE.fullmatch(request.path)
         if place is None:
             return _refusal(404, "", "Sorry, we can't find the page you are looking for.")
@@ -153,6 +162,15 @@ class Hub(Loopback):
         if model.access == "gated" and token not in model.readers:
             return _refusal(401 if token is None else 403, "GatedRepo", f"Access to model {repo_id} is restricted.")
         return None
+
+    def _list(self, repo_id: str, revision: str) -> Answer:
+        model = self.models[repo_id]
+        commit = model.commit(revision)
+        if commit is None:
+            return _refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        siblings = [{"rfilename": name, "size": len(body)} for name, body in model.files.items()]
+        body = json.dumps({"id": repo_id, "sha": commit, "siblings": siblings}).encode()
+        return Answer(200, {"Content-Type": "application/json"}, body)
 
     def _resolve(self, repo_id: str, revision: str, name: str, request: Seen) -> Answer:
         model = self.models[repo_id]
@@ -211,9 +229,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         seen = Seen(self.command, self.path, self.headers["Authorization"], self.headers["Range"])
         self.loopback.seen.append(seen)
+        if not self.loopback.ranges:
+            seen = replace(seen, range=None)
         self.close_connection = True
         with contextlib.suppress(ConnectionError):
-            self._respond(seen, self.loopback.fault)
+            fault = self.loopback.fault
+            self._respond(seen, fault if fault.only in seen.path else Fault())
 
     do_HEAD = do_GET
 
