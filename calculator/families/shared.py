@@ -31,11 +31,12 @@ def partly_rotated(c: Config, head_dim: int, otherwise: float) -> int:
 
 
 def prediction_notes(c: Config, *names: str) -> tuple[str, ...]:
-    """What to tell the reader about multi-token-prediction layers, which no count includes."""
+    """What to tell the reader about multi-token-prediction layers whose tensors are not known here."""
     found = next((c.get(n) for n in (*names, "num_nextn_predict_layers") if c.get(n)), 0)
-    return (
-        (f"The checkpoint also holds {found} multi-token-prediction layer(s), which are not counted.",) if found else ()
+    text = (
+        f"The config states {found} multi-token-prediction layer(s); what the checkpoint holds of them is not counted."
     )
+    return (text,) if found else ()
 
 
 def dense_or_sparse(c: Config, first_dense: int) -> list[bool]:
@@ -92,7 +93,8 @@ def with_towers(
     inner = language_part(c, text)
     stack = moved(moved(inner.text, old, new), "lm_head", head)
     notes = (*inner.notes, HELD) if towers else inner.notes
-    return Blueprint(stack, inner.vocabulary, towers, inner.context or context_length(c), notes)
+    apart = tuple(moved(moved(s, old, new), "lm_head", head) for s in inner.apart)
+    return Blueprint(stack, inner.vocabulary, towers, inner.context or context_length(c), notes, apart=apart)
 
 
 def renamed(c: Config, **names: str) -> Config:
