@@ -113,6 +113,40 @@ def test_aria_by_its_first_name():
     assert model.parameters.total == 24_869_091_840
 
 
+def test_ring_linear():
+    """inclusionAI/Ring-mini-linear-2.0: 16.4 B, 957 M active without the embeddings (arXiv:2510.19338, table 1)."""
+    config = {
+        "model_type": "bailing_moe_linear",
+        "first_k_dense_replace": 1,
+        "group_norm_size": 4,
+        "head_dim": 128,
+        "hidden_size": 2048,
+        "intermediate_size": 5120,
+        "layer_group_size": 5,
+        "moe_intermediate_size": 512,
+        "moe_router_enable_expert_bias": True,
+        "moe_shared_expert_intermediate_size": 512,
+        "num_attention_heads": 16,
+        "num_experts": 256,
+        "num_experts_per_tok": 8,
+        "num_hidden_layers": 20,
+        "num_key_value_heads": 4,
+        "num_shared_experts": 1,
+        "partial_rotary_factor": 0.5,
+        "use_qk_norm": True,
+        "vocab_size": 157184,
+    }
+    model = model_from_config(config)
+    softmax = model_from_config(config | {"model_type": "bailing_moe"})
+    assert softmax.parameters.total == 16_255_643_392  # what the Hub shows for Ling-mini-2.0
+    # 16 layers: 12 more key and 12 more value heads, a gate, and its norm.
+    assert model.parameters.total == 16_255_643_392 + 16 * (24 * 128 * 2048 + 2048 * 2048 + 2048) == 16_423_448_320
+    assert model.parameters.active - 2 * 157184 * 2048 == 956_952_320
+    step = estimate(model, Workload(mode="decode", sequence_length=1000))
+    held = sum(op.cache_bytes * op.count for op in step.operations)
+    assert held == 16 * 16 * 128 * 128 * 2 + 4 * 1000 * 2 * 4 * 128 * 2
+
+
 # ---------------------------------------------------------------------------------- multi-token-prediction layers
 
 ONE = {"num_nextn_predict_layers": 1}

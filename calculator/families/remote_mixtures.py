@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, decoder, family, gated_mlp, pre_norm, self_attention
-from calculator.families.shared import HELD, renamed
+from calculator.families.common import Blueprint, decoder, family, gated_mlp, head_shape, pre_norm, self_attention
+from calculator.families.mixtures import bailing_moe
+from calculator.families.shared import HELD, partly_rotated, renamed
 from calculator.families.sparse import aria_text, sandwiched
 from calculator.model import Layer, Stack
 from calculator.parts import (
@@ -14,6 +15,7 @@ from calculator.parts import (
     Attention,
     Experts,
     IdleExperts,
+    LightningAttention,
     Linear,
     Norm,
     Part,
@@ -42,6 +44,32 @@ def grok_1(c: Config) -> Blueprint:
 def aria_moe_lm(c: Config) -> Blueprint:
     """Aria's language model as its first files call it; intermediate_size there is no expert's width."""
     return aria_text(renamed(Config(c.raw, "aria_text", where=c.where), intermediate_size="moe_intermediate_size"))
+
+
+@family("bailing_moe_linear", "bailing_moe_linear_v2")
+def bailing_moe_linear(c: Config) -> Blueprint:
+    """Ring-linear (Ant, arXiv:2510.19338): Ling 2.0 with lightning attention in all but the last layer of each group,
+    as many key and value heads there as query heads."""
+    built, period, count = bailing_moe(c), c.layer_group_size, c.num_hidden_layers
+    heads, _, head_dim = head_shape(c)
+    linear = LightningAttention(
+        "attention",
+        c.hidden_size,
+        heads,
+        head_dim,
+        names=("query_key_value", "g_norm", "g_proj", "dense"),
+        head_norms=("query_layernorm", "key_layernorm") if c.flag("use_qk_norm") else (),
+        rotary=partly_rotated(c, head_dim, 1),
+    )
+
+    def changed(i: int, layer: Layer) -> Layer:
+        if (i + 1) % period == 0 or i >= count // period * period:
+            return layer
+        parts = tuple(linear if isinstance(p, Attention) else p for p in layer.parts)
+        return Layer(layer.kind.replace("full attention", "linear attention"), parts)
+
+    layers = tuple(changed(i, layer) for i, layer in enumerate(built.text.layers))
+    return replace(built, text=replace(built.text, layers=layers))
 
 
 def between(value: int | list[int], i: int) -> int:

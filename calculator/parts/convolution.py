@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from calculator.parts.attention import rotate
 from calculator.parts.basic import Norm, Part, project
 from calculator.parts.recurrent import SSD_FLOPS, scan, short_convolution
 from calculator.run import Run
@@ -44,19 +45,32 @@ class GatedConvolution(Part):
 @dataclass(frozen=True)
 class LightningAttention(Part):
     """Linear attention whose state decays at a fixed rate per head (arXiv:2401.04658), with a norm and a gate on its
-    output (MiniMax-01, arXiv:2501.08313)."""
+    output (MiniMax-01, arXiv:2501.08313).
+
+    Attributes:
+        names: of the packed projection, the norm, the gate and the output projection.
+        head_norms: names of RMSNorms shared by the heads of queries and keys; rotary: their rotated elements (Ring).
+    """
 
     hidden: int
     heads: int
     head_dim: int
+    names: tuple[str, str, str, str] = ("qkv_proj", "norm", "output_gate", "out_proj")
+    head_norms: tuple[str, ...] = ()
+    rotary: int = 0
     SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h"}
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim
-        project(run, self.path("qkv_proj"), self.hidden, 3 * inner, component="recurrent")
+        packed, norm, gate, out = map(self.path, self.names)
+        project(run, packed, self.hidden, 3 * inner, component="recurrent")
+        for name in self.head_norms:
+            Norm(self.path(name), self.head_dim, groups=self.heads).write(run)
+        if self.rotary:
+            rotate(run, self.path("rotary"), 2 * self.heads * self.rotary)
         scan(run, self.path("scan"), inner * self.head_dim, SSD_FLOPS, 3 * inner, inner, run.width)
-        Norm(self.path("norm"), inner).write(run)
-        project(run, self.path("output_gate"), self.hidden, inner, component="recurrent", saves_input=False)
+        Norm(norm, inner).write(run)
+        project(run, gate, self.hidden, inner, component="recurrent", saves_input=False)
         elements = run.tokens * inner
         run.add(
             self.path("gate"),
@@ -68,4 +82,4 @@ class LightningAttention(Part):
             saved=2 * elements * run.width,
             split="head",
         )
-        project(run, self.path("out_proj"), inner, self.hidden, component="recurrent", split="row")
+        project(run, out, inner, self.hidden, component="recurrent", split="row")
