@@ -70,7 +70,6 @@ MEANINGS = {
     "k_r": "distances to either side",
     "n_l": "landmarks",
     "k_c": "kernel of the convolution",
-    "b": "tokens in a block",
     "r": "random blocks",
 }
 

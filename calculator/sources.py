@@ -269,6 +269,11 @@ def _built(config: Config, name: str | None, source: str) -> Model:
         encoder_length=built.encoder_length,
         apart=built.apart,
     )
+    if model.apart:
+        notes.append(
+            f"The checkpoint also holds {model.parameters.apart:,} parameters of multi-token-prediction layers, which "
+            "no pass runs here; no other number includes them."
+        )
     if model.stated_dtype is None:
         said = f"The config's dtype {stated!r} is not known here" if stated else "The config names no dtype"
         notes.append(f"{said}; 16 bit (bf16) is assumed. Choose a precision to say otherwise.")

@@ -20,15 +20,15 @@ from calculator.errors import CheckpointError, ConfigError
 from calculator.formats import Exact, Format
 from calculator.model import Layer, Model, Stack
 from calculator.parts import (
-    AttentionCore,
     Embedding,
     Head,
-    LatentCore,
     Matrix,
     Norm,
     Part,
     Positions,
     RoutedMatrix,
+    StoredAttention,
+    StoredLatent,
     Tensors,
 )
 from calculator.quantization import Scheme
@@ -399,7 +399,7 @@ def _core(builder: _Builder, number: int, matrices: Mapping[str, _Weights]) -> P
     heads, kv_heads = facts.at(facts.heads, number), facts.at(facts.kv_heads, number)
     if heads and facts.latent is not None:
         builder.cores += 1
-        return LatentCore("attention_core", heads, *facts.latent)
+        return StoredLatent("attention_core", heads, *facts.latent)
     if not heads or not kv_heads or heads % kv_heads or any("kv_lora" in n or "kv_a_" in n for n in mixing):
         return None
     rows = query.shape[0] if query is not None else None
@@ -415,7 +415,7 @@ def _core(builder: _Builder, number: int, matrices: Mapping[str, _Weights]) -> P
         return None
     builder.cores += 1
     window = facts.at(windows, number)
-    return AttentionCore(
+    return StoredAttention(
         "attention_core", heads, kv_heads, size, facts.value_dim or size, window, key is not None or fused is not None
     )
 

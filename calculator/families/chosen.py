@@ -17,7 +17,7 @@ from calculator.families.common import (
     pre_norm,
     self_attention,
 )
-from calculator.families.shared import partly_rotated
+from calculator.families.shared import partly_rotated, prediction_notes
 from calculator.model import Layer
 from calculator.parts import (
     MLP,
@@ -175,4 +175,5 @@ def minimax_m3(c: Config) -> Blueprint:
         norm, *rest = built.parts
         return replace(built, parts=(norm, index, *rest)) if sparse else built
 
-    return decoder(c, [layer(kind, mixed) for kind, mixed in zip(*minimax_types(c), strict=True)])
+    layers = [layer(kind, mixed) for kind, mixed in zip(*minimax_types(c), strict=True)]
+    return decoder(c, layers, notes=prediction_notes(c, "num_mtp_modules"))

@@ -15,6 +15,7 @@ from calculator.families.common import (
     language_model,
     pre_norm,
 )
+from calculator.families.prediction import further_layers, stated
 from calculator.parts import Experts, LatentAttention
 
 
@@ -54,13 +55,7 @@ def deepseek(c: Config, *, correction: bool) -> Blueprint:
     mixed = pre_norm(c, attention, deepseek_experts(c, correction=correction), kind="latent attention + experts")
     count, first = c.num_hidden_layers, c.get("first_k_dense_replace") or 0
     layers = [dense if i < first else mixed for i in range(count)]
-    predicted = c.get("num_nextn_predict_layers") or 0
-    notes = (
-        (f"The checkpoint also holds {predicted} multi-token-prediction layer(s), which are not counted.",)
-        if predicted
-        else ()
-    )
-    return blueprint(c, language_model(c, layers), notes=notes)
+    return blueprint(c, language_model(c, layers), apart=further_layers(c, mixed, stated(c), copies=True))
 
 
 @family("deepseek_v2")

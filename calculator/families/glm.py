@@ -18,6 +18,7 @@ from calculator.families.common import (
     self_attention,
 )
 from calculator.families.deepseek import deepseek_experts, latent_attention
+from calculator.families.prediction import further_layers, stated
 from calculator.families.shared import dense_or_sparse, mixed_layers, partly_rotated, prediction_notes
 from calculator.model import Layer
 from calculator.parts import Attention, Indexer, Norm, Part, Residual
@@ -60,10 +61,11 @@ def glm4(c: Config) -> Blueprint:
 @family("glm4_moe", "glm4v_moe_text")
 def glm4_moe(c: Config) -> Blueprint:
     attention = glm_attention(c, head_norm="head" if c.flag("use_qk_norm") else None)
-    layers = mixed_layers(
-        c, attention, deepseek_experts(c, correction=True), dense_or_sparse(c, c.first_k_dense_replace)
-    )
-    return blueprint(c, language_model(c, layers), notes=prediction_notes(c))
+    experts = deepseek_experts(c, correction=True)
+    layers = mixed_layers(c, attention, experts, dense_or_sparse(c, c.first_k_dense_replace))
+    # So do GLM-4.5, GLM-4.5-Air and GLM-4.7; GLM-4.6 leaves out the copies of embedding and head.
+    (predicted,) = mixed_layers(c, attention, experts, [True])
+    return blueprint(c, language_model(c, layers), apart=further_layers(c, predicted, stated(c), copies=True))
 
 
 @family("glm4_moe_lite")
@@ -96,13 +98,20 @@ def sparse_latent(c: Config) -> Blueprint:
     attention = replace(latent_attention(c), selected=c.index_topk, dropout=dropped(c, "attention_dropout"))
     index: tuple[Part, ...] = (indexer(c),)
     sparse = dense_or_sparse(c, c.get("first_k_dense_replace") or 0)
-    layers = []
     # Neither type reads the mlp_bias that its config declares.
     experts = replace(deepseek_experts(c, correction=True), shared_bias=False)
-    mixed = mixed_layers(c, attention, experts, sparse, dense=gated_mlp(c, bias=False))
-    pairs = zip(mixed, indexed_layers(c), strict=True)
-    for layer, indexed in pairs:
+    dense = gated_mlp(c, bias=False)
+
+    def chosen(layer: Layer, indexed: bool) -> Layer:
         norm, *rest = layer.parts
         kind = layer.kind.replace("full", "sparse latent" if indexed else "sparse latent (shared choice)")
-        layers.append(Layer(kind, (norm, *(index if indexed else ()), *rest)))
-    return blueprint(c, language_model(c, layers), notes=prediction_notes(c))
+        return Layer(kind, (norm, *(index if indexed else ()), *rest))
+
+    pairs = zip(mixed_layers(c, attention, experts, sparse, dense=dense), indexed_layers(c), strict=True)
+    layers = [chosen(layer, indexed) for layer, indexed in pairs]
+    (predicted,) = mixed_layers(c, attention, experts, [True])
+    # DeepSeek-V3.2 repeats the embedding and the head, GLM-5 does not.
+    copies = c.model_type == "deepseek_v32"
+    return blueprint(
+        c, language_model(c, layers), apart=further_layers(c, chosen(predicted, True), stated(c), copies=copies)
+    )

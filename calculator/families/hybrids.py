@@ -19,9 +19,10 @@ from calculator.families.common import (
     self_attention,
 )
 from calculator.families.mixtures import MIXTRAL_NAMES, granite_layer
+from calculator.families.prediction import inside, joined, stated
 from calculator.families.recurrent import backbone
-from calculator.families.shared import partly_rotated, prediction_notes
-from calculator.model import Layer
+from calculator.families.shared import partly_rotated
+from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,
     Attention,
@@ -120,7 +121,22 @@ def nemotron_h(c: Config) -> Blueprint:
     text = language_model(
         c, layers, path="backbone.layers", embedding="backbone.embeddings", final="backbone.norm_f", tied=False
     )
-    return blueprint(c, text, notes=prediction_notes(c))
+    return blueprint(c, text, apart=nemotron_prediction(c, parts))
+
+
+def nemotron_prediction(c: Config, parts: dict[str, tuple[str, Part]]) -> tuple[Stack, ...]:
+    """Layers of the kinds that mtp_layers_block_type lists, or mtp_hybrid_override_pattern spells, for each token
+    predicted: the first joins embedding and hidden state, the last ends in a norm (Nemotron 3 Super)."""
+    listed = c.get("mtp_layers_block_type") or [PATTERN.get(s) for s in c.get("mtp_hybrid_override_pattern") or ()]
+    kinds = [{"attention": "full_attention", "mamba": "linear_attention"}.get(str(k), str(k)) for k in listed]
+    width: int = c.hidden_size
+    held: list[Part] = []
+    for i, kind in enumerate(kinds * stated(c)):
+        place = i % len(kinds)
+        front = joined(c) if place == 0 else ()
+        closing = (Norm("final_layernorm", width),) if place == len(kinds) - 1 else ()
+        held += inside(f"mtp.layers.{i}", (*front, Norm("norm", width), parts[kind][1], *closing))
+    return (Stack("", width, (), before=tuple(held)),) if held else ()
 
 
 def mamba2_mixer(c: Config) -> Mamba2:

@@ -11,10 +11,10 @@ from calculator.families.common import Blueprint, decoder, dropped, family, gate
 from calculator.model import Layer
 from calculator.parts import (
     BlockResidual,
+    DistanceAttention,
     Experts,
     Norm,
     Part,
-    RelativeAttention,
     Residual,
     SharedExperts,
     ShortConvolution,
@@ -36,14 +36,14 @@ def inkling_types(c: Config) -> list[bool]:
     return [t == "hybrid_sliding" for t in types]
 
 
-def relative_attention(c: Config, name: str, local: bool, **changes: Any) -> RelativeAttention:
+def relative_attention(c: Config, name: str, local: bool, **changes: Any) -> DistanceAttention:
     """Local layers have heads of their own, and profiles as long as the window."""
     heads, kv_heads, head_dim = (
         (c.swa_num_attention_heads, c.swa_num_key_value_heads, c.swa_head_dim)
         if local
         else (c.num_attention_heads, c.num_key_value_heads, c.head_dim)
     )
-    return RelativeAttention(
+    return DistanceAttention(
         name,
         c.hidden_size,
         heads,

@@ -10,9 +10,10 @@ from calculator.config import Config
 from calculator.families.common import Blueprint, decoder, family, gated_mlp, layer_types
 from calculator.families.deepseek import deepseek_experts, latent_attention
 from calculator.families.glm import indexer
-from calculator.families.shared import dense_or_sparse, mixed_layers
-from calculator.model import Layer
-from calculator.parts import MLP, Experts, GatedNorm, HyperConnection, LatentAttention, Norm, Part, Residual
+from calculator.families.prediction import inside, joined, stated
+from calculator.families.shared import dense_or_sparse, mixed_layers, prediction_notes
+from calculator.model import Layer, Stack
+from calculator.parts import MLP, Embedding, Experts, GatedNorm, HyperConnection, LatentAttention, Norm, Part, Residual
 
 
 def sparse_by_frequency(c: Config) -> list[bool]:
@@ -36,7 +37,7 @@ def axk1(c: Config) -> Blueprint:
         *first, add = layer.parts
         return replace(layer, parts=(*first, norm, add)) if experts in layer.parts else layer
 
-    return decoder(c, [normed(layer) for layer in layers])
+    return decoder(c, [normed(layer) for layer in layers], notes=prediction_notes(c))
 
 
 @family("axk2")
@@ -56,7 +57,7 @@ def axk2(c: Config) -> Blueprint:
         kind = f"sparse latent attention + {'experts' if mixed else 'mlp'}"
         return Layer(kind, (gated(names[0]), indexer(c), mixer, adds[0], inner, channel, adds[1]))
 
-    return decoder(c, [layer(mixed) for mixed in sparse_by_frequency(c)])
+    return decoder(c, [layer(mixed) for mixed in sparse_by_frequency(c)], notes=prediction_notes(c))
 
 
 @family("longcat_flash")
@@ -95,7 +96,23 @@ def longcat_flash(c: Config) -> Blueprint:
     # What the experts made waits while the second half runs.
     beside = ("mlp", "mlps.0", "self_attn.1", "mlps.1")
     layer = Layer("two latent attentions + two mlps + experts", parts, parallel=beside)
-    return decoder(c, [layer] * count, notes=expected_choices(experts))
+    built = decoder(c, [layer] * count, notes=expected_choices(experts))
+    return replace(built, apart=longcat_prediction(c, attention))
+
+
+def longcat_prediction(c: Config, attention: LatentAttention) -> tuple[Stack, ...]:
+    """One attention and one MLP for each token predicted, and a copy of the embedding."""
+    count, width = stated(c), c.hidden_size
+    parts = (
+        *joined(c, ("enorm.m", "hnorm.m")),
+        Norm("input_layernorm", width),
+        attention,
+        Norm("post_attention_layernorm", width),
+        MLP("transformer_layer.mlp", width, c.ffn_hidden_size),
+    )
+    layers = tuple(p for i in range(count) for p in inside(f"layers.{i}", parts))
+    held = (Embedding("embed_tokens", c.vocab_size, width), *layers, Norm("norm", width))
+    return (Stack("", width, (), before=inside("model.mtp", held)),) if count else ()
 
 
 def expected_choices(experts: Experts) -> tuple[str, ...]:
@@ -136,7 +153,8 @@ def hy_v4(c: Config) -> Blueprint:
         chosen = "sparse latent attention" + ("" if indexed else " (shared choice)")
         return Layer(f"{chosen} + {'experts' if mixed else 'mlp'}", parts)
 
-    built = decoder(c, [layer(k, m) for k, m in zip(kinds, dense_or_sparse(c, 1), strict=True)])
+    rows = zip(kinds, dense_or_sparse(c, 1), strict=True)
+    built = decoder(c, [layer(k, m) for k, m in rows], notes=prediction_notes(c))
     closing = HyperConnection("model.hc_head.hc_head", width, streams, closing=True)
     return replace(built, text=replace(built.text, after=(closing, *built.text.after)))
 
@@ -211,4 +229,5 @@ def dots3_note_text(c: Config) -> Blueprint:
         return Layer(f"{words.get(kind, 'latent attention')} + {'experts' if mixed else 'mlp'}", parts)
 
     rows = zip(dots_types(c), sparse_by_frequency(c), strict=True)
-    return decoder(c, [layer(i, kind, mixed) for i, (kind, mixed) in enumerate(rows)])
+    layers = [layer(i, kind, mixed) for i, (kind, mixed) in enumerate(rows)]
+    return decoder(c, layers, notes=prediction_notes(c))

@@ -136,7 +136,7 @@ def ring_linear(c: Config, full: Part, kind: str) -> Blueprint:
     )
 
 
-@family("bailing_moe_linear")
+@family("bailing_moe_linear", "bailing_moe_linear_v2")
 def bailing_moe_linear(c: Config) -> Blueprint:
     """Ring-linear 2.0 as its remote code builds it, with grouped-query attention in the full layers."""
     attention = self_attention(

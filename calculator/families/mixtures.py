@@ -21,6 +21,7 @@ from calculator.families.common import (
     windows,
 )
 from calculator.families.deepseek import deepseek_experts
+from calculator.families.prediction import further_layers, stated
 from calculator.families.shared import dense_or_sparse, mixed_layers, partly_rotated, prediction_notes
 from calculator.model import Layer
 from calculator.parts import MLP, Attention, Experts, Part
@@ -76,8 +77,8 @@ def minimax_m2(c: Config) -> Blueprint:
         correction_name="e_score_correction_bias",
     )
     layer = pre_norm(c, attention, experts, kind="full attention + experts")
-    notes = prediction_notes(c, "num_mtp_modules") if c.flag("use_mtp") else ()
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers), notes=notes)
+    # The published checkpoints hold none of the modules that num_mtp_modules counts.
+    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
 
 
 def olmoe_experts(c: Config) -> Experts:
@@ -156,8 +157,11 @@ def hy_v3(c: Config) -> Blueprint:
         correction=True,
         correction_name="expert_bias",
     )
-    layers = mixed_layers(c, self_attention(c, head_norm="head"), experts, dense_or_sparse(c, 1))
-    return blueprint(c, language_model(c, layers), notes=prediction_notes(c))
+    attention = self_attention(c, head_norm="head")
+    layers = mixed_layers(c, attention, experts, dense_or_sparse(c, 1))
+    (predicted,) = mixed_layers(c, attention, experts, [True])
+    apart = further_layers(c, predicted, stated(c), final="final_layernorm")
+    return blueprint(c, language_model(c, layers), apart=apart)
 
 
 @family("hunyuan_v1_moe")
@@ -280,7 +284,11 @@ def mimo_v2_flash(c: Config) -> Blueprint:
         replace(layer, kind=layer.kind.replace("full attention", types[i].replace("_", " ")))
         for i, layer in enumerate(mixed_layers(c, attention, experts, sparse))
     ]
-    return blueprint(c, language_model(c, layers[:count]), notes=prediction_notes(c))
+    notes = (
+        "MiMo-V2-Flash's checkpoint also holds three multi-token-prediction layers, which its config does not state; "
+        "they are not counted.",
+    )
+    return blueprint(c, language_model(c, layers[:count]), notes=notes)
 
 
 @family("laguna")

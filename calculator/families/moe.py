@@ -17,6 +17,7 @@ from calculator.families.common import (
     self_attention,
     windows,
 )
+from calculator.families.prediction import layers_of_their_own, stated
 from calculator.model import Layer
 from calculator.parts import Experts, GatedDeltaNet, Part
 
@@ -107,7 +108,13 @@ def qwen3_next(c: Config) -> Blueprint:
         "full_attention": (full, "full attention"),
     }
     layers = [qwen_layer(c, i, *mixers[kind], shared=True) for i, kind in enumerate(types)]
-    return blueprint(c, language_model(c, layers))
+    predicted = qwen_layer(c, c.num_hidden_layers - 1, *mixers["full_attention"], shared=True)
+    apart = layers_of_their_own(c, predicted, stated(c, "mtp_num_hidden_layers"))
+    notes = (
+        "Qwen3-Next-80B's checkpoints also hold a multi-token-prediction layer, which their config does not state "
+        "(Qwen3-Coder-Next's hold none); it is not counted.",
+    )
+    return blueprint(c, language_model(c, layers), apart=apart, notes=() if apart else notes)
 
 
 @family("gpt_oss")

@@ -15,7 +15,8 @@ from calculator.families.common import (
     self_attention,
 )
 from calculator.families.moe import qwen_experts
-from calculator.families.shared import partly_rotated, prediction_notes, with_towers
+from calculator.families.prediction import layers_of_their_own, stated
+from calculator.families.shared import partly_rotated, with_towers
 from calculator.families.vision import qwen3_tower
 from calculator.parts import GatedDeltaNet, Part
 
@@ -57,7 +58,9 @@ def qwen3_5_text(c: Config) -> Blueprint:
     layers = [
         pre_norm(c, mixers[t], channel, kind=f"{t.replace('_', ' ')} + {'experts' if mixed else 'mlp'}") for t in types
     ]
-    return blueprint(c, language_model(c, layers), notes=prediction_notes(c, "mtp_num_hidden_layers"))
+    predicted = pre_norm(c, mixers["full_attention"], channel, kind="full attention")
+    apart = layers_of_their_own(c, predicted, stated(c, "mtp_num_hidden_layers"))
+    return blueprint(c, language_model(c, layers), apart=apart)
 
 
 @family("qwen3_5", "qwen3_5_moe", "qwen4_exp")

@@ -32,11 +32,12 @@ def partly_rotated(c: Config, head_dim: int, otherwise: float) -> int:
 
 
 def prediction_notes(c: Config, *names: str) -> tuple[str, ...]:
-    """What to tell the reader about multi-token-prediction layers, which no count includes."""
+    """What to tell the reader about multi-token-prediction layers whose tensors are not known here."""
     found = next((c.get(n) for n in (*names, "num_nextn_predict_layers") if c.get(n)), 0)
-    return (
-        (f"The checkpoint also holds {found} multi-token-prediction layer(s), which are not counted.",) if found else ()
+    text = (
+        f"The config states {found} multi-token-prediction layer(s); what the checkpoint holds of them is not counted."
     )
+    return (text,) if found else ()
 
 
 def dense_or_sparse(c: Config, first_dense: int) -> list[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from calculator.config import Config
@@ -18,6 +19,7 @@ from calculator.families.common import (
 )
 from calculator.families.mixtures import granite_layer, olmoe_experts
 from calculator.families.moe import qwen_experts, sparse
+from calculator.families.prediction import layers_of_their_own, stated
 from calculator.families.shared import dense_or_sparse, parallel_layer, post_norm, renamed
 from calculator.model import Layer
 from calculator.parts import MLP, Attention, Experts, Norm, Part, Residual, VectorWeights
@@ -146,17 +148,15 @@ def flint(c: Config) -> Blueprint:
 def mellum(c: Config) -> Blueprint:
     """Qwen3-MoE with windows and dense layers where they are listed."""
     experts = qwen_experts(c, shared=False)
+
+    def layer(window: int | None, mixed: bool) -> Layer:
+        mixer = self_attention(c, window=window, head_norm="head")
+        return pre_norm(c, mixer, experts if mixed else gated_mlp(c, bias=False), kind=with_channel(window, mixed))
+
     rows = zip(windows(c, layer_types(c, lambda i: "full_attention")), dense_or_sparse(c, 0), strict=True)
-    layers = [
-        pre_norm(
-            c,
-            self_attention(c, window=w, head_norm="head"),
-            experts if mixed else gated_mlp(c, bias=False),
-            kind=with_channel(w, mixed),
-        )
-        for w, mixed in rows
-    ]
-    return decoder(c, layers)
+    predicted = (c.get("mtp_mlp_layer_types") or ["sparse"])[0] == "sparse"
+    apart = layers_of_their_own(c, layer(c.get("sliding_window"), predicted), stated(c))
+    return replace(decoder(c, [layer(w, mixed) for w, mixed in rows]), apart=apart)
 
 
 @family("flex_olmo")

@@ -21,8 +21,9 @@ from calculator.families.common import (
     windows,
 )
 from calculator.families.dense import qwen2
-from calculator.families.shared import parallel_layer, partly_rotated, post_norm, prediction_notes, renamed
-from calculator.model import Layer
+from calculator.families.prediction import inside, joined, stated
+from calculator.families.shared import parallel_layer, partly_rotated, post_norm, renamed
+from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, Linear, Norm, Part, Residual, VectorWeights
 
 
@@ -159,8 +160,12 @@ def stablelm(c: Config) -> Blueprint:
 
 @family("mimo")
 def mimo(c: Config) -> Blueprint:
-    """Qwen2 with a prediction layer beside it."""
-    return replace(qwen2(c), notes=prediction_notes(c))
+    """Qwen2 with a prediction layer beside it (arXiv:2505.07608)."""
+    built, width = qwen2(c), c.hidden_size
+    front = joined(c, ("token_layernorm", "hidden_layernorm"), "input_proj")
+    parts = (*front, *built.text.layers[-1].parts, Norm("final_layernorm", width))
+    apart = tuple(Stack("", width, (), before=inside(f"model.mtp_layers.{i}", parts)) for i in range(stated(c)))
+    return replace(built, apart=apart)
 
 
 @family("internlm2")

@@ -32,13 +32,7 @@ from calculator.parts.disentangled import DisentangledAttention, DistanceTable
 from calculator.parts.dynamic import DynamicMask, RetrievalExperts
 from calculator.parts.elsewhere import Elsewhere, WithoutGradient
 from calculator.parts.griffin import GatedLinearRecurrence
-from calculator.parts.inkling import (
-    BlockResidual,
-    DynamicConvolution,
-    RelativeAttention,
-    SharedExperts,
-    ShortConvolution,
-)
+from calculator.parts.inkling import BlockResidual, DistanceAttention, GatedShortKernel, SharedExperts, ShortConvolution
 from calculator.parts.latent import LatentAttention
 from calculator.parts.local import GlobalLocalAttention, LocalAttention, Padded, SlidingAttention
 from calculator.parts.mlp import MLP, Experts, IdleExperts
@@ -49,7 +43,7 @@ from calculator.parts.relative import RelativeAttention
 from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
 from calculator.parts.sound import AudioConvolution
 from calculator.parts.sparse import BlockIndexer, Indexer
-from calculator.parts.stored import AttentionCore, LatentCore, Matrix, RoutedMatrix, Tensors
+from calculator.parts.stored import Matrix, RoutedMatrix, StoredAttention, StoredLatent, Tensors
 from calculator.parts.streams import GatedResidual, MeanBlockIndexer, NGramEmbedding
 from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
 from calculator.parts.xlstm import MatrixLSTM
@@ -74,6 +68,7 @@ __all__ = [
     "DeltaAttention",
     "DifferentialAttention",
     "DisentangledAttention",
+    "DistanceAttention",
     "DistanceTable",
     "DynamicConvolution",
     "DynamicMask",
@@ -87,6 +82,7 @@ __all__ = [
     "GatedLinearRecurrence",
     "GatedNorm",
     "GatedResidual",
+    "GatedShortKernel",
     "GlobalLocalAttention",
     "GroupedLinear",
     "HashEmbedding",
@@ -99,7 +95,6 @@ __all__ = [
     "Indexer",
     "LandmarkAttention",
     "LatentAttention",
-    "LatentCore",
     "LightningAttention",
     "Linear",
     "LocalAttention",
@@ -128,6 +123,8 @@ __all__ = [
     "SharedExperts",
     "ShortConvolution",
     "SlidingAttention",
+    "StoredAttention",
+    "StoredLatent",
     "Tensors",
     "TimeMix",
     "TokenConvolution",

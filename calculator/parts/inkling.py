@@ -40,7 +40,7 @@ class ShortConvolution(Part):
 
 
 @dataclass(frozen=True)
-class DynamicConvolution(Part):
+class GatedShortKernel(Part):
     """A short convolution whose taps are learned weights plus some that a projection makes for each token and head."""
 
     hidden: int
@@ -79,7 +79,7 @@ class DynamicConvolution(Part):
 
 
 @dataclass(frozen=True)
-class RelativeAttention(Part):
+class DistanceAttention(Part):
     """Grouped-query attention whose keys and values pass a short convolution, and whose scores are shifted by distance:
     every query mixes `relative` learned profiles over the last `extent` distances.
 
@@ -129,7 +129,7 @@ class RelativeAttention(Part):
         for name in ("k_sconv", "v_sconv"):
             convolution: Part = ShortConvolution(self.path(name if self.later else f"{name}.conv1d"), keys, self.kernel)
             if self.dynamic:
-                convolution = DynamicConvolution(self.path(name), self.hidden, keys, self.kv_heads, self.kernel)
+                convolution = GatedShortKernel(self.path(name), self.hidden, keys, self.kv_heads, self.kernel)
             convolution.write(run)
         if self.later:
             self._clip(run)

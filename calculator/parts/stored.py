@@ -110,7 +110,7 @@ class Tensors(Part):
 
 
 @dataclass(frozen=True)
-class AttentionCore(Part):
+class StoredAttention(Part):
     """Scores, softmax and weighted sum of grouped-query attention, with the cache; the projections stand beside it.
 
     Attributes:
@@ -145,7 +145,7 @@ class AttentionCore(Part):
 
 
 @dataclass(frozen=True)
-class LatentCore(Part):
+class StoredLatent(Part):
     """The same for multi-head latent attention, whose cache is one vector a token (see LatentAttention)."""
 
     heads: int

@@ -3,15 +3,17 @@ with, or builds another one. Each number has its source beside it."""
 
 from __future__ import annotations
 
+import pytest
+
 from calculator import Workload, estimate
-from calculator.sources import model_from_config
+from calculator.sources import load_model, model_from_config
 
 # ---------------------------------------------------------------------------------------- mixtures of experts
 
 
 def test_identity_experts_hold_nothing():
-    """LongCat-Flash-Chat: "560 billion total parameters", 18.6 to 31.3 billion active with 27 on average
-    (arXiv:2509.01322). transformers 5.23 builds 741,053,585,408: the 256 identity experts get projections."""
+    """LongCat-Flash-Chat: 560 billion parameters, 18.6 to 31.3 billion active with 27 on average (arXiv:2509.01322).
+    transformers 5.23 builds 741,053,585,408: the 256 identity experts get projections."""
     model = model_from_config({"model_type": "longcat_flash"})
     assert model.parameters.total == 560_664_958_976
     embedding = 131_072 * 6144
@@ -109,3 +111,139 @@ def test_aria_by_its_first_name():
     }
     model = model_from_config(text)
     assert model.parameters.total == 24_869_091_840
+
+
+def test_ring_linear():
+    """inclusionAI/Ring-mini-linear-2.0: 16.4 B, 957 M active without the embeddings (arXiv:2510.19338, table 1)."""
+    config = {
+        "model_type": "bailing_moe_linear",
+        "first_k_dense_replace": 1,
+        "group_norm_size": 4,
+        "head_dim": 128,
+        "hidden_size": 2048,
+        "intermediate_size": 5120,
+        "layer_group_size": 5,
+        "moe_intermediate_size": 512,
+        "moe_router_enable_expert_bias": True,
+        "moe_shared_expert_intermediate_size": 512,
+        "num_attention_heads": 16,
+        "num_experts": 256,
+        "num_experts_per_tok": 8,
+        "num_hidden_layers": 20,
+        "num_key_value_heads": 4,
+        "num_shared_experts": 1,
+        "partial_rotary_factor": 0.5,
+        "use_qk_norm": True,
+        "vocab_size": 157184,
+    }
+    model = model_from_config(config)
+    softmax = model_from_config(config | {"model_type": "bailing_moe"})
+    assert softmax.parameters.total == 16_255_643_392  # what the Hub shows for Ling-mini-2.0
+    # 16 layers: 12 more key and 12 more value heads, a gate, and its norm.
+    assert model.parameters.total == 16_255_643_392 + 16 * (24 * 128 * 2048 + 2048 * 2048 + 2048) == 16_423_448_320
+    assert model.parameters.active - 2 * 157184 * 2048 == 956_952_320
+    step = estimate(model, Workload(mode="decode", sequence_length=1000))
+    held = sum(op.cache_bytes * op.count for op in step.operations)
+    assert held == 16 * 16 * 128 * 128 * 2 + 4 * 1000 * 2 * 4 * 128 * 2
+
+
+# ---------------------------------------------------------------------------------- multi-token-prediction layers
+
+ONE = {"num_nextn_predict_layers": 1}
+MIMO = ONE | {
+    "model_type": "mimo",
+    "attention_bias": True,
+    "head_dim": 128,
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "max_position_embeddings": 32768,
+    "num_attention_heads": 32,
+    "num_hidden_layers": 36,
+    "num_key_value_heads": 8,
+    "tie_word_embeddings": False,
+    "vocab_size": 151680,
+}
+NEMOTRON_SUPER = ONE | {
+    "model_type": "nemotron_h",
+    "conv_kernel": 4,
+    "expand": 2,
+    "head_dim": 128,
+    "hidden_size": 4096,
+    "hybrid_override_pattern": "MEMEMEM*" + "EMEMEMEM*" * 2 + "EMEMEMEMEM*" * 4 + "EMEMEMEM*" + "EMEMEMEME",
+    "intermediate_size": 2688,
+    "mamba_head_dim": 64,
+    "mamba_num_heads": 128,
+    "max_position_embeddings": 262144,
+    "moe_intermediate_size": 2688,
+    "moe_latent_size": 1024,
+    "moe_shared_expert_intermediate_size": 5376,
+    "mtp_hybrid_override_pattern": "*E",
+    "n_groups": 8,
+    "n_routed_experts": 512,
+    "n_shared_experts": 1,
+    "num_attention_heads": 32,
+    "num_experts_per_tok": 22,
+    "num_hidden_layers": 88,
+    "num_key_value_heads": 2,
+    "ssm_state_size": 128,
+    "use_bias": False,
+    "use_conv_bias": True,
+    "vocab_size": 131072,
+}
+# Model, its parameters, those of its prediction layers, and of the total that the Hub shows (safetensors.total of its
+# API) what is neither: score biases of the routers, and in DeepSeek-V3 41,540,496 scales of FP8 blocks of 128 x 128.
+PREDICTION = {
+    "DeepSeek-V3": ("deepseek-ai/DeepSeek-V3", 671_026_404_352, 13_463_426_048, 684_531_386_000, 15_104 + 41_540_496),
+    "DeepSeek-V3.2": ({"model_type": "deepseek_v32"} | ONE, 671_877_929_216, 13_477_385_472, 685_355_329_792, 15_104),
+    "GLM-4.5": ("zai-org/GLM-4.5", 352_797_814_784, 5_539_962_112, 358_337_791_296, 14_400),
+    "GLM-4.5-Air": ("zai-org/GLM-4.5-Air", 106_852_245_504, 3_616_573_440, 110_468_824_832, 5_888),
+    "GLM-5.1": ("zai-org/GLM-5.1", 743_911_199_232, 9_952_920_320, 753_864_139_008, 19_456),
+    "Hy3": ({"model_type": "hy_v3"} | ONE, 295_033_528_320, 3_752_612_096, 298_786_155_776, 15_360),
+    "LongCat-Flash": ({"model_type": "longcat_flash"} | ONE, 560_664_958_976, 1_197_899_776, 561_862_880_256, 21_504),
+    "MiMo-7B": (MIMO, 7_622_619_136, 210_790_400, 7_833_409_536, 0),
+    "Nemotron-3-Super": (NEMOTRON_SUPER, 120_668_687_360, 2_942_324_736, 123_611_012_096, 0),
+    "Qwen3-Next": ({"model_type": "qwen3_next"} | ONE, 79_674_391_296, 1_650_471_424, 81_324_862_720, 0),
+    "Qwen3.5-27B": ("Qwen/Qwen3.5-27B", 27_356_728_560, 424_699_392, 27_781_427_952, 0),
+    "Qwen3.5-35B-A3B": ("Qwen/Qwen3.5-35B-A3B", 35_107_181_936, 844_640_768, 35_951_822_704, 0),
+    "Qwen3.5-122B-A10B": ("Qwen/Qwen3.5-122B-A10B", 122_562_817_776, 2_523_679_232, 125_086_497_008, 0),
+}
+
+
+@pytest.mark.parametrize("name", PREDICTION)
+def test_prediction_layers_close_the_published_total(name):
+    source, total, apart, published, other = PREDICTION[name]
+    model = load_model(source)
+    assert model.parameters.total == total
+    assert model.parameters.apart == apart
+    assert total + apart + other == published
+    (note,) = [n for n in model.notes if "multi-token-prediction" in n]
+    assert f"{apart:,}" in note
+
+
+def test_prediction_layers_have_the_checkpoints_names():
+    def names(source) -> set[str]:
+        model = load_model(source)
+        return {n for n, _ in model.tensors(apart=True)} - {n for n, _ in model.tensors()}
+
+    deepseek = names("deepseek-ai/DeepSeek-V3")
+    assert {f"model.layers.61.{n}.weight" for n in ("enorm", "hnorm", "eh_proj", "shared_head.norm")} < deepseek
+    assert {f"model.layers.61.{n}.weight" for n in ("embed_tokens", "shared_head.head")} < deepseek
+    assert "model.layers.61.mlp.experts.255.down_proj.weight" in deepseek
+    glm = names("zai-org/GLM-5.1")
+    assert "model.layers.78.self_attn.indexer.wq_b.weight" in glm
+    assert "model.layers.78.embed_tokens.weight" not in glm
+    qwen = names("Qwen/Qwen3.5-27B")
+    assert {f"mtp.{n}.weight" for n in ("fc", "norm", "pre_fc_norm_hidden", "layers.0.mlp.up_proj")} < qwen
+    assert "model.mtp_layers.0.input_proj.weight" in names(MIMO)
+    nemotron = names(NEMOTRON_SUPER)
+    assert {f"mtp.layers.{n}.weight" for n in ("0.eh_proj", "1.mixer.gate", "1.final_layernorm")} < nemotron
+    longcat = names({"model_type": "longcat_flash"} | ONE)
+    assert {"model.mtp.embed_tokens.weight", "model.mtp.layers.0.transformer_layer.mlp.up_proj.weight"} < longcat
+
+
+def test_what_a_checkpoint_does_not_hold_is_not_said_to_be_in_it():
+    """MiniMax-M2 states use_mtp and three modules; its 228,689,764,864 elements are the model and its score biases."""
+    model = model_from_config({"model_type": "minimax_m2", "use_mtp": True, "num_mtp_modules": 3})
+    assert model.parameters.total + 62 * 256 == 228_689_764_864
+    assert model.parameters.apart == 0
+    assert not [n for n in model.notes if "prediction" in n]
