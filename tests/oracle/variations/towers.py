@@ -181,7 +181,6 @@ TYPES: dict[str, Type] = {
 }
 
 NO_DEFAULT = {
-    "mistral3": "transformers ties the head, the checkpoints without the flag have one of their own",
     "glm4v_moe": "4096 features do not divide into 96 heads; transformers rounds head_dim down, the engine asks for it",
 }
 TRANSPOSED = {"llama4": ("experts.gate_up_proj", "experts.down_proj")}
