@@ -18,7 +18,7 @@ from calculator.families.image_towers import vectors
 from calculator.families.shared import with_towers
 from calculator.families.towers import encoder_layer, patches, plain_mlp, vision_attention
 from calculator.model import Layer, Stack
-from calculator.parts import Elsewhere, Embedding, Head, Linear, Norm, Part
+from calculator.parts import Elsewhere, Embedding, Linear, Norm, Part
 
 NOTE = "The layers that attend to an image are held; without one they are skipped, and keep no cache."
 EXTRA_ROWS = 8  # of the embedding, for the image's own token
@@ -41,11 +41,9 @@ def mllama_text(c: Config) -> Blueprint:
     norms = (Norm("input_layernorm", width), Norm("post_attention_layernorm", width))
     across = Layer("cross-attention, without an image idle", held(norms[0], attention, norms[1], gated_mlp(c), gates))
     layers = [across if i in crossing else own for i in range(c.num_hidden_layers)]
-    text = language_model(c, layers)
-    tied = c.flag("tie_word_embeddings")
-    rows = c.vocab_size + EXTRA_ROWS
-    after = tuple(replace(p, vocabulary=rows) if tied and isinstance(p, Head) else p for p in text.after)
-    text = replace(text, before=(Embedding("model.embed_tokens", rows, width),), after=after)
+    # The embedding has more rows than the head, which is therefore never tied.
+    text = language_model(c, layers, tied=False)
+    text = replace(text, before=(Embedding("model.embed_tokens", c.vocab_size + EXTRA_ROWS, width),))
     return blueprint(c, text, notes=(NOTE,))
 
 

@@ -215,6 +215,7 @@ TYPES: dict[str, Type] = {
         MLLAMA,
         {
             "small": {},
+            "tied in name only": {"tie_word_embeddings": True, "text_config": {"tie_word_embeddings": True}},
             "language model alone": {"architectures": ["MllamaForCausalLM"]},
             "one crossing layer, other tiles": {
                 "text_config": {"cross_attention_layers": [4], "num_key_value_heads": 3},

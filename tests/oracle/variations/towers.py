@@ -180,9 +180,7 @@ TYPES: dict[str, Type] = {
     ),
 }
 
-NO_DEFAULT = {
-    "mistral3": "transformers ties the head, the checkpoints without the flag have one of their own",
-}
+NO_DEFAULT = {}
 TRANSPOSED = {"llama4": ("experts.gate_up_proj", "experts.down_proj")}
 BUFFERS = {"gemma4": ("layer_scalar",)}
 BEYOND = {"llama4": (experts_not_chosen, keys_before_the_chunk), "gemma4": (tokens_past_the_shared_keys,)}
