@@ -160,15 +160,17 @@ def bailing_hybrid(c: Config) -> Blueprint:
         return ring_linear(c, replace(latent_attention(c), name="attention", out="dense"), "latent attention")
     period: int = c.layer_group_size
     heads: int = c.num_attention_heads
-    size: int = c.head_dim
+    # A file that transformers saved states these three apart, and the rotated part of a latent head as head_dim.
+    size: int = c.first("linear_head_dim", "head_dim")
+    delta_heads: int = c.first("linear_num_heads", "num_attention_heads")
     delta = DeltaAttention(
         "attention",
         c.hidden_size,
-        heads,
-        heads,
+        delta_heads,
+        delta_heads,
         size,
         size,
-        c.short_conv_kernel_size,
+        c.first("linear_conv_kernel_dim", "short_conv_kernel_size"),
         per_channel=True,
         out="dense",
         state_width=4,

@@ -96,6 +96,12 @@ TYPES: dict[str, Type] = {
                 "kda_safe_gate": False,
                 "short_conv_kernel_size": 3,
             },
+            "as transformers saves it": {
+                "head_dim": 16,
+                "linear_head_dim": 28,
+                "linear_num_heads": 5,
+                "linear_conv_kernel_dim": 3,
+            },
             "layer types, two shared experts": {
                 "layer_types": [FULL, LINEAR, LINEAR, FULL, LINEAR],
                 "mlp_layer_types": ["sparse", "dense", "sparse", "sparse", "dense"],
