@@ -23,8 +23,8 @@ from calculator.families.common import (
 from calculator.families.dense import qwen2
 from calculator.families.prediction import inside, joined, stated
 from calculator.families.shared import parallel_layer, partly_rotated, post_norm, renamed
-from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Linear, Norm, Part, Residual, VectorWeights
+from calculator.model import Layer
+from calculator.parts import MLP, Attention, Elsewhere, Linear, Norm, Part, Residual, VectorWeights
 
 
 @family("olmo")
@@ -160,12 +160,14 @@ def stablelm(c: Config) -> Blueprint:
 
 @family("mimo")
 def mimo(c: Config) -> Blueprint:
-    """Qwen2 with a prediction layer beside it (arXiv:2505.07608)."""
+    """Qwen2 with prediction layers (arXiv:2505.07608), which its own code builds as a part of the model: they count,
+    though no token passes through them."""
     built, width = qwen2(c), c.hidden_size
     front = joined(c, ("token_layernorm", "hidden_layernorm"), "input_proj")
     parts = (*front, *built.text.layers[-1].parts, Norm("final_layernorm", width))
-    apart = tuple(Stack("", width, (), before=inside(f"model.mtp_layers.{i}", parts)) for i in range(stated(c)))
-    return replace(built, apart=apart)
+    held = [p for i in range(stated(c)) for p in inside(f"model.mtp_layers.{i}", parts)]
+    idle = tuple(Elsewhere(p.name, p, held=True, active=False) for p in held)
+    return replace(built, text=replace(built.text, after=(*built.text.after, *idle)))
 
 
 @family("internlm2")

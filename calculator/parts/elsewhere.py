@@ -12,10 +12,14 @@ from calculator.run import Run
 class Elsewhere(Part):
     """A part whose tensors another layer holds (Zamba 2 runs one attention block in many layers), or, with `held`, one
     whose tensors are held here but run in another layer, or in none (a decoder's cross-attention without an encoder).
+
+    Attributes:
+        active: False where no token ever reaches what is held (MiMo's prediction layers).
     """
 
     part: Part
     held: bool = False
+    active: bool = True
 
     def write(self, run: Run) -> None:
         first = len(run.out)
@@ -37,6 +41,7 @@ class Elsewhere(Part):
                     saved=0,
                     live=0,
                     kept=None,
+                    active=op.active if self.active else 0,
                 )
             else:
                 op = replace(op, stored=0)

@@ -278,7 +278,7 @@ RING_MINI_LINEAR = {
 def test_ring_linear():
     """16 layers of lightning attention, 5 matrices of 2048 × 2048, an output norm of 2048, two head norms of 128; 4 of
     grouped-query attention, 2 · 2048 · (2048 + 512) and two head norms; 1 MLP, 19 mixtures of 257 experts and a router;
-    41 norms; embedding and head. Published as 16.4 billion."""
+    41 norms; embedding and head, which is 16.4 billion. The score biases are buffers."""
     model = model_from_config(RING_MINI_LINEAR)
     lightning, full = 5 * 2048 * 2048 + 2048 + 2 * 128, 2 * 2048 * (2048 + 512) + 2 * 128
     mixture = 257 * 3 * 2048 * 512 + 256 * 2048
@@ -290,8 +290,8 @@ def test_ring_linear():
 
 
 def test_kimi_linear_48b():
-    """The checkpoint holds 49,122,681,728 elements: the parameters and, of 26 mixtures, a score bias for each of 256
-    experts. Published as 48 billion, 3 of them active (arXiv:2510.26692)."""
+    """48 billion, 3 of them active (arXiv:2510.26692); beside the parameters 26 mixtures hold a score bias for each of
+    256 experts."""
     full = [4, 8, 12, 16, 20, 24, 27]
     linear = {
         "full_attn_layers": full,
