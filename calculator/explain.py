@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
 from calculator.model import Model
 from calculator.operation import QUANTITIES, Operation
 from calculator.operations import Group, Plan, PlannedStack, encoder_length, forward, plan_of, resolved_length
-from calculator.parts import Part
 from calculator.symbolic import Expression, numeric, symbol
 from calculator.workload import Workload
+
+if TYPE_CHECKING:
+    from calculator.parts import Part
 
 MEANINGS = {
     "B": "batch size",
@@ -156,9 +158,9 @@ def _named(part: Part, memo: dict[Any, Expression]) -> Part:
     }
     for f in fields(part):
         inside = getattr(part, f.name)
-        if isinstance(inside, Part):
+        if hasattr(inside, "SYMBOLS"):  # a part inside a part; their module loads no earlier than a model does
             symbols[f.name] = _named(inside, memo)
-        elif isinstance(inside, tuple) and any(isinstance(p, Part) for p in inside):
+        elif isinstance(inside, tuple) and any(hasattr(p, "SYMBOLS") for p in inside):
             symbols[f.name] = tuple(_named(p, memo) for p in inside)
     return replace(part, **symbols)
 
