@@ -73,7 +73,8 @@ class Style:
         key_bias: the projection of the keys has a bias like the others.
         biases: the projections of attention have biases.
         head: the head's module; `cross`, `last`: what is attention to the encoder, and the norm of the MLP.
-        prefix: what stands before all names of a model with a head.
+        prefix: what stands before all names of a model with a head; `final`: the norm after the last layer.
+        untied: the head of the decoder alone is never the embedding.
     """
 
     pre: bool = False
@@ -86,6 +87,8 @@ class Style:
     cross: str = "encoder_attn"
     last: str = "final"
     prefix: str = "model."
+    final: str = "layer_norm"
+    untied: bool = False
 
 
 def step(norm: Norm, part: Part, name: str, *, pre: bool, dropout: bool) -> tuple[Part, ...]:
@@ -159,7 +162,7 @@ def ends_of(c: Config, root: str, length: int | None, style: Style) -> tuple[tup
     width: int = c.d_model
     positions = () if length is None else (Positions(f"{root}.embed_positions", length, width),)
     norm = (Norm(f"{root}.layernorm_embedding", width, "layer", True),) if style.embedding_norm else ()
-    last = (Norm(f"{root}.layer_norm", width, "layer", True),) if style.pre else ()
+    last = (Norm(f"{root}.{style.final}", width, "layer", True),) if style.pre else ()
     return (*positions, *norm), last
 
 
@@ -192,7 +195,8 @@ def heads_for(c: Config, what: str, style: Style, vocabulary: int) -> tuple[Part
         return (Linear("qa_outputs", width, labels, bias=True, component="head"),)
     if what == "headless":
         return ()
-    head = Head(style.head, vocabulary, width, tied=c.flag("tie_word_embeddings"))
+    tied = c.flag("tie_word_embeddings") and not (style.untied and what == "decoder")
+    head = Head(style.head, vocabulary, width, tied=tied)
     if what == "both" and style.logits_bias:
         return (head, VectorWeights("final_logits_bias", (("", (1, vocabulary)),), "head", "buffer"))
     return (head,)

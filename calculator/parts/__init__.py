@@ -8,7 +8,7 @@ from calculator.parts.convolution import AudioConvolution, GatedConvolution, Lig
 from calculator.parts.cross import CrossAttention, EncoderOutput, PooledHead, RelativeBias
 from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.latent import LatentAttention
-from calculator.parts.local import GlobalLocalAttention, LocalAttention, Padded, SlidingAttention
+from calculator.parts.local import GlobalLocalAttention, LocalAttention, Padded, SlidingAttention, SparseAttention
 from calculator.parts.mlp import MLP, Experts
 from calculator.parts.recurrent import GatedDeltaNet, Mamba, Mamba2
 from calculator.parts.sparse import Indexer
@@ -48,6 +48,7 @@ __all__ = [
     "RelativeBias",
     "Residual",
     "SlidingAttention",
+    "SparseAttention",
     "VectorWeights",
     "VisionAttention",
 ]

@@ -221,6 +221,15 @@ TYPES: dict[str, Type] = {
             "Model": {"architectures": ["LEDModel"]},
         },
     ),
+    "bigbird_pegasus": like_bart(
+        "BigBirdPegasus",
+        **{
+            "sparse": {"block_size": 4, "num_random_blocks": 1, "use_bias": True},
+            "sparser": {"block_size": 4, "num_random_blocks": 2, "encoder_layers": 3} | WIDER,
+            "sparse and random": {"block_size": 3, "num_random_blocks": 3, "encoder_ffn_dim": 72},
+            "full": {"attention_type": "original_full", "use_bias": True} | DEEP_ENCODER,
+        },
+    ),
     "pegasus_x": (
         "PegasusXForConditionalGeneration",
         BART | {"block_size": 12, "num_global_tokens": 5},
