@@ -10,6 +10,7 @@ from calculator.parts.elsewhere import Elsewhere
 from calculator.parts.latent import LatentAttention
 from calculator.parts.local import GlobalLocalAttention, LocalAttention, Padded, SlidingAttention, SparseAttention
 from calculator.parts.mlp import MLP, Experts
+from calculator.parts.ngram import NgramAttention, StreamedQueries, Streams
 from calculator.parts.recurrent import GatedDeltaNet, Mamba, Mamba2
 from calculator.parts.sparse import Indexer
 from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
@@ -38,6 +39,7 @@ __all__ = [
     "LocalAttention",
     "Mamba",
     "Mamba2",
+    "NgramAttention",
     "Norm",
     "Padded",
     "Part",
@@ -49,6 +51,8 @@ __all__ = [
     "Residual",
     "SlidingAttention",
     "SparseAttention",
+    "StreamedQueries",
+    "Streams",
     "VectorWeights",
     "VisionAttention",
 ]

@@ -43,7 +43,8 @@ class LocalAttention(Part):
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim
-        sums = run.queries // self.summed if self.summed else 0
+        # Whole blocks only: rounded down, which symbols know as rounding up.
+        sums = ceil_div(run.queries - self.summed + 1, self.summed) if self.summed else 0
         if self.summed:
             self._sum(run, run.batch * sums)
         for name in (self.query, self.key, self.value):
