@@ -52,6 +52,7 @@ MEANINGS = {
     "b": "tokens of a block",
     "b_g": "tokens summed to one",
     "n_gl": "tokens beside the sequence",
+    "n_st": "predicting streams",
     "m": "tokens a compressed entry stands for",
     "n_i": "indexer heads",
     "d_i": "size of an indexer's head",

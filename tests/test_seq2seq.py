@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calculator import estimate, load_model
+from calculator import Workload, estimate, load_model
 from calculator.cli import main
+from calculator.explain import explain
 from calculator.model import Model
 from calculator.operation import Operation
 from calculator.sources import model_from_config
@@ -17,11 +18,9 @@ from calculator.whatif import as_mixture
 
 T5, BART, WHISPER = "google-t5/t5-base", "facebook/bart-large", "openai/whisper-large-v3"
 GOLDEN = Path(__file__).parent / "data" / "golden" / "seq2seq.json"
-HEARING = [
-    case
-    for case in json.loads(GOLDEN.read_text(encoding="utf-8"))
-    if any("convolution" in entry for entry in case.get("flops", ()))
-]
+CASES = json.loads(GOLDEN.read_text(encoding="utf-8"))
+HEARING = [case for case in CASES if any("convolution" in entry for entry in case.get("flops", ()))]
+SMALL = list({case["model_type"]: case for case in CASES if case.get("decode")}.values())
 
 
 def named(model: Model, ending: str, **workload) -> list[Operation]:
@@ -144,6 +143,24 @@ def test_arrays_give_what_numbers_give():
         assert grid.flops.total[1, 1] == one.flops.total
         assert grid.memory.total[1, 1] == one.memory.total
         assert grid.encoder_length[1, 1] == one.encoder_length == 300
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda c: c["model_type"])
+def test_formulas_arrays_and_sums_agree_for_every_type(case):
+    model = model_from_config(case["config"])
+    for mode in ("prefill", "decode", "pretraining"):
+        w = Workload(mode=mode, batch_size=2, sequence_length=50, attention="eager", decode_length=3)
+        e = estimate(model, w)
+        for explained, op in zip(explain(model, w), e.operations, strict=True):
+            assert all(f.value == getattr(op, name) for name, f in explained.formulas.items())
+        grid = estimate(model, w.with_(batch_size=np.array([2]), sequence_length=np.array([[7], [50]])))
+        assert grid.flops.total[1, 0] == e.flops.total
+        assert grid.traffic.total[1, 0] == e.traffic.total
+        if mode == "decode":
+            fixed = w.with_(encoder_length=e.encoder_length)
+            steps = [estimate(model, fixed.with_(sequence_length=50 + i)) for i in range(3)]
+            assert e.generation.flops.total == sum(step.flops.total for step in steps)
+            assert e.generation.traffic.total == sum(step.traffic.total for step in steps)
 
 
 # What runs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from calculator.config import Config
 from calculator.families.common import Blueprint, dropped, family
@@ -17,6 +18,7 @@ from calculator.parts import (
     Padded,
     Part,
     SlidingAttention,
+    SparseAttention,
 )
 from calculator.parts.basic import check
 
@@ -109,3 +111,52 @@ def pegasus_x(c: Config) -> Blueprint:
     path = encoder.path.removesuffix("layers") + "embed_global"
     tokens = Padded(path, Embedding(path, beside, width), 0, beside)
     return replace(built, encoder=replace(encoder, before=(*encoder.before, tokens)))
+
+
+@family("bigbird_pegasus")
+def bigbird_pegasus(c: Config) -> Blueprint:
+    """Pegasus whose encoder's blocks attend to a few others (arXiv:2007.14062); a norm called that of the embeddings
+    stands after the layers."""
+    style = Style(
+        pre=True, embedding_norm=False, offset=0, biases=c.flag("use_bias"), final="layernorm_embedding", untied=True
+    )
+    heads, head_dim = heads_of(c, "encoder_attention_heads")
+    names: dict[str, Any] = {name: f"self.{name}" for name in ("query", "key", "value")}
+    drop, sparse = dropped(c, "attention_dropout"), c.attention_type == "block_sparse"
+    check(
+        sparse or c.attention_type == "original_full",
+        f"attention_type in {c.where} is {c.attention_type!r}; it is block_sparse or original_full.",
+    )
+    plain = layer_of(c, "encoder", style)
+    if sparse:
+        check(c.block_size > 0, f"block_size in {c.where} is 0; it must be at least 1.")
+        attention = SparseAttention(
+            "self_attn",
+            c.d_model,
+            heads,
+            head_dim,
+            c.block_size,
+            out="output",
+            bias=style.biases,
+            dropout=drop,
+            random=c.num_random_blocks,
+            **names,
+        )
+        layer = with_mixer(plain, attention, "block-sparse attention")
+        padded = (Padded(p.name, p, attention.block, unless=attention.shortest) for p in layer.parts)
+        layer = replace(layer, parts=tuple(padded))
+    else:
+        full = Attention(
+            "self_attn",
+            c.d_model,
+            heads,
+            heads,
+            head_dim,
+            out="output",
+            qkv_bias=style.biases,
+            out_bias=style.biases,
+            dropout=drop,
+            **names,
+        )
+        layer = with_mixer(plain, full, plain.kind)
+    return encoder_decoder(c, style, classes="BigBirdPegasus", encoder=[layer] * c.encoder_layers)

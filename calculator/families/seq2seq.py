@@ -73,7 +73,8 @@ class Style:
         key_bias: the projection of the keys has a bias like the others.
         biases: the projections of attention have biases.
         head: the head's module; `cross`, `last`: what is attention to the encoder, and the norm of the MLP.
-        prefix: what stands before all names of a model with a head.
+        prefix: what stands before all names of a model with a head; `final`: the norm after the last layer.
+        untied: the head of the decoder alone is never the embedding.
     """
 
     pre: bool = False
@@ -86,6 +87,8 @@ class Style:
     cross: str = "encoder_attn"
     last: str = "final"
     prefix: str = "model."
+    final: str = "layer_norm"
+    untied: bool = False
 
 
 def step(norm: Norm, part: Part, name: str, *, pre: bool, dropout: bool) -> tuple[Part, ...]:
@@ -159,7 +162,7 @@ def ends_of(c: Config, root: str, length: int | None, style: Style) -> tuple[tup
     width: int = c.d_model
     positions = () if length is None else (Positions(f"{root}.embed_positions", length, width),)
     norm = (Norm(f"{root}.layernorm_embedding", width, "layer", True),) if style.embedding_norm else ()
-    last = (Norm(f"{root}.layer_norm", width, "layer", True),) if style.pre else ()
+    last = (Norm(f"{root}.{style.final}", width, "layer", True),) if style.pre else ()
     return (*positions, *norm), last
 
 
@@ -192,7 +195,8 @@ def heads_for(c: Config, what: str, style: Style, vocabulary: int) -> tuple[Part
         return (Linear("qa_outputs", width, labels, bias=True, component="head"),)
     if what == "headless":
         return ()
-    head = Head(style.head, vocabulary, width, tied=c.flag("tie_word_embeddings"))
+    tied = c.flag("tie_word_embeddings") and not (style.untied and what == "decoder")
+    head = Head(style.head, vocabulary, width, tied=tied)
     if what == "both" and style.logits_bias:
         return (head, VectorWeights("final_logits_bias", (("", (1, vocabulary)),), "head", "buffer"))
     return (head,)
@@ -284,55 +288,3 @@ def pegasus(c: Config) -> Blueprint:
 def blenderbot_small(c: Config) -> Blueprint:
     """BART without the offset of its positions."""
     return encoder_decoder(c, Style(offset=0), classes="BlenderbotSmall")
-
-
-@family("marian")
-def marian(c: Config) -> Blueprint:
-    """Norms after each half, none on the embeddings, sinusoidal positions; source and target may have vocabularies of
-    their own."""
-    shared, tied = c.flag("share_encoder_decoder_embeddings"), c.flag("tie_word_embeddings")
-    alone = built(c, "decoder") == "decoder"
-    targets: int = c.get("decoder_vocab_size") or c.vocab_size
-    return encoder_decoder(
-        c,
-        Style(embedding_norm=False, offset=0),
-        classes="Marian",
-        whole="MTModel",
-        vocabularies=(c.vocab_size, targets),
-        shared=shared,
-        # A head of its own has the source's rows, unless the target has its own embedding beside the source's.
-        logits=targets if (tied if alone else not shared) else c.vocab_size,
-    )
-
-
-@family("m2m_100")
-def m2m_100(c: Config) -> Blueprint:
-    """Norms before each half; sinusoidal positions, computed and not stored (arXiv:2010.11125)."""
-    return encoder_decoder(c, Style(pre=True, embedding_norm=False, offset=None, logits_bias=False))
-
-
-@family("nllb-moe")
-def nllb_moe(c: Config) -> Blueprint:
-    """M2M-100 whose every n-th MLP is a mixture, two experts a token (arXiv:2207.04672)."""
-    style = Style(pre=True, embedding_norm=False, offset=None, logits_bias=False, cross="cross_attention", last="ff")
-
-    def layers(side: str) -> list[Layer]:
-        every, width, inner = c.get(f"{side}_sparse_step") or 0, c.d_model, getattr(c, f"{side}_ffn_dim")
-        dense = MLP("ffn", width, inner, gated=False, bias=True, up="fc1", down="fc2")
-        experts = Experts(
-            "ffn",
-            width,
-            inner,
-            c.num_experts,
-            2,
-            gated=False,
-            bias=True,
-            router="router.classifier",
-            router_bias=c.flag("router_bias"),
-            each="expert_*",
-            names=("", "fc1", "fc2"),
-        )
-        mixed = [bool(every) and (i + 1) % every == 0 for i in range(getattr(c, f"{side}_layers"))]
-        return [layer_of(c, side, style, channel=experts if m else dense) for m in mixed]
-
-    return encoder_decoder(c, style, encoder=layers("encoder"), decoder=layers("decoder"))

@@ -34,8 +34,9 @@ from calculator.parts.elsewhere import Elsewhere, WithoutGradient
 from calculator.parts.griffin import GatedLinearRecurrence
 from calculator.parts.inkling import BlockResidual, DistanceAttention, GatedShortKernel, SharedExperts, ShortConvolution
 from calculator.parts.latent import LatentAttention
-from calculator.parts.local import GlobalLocalAttention, LocalAttention, Padded, SlidingAttention
+from calculator.parts.local import GlobalLocalAttention, LocalAttention, Padded, SlidingAttention, SparseAttention
 from calculator.parts.mlp import MLP, Experts, IdleExperts
+from calculator.parts.ngram import NgramAttention, StreamedQueries, Streams
 from calculator.parts.patches import AtPatches, Frozen, HashEmbedding, PatchAttention
 from calculator.parts.positioned import Activation, Positioned
 from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
@@ -105,6 +106,7 @@ __all__ = [
     "MatrixTimeMix",
     "MeanBlockIndexer",
     "NGramEmbedding",
+    "NgramAttention",
     "Norm",
     "Padded",
     "Part",
@@ -123,8 +125,11 @@ __all__ = [
     "SharedExperts",
     "ShortConvolution",
     "SlidingAttention",
+    "SparseAttention",
     "StoredAttention",
     "StoredLatent",
+    "StreamedQueries",
+    "Streams",
     "Tensors",
     "TimeMix",
     "TokenConvolution",

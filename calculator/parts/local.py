@@ -9,7 +9,7 @@ from typing import ClassVar
 from calculator.parts.attention import attend
 from calculator.parts.basic import Norm, Part, project
 from calculator.run import Reach, Run
-from calculator.symbolic import Number, ceil_div
+from calculator.symbolic import Number, ceil_div, maximum, minimum
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class LocalAttention(Part):
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim
-        sums = run.queries // self.summed if self.summed else 0
+        # Whole blocks only: rounded down, which symbols know as rounding up.
+        sums = ceil_div(run.queries - self.summed + 1, self.summed) if self.summed else 0
         if self.summed:
             self._sum(run, run.batch * sums)
         for name in (self.query, self.key, self.value):
@@ -116,15 +117,45 @@ class GlobalLocalAttention(LocalAttention):
 
 
 @dataclass(frozen=True)
+class SparseAttention(LocalAttention):
+    """The first and the last block attend to all, and all to them; every block attends to itself, its neighbours and
+    `random` others (BigBird, arXiv:2007.14062). Sequences of less than about twice that many attend to all."""
+
+    random: int = 0
+
+    @property
+    def shortest(self) -> int:
+        """Tokens up to which all attend to all."""
+        return (5 + 2 * self.random) * self.block
+
+    def _reach(self, run: Run, sums: Number) -> Reach:
+        tokens, block = run.queries, self.block
+        ends = 2 * block * tokens + 2 * block * block * (4 + self.random)
+        sparse = ends + (tokens - 4 * block) * block * (5 + self.random)
+        pairs = tokens * tokens + longer(tokens, self.shortest) * (sparse - tokens * tokens)
+        return Reach(2 * pairs, pairs, tokens, 0, 0, 0)
+
+
+def longer(tokens: Number, limit: Number) -> Number:
+    """1 for more tokens than the limit, otherwise 0."""
+    return minimum(maximum(tokens - limit, 0), 1)
+
+
+@dataclass(frozen=True)
 class Padded(Part):
     """A part that runs on the sequence filled up to whole blocks, and on `beside` tokens more; without a block, on
-    those alone."""
+    those alone. Sequences no longer than `unless` are not filled up."""
 
     part: Part
     block: int
     beside: int = 0
+    unless: int = 0
     SYMBOLS: ClassVar[dict[str, str]] = {"block": "b", "beside": "n_gl"}
 
     def write(self, run: Run) -> None:
-        filled = ceil_div(run.queries, self.block) * self.block if self.block else 0
+        filled: Number = 0
+        if self.block:
+            filled = ceil_div(run.queries, self.block) * self.block
+        if self.unless:
+            filled = run.queries + longer(run.queries, self.unless) * (filled - run.queries)
         self.part.write(replace(run, queries=filled + self.beside))

@@ -391,6 +391,7 @@ def _valueless() -> Iterator[None]:
         mock.patch.object(torch.distributions.Distribution, "_validate_args", False),
         mock.patch.object(masking_utils, "find_packed_sequence_indices", return_value=None),
         mock.patch.object(torch.Tensor, "item", _item),
+        mock.patch.object(torch, "_check_tensor_all_with"),
         mock.patch.object(masking_utils, "_ignore_bidirectional_mask_sdpa", return_value=False),
         mock.patch.object(PreTrainedModel, "warn_if_padding_and_no_attention_mask"),
         mock.patch.object(module_tracker, "register_multi_grad_hook", _hook_with_gradients),
@@ -504,11 +505,15 @@ def _inputs(model: PreTrainedModel, batch: int, sequence: int, *, cached: bool) 
     """What the model reads: tokens, and of an encoder-decoder model the encoder's input beside the decoder's tokens."""
     known = inspect.signature(type(model).forward).parameters
     inputs: dict[str, Any] = {"use_cache": cached} if "use_cache" in known else {}
+    caches = transformers.DynamicCache(), transformers.DynamicCache()
+    prophet = model.config.model_type == "prophetnet"
     if not _encodes(model):
-        if cached and hasattr(model.config, "decoder_layers"):
+        if cached and (hasattr(model.config, "decoder_layers") or prophet):
             # transformers makes a decoder alone a cache of as many layers as the encoder has.
-            inputs["past_key_values"] = transformers.DynamicCache()
+            inputs["past_key_values"] = caches[0]
         return inputs | {"input_ids": _tokens(batch, sequence, model.device)}
+    if cached and prophet:
+        inputs["past_key_values"] = transformers.EncoderDecoderCache(*caches)
     inputs["decoder_input_ids"] = _tokens(batch, sequence)
     name, length = _encoder_input(model), encoder_length(model)
     if name == "input_ids":

@@ -71,6 +71,18 @@ MOONSHINE = {
     "decoder_num_attention_heads": 6,
 }
 LED = BART | {"attention_window": 12, "max_encoder_position_embeddings": 160, "max_decoder_position_embeddings": 96}
+PROPHET = IDS | {
+    "vocab_size": 1009,
+    "hidden_size": 192,
+    "num_encoder_layers": 2,
+    "num_decoder_layers": 3,
+    "num_encoder_attention_heads": 6,
+    "num_decoder_attention_heads": 4,
+    "encoder_ffn_dim": 320,
+    "decoder_ffn_dim": 352,
+    "max_position_embeddings": 96,
+    "num_buckets": 20,
+}
 RELU, GATED = {"feed_forward_proj": "relu"}, {"feed_forward_proj": "gated-gelu"}
 
 
@@ -219,6 +231,28 @@ TYPES: dict[str, Type] = {
             "windows": {"attention_window": [4, 12, 6, 12, 4], "encoder_layers": 5, "encoder_ffn_dim": 72},
             "untied": UNTIED | {"decoder_layers": 1, "max_decoder_position_embeddings": 88},
             "Model": {"architectures": ["LEDModel"]},
+        },
+    ),
+    "bigbird_pegasus": like_bart(
+        "BigBirdPegasus",
+        **{
+            "sparse": {"block_size": 4, "num_random_blocks": 1, "use_bias": True},
+            "sparser": {"block_size": 4, "num_random_blocks": 2, "encoder_layers": 3} | WIDER,
+            "sparse and random": {"block_size": 3, "num_random_blocks": 3, "encoder_ffn_dim": 72},
+            "full": {"attention_type": "original_full", "use_bias": True} | DEEP_ENCODER,
+        },
+    ),
+    "prophetnet": (
+        "ProphetNetForConditionalGeneration",
+        PROPHET,
+        {
+            "small": {},
+            "three": {"ngram": 3, "num_buckets": 12, "hidden_size": 240, "num_decoder_attention_heads": 10},
+            "deep encoder": {"num_encoder_layers": 5, "num_decoder_layers": 1, "encoder_ffn_dim": 72, "ngram": 1},
+            "untied": UNTIED | {"num_encoder_attention_heads": 3},
+            "ForCausalLM": {"architectures": ["ProphetNetForCausalLM"]},
+            "ForCausalLM untied": {"architectures": ["ProphetNetForCausalLM"], "ngram": 3} | UNTIED,
+            "ForCausalLM alone": {"architectures": ["ProphetNetForCausalLM"], "add_cross_attention": False},
         },
     ),
     "pegasus_x": (
