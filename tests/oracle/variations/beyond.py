@@ -231,14 +231,23 @@ def patches_made_anew(model: Model, w: Workload) -> int:
 
 
 def windows_in_chunks(model: Model, w: Workload) -> int:
-    """Longformer in transformers multiplies overlapping chunks of a window's length; the engine counts the pairs within
-    the window."""
-    length, batch, more = w.sequence_length, w.batch_size, 0
-    for part in (p for layer in model.text.layers for p in layer.parts if isinstance(p, WindowAttention)):
+    """Longformer in transformers pads the text to whole windows and multiplies overlapping chunks of a window's length;
+    the engine counts the pairs within the window."""
+    parts = [p for layer in model.text.layers for p in layer.parts if isinstance(p, WindowAttention)]
+    widest = max(part.window for part in parts)
+    length, batch = -(-w.sequence_length // widest) * widest, w.batch_size
+    more = in_layers(model, w, length) - in_layers(model, w, w.sequence_length)
+    for part in parts:
         half = part.window // 2
-        chunks = length // half - 1
+        chunks, reach = length // half - 1, min(half, length - 1)
         scores, values = chunks * (2 * half) ** 2, (chunks + 1) * half * 3 * half
-        band = length + 2 * length * half - half * half - half
+        band = length + 2 * length * reach - reach * reach - reach
         times = 3 if w.mode == "pretraining" else 1
         more += 2 * batch * part.heads * part.head_dim * (scores + values - 2 * band) * times
     return more
+
+
+def in_layers(model: Model, w: Workload, length: int) -> int:
+    """The products inside the layers, for so many tokens."""
+    listed = forward(model, w, w.batch_size, length)
+    return sum(op.flops * op.count for op in listed if op.layers and op.kind in ("matmul", "attention"))
