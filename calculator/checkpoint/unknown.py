@@ -19,6 +19,7 @@ from calculator.checkpoint.tensors import Checkpoint
 from calculator.errors import CheckpointError, ConfigError
 from calculator.formats import Exact, Format
 from calculator.model import Layer, Model, Stack
+from calculator.operations import plan_of
 from calculator.parts import (
     AttentionCore,
     Embedding,
@@ -32,8 +33,12 @@ from calculator.parts import (
     Tensors,
 )
 from calculator.quantization import Scheme
+from calculator.workload import Workload
 
 EXACT, DERIVED, UNKNOWN = "exact", "derived", "unknown"
+IMPOSSIBLE = (TypeError, AttributeError, ArithmeticError, IndexError, KeyError, ValueError, RuntimeError)
+"""What names and shapes that no model has lead to."""
+
 QUANTITIES = {
     "parameters": "parameters",
     "weight_bytes": "weight bytes",
@@ -127,9 +132,13 @@ def model_from_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any] | No
     stored = [s for s in unpacked(checkpoint, said) if not CACHE_SCALE.fullmatch(s.name)]
     builder = _Builder(facts)
     try:
-        return _built(checkpoint, said, stored, builder)
-    except ConfigError as error:
-        raise CheckpointError(f"No model can be built from the headers of {checkpoint.name}: {error}") from error
+        model = _built(checkpoint, said, stored, builder)
+        _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
+        plan_of(model, Workload())
+    except (ConfigError, *IMPOSSIBLE) as error:
+        reason = str(error).rstrip(".") or type(error).__name__
+        raise CheckpointError(f"No model can be built from the headers of {checkpoint.name}: {reason}.") from error
+    return model
 
 
 def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], builder: _Builder) -> Model:
@@ -376,6 +385,8 @@ def _expert(builder: _Builder, name: str, w: _Weights, component: str) -> Part:
     apart = "*" in name
     experts = len(w.members) if apart else shape[0]
     matrix = shape if apart else shape[1:]
+    if not experts:
+        return Tensors(module, ((name, shape, "vector"),), component)
     top_k = builder.facts.top_k
     if top_k is None or top_k > experts:
         builder.without_top_k, top_k = True, experts
