@@ -39,8 +39,8 @@ examples:
   {program} --config ./my-model/config.json --dtype int4 --kv-dtype fp8
   {program} Qwen/Qwen2.5-7B --table operations --format csv --output operations.csv
 a checkpoint's headers against the formula, and a quantized file that was downloaded:
-  {program} Qwen/Qwen3-8B-FP8 --checkpoint
-  {program} ./Qwen3-8B-Q4_K_M.gguf --mode decode
+  {program} ./my-model --checkpoint
+  {program} ./my-model-Q4_K_M.gguf --mode decode
 two models side by side, and the formulas behind the numbers, filled in:
   {program} Qwen/Qwen3-8B meta-llama/Llama-3.1-8B --mode decode --seq-len max
   {program} Qwen/Qwen2.5-7B --explain q_proj

@@ -194,13 +194,13 @@ def format_named(name: str) -> Format:
     """
     key = normalised(name)
     found = FORMATS.get(key) or GGML_FORMATS.get(key)
-    if found is None:
-        mixture = re.fullmatch(r"i?q\d_(?:k_)?(?:s|m|l|xs|xl)", key)
-        hint = f" {name} is a mixture of types, which a GGUF file's headers tell: load the file." if mixture else ""
+    if found is None and re.match(r"i?[qt]q?\d", key):
         raise WorkloadError(
-            f"Precision {name!r} is not known; choose one of auto, {', '.join(FORMATS)}, or a GGUF type: "
-            f"{', '.join(GGML_FORMATS)}.{hint}"
+            f"{name!r} is no GGUF type that a precision can be; choose one of {', '.join(GGML_FORMATS)}. Names such as "
+            "q4_k_m are mixtures of types, which the headers of a GGUF file tell: load the file."
         )
+    if found is None:
+        raise WorkloadError(f"Precision {name!r} is not known; choose one of auto, {', '.join(FORMATS)}.")
     return found
 
 

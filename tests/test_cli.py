@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from writers import write_gguf, write_safetensors
 
 from calculator import catalogue, cli
 from calculator.families import FAMILIES
+from calculator.sources import load_model
 
 QWEN, LLAMA, DEEPSEEK = "Qwen/Qwen2.5-7B", "meta-llama/Llama-2-7b-hf", "deepseek-ai/DeepSeek-V3.1-Terminus"
 MIXTRAL = "mistralai/Mixtral-8x7B-v0.1"
@@ -467,8 +469,12 @@ def test_every_example_of_the_help_runs(
 ) -> None:
     examples = re.findall(r"^  transformer-calculator (.+)$", outcome("--help"), re.M)
     write_config(tmp_path / "my-model" / "config.json", QWEN)
+    stored = {name: ("BF16", shape) for name, shape in load_model(QWEN).tensors()}
+    write_safetensors(tmp_path / "my-model" / "model.safetensors", stored)
+    layers = {f"blk.0.attn_{name}.weight": ("Q4_K", (256, 256)) for name in ("q", "k", "v", "output")}
+    write_gguf(tmp_path / "my-model-Q4_K_M.gguf", layers, {"general.architecture": "llama"})
     monkeypatch.chdir(tmp_path)
-    assert len(examples) == 6
+    assert len(examples) == 8
     for example in examples:
         assert bool(outcome(*shlex.split(example))) is ("--output" not in example)
     assert (tmp_path / "operations.csv").read_text().startswith("model,mode,")

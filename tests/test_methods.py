@@ -13,7 +13,7 @@ import calculator
 from calculator import catalogue
 from calculator.explain import MEANINGS, Explained, explain
 from calculator.families import FAMILIES
-from calculator.formats import CACHE_BITS, FORMATS
+from calculator.formats import CACHE_BITS, FORMATS, GGML_FORMATS
 from calculator.model import Model
 from calculator.operations import ADAMW_FLOPS
 from calculator.parts import basic, recurrent
@@ -131,6 +131,17 @@ def test_every_meaning_is_in_the_table() -> None:
 def test_bits_per_weight() -> None:
     stated = {cells[0].strip("`"): cells[1] for cells in table("| format | bits per weight |")}
     assert stated == {name: f"{form.bits_per_weight():.5f}" for name, form in FORMATS.items()}
+
+
+def test_bits_of_gguf_types() -> None:
+    stated = {cells[0].strip("`"): tuple(cells[1:]) for cells in table("| GGUF type | bits per weight |")}
+    forms = GGML_FORMATS.items()
+    assert stated == {name: (f"{form.bits_per_weight():.5f}", str(form.tile_columns)) for name, form in forms}
+
+
+def test_quantities_of_a_model_from_headers() -> None:
+    stated = [cells[0] for cells in table("| quantity | what it is |")]
+    assert stated == ["parameters", "weight bytes", "FLOPs of the linear layers", "FLOPs of attention, KV cache"]
 
 
 def test_cache_bits() -> None:

@@ -123,7 +123,8 @@ def priced_weights(model: Model) -> Iterator[Priced]:
         apart = any(stack is s for s in model.apart)
         for prefix, parts in places:
             for w in weights_of(parts, stored=True):
-                form = plan.pick(*_asked(prefix, w, stack)) if plan.pick and len(w.shape) > 1 else None
+                asked = plan.pick and (plan.vectors or len(w.shape) > 1)
+                form = plan.pick(*_asked(prefix, w, stack)) if plan.pick and asked else None
                 size = int((form or plan.native).size(w) // w.copies)
                 names = (w.name.replace("*", str(i), 1) for i in range(int(w.copies))) if "*" in w.name else (w.name,)
                 shape = tuple(map(int, w.shape))

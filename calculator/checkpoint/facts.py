@@ -20,6 +20,10 @@ NAMES = {
         *("num_selected_experts", "experts_per_token", "n_experts_per_tok", "num_activated_experts", "expert_top_k"),
         *("num_experts_per_topk", "router_top_k", "top_k"),
     ),
+    "experts": (
+        *("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_routed_experts"),
+        *("n_experts", "num_moe_experts"),
+    ),
     "latent": ("kv_lora_rank",),
     "rope_dim": ("qk_rope_head_dim",),
     "nope_dim": ("qk_nope_head_dim",),
@@ -35,6 +39,7 @@ class Facts:
         heads, kv_heads: of each layer; empty where they are not stated.
         windows: of each layer, None for full attention; empty where a window is stated but not for which layers.
         latent: rank, rotated, unrotated and value elements of multi-head latent attention.
+        types: what the config calls each layer; empty where it does not.
         tied: whether the head is the embedding.
     """
 
@@ -47,6 +52,8 @@ class Facts:
     windows: tuple[int | None, ...] = (None,)
     latent: tuple[int, int, int, int] | None = None
     top_k: int | None = None
+    experts: int | None = None
+    types: tuple[str, ...] = ()
     context: int | None = None
     tied: bool | None = None
 
@@ -75,7 +82,9 @@ def facts_of_config(config: Mapping[str, Any]) -> Facts:
     kv_heads = number("kv_heads") or (1 if said.get("multi_query") is True else heads)
     value_dim, rank = number("value_dim"), number("latent")
     sizes = (rank, number("rope_dim"), number("nope_dim"), value_dim)
-    tied = said.get("tie_word_embeddings")
+    # Of two answers the whole model's is the one that holds.
+    tied = config.get("tie_word_embeddings", inner.get("tie_word_embeddings"))
+    types = said.get("layer_types")
     return Facts(
         number("layers"),
         number("width"),
@@ -86,6 +95,8 @@ def facts_of_config(config: Mapping[str, Any]) -> Facts:
         _windows(said, number("window")),
         (rank, sizes[1], sizes[2], value_dim) if rank and sizes[1] and sizes[2] and value_dim else None,
         number("top_k"),
+        number("experts"),
+        tuple(map(str, types)) if isinstance(types, list) else (),
         number("context"),
         tied if isinstance(tied, bool) else None,
     )
@@ -138,7 +149,8 @@ def facts_of_gguf(metadata: Mapping[str, Any]) -> Facts:
         ),
         latent,
         number("expert_used_count"),
-        number("context_length"),
+        number("expert_count"),
+        context=number("context_length"),
     )
 
 

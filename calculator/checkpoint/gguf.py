@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from calculator.checkpoint.files import Files
+from calculator.checkpoint.safetensors import LONGEST_NAME
 from calculator.checkpoint.tensors import StoredTensor
 from calculator.errors import CheckpointError, MissingFileError, SourceError
 from calculator.ggml import GGML_TYPES
@@ -144,6 +145,8 @@ def read_header(files: Files, file: str) -> Found:
 def _info(reader: _Reader) -> tuple[StoredTensor, int]:
     """A tensor and where its data begin."""
     name = reader.text()
+    if len(name) > LONGEST_NAME:
+        raise reader.broken(f"the name of a tensor has {len(name):,} characters")
     axes = reader.number("I")
     if not 1 <= axes <= 8:
         raise reader.broken(f"tensor {name[:100]!r} has {axes} axes")

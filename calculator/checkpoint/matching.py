@@ -55,9 +55,10 @@ def pairs(formula: list[Priced], stored: list[Stored], *, shapes: bool = False) 
             break
         _take(found, left, right, renames, RENAMED)
     if shapes:
-        _take(found, left, right, _by_shape(left, right), RENAMED)
+        _take(found, left, right, _by_shape(left, right, len(left)), RENAMED)
     for key in (_experts_of, _parent_of, *((_layer_of,) if shapes else ())):
         _take_together(found, left, right, key)
+    _take(found, left, right, _by_shape(left, right, 1), RENAMED)
     found += [Pair((p,), ()) for p in left.values()]
     found += [Pair((), (s,)) for s in (*right.values(), *extra)]
     return found
@@ -97,14 +98,14 @@ def _tails(name: str) -> Iterable[str]:
     return (".".join(words[i:]) for i in range(max(len(words) - 1, 1)))
 
 
-def _by_shape(left: Left, right: Right) -> list[tuple[str, str]]:
-    """Tensors of one layer and one shape, where both sides have as many."""
-    mine = _grouped(left, lambda name: (_layer_of(name), left[name].shape))
-    theirs = _grouped(right, lambda name: (_layer_of(name), right[name].shape))
+def _by_shape(left: Left, right: Right, most: int) -> list[tuple[str, str]]:
+    """Tensors of one layer, kind and shape, where both sides have as many, `most` at most."""
+    mine = _grouped(left, lambda name: (_layer_of(name), _kind_of(name), left[name].shape))
+    theirs = _grouped(right, lambda name: (_layer_of(name), _kind_of(name), right[name].shape))
     return [
         pair
         for key, names in mine.items()
-        if len(names) == len(theirs.get(key, ()))
+        if len(names) == len(theirs.get(key, ())) <= most
         for pair in zip(names, theirs[key], strict=True)
     ]
 
@@ -147,6 +148,11 @@ def _layer_of(name: str) -> Hashable:
     return int(found[1]) if found else -1
 
 
+def _kind_of(name: str) -> str:
+    last = name.rpartition(".")[2]
+    return last if last in ("weight", "bias") else ""
+
+
 def pattern(name: str) -> str:
     """The name with a star for every number that stands alone."""
     return re.sub(r"(?<=\.)\d+(?=\.)|^\d+(?=\.)", "*", name)
@@ -157,7 +163,7 @@ def pattern(name: str) -> str:
 _BUFFERS = re.compile(
     r".*(?:rotary_emb\.(?:inv_freq|cos_cached|sin_cached)|rotary_pos_emb\.inv_freq|\.masked_bias|position_ids"
     r"|num_batches_tracked|rope_freqs\.weight|rope_factors_(?:long|short)\.weight|relative_position_index"
-    r"|\.causal_mask|inv_freq|\.attn_mask|\.e_score_correction_bias)"
+    r"|\.causal_mask|inv_freq|\.act_fn\.(?:beta|eps)|(?:diagonal|key|query)_decay|slope_rate|\.attn_mask|\.e_score_correction_bias)"
 )
 _HEADS = re.compile(r"(?:.*\.)?(?:lm_head|embed_out|output|output_projection|cls\.predictions\.decoder)\.weight")
 _PREDICTION = re.compile(

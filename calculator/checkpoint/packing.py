@@ -184,10 +184,11 @@ def _bits(
         if scale.dtype in ("F8_E4M3", "F8_E8M0", "U8") and blocks in (16, 32):
             return 4  # NVFP4, MXFP4
     if scale is not None and t.dtype == "U32" and scale.shape and scale.shape[-1] and t.shape:
-        settings = config.get("quantization") or config.get("quantization_config") or {}
+        said = config.get("quantization") or config.get("quantization_config")
+        settings = said if isinstance(said, Mapping) else {}
         own = settings.get(name.removesuffix(".weight"))
-        group = {**settings, **(own if isinstance(own, Mapping) else {})}.get("group_size") or 64
-        bits = t.shape[-1] * 32 / (scale.shape[-1] * group)
+        group = {**settings, **(own if isinstance(own, Mapping) else {})}.get("group_size")
+        bits = t.shape[-1] * 32 / (scale.shape[-1] * (group if isinstance(group, int) and group > 0 else 64))
         return int(bits) if bits in (2, 3, 4, 5, 6, 8) else None
     form = scheme.pick(name.removesuffix(".weight"), "linear", False) if scheme is not None else None
     return form.bits if form is not None else None

@@ -19,6 +19,7 @@ from calculator.errors import CheckpointError, MissingFileError
 LONGEST_HEADER = 100_000_000
 """Bytes, the format's own limit."""
 
+LONGEST_NAME = 1000
 FIRST_READ = 100_000
 """Bytes of a file that are asked for first; most headers are shorter."""
 
@@ -95,6 +96,8 @@ def _unique(file: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _entry(file: str, name: str, entry: Any) -> tuple[StoredTensor, int, int]:
     """A tensor with where its data begin and end."""
+    if len(name) > LONGEST_NAME:
+        raise _broken(file, f"the name of a tensor has {len(name):,} characters")
     try:
         dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
     except (TypeError, KeyError, ValueError):

@@ -19,6 +19,7 @@ from calculator.checkpoint.tensors import Checkpoint
 from calculator.errors import CheckpointError, ConfigError
 from calculator.formats import Exact, Format
 from calculator.model import Layer, Model, Stack
+from calculator.operations import plan_of
 from calculator.parts import (
     Embedding,
     Head,
@@ -32,8 +33,12 @@ from calculator.parts import (
     Tensors,
 )
 from calculator.quantization import Scheme
+from calculator.workload import Workload
 
 EXACT, DERIVED, UNKNOWN = "exact", "derived", "unknown"
+IMPOSSIBLE = (TypeError, AttributeError, ArithmeticError, IndexError, KeyError, ValueError, RuntimeError)
+"""What names and shapes that no model has lead to."""
+
 QUANTITIES = {
     "parameters": "parameters",
     "weight_bytes": "weight bytes",
@@ -57,8 +62,10 @@ HEADS = re.compile(r"(?:.*\.)?(?:lm_head|embed_out|output|head|score|classifier|
 NORMS = re.compile(r"norm|(?:^|[._])ln(?:_?\w{0,3})?$|layernorm", re.IGNORECASE)
 EXPERT = re.compile(r"(.*\bexperts?\.)(\d+)(\..*)")
 RECURRENT = re.compile(
-    r"ssm|mamba|linear_attn|lightning|conv1d|short_conv|rwkv|time_mix|delta|recurrent|rglru|\bmixer\b|a_log"
+    r"ssm|mamba|linear_attn|lightning|conv1d|short_conv|rwkv|time_mix|delta|recurrent|rglru|shortconv|(?:^|\.)conv(?:\.|$)|\bmixer\b|a_log"
 )
+SPARSE = re.compile(r"indexer|compressor")  # an attention that sees a choice of tokens only
+STREAMS = re.compile(r"altup|laurel|hyper_connection|\bhc_")  # several residual streams: not one product a token
 ATTENTION = re.compile(r"attn|attention|\bmixer\b|(?:^|[._])[qkv]_proj")
 QUERY = re.compile(r"(?:.*[._])?(?:q_proj|wq|attn_q|query|q|to_q|q_b_proj|attn_q_b)")
 KEY = re.compile(r"(?:.*[._])?(?:k_proj|wk|attn_k|key|k|to_k)")
@@ -125,9 +132,13 @@ def model_from_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any] | No
     stored = [s for s in unpacked(checkpoint, said) if not CACHE_SCALE.fullmatch(s.name)]
     builder = _Builder(facts)
     try:
-        return _built(checkpoint, said, stored, builder)
-    except ConfigError as error:
-        raise CheckpointError(f"No model can be built from the headers of {checkpoint.name}: {error}") from error
+        model = _built(checkpoint, said, stored, builder)
+        _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
+        plan_of(model, Workload())
+    except (ConfigError, *IMPOSSIBLE) as error:
+        reason = str(error).rstrip(".") or type(error).__name__
+        raise CheckpointError(f"No model can be built from the headers of {checkpoint.name}: {reason}.") from error
+    return model
 
 
 def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], builder: _Builder) -> Model:
@@ -315,11 +326,13 @@ def _layer(builder: _Builder, path: str, number: int, weights: Mapping[str, _Wei
             part = _part(builder, name, w, left)
             component = "norm" if isinstance(part, Norm) else _component(name.removesuffix(".weight"))
             ranked.append((order[component], part))
+    builder.odd += [w.name for n, w in matrices.items() if STREAMS.search(n)]
     kinds = {_component(name.removesuffix(".weight")) for name in matrices}
     core = _core(builder, number, {n.removesuffix(".weight"): w for n, w in matrices.items()})
     if core is not None:
         ranked.append((2, core))
-    builder.recurrent += "recurrent" in kinds
+    said = builder.facts.at(builder.facts.types, number) or ""
+    builder.recurrent += "recurrent" in kinds or re.search(r"linear|mamba|conv|recurrent", said) is not None
     mixer = [k for k in ("attention", "recurrent") if k in kinds]
     channel = ["experts"] if any(_component(n) == "experts" for n in weights) else ["mlp"] if "mlp" in kinds else []
     kind = " + ".join([*mixer, *channel]) or "layer"
@@ -339,7 +352,8 @@ def _part(builder: _Builder, name: str, w: _Weights, left: dict[str, _Weights]) 
             del left[f"{module}.bias"]
         groups = _groups(builder.facts, module, w.shape[0])
         return Norm(module, w.shape[0], "rms" if bias is None else "layer", bias is not None, groups=groups)
-    if "expert" in name or "exps" in name:
+    stacked = len(w.shape) == 3 and w.shape[0] == builder.facts.experts
+    if "expert" in name or "exps" in name or stacked:
         return _expert(builder, name, w, component)
     if len(w.shape) == 2 and (EMBEDDINGS.fullmatch(module) or POSITIONS.fullmatch(module)) and name.endswith(".weight"):
         return Positions(module, *_matrix(w.shape))
@@ -366,11 +380,13 @@ def _groups(facts: Facts, module: str, size: int) -> int:
 def _expert(builder: _Builder, name: str, w: _Weights, component: str) -> Part:
     """A matrix of all routed experts; of shared ones a plain matrix; anything else is held."""
     module, shape = name.removesuffix(".weight"), w.shape
-    if component == "mlp" and len(shape) == 2:
+    if component != "experts" and len(shape) == 2:
         return Matrix(module, name, *_matrix(shape), component="mlp")
     apart = "*" in name
     experts = len(w.members) if apart else shape[0]
     matrix = shape if apart else shape[1:]
+    if not experts:
+        return Tensors(module, ((name, shape, "vector"),), component)
     top_k = builder.facts.top_k
     if top_k is None or top_k > experts:
         builder.without_top_k, top_k = True, experts
@@ -387,6 +403,9 @@ def _expert(builder: _Builder, name: str, w: _Weights, component: str) -> Part:
 
 def _core(builder: _Builder, number: int, matrices: Mapping[str, _Weights]) -> Part | None:
     """The layer's attention, None where it has none or its heads are not known."""
+    kind = builder.facts.at(builder.facts.types, number) or ""
+    if re.search(r"linear|mamba|conv|recurrent", kind):
+        return None
     mixing = {n: w for n, w in matrices.items() if _component(n) == "attention"}
     query = next((w for n, w in mixing.items() if QUERY.fullmatch(n)), None)
     key = next((w for n, w in mixing.items() if KEY.fullmatch(n)), None)
@@ -396,6 +415,8 @@ def _core(builder: _Builder, number: int, matrices: Mapping[str, _Weights]) -> P
         builder.attention += bool(mixing)
         return None
     builder.attention += 1
+    if any(SPARSE.search(n) for n in matrices):
+        return None
     heads, kv_heads = facts.at(facts.heads, number), facts.at(facts.kv_heads, number)
     if heads and facts.latent is not None:
         builder.cores += 1

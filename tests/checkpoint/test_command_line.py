@@ -104,4 +104,4 @@ def test_a_gguf_type_as_a_precision(capsys: pytest.CaptureFixture[str], equal: P
 def test_a_mixture_is_no_type(capsys: pytest.CaptureFixture[str], equal: Path) -> None:
     status, _, error = run(capsys, str(equal), "--dtype", "q4_k_m")
     assert status == 2
-    assert "mixture of types" in error
+    assert "mixtures of types" in error

@@ -231,7 +231,7 @@ def test_bits_of_gguf_types_as_precisions() -> None:
         8.5,
         4.25,
     )
-    with pytest.raises(WorkloadError, match="is a mixture of types"):
+    with pytest.raises(WorkloadError, match="are mixtures of types"):
         estimate(model_from_config(SMALL), dtype="Q4_K_M")
 
 

@@ -10,7 +10,7 @@ import pytest
 from models import DEEPSEEK, EVERY, GPT_OSS, LLAMA, MAMBA, QWEN3_MOE, folder, tensors
 from writers import Tensors, write_gguf
 
-from calculator import Workload, estimate, explain, load_checkpoint, load_model
+from calculator import Workload, compare, estimate, explain, load_checkpoint, load_model
 from calculator.checkpoint import model_from_checkpoint
 from calculator.errors import CheckpointError, SourceError, UnknownModelTypeError
 from calculator.sources import model_from_config
@@ -48,6 +48,15 @@ def test_it_equals_the_family(tmp_path: Path, config: dict[str, Any], mode: str,
         assert theirs.generation is not None
         assert mine.generation.flops.matmul == theirs.generation.flops.matmul
         assert mine.generation.kv_cache == theirs.generation.kv_cache
+
+
+@pytest.mark.parametrize("config", [*EVERY.values(), MAMBA], ids=[*EVERY, "mamba2"])
+def test_it_equals_its_own_headers(tmp_path: Path, config: dict[str, Any]) -> None:
+    stored = tensors(config)
+    stored |= {name: ("F32", shape) for name, (_, shape) in stored.items() if "norm" in name}
+    found = compare(unknown(tmp_path, config, stored), load_checkpoint(tmp_path))
+    assert found.equal
+    assert found.rows == ()
 
 
 def test_tables_formulas_and_words_work_as_for_any_model(tmp_path: Path) -> None:
