@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from calculator.config import Config
@@ -172,8 +173,20 @@ def gemma4_layer(c: Config, window: int | None, shared: bool) -> Layer:
     return Layer(f"{kind} + {'mlp and experts' if beside else 'mlp'}", parts)
 
 
+def with_global_sizes(c: Config) -> Config:
+    """The config with global_head_dim and num_global_key_value_heads, which transformers saves as overrides of the
+    full-attention layers (per_layer_config)."""
+    overrides = c.get("per_layer_config")
+    listed = overrides.values() if isinstance(overrides, Mapping) else ()
+    own = next((entry for entry in listed if isinstance(entry, Mapping)), {})
+    names = {"global_head_dim": "head_dim", "num_global_key_value_heads": "num_key_value_heads"}
+    found = {name: own[saved] for name, saved in names.items() if own.get(saved) is not None}
+    return Config({**c.values_, **found}, c.model_type, where=c.where) if found else c
+
+
 @family("gemma4_text")
 def gemma4_text(c: Config) -> Blueprint:
+    c = with_global_sizes(c)
     types = layer_types(c, lambda i: "sliding_attention" if (i + 1) % 6 else "full_attention")
     types[-1] = "full_attention"  # the type insists on it
     layers = [gemma4_layer(c, w, s) for w, s in zip(windows(c, types), shared_kv(c), strict=True)]
