@@ -11,6 +11,7 @@ from calculator.estimate import intensity_class
 from calculator.explain import explain
 from calculator.formats import FORMATS
 from calculator.operation import HELD, QUANTITIES
+from calculator.sources import model_from_config
 from calculator.workload import MODES
 
 MIXED = [
@@ -362,3 +363,15 @@ def test_names_are_unique_inside_a_layer():
         for op in estimate(load_model(name)).operations:
             assert (op.layers, op.name) not in seen, (name, op.layers, op.name)
             seen.add((op.layers, op.name))
+
+
+def test_gemma_4_as_transformers_saves_it():
+    """save_pretrained writes the sizes of full-attention layers as overrides of single layers."""
+    sizes = {"model_type": "gemma4_text", "hidden_size": 64, "num_hidden_layers": 6, "num_attention_heads": 4}
+    sizes |= {"num_key_value_heads": 2, "head_dim": 16, "vocab_size": 128, "vocab_size_per_layer_input": 128}
+    sizes |= {"intermediate_size": 96, "hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0}
+    sizes |= {"attention_k_eq_v": True}
+    plain = model_from_config(sizes | {"global_head_dim": 24, "num_global_key_value_heads": 1})
+    saved = model_from_config(sizes | {"per_layer_config": {"5": {"head_dim": 24, "num_key_value_heads": 1}}})
+    assert list(saved.tensors()) == list(plain.tensors())
+    assert ("model.layers.5.self_attn.k_proj.weight", (24, 64)) in saved.tensors()

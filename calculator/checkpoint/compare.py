@@ -155,7 +155,10 @@ def compare(model: Model, checkpoint: Checkpoint) -> Comparison:
         found = list(_rows(pair, model, layers, tied, priced))
         rows += found
         reason = found[0].reason if found else ""
-        if not pair.formula and reason != UNEXPLAINED:
+        if not (pair.stored or found):
+            continue
+        apart = bool(pair.formula) and all(p.apart for p in pair.formula)
+        if (apart or not pair.formula) and reason != UNEXPLAINED:
             beside[reason] += sum(s.nbytes for s in pair.stored)
         elif pair.stored or not _dispensable(pair):
             _add(sides, pair)
@@ -200,7 +203,7 @@ def _rows(pair: Pair, model: Model, layers: int, tied: bool, priced: bool) -> It
             yield from _scales(s)
         return
     if not pair.stored:
-        for p in pair.formula:
+        for p in (p for p in pair.formula if not p.apart):  # a copy of the checkpoint may well leave those out
             yield Row(p.name, p.shape, None, "", p.nbytes, 0, _formula_only(p, priced))
         return
     if pair.reason in (EXPERTS, FUSED) or len(pair.formula) > 1 or len(pair.stored) > 1:
@@ -216,6 +219,8 @@ def _rows(pair: Pair, model: Model, layers: int, tied: bool, priced: bool) -> It
         return
     p, s = pair.formula[0], pair.stored[0]
     different = _reason(p, s, pair, priced)
+    if p.apart and different != UNEXPLAINED:
+        different = PREDICTION
     if different:
         weight = p.name if different == RENAMED or p.name != s.name else ""
         yield Row(s.data.name, p.shape, s.data.shape, s.data.dtype, p.nbytes, s.data.nbytes, different, weight)

@@ -163,7 +163,7 @@ def pattern(name: str) -> str:
 _BUFFERS = re.compile(
     r".*(?:rotary_emb\.(?:inv_freq|cos_cached|sin_cached)|rotary_pos_emb\.inv_freq|\.masked_bias|position_ids"
     r"|num_batches_tracked|rope_freqs\.weight|rope_factors_(?:long|short)\.weight|relative_position_index"
-    r"|\.causal_mask|inv_freq|\.act_fn\.(?:beta|eps)|(?:diagonal|key|query)_decay|slope_rate|\.attn_mask|\.e_score_correction_bias)"
+    r"|\.causal_mask|inv_freq|\.act_fn\.(?:beta|eps)|(?:diagonal|key|query)_decay|slope_rate|layer_scalar|\.attn_mask|\.e_score_correction_bias)"
 )
 _HEADS = re.compile(r"(?:.*\.)?(?:lm_head|embed_out|output|output_projection|cls\.predictions\.decoder)\.weight")
 _PREDICTION = re.compile(

@@ -6,32 +6,22 @@ routed to it. What the shapes cannot tell, attention and its cache, comes from t
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from calculator.checkpoint.facts import Facts, facts_of_config, facts_of_gguf
-from calculator.checkpoint.matching import is_buffer, is_prediction
+from calculator.checkpoint.layers import Builder, embedding_part, held_part, layer_of, matrix_of, part_of
+from calculator.checkpoint.matching import is_prediction
+from calculator.checkpoint.naming import EMBEDDINGS, HEADS, NORMS, TOWERS, is_bias
 from calculator.checkpoint.packing import CACHE_SCALE, Stored, unpacked
 from calculator.checkpoint.tensors import Checkpoint
+from calculator.checkpoint.weights import Numbered, Weights, by_layer, folded, squared
 from calculator.errors import CheckpointError, ConfigError
-from calculator.formats import Exact, Format
-from calculator.model import Layer, Model, Stack
+from calculator.formats import Format
+from calculator.model import Model, Stack
 from calculator.operations import plan_of
-from calculator.parts import (
-    Embedding,
-    Head,
-    Matrix,
-    Norm,
-    Part,
-    Positions,
-    RoutedMatrix,
-    StoredAttention,
-    StoredLatent,
-    Tensors,
-)
+from calculator.parts import Head, Matrix, Part
 from calculator.quantization import Scheme
 from calculator.workload import Workload
 
@@ -46,74 +36,6 @@ QUANTITIES = {
     "attention_flops": "FLOPs of attention",
     "kv_cache": "the KV cache",
 }
-
-TOWERS = re.compile(
-    r"vision|visual|\bvit\b|image|audio|speech|sound|mm_|multi_modal|multimodal|projector|connector|resampler|vpm|apm|"
-    r"aligner|merger|patch_embed|encoder\b|embed_vision|embed_audio",
-    re.IGNORECASE,
-)
-EMBEDDINGS = re.compile(
-    r"(?:.*\.)?(?:\w*embed_tokens\w*|wte|word_embeddings?|tok_embeddings|embed_in|\w*token_embd|embed|embeddings?)"
-)
-POSITIONS = re.compile(
-    r"(?:.*\.)?(?:wpe|embed_positions|position_embeddings?|position_embd|token_type_embeddings?|token_types)"
-)
-HEADS = re.compile(r"(?:.*\.)?(?:lm_head|embed_out|output|head|score|classifier|output_projection)")
-NORMS = re.compile(r"norm|(?:^|[._])ln(?:_?\w{0,3})?$|layernorm", re.IGNORECASE)
-EXPERT = re.compile(r"(.*\bexperts?\.)(\d+)(\..*)")
-RECURRENT = re.compile(
-    r"ssm|mamba|linear_attn|lightning|conv1d|short_conv|rwkv|time_mix|delta|recurrent|rglru|shortconv|(?:^|\.)conv(?:\.|$)|\bmixer\b|a_log"
-)
-SPARSE = re.compile(r"indexer|compressor")  # an attention that sees a choice of tokens only
-STREAMS = re.compile(r"altup|laurel|hyper_connection|\bhc_")  # several residual streams: not one product a token
-ATTENTION = re.compile(r"attn|attention|\bmixer\b|(?:^|[._])[qkv]_proj")
-QUERY = re.compile(r"(?:.*[._])?(?:q_proj|wq|attn_q|query|q|to_q|q_b_proj|attn_q_b)")
-KEY = re.compile(r"(?:.*[._])?(?:k_proj|wk|attn_k|key|k|to_k)")
-FUSED = re.compile(r"(?:.*[._])?(?:qkv_proj|wqkv|attn_qkv|query_key_value|c_attn|qkv|Wqkv)")
-
-
-@dataclass
-class _Weights:
-    """A weight of the model, or those of all experts as one."""
-
-    name: str
-    members: list[Stored]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.members[0].shape
-
-    @property
-    def nbytes(self) -> int:
-        return sum(s.nbytes for s in self.members)
-
-    @property
-    def elements(self) -> int:
-        return sum(s.elements for s in self.members)
-
-    @property
-    def module(self) -> str:
-        return self.name.removesuffix(".weight")
-
-
-@dataclass
-class _Builder:
-    """Collects what is certain while the parts are made."""
-
-    facts: Facts
-    formats: dict[str, Format] = field(default_factory=dict)
-    without_top_k: bool = False
-    odd: list[str] = field(default_factory=list)  # weights whose FLOPs their shape does not tell
-    attention: int = 0  # layers with attention; cores: those whose heads are known
-    cores: int = 0
-    recurrent: int = 0
-
-    def keep(self, weights: _Weights) -> None:
-        """Remember how a weight is stored, by its full name."""
-        bits = weights.nbytes * 8 // weights.elements if weights.elements else 16
-        kind = weights.members[0].data.dtype
-        form = Exact(kind.lower(), min(max(bits, 1), 32), nbytes=weights.nbytes, title=kind)
-        self.formats[weights.module] = form
 
 
 def model_from_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any] | None = None) -> Model:
@@ -130,7 +52,7 @@ def model_from_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any] | No
     gguf = checkpoint.format == "gguf"
     facts = facts_of_gguf(checkpoint.metadata) if gguf else facts_of_config(said)
     stored = [s for s in unpacked(checkpoint, said) if not CACHE_SCALE.fullmatch(s.name)]
-    builder = _Builder(facts)
+    builder = Builder(facts)
     try:
         model = _built(checkpoint, said, stored, builder)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
@@ -141,12 +63,12 @@ def model_from_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any] | No
     return model
 
 
-def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], builder: _Builder) -> Model:
+def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], builder: Builder) -> Model:
     facts = builder.facts
-    weights = _folded(_squared(s, facts.width) for s in stored)
+    weights = folded(squared(s, facts.width) for s in stored)
     for w in weights:
         builder.keep(w)
-    numbered, rest = _by_layer(weights)
+    numbered, rest = by_layer(weights)
     path = _language(numbered, facts)
     if path is None:
         raise CheckpointError(
@@ -167,15 +89,17 @@ def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], b
     text = Stack(
         path,
         width,
-        tuple(_layer(builder, path, i, layers[i]) for i in range(count)),
+        tuple(layer_of(builder, path, i, layers[i]) for i in range(count)),
         before=before,
         after=after,
     )
     towers = tuple(_tower(p, found) for p, found in sorted(numbered.items()))
     if beside:
-        held = _held("beside", [(w.name, w) for w in beside], "vision")
+        held = held_part("beside", [(w.name, w) for w in beside], "vision")
         towers = (*towers, Stack("beside", width, (), before=(held,), tower="beside"))
-    apart = (Stack(f"{path}+", width, (), before=(_held("prediction", list(later.items()), "head"),)),) if later else ()
+    apart = (
+        (Stack(f"{path}+", width, (), before=(held_part("prediction", list(later.items()), "head"),)),) if later else ()
+    )
     kind = said.get("model_type") or checkpoint.metadata.get("general.architecture") or "unknown"
     certainty = _certainty(builder, stored, checkpoint, towers)
     return Model(
@@ -195,46 +119,6 @@ def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], b
     )
 
 
-# From tensors to layers
-
-
-def _squared(s: Stored, width: int | None) -> Stored:
-    """A matrix whose header tells its elements only (bitsandbytes' 4 bit), with the model's width for its inputs: the
-    product is the same whichever way round they are."""
-    if not s.packed or len(s.shape) != 1:
-        return s
-    inputs = width if width and s.elements % width == 0 else s.elements
-    return replace(s, shape=(s.elements // inputs, inputs))
-
-
-def _folded(stored: Iterable[Stored]) -> list[_Weights]:
-    """Weights in the order of the file; tensors of experts with one name and shape are one, a star for the number."""
-    found: dict[tuple[Any, ...], _Weights] = {}
-    for s in stored:
-        expert = EXPERT.fullmatch(s.name)
-        name = f"{expert[1]}*{expert[3]}" if expert else s.name
-        found.setdefault((name, s.shape if expert else None), _Weights(name, [])).members.append(s)
-    if len({w.name for w in found.values()}) < len(found):
-        raise CheckpointError("The experts of a layer have different shapes, which no formula here describes.")
-    return list(found.values())
-
-
-Numbered = dict[str, dict[int, dict[str, _Weights]]]
-
-
-def _by_layer(weights: Iterable[_Weights]) -> tuple[Numbered, list[_Weights]]:
-    """path -> number -> name inside the layer -> weight; and the weights outside of numbered layers."""
-    numbered: Numbered = defaultdict(lambda: defaultdict(dict))
-    rest = []
-    for w in weights:
-        place = re.match(r"(.*?)\.?(?:(?<=\.)|^)(\d{1,5})\.(.+)", w.name)
-        if place:
-            numbered[place[1]][int(place[2])][place[3]] = w
-        else:
-            rest.append(w)
-    return numbered, rest
-
-
 def _language(numbered: Numbered, facts: Facts) -> str | None:
     """The path of the language model's layers: as many as the config says, no tower by its name, the largest."""
 
@@ -251,7 +135,7 @@ def _run(layers: Mapping[int, Any]) -> int:
     return next(i for i in range(len(layers) + 1) if i not in layers)
 
 
-def _split(rest: list[_Weights]) -> tuple[list[_Weights], list[_Weights]]:
+def _split(rest: list[Weights]) -> tuple[list[Weights], list[Weights]]:
     """Weights of towers and projectors, and the language model's own."""
     beside = [w for w in rest if TOWERS.search(w.name) and not EMBEDDINGS.fullmatch(w.module)]
     names = {w.name for w in beside}
@@ -259,7 +143,7 @@ def _split(rest: list[_Weights]) -> tuple[list[_Weights], list[_Weights]]:
 
 
 def _ends(
-    builder: _Builder, mine: list[_Weights], embedding: _Weights | None, vocabulary: int, width: int
+    builder: Builder, mine: list[Weights], embedding: Weights | None, vocabulary: int, width: int
 ) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     """What stands before the layers and what after them."""
     by_name = {w.name: w for w in mine}
@@ -271,193 +155,33 @@ def _ends(
     after: list[Part] = []
     if embedding is not None:
         del by_name[embedding.name]
-        before.append(_embedding(embedding))
+        before.append(embedding_part(embedding))
     if head is not None:
         del by_name[head.name]
-    for name in sorted(by_name, key=_is_bias):
+    for name in sorted(by_name, key=is_bias):
         w = by_name.pop(name, None)
         if w is not None:
             end = after if NORMS.search(w.module) and "embed" not in name and "embd" not in name else before
-            end.append(_part(builder, name, w, by_name))
+            end.append(part_of(builder, name, w, by_name))
     if head is not None:
-        after.append(Matrix(head.module, head.name, *_matrix(head.shape), component="head", role="head")
-                     if not head.name.endswith(".weight") else Head(head.module, *_matrix(head.shape)))  # fmt: skip
+        after.append(Matrix(head.module, head.name, *matrix_of(head.shape), component="head", role="head")
+                     if not head.name.endswith(".weight") else Head(head.module, *matrix_of(head.shape)))  # fmt: skip
     elif embedding is not None and builder.facts.tied is not False:
         after.append(Head("tied_head", vocabulary, width, tied=True))
     return tuple(before), tuple(after)
 
 
-def _is_bias(name: str) -> bool:
-    return name.endswith(".bias")
-
-
-def _embedding(w: _Weights) -> Part:
-    if w.name.endswith(".weight"):
-        return Embedding(w.module, *_matrix(w.shape))
-    return Tensors(w.module, ((w.name, w.shape, "embedding"),), "embedding")
-
-
-def _matrix(shape: Sequence[int]) -> tuple[int, int]:
-    return shape[0], shape[1]
-
-
-def _component(name: str) -> str:
-    lower = name.lower()
-    if "shexp" in lower or "shared_expert" in lower:
-        return "mlp"
-    if "exps" in lower or "expert" in lower:
-        return "experts"
-    if re.search(r"router|gate_inp|(?:^|\.)(?:gate|wg)$", lower):
-        return "router"
-    if RECURRENT.search(lower):
-        return "recurrent"
-    return "attention" if ATTENTION.search(lower) else "mlp"
-
-
-def _layer(builder: _Builder, path: str, number: int, weights: Mapping[str, _Weights]) -> Layer:
-    """A layer's parts in the order: norms and mixer, attention, router, experts, MLP."""
-    left = dict(weights)
-    ranked: list[tuple[int, Part]] = []
-    order = {"norm": 0, "attention": 1, "recurrent": 1, "router": 3, "experts": 4, "mlp": 5}
-    matrices = {n: w for n, w in weights.items() if len(w.shape) == 2}
-    for name in sorted(weights, key=_is_bias):
-        w = left.pop(name, None)
-        if w is not None:
-            part = _part(builder, name, w, left)
-            component = "norm" if isinstance(part, Norm) else _component(name.removesuffix(".weight"))
-            ranked.append((order[component], part))
-    builder.odd += [w.name for n, w in matrices.items() if STREAMS.search(n)]
-    kinds = {_component(name.removesuffix(".weight")) for name in matrices}
-    core = _core(builder, number, {n.removesuffix(".weight"): w for n, w in matrices.items()})
-    if core is not None:
-        ranked.append((2, core))
-    said = builder.facts.at(builder.facts.types, number) or ""
-    builder.recurrent += "recurrent" in kinds or re.search(r"linear|mamba|conv|recurrent", said) is not None
-    mixer = [k for k in ("attention", "recurrent") if k in kinds]
-    channel = ["experts"] if any(_component(n) == "experts" for n in weights) else ["mlp"] if "mlp" in kinds else []
-    kind = " + ".join([*mixer, *channel]) or "layer"
-    return Layer(kind, tuple(part for _, part in sorted(ranked, key=lambda r: r[0])))
-
-
-def _part(builder: _Builder, name: str, w: _Weights, left: dict[str, _Weights]) -> Part:
-    """The part that a weight is, with the bias that stands beside it."""
-    module = name.removesuffix(".weight")
-    component = _component(module)
-    if is_buffer(w.name, w.shape):
-        return Tensors(module, ((name, w.shape, "buffer"),), component)
-    bias = left.get(f"{module}.bias") if name.endswith(".weight") else None
-    bias = bias if bias is not None and bias.shape == w.shape[:1] else None
-    if len(w.shape) == 1 and NORMS.search(module) and name.endswith(".weight"):
-        if bias is not None:
-            del left[f"{module}.bias"]
-        groups = _groups(builder.facts, module, w.shape[0])
-        return Norm(module, w.shape[0], "rms" if bias is None else "layer", bias is not None, groups=groups)
-    stacked = len(w.shape) == 3 and w.shape[0] == builder.facts.experts
-    if "expert" in name or "exps" in name or stacked:
-        return _expert(builder, name, w, component)
-    if len(w.shape) == 2 and (EMBEDDINGS.fullmatch(module) or POSITIONS.fullmatch(module)) and name.endswith(".weight"):
-        return Positions(module, *_matrix(w.shape))
-    if len(w.shape) == 2 and not re.search(r"a_log$|\.D$|time_decay|dt_bias", module):
-        if bias is not None:
-            del left[f"{module}.bias"]
-        role = "router" if component == "router" else "linear"
-        return Matrix(module, name, *_matrix(w.shape), f"{module}.bias" if bias else "", component, role)
-    depthwise = len(w.shape) == 3 and 1 in w.shape[1:]
-    if len(w.shape) > 2 and not depthwise:
-        builder.odd.append(w.name)
-    role = "convolution" if len(w.shape) > 2 else "vector"
-    return Tensors(module, ((name, w.shape, role),), component, kernel=depthwise)
-
-
-def _groups(facts: Facts, module: str, size: int) -> int:
-    """How often a norm of a head's size runs for each token."""
-    if size != facts.head_dim or not facts.heads or size == facts.width:
-        return 1
-    found = facts.kv_heads if re.search(r"(?:^|[._])k", module) else facts.heads
-    return max(found) if found else 1
-
-
-def _expert(builder: _Builder, name: str, w: _Weights, component: str) -> Part:
-    """A matrix of all routed experts; of shared ones a plain matrix; anything else is held."""
-    module, shape = name.removesuffix(".weight"), w.shape
-    if component != "experts" and len(shape) == 2:
-        return Matrix(module, name, *_matrix(shape), component="mlp")
-    apart = "*" in name
-    experts = len(w.members) if apart else shape[0]
-    matrix = shape if apart else shape[1:]
-    if not experts:
-        return Tensors(module, ((name, shape, "vector"),), component)
-    top_k = builder.facts.top_k
-    if top_k is None or top_k > experts:
-        builder.without_top_k, top_k = True, experts
-    if len(matrix) == 2:
-        return RoutedMatrix(module, name, experts, top_k, *_matrix(matrix))
-    if not apart:
-        return Tensors(module, ((name, shape, "vector"),), component, share=(top_k, experts))
-    named = []
-    for i, member in enumerate(w.members):  # each under its own name, so that its format is found again
-        builder.keep(_Weights(w.name.replace("*", str(i), 1), [member]))
-        named.append((name.replace("*", str(i), 1), shape, "vector"))
-    return Tensors(module, tuple(named), component, share=(top_k, experts))
-
-
-def _core(builder: _Builder, number: int, matrices: Mapping[str, _Weights]) -> Part | None:
-    """The layer's attention, None where it has none or its heads are not known."""
-    kind = builder.facts.at(builder.facts.types, number) or ""
-    if re.search(r"linear|mamba|conv|recurrent", kind):
-        return None
-    mixing = {n: w for n, w in matrices.items() if _component(n) == "attention"}
-    query = next((w for n, w in mixing.items() if QUERY.fullmatch(n)), None)
-    key = next((w for n, w in mixing.items() if KEY.fullmatch(n)), None)
-    fused = next((w for n, w in mixing.items() if FUSED.fullmatch(n)), None)
-    facts = builder.facts
-    if not mixing or (query is None and fused is None):
-        builder.attention += bool(mixing)
-        return None
-    builder.attention += 1
-    if any(SPARSE.search(n) for n in matrices):
-        return None
-    heads, kv_heads = facts.at(facts.heads, number), facts.at(facts.kv_heads, number)
-    if heads and facts.latent is not None:
-        builder.cores += 1
-        return StoredLatent("attention_core", heads, *facts.latent)
-    if not heads or not kv_heads or heads % kv_heads or any("kv_lora" in n or "kv_a_" in n for n in mixing):
-        return None
-    rows = query.shape[0] if query is not None else None
-    if fused is not None:
-        total = max(fused.shape) if min(fused.shape) == facts.width else fused.shape[0]
-        size = facts.head_dim or (total // (heads + 2 * kv_heads) if total % (heads + 2 * kv_heads) == 0 else None)
-    elif key is not None and key.shape[0] % kv_heads == 0:
-        size = key.shape[0] // kv_heads
-    else:
-        size = facts.head_dim or (rows // heads if rows and rows % heads == 0 else None)
-    windows = facts.windows
-    if size is None or (rows is not None and rows % (heads * size)) or not windows:
-        return None
-    builder.cores += 1
-    window = facts.at(windows, number)
-    return StoredAttention(
-        "attention_core", heads, kv_heads, size, facts.value_dim or size, window, key is not None or fused is not None
-    )
-
-
-def _held(name: str, weights: list[tuple[str, _Weights]], component: str) -> Part:
-    """Weights that are held and not run."""
-    named = [(n, w) for n, w in weights]
-    return Tensors(name, tuple((n, w.shape, "vector" if len(w.shape) == 1 else "linear") for n, w in named), component)
-
-
-def _tower(path: str, layers: Mapping[int, Mapping[str, _Weights]]) -> Stack:
+def _tower(path: str, layers: Mapping[int, Mapping[str, Weights]]) -> Stack:
     """A numbered stack beside the language model; every weight under its full name."""
     prefix = f"{path}." if path else ""
     found = [(f"{prefix}{i}.{name}", w) for i, layer in sorted(layers.items()) for name, w in layer.items()]
-    return Stack(path or "tower", 1, (), before=(_held(path or "tower", found, "vision"),), tower=path or "tower")
+    return Stack(path or "tower", 1, (), before=(held_part(path or "tower", found, "vision"),), tower=path or "tower")
 
 
 # What is known
 
 
-def _scheme(builder: _Builder, embedding: _Weights | None, checkpoint: Checkpoint) -> Scheme:
+def _scheme(builder: Builder, embedding: Weights | None, checkpoint: Checkpoint) -> Scheme:
     formats = builder.formats
     if embedding is not None:
         formats["tied_head"] = formats[embedding.module]
@@ -486,7 +210,7 @@ def _config(said: dict[str, Any], stored: list[Stored]) -> Mapping[str, Any]:
 
 
 def _certainty(
-    builder: _Builder, stored: list[Stored], checkpoint: Checkpoint, towers: Sequence[Stack]
+    builder: Builder, stored: list[Stored], checkpoint: Checkpoint, towers: Sequence[Stack]
 ) -> Mapping[str, str]:
     understood = all(s.understood for s in stored)
     linear = understood and not builder.without_top_k and not builder.odd
@@ -503,7 +227,7 @@ def _certainty(
 
 
 def _notes(
-    checkpoint: Checkpoint, builder: _Builder, certainty: Mapping[str, str], towers: Sequence[Stack], later: bool
+    checkpoint: Checkpoint, builder: Builder, certainty: Mapping[str, str], towers: Sequence[Stack], later: bool
 ) -> tuple[str, ...]:
     """The certainty in words, and why something is not certain."""
     groups: dict[str, list[str]] = defaultdict(list)

@@ -83,7 +83,7 @@ EVERY = {
 
 def tensors(config: dict[str, Any]) -> Tensors:
     """The formula's own tensors, all in 16 bit."""
-    return {name: ("BF16", shape) for name, shape in model_from_config(config).tensors(apart=True)}
+    return {name: ("BF16", shape) for name, shape in model_from_config(config).tensors()}
 
 
 def folder(path: Path, config: dict[str, Any] | None, stored: Tensors) -> Path:

@@ -33,6 +33,19 @@ def test_the_formulas_own_tensors_are_equal(tmp_path: Path, config: dict[str, An
     assert sum(a.parameters for a, _ in found.by_role.values()) == model.parameters.total
 
 
+def test_prediction_layers_are_beside_the_model(tmp_path: Path) -> None:
+    model = model_from_config(DEEPSEEK)
+    own = tensors(DEEPSEEK)
+    more = {name: ("BF16", shape) for name, shape in model.tensors(apart=True) if name not in own}
+    found = compared(tmp_path, DEEPSEEK, own | more)
+    assert found.equal
+    assert {row.name for row in found.rows} == more.keys()
+    assert found.reasons == {"multi-token-prediction layer": len(more)}
+    assert found.stored.parameters == found.formula.parameters == model.parameters.total
+    # The score bias of its router is a buffer of four.
+    assert found.beside == {"multi-token-prediction layer": 2 * (model.parameters.apart + 4)}
+
+
 def test_a_missing_and_an_added_tensor_are_unexplained(tmp_path: Path) -> None:
     stored = tensors(LLAMA)
     del stored["model.layers.1.mlp.up_proj.weight"]

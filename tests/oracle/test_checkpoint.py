@@ -20,7 +20,19 @@ from calculator.checkpoint import model_from_checkpoint  # noqa: E402
 from calculator.ggml import GGML_TYPES  # noqa: E402
 
 TYPES = ("llama", "qwen2", "qwen3", "gpt2", "gpt_oss", "mixtral", "qwen3_moe", "deepseek_v3", "phi3", "gemma3_text")
-TYPES += ("mamba2", "qwen3_next", "glm4_moe", "olmo2", "falcon", "bloom", "opt", "llama4_text", "granitemoe", "t5")
+TYPES += (
+    "mamba2",
+    "qwen3_next",
+    "glm4_moe",
+    "olmo2",
+    "falcon",
+    "bloom",
+    "opt",
+    "llama4_text",
+    "granitemoe",
+    "t5",
+    "gemma4_text",
+)
 
 
 def small() -> list[dict]:
