@@ -290,12 +290,20 @@ def _mlx(settings: Mapping[str, Any]) -> Result:
     def pick(module: str, role: str, tower: bool) -> Format | None:
         if role in ("norm", "vector", "convolution"):
             return None
-        setting = special.get(WRAPPERS.sub("", module))
+        name = WRAPPERS.sub("", module)
+        setting = special.get(name, special.get(_mlx_name(name)))
         if isinstance(setting, Mapping):
             return _mlx_format({**settings, **setting})
         return None if setting is False else default
 
     return Scheme(f"MLX {default.bits}-bit, groups of {default.tile_columns}", pick), None
+
+
+def _mlx_name(module: str) -> str:
+    """Routed experts as MLX names them, one stacked module for each projection."""
+    found = re.fullmatch(r"(.*)\bexperts\.(?:\*\.)?(\w+)", module)
+    own = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj", "gate_up_proj": "up_proj"}
+    return f"{found[1]}switch_mlp.{own.get(found[2], found[2])}" if found else module
 
 
 def _mlx_format(settings: Mapping[str, Any]) -> Format:

@@ -158,6 +158,22 @@ def test_experts_of_deepseek_v4_are_in_4_bit() -> None:
     assert (form.bits, form.tile_rows) == (8, 128)
 
 
+def test_experts_as_mlx_names_them() -> None:
+    from calculator.quantization import scheme_of
+
+    settings = {"bits": 4, "group_size": 64}
+    settings |= {"model.layers.0.mlp.switch_mlp.down_proj": {"bits": 4, "group_size": 32, "mode": "mxfp4"}}
+    scheme, _ = scheme_of({"quantization": settings})
+    assert scheme is not None
+    for name in ("model.layers.0.mlp.experts.*.w2", "model.layers.0.mlp.experts.down_proj"):
+        form = scheme.pick(name, "experts", False)
+        assert form is not None
+        assert (form.name, form.scale_bits, form.tile_columns) == ("mxfp4", 8, 32)
+    form = scheme.pick("model.layers.0.mlp.experts.*.w1", "experts", False)
+    assert form is not None
+    assert form.name == "int4"
+
+
 # Published sizes
 
 
