@@ -14,7 +14,7 @@ def main() -> None:
     st.set_page_config(page_title="Transformer calculator", page_icon="🧮", layout="wide", initial_sidebar_state=340)
 
     from calculator.errors import CalculatorError
-    from pages import compare, experts, methods, overview, scaling
+    from pages import checkpoint, compare, experts, methods, overview, scaling
     from pages.shared.model import Waiting, choose_model
     from pages.shared.show import Inputs
     from pages.shared.workload import choose_workload
@@ -30,6 +30,7 @@ def main() -> None:
             st.Page(page(scaling.show), title="Scaling", icon=":material/show_chart:", url_path="scaling"),
             st.Page(page(compare.show), title="Compare", icon=":material/compare_arrows:", url_path="compare"),
             st.Page(page(experts.show), title="Experts", icon=":material/hub:", url_path="experts"),
+            st.Page(page(checkpoint.show), title="Checkpoint", icon=":material/inventory_2:", url_path="checkpoint"),
             st.Page(page(methods.show), title="Methods", icon=":material/functions:", url_path="methods"),
         ],
         position="top",

@@ -237,6 +237,27 @@ def grouped_bars(order: tuple[str, ...], unit: str, kinds: tuple[str, ...]) -> S
 
 
 @cache
+def paired_bars(order: tuple[str, ...], unit: str, series: tuple[str, ...]) -> Spec:
+    """For every `label` one bar a `series`, beneath each other; lengths `value`."""
+    bars = (
+        _rows()
+        .mark_bar()
+        .encode(
+            x=alt.X("value:Q", title=unit, axis=alt.Axis(tickCount=5)),
+            y=alt.Y("label:N", sort=list(order), title=None, axis=alt.Axis(labelLimit=200)),
+            yOffset=alt.YOffset("series:N", sort=list(series)),
+            color=_series(series),
+            tooltip=[
+                alt.Tooltip("label:N", title=" "),
+                alt.Tooltip("series:N", title="Side"),
+                alt.Tooltip("text:N", title="Amount"),
+            ],
+        )
+    )
+    return _spec(bars.properties(height=BAR * 1.8 * len(order) + AXIS + LEGEND))
+
+
+@cache
 def plain_bars(order: tuple[str, ...], unit: str) -> Spec:
     """One bar per `label`, length `value`, with `text` at its end; the axis reaches `room`."""
     base = _rows().encode(

@@ -62,7 +62,7 @@ def load_model(source: str | Path | Mapping[str, Any], revision: str | None = No
     path = path_of(text)
     if path is not None:
         return _from_path(path)
-    return _from_hub(text, revision, token)
+    return from_hub(text, revision, token)
 
 
 def _from_path(path: Path) -> Model:
@@ -91,9 +91,14 @@ def _headers_at(path: Path) -> Checkpoint:
         ) from error
 
 
-def _from_hub(text: str, revision: str | None, token: str | None) -> Model:
+def from_hub(text: str, revision: str | None = None, token: str | None = None) -> Model:
+    """The model of a Hub id or URL, bundled ones without a network; never of a path on this machine.
+
+    Raises:
+        SourceError, HubError, ConfigError, CheckpointError: as `load_model`.
+    """
     from calculator import hub
-    from calculator.checkpoint.load import from_hub
+    from calculator.checkpoint import load
     from calculator.hub_ids import parse_file
 
     repo_id, named_revision, file = parse_file(text)
@@ -101,7 +106,7 @@ def _from_hub(text: str, revision: str | None, token: str | None) -> Model:
     if bundled is not None:
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
     revision = revision or named_revision
-    headers = partial(from_hub, repo_id, revision, token, file)
+    headers = partial(load.from_hub, repo_id, revision, token, file)
     if file is not None:
         return _from_headers(headers)
     try:
@@ -212,13 +217,8 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
             'The config has no model_type, which says what it describes; add the field (for instance "llama").'
         )
     if kind not in FAMILIES:
-        near = difflib.get_close_matches(kind, FAMILIES, 4, 0.5)
-        hint = (
-            f"the nearest known types are {', '.join(near)}"
-            if near
-            else f"known types are {', '.join(sorted(FAMILIES))}"
-        )
-        raise UnknownModelTypeError(f"Model type {kind!r} is not known here; {hint}.")
+        near = ", ".join(difflib.get_close_matches(kind, FAMILIES, 4, 0))
+        raise UnknownModelTypeError(f"Model type {kind!r} is not known here; the nearest known types are {near}.")
     config = Config(raw, kind)
     try:
         model = _built(config, name, source)

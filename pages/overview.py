@@ -39,8 +39,20 @@ def facts(inputs: Inputs) -> None:
     with st.grid("auto", min_column_width=165, gap="small"):
         for label, value in described(inputs.model).items():
             st.markdown(f":small[:gray[{label}]]  \n**{value}**")
+    certainty(inputs.model)
     notes = " ".join(inputs.estimate.notes)
     st.caption(f"Config: {ui.linked(inputs.model.source)}. {notes}")
+
+
+def certainty(model: Model) -> None:
+    """Of a model that no family reads: what is exact, what follows from fields of its config, what is not known."""
+    if not model.certainty:
+        return
+    colors = {"exact": "green", "derived": "blue", "unknown": "orange"}
+    icons = {"exact": ":material/check:", "derived": ":material/function:", "unknown": ":material/help:"}
+    with st.container(horizontal=True):
+        for quantity, word in model.certainty.items():
+            st.badge(f"{quantity.replace('_', ' ')}: {word}", color=colors[word], icon=icons[word])  # type: ignore[arg-type]
 
 
 def described(model: Model) -> dict[str, str]:

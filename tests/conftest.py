@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("overview", "scaling", "compare", "experts", "methods")
+PAGES = ("overview", "scaling", "compare", "experts", "checkpoint", "methods")
 
 
 class Chart(NamedTuple):
@@ -43,6 +43,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     from streamlit.testing.v1 import AppTest
 
     st.cache_data.clear()
+    st.cache_resource.clear()
     # Every AppTest looks through all installed packages for components of theirs, which takes ten times the page.
     monkeypatch.setattr(BidiComponentManager, "discover_and_register_components", lambda *args, **options: None)
 

@@ -57,7 +57,11 @@ def hub(monkeypatch):
             raise known.answer
         return HubFile(known.answer, repo_id, revision, "0123456789abcdef0123456789abcdef01234567")
 
+    def from_headers(repo_id, *arguments):
+        raise errors.MissingFileError(f"{repo_id} holds no safetensors file.")
+
     monkeypatch.setattr("calculator.hub.fetch_config", fetch_config)
+    monkeypatch.setattr("calculator.checkpoint.load.from_hub", from_headers)
     return known
 
 

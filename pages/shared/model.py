@@ -9,12 +9,12 @@ from typing import Any
 
 import streamlit as st
 
-from calculator import catalogue, hub
+from calculator import catalogue
 from calculator.errors import SourceError
 from calculator.families import FAMILIES
 from calculator.manual import ModelConfig, ModelType, manual_model
 from calculator.model import Model
-from calculator.sources import load_model, model_from_config, parse_config
+from calculator.sources import from_hub, load_model, model_from_config, parse_config
 
 SOURCES = ("popular", "hub", "upload", "manual")  # what the link says, so they are shown as they are
 DEFAULT_MODEL = "Qwen/Qwen2.5-7B"
@@ -73,8 +73,9 @@ def _from_hub() -> Model:
         "Hugging Face id or URL",
         key="hub",
         bind="query-params",
-        placeholder="org/name or org/name@revision",
-        help="Only config.json is read. No code from the repository is run.",
+        placeholder="org/name, org/name@revision or org/name:Q4_K_M",
+        help="Only config.json is read; for GGUF files, and for types that are not known here, also the headers of the "
+        "weights. No code from the repository is run.",
     )
     token = st.text_input(
         "Access token (gated models)",
@@ -88,20 +89,18 @@ def _from_hub() -> Model:
     entry = catalogue.find(text)
     if entry is not None:
         return bundled(entry.id)
-    repo_id, revision = hub.parse_repo(text)
-    found = _fetched_with_token(repo_id, revision, token) if token else _fetched(repo_id, revision)
-    return model_from_config(found.config, name=repo_id, source=found.provenance)
+    return _fetched_with_token(text.strip(), token) if token else _fetched(text.strip())
 
 
-@st.cache_data(ttl=DAY, max_entries=256, show_spinner="Reading config.json from the Hub…")
-def _fetched(repo_id: str, revision: str | None) -> Any:
-    return hub.fetch_config(repo_id, revision=revision)
+@st.cache_resource(ttl=DAY, max_entries=256, show_spinner="Reading from the Hub…")
+def _fetched(text: str) -> Model:
+    return from_hub(text)
 
 
-@st.cache_data(ttl=HOUR, max_entries=64, show_spinner="Reading config.json from the Hub…", scope="session")
-def _fetched_with_token(repo_id: str, revision: str | None, token: str) -> Any:
-    # Its own cache, per session: a config opened with one visitor's token must not reach another visitor.
-    return hub.fetch_config(repo_id, revision=revision, token=token)
+@st.cache_resource(ttl=HOUR, max_entries=64, show_spinner="Reading from the Hub…", scope="session")
+def _fetched_with_token(text: str, token: str) -> Model:
+    # Its own cache, per session: what one visitor's token opened must not reach another visitor.
+    return from_hub(text, token=token)
 
 
 def _uploaded() -> Model:
