@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import streamlit as st
@@ -11,6 +12,7 @@ from calculator.checkpoint import Checkpoint, Comparison, compare, load
 from calculator.checkpoint.compare import collapsed
 from calculator.checkpoint.report import TITLES, csv_rows
 from calculator.hub_ids import is_repo, parse_file
+from calculator.model import Model
 from pages.shared import show as ui
 from pages.shared.show import Inputs
 
@@ -31,14 +33,19 @@ def show(inputs: Inputs) -> None:
         )
         return
     token = st.session_state.get("hub_token")
-    found = headers_with_token(asked, token) if token else headers(asked)
-    comparison = compare(inputs.model, found)
+    found, comparison = compared_with_token(inputs.model, asked, token) if token else compared(inputs.model, asked)
     st.caption(
         f"Formula: {inputs.model.name}, {ui.linked(inputs.model.source)}. Headers: {found.source}; "
         f"{len(found.files):,} {'file' if len(found.files) == 1 else 'files'}, {found.format}."
     )
     verdict(comparison)
-    headline(comparison)
+    if inputs.model.certainty:
+        st.info(
+            "No family of formulas knows this model type: its formula was made from these headers, so that both "
+            "agree says nothing about the type.",
+            icon=":material/info:",
+        )
+    headline(comparison, not inputs.model.certainty)
     left, right = st.columns(2, gap="medium")
     with left.container(border=True, height="stretch"):
         by_class(comparison)
@@ -68,20 +75,27 @@ def wanted(inputs: Inputs) -> str:
     return typed.strip() or own
 
 
-def read(text: str, token: str | None = None) -> Checkpoint:
+def read(model: Model, text: str, token: str | None = None) -> tuple[Checkpoint, Comparison]:
     repo_id, revision, file = parse_file(text)
-    return load.from_hub(repo_id, revision, token, file, PATIENCE)
+    found = load.from_hub(repo_id, revision, token, file, PATIENCE)
+    return found, compare(model, found)
 
 
-@st.cache_data(ttl=HOUR, max_entries=16, show_spinner="Reading the headers from the Hub…")
-def headers(text: str) -> Checkpoint:
-    return read(text)
+# By the model's contents: another upload has the same name. Comparing 46,000 tensors (DeepSeek-V3) takes a second.
+KEY = {Model: lambda model: (model.name, model.source, json.dumps(dict(model.config), sort_keys=True, default=str))}
 
 
-@st.cache_data(ttl=HOUR, max_entries=8, show_spinner="Reading the headers from the Hub…", scope="session")
-def headers_with_token(text: str, token: str) -> Checkpoint:
+@st.cache_resource(ttl=HOUR, max_entries=16, show_spinner="Reading the headers from the Hub…", hash_funcs=KEY)
+def compared(model: Model, text: str) -> tuple[Checkpoint, Comparison]:
+    return read(model, text)
+
+
+@st.cache_resource(
+    ttl=HOUR, max_entries=8, show_spinner="Reading the headers from the Hub…", hash_funcs=KEY, scope="session"
+)
+def compared_with_token(model: Model, text: str, token: str) -> tuple[Checkpoint, Comparison]:
     # Its own cache, per session: what one visitor's token opened must not reach another visitor.
-    return read(text, token)
+    return read(model, text, token)
 
 
 def verdict(c: Comparison) -> None:
@@ -97,10 +111,10 @@ def verdict(c: Comparison) -> None:
         st.warning(f"The parameters differ: {reasons}.", icon=":material/difference:")
 
 
-def headline(c: Comparison) -> None:
+def headline(c: Comparison, known: bool) -> None:
     off = c.stored.parameters - c.formula.parameters
     with st.grid(4):
-        cell("Parameters, formula", f"{c.formula.parameters:,}", "as the model's page has them")
+        cell("Parameters, formula", f"{c.formula.parameters:,}", "from the config" if known else "from the headers")
         cell("Parameters, headers", f"{c.stored.parameters:,}", "equal" if not off else f"{off:+,}")
         priced = ui.gib(c.formula.nbytes) if c.priced else "not priced"
         cell(

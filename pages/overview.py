@@ -52,7 +52,8 @@ def certainty(model: Model) -> None:
     icons = {"exact": ":material/check:", "derived": ":material/function:", "unknown": ":material/help:"}
     with st.container(horizontal=True):
         for quantity, word in model.certainty.items():
-            st.badge(f"{quantity.replace('_', ' ')}: {word}", color=colors[word], icon=icons[word])  # type: ignore[arg-type]
+            name = quantity.replace("_", " ").replace("flops", "FLOPs").replace("kv", "KV")
+            st.badge(f"{name}: {word}", color=colors[word], icon=icons[word])  # type: ignore[arg-type]
 
 
 def described(model: Model) -> dict[str, str]:

@@ -3,6 +3,7 @@ console, a request to anywhere but this machine."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -18,6 +19,9 @@ from pathlib import Path
 from urllib.error import URLError
 
 import pytest
+from loopback import Hub, Storage
+from loopback import Model as Repository
+from models import DEEPSEEK
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -29,6 +33,9 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
+from writers import safetensors_bytes
+
+from calculator.sources import model_from_config
 
 ROOT = Path(__file__).parents[2]
 FLAGS = [
@@ -50,14 +57,14 @@ expect.set_options(timeout=20_000)
 
 
 @contextmanager
-def running(script: Path, log: Path) -> Iterator[str]:
+def running(script: Path, log: Path, hub: str = "http://127.0.0.1:9") -> Iterator[str]:
     """The address of a new server process that runs the script."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = {"headless": "true", "address": "127.0.0.1", "port": port, "fileWatcherType": "none"}
-    # A Hub nobody answers for, and an empty cache: what the tests see does not depend on the network.
-    env = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(log.parent / "hub")}
+    # A Hub nobody answers for or a test's own, and an empty cache: what is seen does not depend on the network.
+    env = os.environ | {"HF_ENDPOINT": hub, "HF_HOME": str(log.parent / "hub")}
     env = {name: value for name, value in env.items() if not name.lower().endswith("_proxy")}
     command = [
         sys.executable,
@@ -111,6 +118,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One server for all tests, which has served a visitor before."""
     with running(ROOT / "app.py", tmp_path_factory.mktemp("server") / "log") as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def hub_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server whose Hub holds one small checkpoint, org/deepseek, with its prediction layer and a strange tensor."""
+    config = DEEPSEEK | {"num_nextn_predict_layers": 1}
+    model = model_from_config(config)
+    stored = {name: ("BF16", shape) for name, shape in model.tensors(apart=True)} | {"odd": ("F32", (7,))}
+    header, data = safetensors_bytes(stored)
+    storage = Storage()
+    hub = Hub(storage)
+    files = {"config.json": json.dumps(config).encode(), "model.safetensors": header + bytes(data)}
+    hub.models["org/deepseek"] = Repository(files)
+    try:
+        with running(ROOT / "app.py", tmp_path_factory.mktemp("hub") / "log", hub.url) as url:
+            yield url
+    finally:
+        hub.stop()
+        storage.stop()
 
 
 @pytest.fixture

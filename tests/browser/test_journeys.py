@@ -16,13 +16,14 @@ from calculator import format as fmt
 
 QWEN = load_model("Qwen/Qwen2.5-7B")
 GPT2 = load_model("openai-community/gpt2")
-TITLES = ["Calculator", "Scaling", "Compare", "Experts", "Methods"]
+TITLES = ["Calculator", "Scaling", "Compare", "Experts", "Checkpoint", "Methods"]
 LINK = "model=openai-community/gpt2&mode=decode&batch=7&length=512&weights=int8"
 HEADINGS = {
     "": "gpt2",
     "scaling": "Scaling gpt2",
     "compare": "Compare models",
     "experts": "gpt2 as a mixture of experts",
+    "checkpoint": "Checkpoint",
     "methods": "Methods",
 }
 CONFIG = {

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 MIXTURE = "model=Qwen/Qwen3-30B-A3B"
+CACHES = {"rect": 3, "text": 3}  # the minimum, and what the engines reserve
 # Each page with the kinds of marks that each of its charts draws, and how many at least.
 CHARTS = {
-    "": [{"rect": 5}, {"rect": 4, "text": 4}, {"symbol": 10, "rule": 2, "text": 2}],
+    "": [{"rect": 5}, {"rect": 4, "text": 4}, {"symbol": 10, "rule": 2, "text": 2}, CACHES],
     "?mode=pretraining": [{"rect": 15}, {"rect": 5, "text": 5}, {"symbol": 10, "rule": 2, "text": 2}],
-    "?source=manual": [{"rect": 5}, {"rect": 4, "text": 4}, {"symbol": 10, "rule": 2, "text": 2}],
-    f"?mode=decode&{MIXTURE}": [{"rect": 5}, {"rect": 4, "text": 4}, {"symbol": 10, "rule": 2, "text": 2}],
+    "?source=manual": [{"rect": 5}, {"rect": 4, "text": 4}, {"symbol": 10, "rule": 2, "text": 2}, CACHES],
+    f"?mode=decode&{MIXTURE}": [{"rect": 5}, {"rect": 4, "text": 4}, {"symbol": 10, "rule": 2, "text": 2}, CACHES],
     "scaling": [{"area": 3}, {"line": 2}, {"line": 2}, {"rect": 30}],
     "scaling?vary=batch&mode=decode": [{"area": 2}, {"line": 2}, {"line": 2}, {"rect": 20}],
     "compare": [{"rect": 12}, {"rect": 4, "text": 4}, {"rect": 4, "text": 4}],
     f"experts?{MIXTURE}": [{"line": 2}, {"area": 4}, {"area": 1, "rule": 1}],
+    "checkpoint?source=hub&hub=org/deepseek": [{"rect": 10}, {"rect": 2, "text": 2}],
     "experts": [{"line": 2}, {"area": 4}, {"area": 1, "rule": 1}],
 }
-PAGES = [*CHARTS, "methods", "methods?section=model", "methods?section=validation", "?source=hub"]
+METHODS = ["methods", "methods?section=model", "methods?section=validation"]
+PAGES = [*CHARTS, *METHODS, "checkpoint?source=manual", "?source=hub"]
 CONTROLS = {"textbox", "combobox", "spinbutton", "slider", "radio", "checkbox", "switch", "button", "link"}
 # How far the colours of a mark, laid on the page behind it, stand out from that page (WCAG 2 contrast).
 CONTRASTS = """
@@ -56,10 +61,16 @@ CONTRASTS = """
 """
 
 
+@pytest.fixture
+def serving(server: str, hub_server: str) -> Callable[[str], str]:
+    """The server for a link: the one with a Hub where the link names a repository of it."""
+    return lambda link: hub_server if "org/" in link else server
+
+
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
 @pytest.mark.parametrize("link", CHARTS)
-def test_every_chart_draws_its_marks_and_they_stand_out(visit, server, link, color_scheme):
-    page = visit(server, color_scheme=color_scheme).open(link)
+def test_every_chart_draws_its_marks_and_they_stand_out(visit, serving, link, color_scheme):
+    page = visit(serving(link), color_scheme=color_scheme).open(link)
     for chart, kinds in drawn(page, link):
         for kind, least in kinds.items():
             boxes = marks(chart, kind).evaluate_all("all => all.map(e => e.getBoundingClientRect().toJSON())")
@@ -92,8 +103,8 @@ def marks(chart: Locator, kind: str) -> Locator:
 
 
 @pytest.mark.parametrize("link", PAGES)
-def test_a_phone_shows_all_of_a_page(visit, server, link):
-    page = visit(server, width=390).open(link)
+def test_a_phone_shows_all_of_a_page(visit, serving, link):
+    page = visit(serving(link), width=390).open(link)
     expect(page.locator("h1")).to_be_in_viewport(ratio=1)
     expect(page.get_by_test_id("stSidebar")).not_to_be_in_viewport()
     assert drawn(page, link) or link not in CHARTS
@@ -124,8 +135,8 @@ def test_a_phone_opens_the_sidebar_and_goes_to_another_page(visit, server):
 
 
 @pytest.mark.parametrize("link", PAGES)
-def test_a_page_has_a_name_for_everything_and_does_not_scroll_sideways(visit, server, link):
-    page = visit(server).open(link)
+def test_a_page_has_a_name_for_everything_and_does_not_scroll_sideways(visit, serving, link):
+    page = visit(serving(link)).open(link)
     expect(page.locator("h1")).to_be_in_viewport(ratio=1)
     for expander in page.get_by_test_id("stSidebar").locator("summary").all():
         expander.click()
