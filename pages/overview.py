@@ -20,16 +20,20 @@ from pages.shared.why import why
 
 
 def show(inputs: Inputs) -> None:
-    ui.heading(inputs.model.name.split("/")[-1], inputs)
-    facts(inputs)
-    headline(inputs)
+    # In containers, because the browser draws anew whatever comes after a place where elements appear or vanish.
+    with st.container():
+        ui.heading(inputs.model.name.split("/")[-1], inputs)
+        facts(inputs)
+    with st.container():
+        headline(inputs)
     memory(inputs)
     left, right = st.columns(2, gap="medium")
     with left.container(border=True, height="stretch"):
         flops(inputs)
     with right.container(border=True, height="stretch"):
         reuse(inputs)
-    caches(inputs)
+    with st.container():
+        caches(inputs)
     tables(inputs)
     why(inputs)
 

@@ -36,14 +36,15 @@ class Inputs:
 
 def heading(title: str, inputs: Inputs) -> None:
     """The page's title and one line that says what is being looked at, with conventions."""
-    st.title(title, anchor=False)
     e, w = inputs.estimate, inputs.workload
-    st.markdown(
-        f"{MODE_WORDS[w.mode].capitalize()} · batch {w.batch_size:,} × {e.sequence_length:,} tokens · "
-        f"weights {e.precision}" + ("" if w.mode == "pretraining" else f" · KV cache {e.kv_precision}")
-    )
-    for sentence in e.warnings:
-        st.warning(sentence, icon=":material/warning:")
+    with st.container():  # the browser draws anew whatever comes after a place where warnings appear
+        st.title(title, anchor=False)
+        st.markdown(
+            f"{MODE_WORDS[w.mode].capitalize()} · batch {w.batch_size:,} × {e.sequence_length:,} tokens · "
+            f"weights {e.precision}" + ("" if w.mode == "pretraining" else f" · KV cache {e.kv_precision}")
+        )
+        for sentence in e.warnings:
+            st.warning(sentence, icon=":material/warning:")
 
 
 def linked(text: str) -> str:
