@@ -1,0 +1,69 @@
+"""Qwen3.5 and later: gated delta nets beside gated attention, dense or with experts, with or without a vision tower."""
+
+from __future__ import annotations
+
+from calculator.config import Config
+from calculator.families.common import (
+    Blueprint,
+    blueprint,
+    family,
+    gated_mlp,
+    head_shape,
+    language_model,
+    layer_types,
+    pre_norm,
+    self_attention,
+)
+from calculator.families.mixtures.mixtral import qwen_experts
+from calculator.families.prediction import layers_of_their_own, stated
+from calculator.families.shared import partly_rotated, with_towers
+from calculator.families.towers.qwen import qwen3_tower
+from calculator.parts import GatedDeltaNet, Part
+
+
+def delta_net(c: Config) -> GatedDeltaNet:
+    """Qwen3-Next's mixer with its input projections apart."""
+    keys, values = c.linear_num_key_heads * c.linear_key_head_dim, c.linear_num_value_heads * c.linear_value_head_dim
+    projections = (
+        ("in_proj_qkv", 2 * keys + values),
+        ("in_proj_z", values),
+        ("in_proj_b", c.linear_num_value_heads),
+        ("in_proj_a", c.linear_num_value_heads),
+    )
+    width = 4 if str(c.get("mamba_ssm_dtype")) == "float32" else None
+    return GatedDeltaNet(
+        "linear_attn",
+        c.hidden_size,
+        c.linear_num_key_heads,
+        c.linear_num_value_heads,
+        c.linear_key_head_dim,
+        c.linear_value_head_dim,
+        c.linear_conv_kernel_dim,
+        projections,
+        state_width=width,
+    )
+
+
+@family("qwen3_5_text", "qwen3_5_moe_text")
+def qwen3_5_text(c: Config) -> Blueprint:
+    period: int = c.full_attention_interval
+    types = layer_types(c, lambda i: "linear_attention" if (i + 1) % period else "full_attention")
+    mixed = c.model_type == "qwen3_5_moe_text"
+    channel = qwen_experts(c, shared=True) if mixed else gated_mlp(c)
+    rotary = partly_rotated(c, head_shape(c)[2], 0.25)
+    mixers: dict[str, Part] = {
+        "linear_attention": delta_net(c),
+        "full_attention": self_attention(c, head_norm="head", gate=True, rotary=rotary),
+    }
+    layers = [
+        pre_norm(c, mixers[t], channel, kind=f"{t.replace('_', ' ')} + {'experts' if mixed else 'mlp'}") for t in types
+    ]
+    predicted = pre_norm(c, mixers["full_attention"], channel, kind="full attention")
+    apart = layers_of_their_own(c, predicted, stated(c, "mtp_num_hidden_layers"))
+    return blueprint(c, language_model(c, layers), apart=apart)
+
+
+@family("qwen3_5", "qwen3_5_moe", "qwen4_exp")
+def qwen3_5(c: Config) -> Blueprint:
+    tower = qwen3_tower(c.section("vision_config"))
+    return with_towers(c, f"{c.model_type}_text", (tower,))

@@ -1,0 +1,140 @@
+"""Mixtures of experts whose modelling code is published beside their weights, under names that transformers lacks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from calculator.config import Config
+from calculator.families.common import Blueprint, decoder, family, gated_mlp, pre_norm, self_attention
+from calculator.families.mixtures.alternating import aria_text, sandwiched
+from calculator.families.shared import HELD, renamed
+from calculator.model import Layer, Stack
+from calculator.parts import (
+    MLP,
+    Attention,
+    Experts,
+    IdleExperts,
+    Linear,
+    Norm,
+    Part,
+    PatchEmbedding,
+    Residual,
+)
+
+
+@family("grok-1")
+def grok_1(c: Config) -> Blueprint:
+    """Grok-1 (xAI, 2024): four norms a layer around attention and experts, no MLP without them."""
+    names = ("pre_attn_norm", "post_attn_norm", "pre_moe_norm", "post_moe_norm")
+    experts = Experts(
+        "moe_block",
+        c.hidden_size,
+        c.intermediate_size,
+        c.num_experts,
+        c.num_experts_per_tok,
+        names=("linear", "linear_v", "linear_1"),
+    )
+    layer = sandwiched(c, names, (self_attention(c, name="attn"),), experts, "full attention + experts")
+    return decoder(c, layer)
+
+
+@family("aria_moe_lm")
+def aria_moe_lm(c: Config) -> Blueprint:
+    """Aria's language model as its first files call it; intermediate_size there is no expert's width."""
+    return aria_text(renamed(Config(c.raw, "aria_text", where=c.where), intermediate_size="moe_intermediate_size"))
+
+
+def between(value: int | list[int], i: int) -> int:
+    """A field that the file states for text and images together, or for each."""
+    return value[i] if isinstance(value, list) else value
+
+
+@family("ernie4_5_moe_vl")
+def ernie4_5_moe_vl(c: Config) -> Blueprint:
+    """ERNIE 4.5 VL (Baidu): experts for text and smaller ones for images in the same layers, shared experts for both.
+    A text token visits the experts for text only."""
+    width, bias, count = c.hidden_size, c.flag("use_bias"), c.num_hidden_layers
+    (text, images), number = c.moe_intermediate_size, c.moe_num_experts
+    texts, pictures = between(number, 0), between(number, 1)
+    experts = Experts(
+        "mlp",
+        width,
+        text,
+        texts,
+        c.moe_k,
+        shared=c.moe_num_shared_experts * text,
+        shared_bias=bias,
+        correction=True,
+        correction_name="moe_statics.e_score_correction_bias",
+        correction_role="vector",
+        correction_shape=(2, texts),
+    )
+    others = IdleExperts("mlp", width, images, pictures, texts)
+    attention = self_attention(c, qkv_bias=bias, out_bias=bias)
+
+    def mixed(i: int, kind: int) -> bool:
+        start, end = (between(getattr(c, f"moe_layer_{name}_index"), kind) for name in ("start", "end"))
+        return (i + 1) % c.moe_layer_interval == 0 and start <= i <= (count - 1 if end == -1 else end)
+
+    def layer(i: int) -> Layer:
+        if not mixed(i, 0):
+            return pre_norm(c, attention, gated_mlp(c, bias=bias), kind="full attention + mlp")
+        built = pre_norm(c, attention, experts, kind="full attention + experts")
+        *first, add = built.parts
+        idle: tuple[Part, ...] = (others,) if mixed(i, 1) else ()
+        return Layer(built.kind, (*first, *idle, add))
+
+    built = decoder(c, [layer(i) for i in range(count)], head_bias=bias, notes=(HELD,))
+    return replace(built, towers=(ernie_tower(c.section("vision_config"), c),))
+
+
+def ernie_tower(c: Config, whole: Config) -> Stack:
+    """A plain transformer with rotary positions, and a resampler that joins patches of a square, then of two frames."""
+    width: int = c.hidden_size
+    heads: int = c.num_heads
+    attention = Attention(
+        "attn",
+        width,
+        heads,
+        heads,
+        width // heads,
+        fused="qkv",
+        out="proj",
+        qkv_bias=True,
+        out_bias=True,
+        rotary=width // heads,
+    )
+    parts = (
+        Norm("norm1", width, "layer", True),
+        attention,
+        Residual("mixer_residual", width),
+        Norm("norm2", width, "layer", True),
+        MLP("mlp", width, int(width * c.mlp_ratio), gated=False, bias=True, up="fc1", down="fc2"),
+        Residual("channel_residual", width),
+    )
+    root, sampler = "model.vision_model", "model.resampler_model"
+    square = whole.pixel_hidden_size * whole.spatial_conv_size**2
+
+    def joined(name: str, inputs: int) -> tuple[Part, ...]:
+        path = f"{sampler}.{name}"
+        return (
+            Linear(f"{path}.0", inputs, square, True),
+            Linear(f"{path}.2", square, square, True),
+            Norm(f"{path}.3", square, "layer", True),
+        )
+
+    pixels = c.first("in_channels", "in_chans") * c.patch_size**2
+    return Stack(
+        f"{root}.blocks",
+        width,
+        (Layer("vision", parts),) * c.depth,
+        before=(PatchEmbedding(f"{root}.patch_embed.proj", pixels, width, bias=False),),
+        after=(
+            Norm(f"{root}.ln", width, "layer", True),
+            *joined("spatial_linear", square),
+            *joined("temporal_linear", square * whole.temporal_conv_size),
+            Linear(f"{sampler}.mlp", square, whole.hidden_size, True),
+            Norm(f"{sampler}.after_norm", whole.hidden_size),
+        ),
+        tower="vision",
+    )

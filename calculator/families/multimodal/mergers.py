@@ -1,0 +1,220 @@
+"""Language models that see, with towers of their own: GLM's agent, HyperCLOVA X SEED, LFM3-VL, Granite Docling,
+Nemotron's omni model and Cosmos 3."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from calculator.config import Config
+from calculator.families.common import Blueprint, family, head_shape
+from calculator.families.decoders.llama import llama
+from calculator.families.shared import moved, renamed, with_towers
+from calculator.families.towers.qwen import qwen3_tower
+from calculator.families.towers.sound import block, convolution, held, layer_norm, linears, parakeet
+from calculator.families.towers.vision import glm4v_vision, qwen2_tower, siglip
+from calculator.model import Layer, Stack
+from calculator.parts import MLP, Attention, Linear, Norm, Part
+
+
+@family("glmga")
+def glmga(c: Config) -> Blueprint:
+    """GLM-4.6V under a name of its own; the language model's type is stated."""
+    return with_towers(c, c.section("text_config").model_type, (glm4v_vision(c.section("vision_config")),))
+
+
+@family("hyperclovax_vision_v2")
+def hyperclovax_vision_v2(c: Config) -> Blueprint:
+    """Qwen2.5-VL's tower with its merger, and one projection."""
+    vision, text = c.section("vision_config"), c.section("text_config")
+    tower = moved(qwen2_tower(vision, gated=True), "visual", "model.vision_model")
+    projector = Linear("model.vision_projector", vision.out_hidden_size, text.hidden_size, True)
+    towers = (replace(tower, after=(*tower.after, projector)),)
+    # The checkpoint holds the whole of the language model, head and all, inside `language_model`.
+    root = "model.language_model"
+    return with_towers(c, text.model_type, towers, new=f"{root}.model.", head=f"{root}.lm_head")
+
+
+@family("lfm3_vl")
+def lfm3_vl(c: Config) -> Blueprint:
+    """LFM3's blocks over patches: gated two-dimensional convolutions between attentions, patches merged at the end."""
+    vision, text = c.section("vision_config"), c.section("text_config")
+    width, count, root = vision.hidden_size, vision.num_hidden_layers, "model.vision_tower"
+    heads, kv_heads, head_dim = head_shape(vision)
+    attention = Attention(
+        "self_attn",
+        width,
+        heads,
+        kv_heads,
+        head_dim,
+        out="out_proj",
+        head_norm="head",
+        norm_names=("q_layernorm", "k_layernorm"),
+        rotary=head_dim,
+    )
+    kernel = vision.conv_kernel_size
+    mixing: tuple[Part, ...] = (
+        Linear("conv.in_proj", width, 3 * width),
+        convolution("conv.spatial_conv", width, 1, kernel, kernel, bias=False),
+        Linear("conv.out_proj", width, width),
+    )
+    channel = MLP("feed_forward", width, vision.intermediate_size, gate="w1", up="w3", down="w2")
+    types = vision.get("layer_types") or ["conv" if i < 2 or i % 2 else "full_attention" for i in range(count)]
+
+    def layer(kind: str) -> Layer:
+        norms = Norm("operator_norm", width), Norm("ffn_norm", width)
+        mixer = mixing if kind == "conv" else (attention,)
+        return replace(block(width, norms, mixer, (channel,)), kind="vision")
+
+    merged, inner, bias = width * vision.spatial_merge_size**2, c.projector_hidden_size, c.flag("projector_bias")
+    place = "model.multi_modal_projector"
+    named = ("linear_1", merged, inner), ("linear_2", inner, text.hidden_size)
+    pixels = vision.in_channels * area(vision.patch_size) * depth(vision.temporal_patch_size)
+    tower = Stack(
+        f"{root}.layers",
+        width,
+        tuple(map(layer, types)),
+        (Linear(f"{root}.patchifier", pixels, width),),
+        (
+            Norm(f"{root}.embedding_norm", width),
+            layer_norm(f"{place}.layer_norm", width),
+            *linears(place, *named, bias=bias),
+        ),
+        "vision",
+    )
+    return with_towers(c, text.model_type, (tower,))
+
+
+def area(patch: int | list[int]) -> int:
+    """Pixels of a patch given by its side or by both sides."""
+    return prod(patch) if isinstance(patch, list) else patch * patch
+
+
+def depth(patch: int | list[int]) -> int:
+    """Frames of a patch."""
+    return patch[0] if isinstance(patch, list) else patch
+
+
+@family("granite_docling_text")
+def granite_docling_text(c: Config) -> Blueprint:
+    return llama(c)
+
+
+@family("granite_docling")
+def granite_docling(c: Config) -> Blueprint:
+    """SigLIP, whose patches are joined on a coarse way and on a fine one, each with mergers of earlier layers."""
+    vision = c.section("vision_config")
+    width, made, root = vision.hidden_size, vision.out_hidden_size, "model.vision_model"
+    place, factor = f"{root}.connector", vision.scale_factor
+    earlier = vision.get("deepstack_visual_indexes")
+    mergers = len([3, 7, 10] if earlier is None else earlier)
+
+    def way(name: str, side: int) -> tuple[Part, ...]:
+        joined = width * side * side
+        parts: list[Part] = [Linear(f"{place}.{name}.projection", joined, made)]
+        for i in range(mergers):
+            merger = f"{place}.{name}.deepstack_mergers.{i}"
+            parts.append(layer_norm(f"{merger}.layer_norm", joined))
+            parts += linears(merger, ("linear_1", joined, made), ("linear_2", made, made))
+        return tuple(parts)
+
+    after = (
+        layer_norm(f"{place}.ln_in", width),
+        *way("coarse", factor),
+        *(way("fine", factor // 2) if vision.flag("use_fine_route") else ()),
+        layer_norm(f"{place}.ln_mid", made),
+        Linear(f"{place}.mlp_fc2", made, made),
+        layer_norm(f"{place}.ln_out", made),
+        *density_router(c, width),
+    )
+    tower = siglip(vision, root, after)
+    return with_towers(c, "granite_docling_text", (tower,), new="model.text_model.")
+
+
+def density_router(c: Config, width: int) -> tuple[Part, ...]:
+    """What chooses the fine way for dense pages."""
+    inner = c.get("density_router_hidden_size")
+    if inner is None:
+        return ()
+    root = "model.density_router"
+    named = ("att", width, 1), ("fc1", width, inner), ("fc2", inner, 1)
+    return (*linears(root, *named), layer_norm(f"{root}.norm", width))
+
+
+@family("nemotron_h_omni")
+def nemotron_h_omni(c: Config) -> Blueprint:
+    """Nemotron-H that sees through RADIO, and hears through Parakeet where audio_config is there. Published files say
+    llm_config, sound_config and vit_hidden_size."""
+    c = renamed(c, text_config="llm_config", audio_config="sound_config", vision_hidden_size="vit_hidden_size")
+    text, vision = c.section("text_config"), c.section("vision_config")
+    width, seen, inner = text.hidden_size, c.vision_hidden_size, c.projector_hidden_size
+    joined = seen * int(1 / c.downsample_ratio) ** 2
+    after: list[Part] = [Norm("mlp1.0", joined), Linear("mlp1.1", joined, inner), Linear("mlp1.3", inner, width)]
+    if text.get("num_nextn_predict_layers"):
+        after.insert(0, layer_norm("vision_final_layernorm", seen))
+    towers = [radio(vision, "vision_model.radio_model", c.get("video_temporal_patch_size"), tuple(after))]
+    if c.get("audio_config"):
+        # The file calls the part "parakeet", which is no type; its encoder has no biases unless it says so.
+        stated = {**c.section("audio_config").raw}
+        stated.pop("model_type", None)
+        where = f"audio_config of {c.where}"
+        audio = Config({"attention_bias": False, **stated}, "parakeet_encoder", where=where)
+        heard, between, root = audio.hidden_size, audio.projection_hidden_size, "sound_projection"
+        named = ("linear1", heard, between), ("linear2", between, width)
+        projector = (Norm(f"{root}.norm", heard), *linears(root, *named, bias=audio.flag("projection_bias")))
+        towers.append(parakeet(audio, "sound_encoder.encoder", projector))
+    c = Config({**c.values_, "tie_word_embeddings": text.flag("tie_word_embeddings")}, c.model_type, where=c.where)
+    place = "language_model"
+    return with_towers(
+        c, text.model_type, tuple(towers), old="backbone.", new=f"{place}.backbone.", head=f"{place}.lm_head"
+    )
+
+
+def radio(c: Config, root: str, frames: int | None, after: tuple[Part, ...]) -> Stack:
+    """RADIO (arXiv:2312.06709): flat patches of images and perhaps of videos, class tokens and registers, pre-norm
+    blocks with a scale on each branch."""
+    width: int = c.hidden_size
+    inner = int(width * c.mlp_ratio)
+    mlp = MLP("mlp", width, inner, gated=False, bias=True, up="fc1", down="fc2")
+    if c.flag("use_swiglu_ffn"):
+        mlp = MLP("mlp", width, (int(inner * 2 / 3) + 7) // 8 * 8, bias=True)
+    heads: int = c.num_attention_heads
+    attention = Attention(
+        "attn",
+        width,
+        heads,
+        heads,
+        width // heads,
+        fused="qkv",
+        out="proj",
+        qkv_bias=c.flag("qkv_bias"),
+        out_bias=True,
+    )
+    scales = [held(f"layer_scale{i}", (("lambda1", (width,)),)) for i in (1, 2)]
+    norms = layer_norm("norm1", width), layer_norm("norm2", width)
+    layer = replace(block(width, norms, (attention, scales[0]), (mlp, scales[1])), kind="vision")
+    pixels, place = c.num_channels * c.patch_size**2, f"{root}.model.patch_generator"
+    side = c.max_img_size // c.patch_size
+    tokens = (
+        ("cls_token.token", (c.num_cls_tokens + c.num_registers, width)),
+        ("pos_embed", (1, side * side, width)),
+    )
+    films = (Linear(f"{place}.video_embedder", frames * pixels, width),) if frames else ()
+    chosen = held(root, (("summary_idxs", (len(c.get("summary_idxs") or (0, 1)),)),), role="buffer")
+    before = (Linear(f"{place}.embedder", pixels, width), *films, held(place, tokens), chosen)
+    return Stack(f"{root}.model.blocks", width, (layer,) * c.num_hidden_layers, before, after, "vision")
+
+
+@family("cosmos3_omni")
+def cosmos3_omni(c: Config) -> Blueprint:
+    """Qwen3-VL, in a checkpoint that names it as a diffusion model's text encoder: without prefixes, its projections
+    to_q, to_k, to_v and to_out."""
+    built = with_towers(c, "qwen3", (moved(qwen3_tower(c.section("vision_config")), "model.visual.", ""),), new="")
+
+    def named(part: Part) -> Part:
+        if not isinstance(part, Attention):
+            return part
+        return replace(part, query="to_q", key="to_k", value="to_v", out="to_out", norm_names=("norm_q", "norm_k"))
+
+    layers = tuple(replace(layer, parts=tuple(map(named, layer.parts))) for layer in built.text.layers)
+    return replace(built, text=replace(built.text, layers=layers))
