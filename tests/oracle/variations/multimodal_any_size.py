@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from variations.beyond import experts_not_chosen, keys_before_the_chunk, tokens_past_the_shared_keys
 from variations.decoders import TYPES as DECODERS
-from variations.hybrids import TYPES as HYBRIDS
+from variations.linear_hybrids import TYPES as HYBRIDS
 from variations.mixtures import TYPES as MIXTURES
 from variations.pieces import ALL_EXPERTS_NOTE, DELTA_NOTE, DENSE, MLA, MLA_NOTE, NO_IDS, VISION, Type
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from variations.hybrids import TYPES as HYBRIDS
-from variations.images import PLAIN, SAM, SMALLER, TIED, UNTIED
+from variations.linear_hybrids import TYPES as HYBRIDS
+from variations.multimodal_any_size import GLM_VISION, MROPE, PIXTRAL, QWEN25_VISION
+from variations.multimodal_llava import PLAIN, SAM, SMALLER, TIED, UNTIED
 from variations.pieces import DELTA_NOTE, DENSE, FULL, MLA, MLA_NOTE, NO_IDS, SIGLIP, SLIDING, Type
-from variations.towers import GLM_VISION, MROPE, PIXTRAL, QWEN25_VISION
 
 TEXT = DENSE | NO_IDS
 OPT = {

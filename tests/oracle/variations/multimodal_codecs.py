@@ -3,7 +3,7 @@ model."""
 
 from __future__ import annotations
 
-from variations.hybrids import TYPES as HYBRIDS
+from variations.linear_hybrids import TYPES as HYBRIDS
 from variations.pieces import DENSE, MAMBA2_NOTE, NO_IDS, Type
 
 GROUPED = DENSE | NO_IDS

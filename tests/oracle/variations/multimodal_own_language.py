@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from variations.images import PLAIN, SMALLER, TIED, UNTIED
+from variations.multimodal_llava import PLAIN, SMALLER, TIED, UNTIED
 from variations.pieces import DENSE, FULL, NO_IDS, SLIDING, Type
 
 TEXT = DENSE | NO_IDS

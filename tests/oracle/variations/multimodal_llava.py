@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from variations.core import TYPES as CORE
+from variations.multimodal_any_size import PIXTRAL
 from variations.pieces import DENSE, NO_IDS, SIGLIP, Type
-from variations.towers import PIXTRAL
 
 TEXT = DENSE | NO_IDS
 CLIP = {

@@ -1,4 +1,4 @@
-"""Mixtures of experts of 2024 to 2026."""
+"""Mixtures of experts whose layers follow a pattern, or whose attention is latent or chosen."""
 
 from __future__ import annotations
 

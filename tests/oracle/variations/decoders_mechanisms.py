@@ -1,4 +1,4 @@
-"""Decoders with plain attention and one MLP a layer, more of them."""
+"""Decoders with plain attention and one MLP a layer that have a norm, a window or a mechanism of their own."""
 
 from __future__ import annotations
 

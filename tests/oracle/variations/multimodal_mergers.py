@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from variations.hybrids import TYPES as HYBRIDS
+from variations.linear_hybrids import TYPES as HYBRIDS
+from variations.multimodal_any_size import GLM_VISION, MROPE, QWEN25_VISION
 from variations.pieces import DENSE, MAMBA2_NOTE, NO_IDS, VISION, Type
-from variations.towers import GLM_VISION, MROPE, QWEN25_VISION
 
 GROUPED = DENSE | NO_IDS
 
