@@ -18,9 +18,8 @@ from calculator.families.common import (
 )
 from calculator.families.decoders.llama import phi3
 from calculator.families.shared import HELD, renamed
-from calculator.families.towers.vision import patches, siglip
-from calculator.model import Stack
-from calculator.parts import MLP, Experts, Linear, Norm, Part, Positions, VectorWeights
+from calculator.families.towers.images import clip
+from calculator.parts import MLP, Experts, Linear, Norm, Part, VectorWeights
 
 
 def tied_unless_stated(c: Config) -> bool:
@@ -165,16 +164,3 @@ def phi3_v(c: Config) -> Blueprint:
         Linear(f"{root}.img_projection.2", width, width, True),
     )
     return replace(inner, towers=(clip(vision, tower, projector),), notes=(*inner.notes, HELD))
-
-
-def clip(c: Config, root: str, after: tuple[Part, ...]) -> Stack:
-    """SigLIP's blocks behind a class token and a norm, with no bias on the patches."""
-    patch = patches(c, f"{root}.embeddings.patch_embedding", bias=False)
-    positions = (c.image_size // c.patch_size) ** 2 + 1
-    before = (
-        VectorWeights(f"{root}.embeddings", (("class_embedding", (c.hidden_size,)),), component="embedding"),
-        patch,
-        Positions(f"{root}.embeddings.position_embedding", positions, c.hidden_size),
-        Norm(f"{root}.pre_layrnorm", c.hidden_size, "layer", True),
-    )
-    return replace(siglip(c, root, after), before=before)

@@ -16,7 +16,7 @@ from calculator.families.common import (
     windows,
 )
 from calculator.families.shared import prediction_notes, with_towers
-from calculator.families.towers.images import convolution, vectors
+from calculator.families.towers.images import square, vectors
 from calculator.families.towers.vision import patches
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Experts, Linear, Norm, Part, Residual, VectorWeights
@@ -107,8 +107,8 @@ def step3p7(c: Config) -> Blueprint:
             Norm(f"{root}.ln_pre", width, "layer", True),
         ),
         after=(
-            convolution(f"{root}.vit_downsampler1", width, made, 3, bias=True),
-            convolution(f"{root}.vit_downsampler2", made, 2 * made, 3, bias=True),
+            square(f"{root}.vit_downsampler1", width, made, 3),
+            square(f"{root}.vit_downsampler2", made, 2 * made, 3),
             Linear("vit_large_projector", 2 * made, text.hidden_size, c.flag("projector_bias")),
         ),
         tower="vision",

@@ -4,36 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import log2, prod
+from math import log2
 
 from calculator.config import Config
 from calculator.families.common import Blueprint, decoder, family, gated_mlp, head_shape, pre_norm, self_attention
 from calculator.families.shared import with_towers
-from calculator.families.towers.images import convolution
+from calculator.families.towers.images import square
+from calculator.families.towers.sound import convolution
 from calculator.families.towers.vision import encoder_layer, siglip, vision_attention
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Embedding, Linear, Norm, Part, PatchEmbedding, Residual
-
-
-def biased(name: str, inputs: int, outputs: int, kernel: int) -> Part:
-    return convolution(name, inputs, outputs, kernel, bias=True)
+from calculator.parts import MLP, Embedding, Linear, Norm, Part, Residual
 
 
 def residual_block(name: str, inputs: int, outputs: int) -> tuple[Part, ...]:
     """Two convolutions, and one of 1×1 around them where the channels change."""
-    shortcut = (biased(f"{name}.nin_shortcut", inputs, outputs, 1),) if inputs != outputs else ()
+    shortcut = (square(f"{name}.nin_shortcut", inputs, outputs, 1),) if inputs != outputs else ()
     return (
         Norm(f"{name}.norm1", inputs, "layer", True),
-        biased(f"{name}.conv1", inputs, outputs, 3),
+        square(f"{name}.conv1", inputs, outputs, 3),
         Norm(f"{name}.norm2", outputs, "layer", True),
-        biased(f"{name}.conv2", outputs, outputs, 3),
+        square(f"{name}.conv2", outputs, outputs, 3),
         *shortcut,
     )
 
 
 def attention_block(name: str, channels: int) -> tuple[Part, ...]:
     """Attention among the places of the map, its projections 1×1 convolutions."""
-    projections = (biased(f"{name}.{n}", channels, channels, 1) for n in ("q", "k", "v", "proj_out"))
+    projections = (square(f"{name}.{n}", channels, channels, 1) for n in ("q", "k", "v", "proj_out"))
     return (Norm(f"{name}.norm", channels, "layer", True), *projections)
 
 
@@ -48,7 +45,7 @@ def middle(name: str, channels: int, attends: bool = True) -> tuple[Part, ...]:
 def vq_encoder(c: Config, root: str, attends: Callable[[int], bool], middle_attends: bool = True) -> tuple[Part, ...]:
     """Levels of residual blocks, each but the last halving the map; `attends` says which level has attention."""
     base, factors = c.base_channels, list(c.channel_multiplier)
-    parts: list[Part] = [biased(f"{root}.conv_in", c.in_channels, base, 3)]
+    parts: list[Part] = [square(f"{root}.conv_in", c.in_channels, base, 3)]
     channels = base
     for level, factor in enumerate(factors):
         name = f"{root}.down.{level}"
@@ -57,17 +54,17 @@ def vq_encoder(c: Config, root: str, attends: Callable[[int], bool], middle_atte
             channels = base * factor
             parts += attention_block(f"{name}.attn.{i}", channels) if attends(level) else ()
         if level != len(factors) - 1:
-            parts.append(biased(f"{name}.downsample.conv", channels, channels, 3))
+            parts.append(square(f"{name}.downsample.conv", channels, channels, 3))
     parts += middle(f"{root}.mid", channels, middle_attends)
     outputs = c.latent_channels * (2 if c.flag("double_latent") else 1)
-    return (*parts, Norm(f"{root}.norm_out", channels, "layer", True), biased(f"{root}.conv_out", channels, outputs, 3))
+    return (*parts, Norm(f"{root}.norm_out", channels, "layer", True), square(f"{root}.conv_out", channels, outputs, 3))
 
 
 def vq_decoder(c: Config, root: str) -> tuple[Part, ...]:
     """The encoder's mirror, one block more a level."""
     base, factors = c.base_channels, list(c.channel_multiplier)
     channels = base * factors[-1]
-    parts: list[Part] = [biased(f"{root}.conv_in", c.latent_channels, channels, 3), *middle(f"{root}.mid", channels)]
+    parts: list[Part] = [square(f"{root}.conv_in", c.latent_channels, channels, 3), *middle(f"{root}.mid", channels)]
     last = len(factors) - 1
     for place, level in enumerate(reversed(range(len(factors)))):
         name = f"{root}.up.{place}"
@@ -76,17 +73,17 @@ def vq_decoder(c: Config, root: str) -> tuple[Part, ...]:
             channels = base * factors[level]
             parts += attention_block(f"{name}.attn.{i}", channels) if level == last else ()
         if level:
-            parts.append(biased(f"{name}.upsample.conv", channels, channels, 3))
+            parts.append(square(f"{name}.upsample.conv", channels, channels, 3))
     norm = Norm(f"{root}.norm_out", channels, "layer", True)
-    return (*parts, norm, biased(f"{root}.conv_out", channels, c.out_channels, 3))
+    return (*parts, norm, square(f"{root}.conv_out", channels, c.out_channels, 3))
 
 
 def vq_model(c: Config, root: str, encoder: tuple[Part, ...], after: tuple[Part, ...] = ()) -> Stack:
     parts = (
         *encoder,
         Embedding(f"{root}.quantize.embedding", c.num_embeddings, c.embed_dim),
-        biased(f"{root}.quant_conv", c.latent_channels, c.embed_dim, 1),
-        biased(f"{root}.post_quant_conv", c.embed_dim, c.latent_channels, 1),
+        square(f"{root}.quant_conv", c.latent_channels, c.embed_dim, 1),
+        square(f"{root}.post_quant_conv", c.embed_dim, c.latent_channels, 1),
     )
     return Stack(root, c.base_channels, (), before=parts, after=after, tower="vision")
 
@@ -173,7 +170,7 @@ def spatial_norm(c: Config) -> Normed:
     """A norm whose scale and shift two 1×1 convolutions read from the codebook's entry (MoVQ, arXiv:2209.09002)."""
 
     def normed(name: str, channels: int) -> tuple[Part, ...]:
-        convolutions = (biased(f"{name}.{n}", c.embed_dim, channels, 1) for n in ("conv_y", "conv_b"))
+        convolutions = (square(f"{name}.{n}", c.embed_dim, channels, 1) for n in ("conv_y", "conv_b"))
         return (*group_norm(f"{name}.norm_layer", channels), *convolutions)
 
     return normed
@@ -212,10 +209,6 @@ def emu_level(name: str, c: Config, level: int, inputs: int, blocks: int, normed
     return tuple(parts)
 
 
-def volume(name: str, inputs: int, outputs: int, *kernel: int) -> PatchEmbedding:
-    return PatchEmbedding(name, inputs * prod(kernel), outputs, (outputs, inputs, *kernel))
-
-
 def emu_time(name: str, channels: int, depth: int, steps: int, kernel: int) -> tuple[Part, ...]:
     """Residual blocks over time (their norms are batch norms) and convolutions that halve or double it."""
     parts: list[Part] = []
@@ -224,9 +217,9 @@ def emu_time(name: str, channels: int, depth: int, steps: int, kernel: int) -> t
         for n in ("1", "2"):
             parts += (
                 *group_norm(f"{block}.norm{n}", channels),
-                volume(f"{block}.conv{n}.conv", *(channels,) * 2, 3, 3, 3),
+                convolution(f"{block}.conv{n}.conv", *(channels,) * 2, 3, 3, 3),
             )
-    parts += (volume(f"{name}.time_conv.{i}.conv.conv", channels, channels, kernel, 3, 3) for i in range(steps))
+    parts += (convolution(f"{name}.time_conv.{i}.conv.conv", channels, channels, kernel, 3, 3) for i in range(steps))
     return tuple(parts)
 
 
@@ -237,32 +230,32 @@ def emu_coder(c: Config) -> Stack:
     latent = c.latent_channels * (2 if c.flag("double_latent") else 1)
     encoder, down, up = "vqmodel.encoder", "vqmodel.encoder.down_block.down", "vqmodel.decoder.up_block.up"
     decoder_root, spatial = "vqmodel.decoder", spatial_norm(c)
-    parts: list[Part] = [biased(f"{encoder}.conv_in", c.in_channels, base, 3)]
+    parts: list[Part] = [square(f"{encoder}.conv_in", c.in_channels, base, 3)]
     for level, factor in enumerate(factors):
         inputs = base * (factors[level - 1] if level else 1)
         parts += emu_level(f"{down}.{level}", c, level, inputs, blocks, group_norm)
         if level != last:
-            parts.append(biased(f"{down}.{level}.downsample.conv", base * factor, base * factor, 3))
+            parts.append(square(f"{down}.{level}.downsample.conv", base * factor, base * factor, 3))
     parts += (
         *emu_middle(f"{encoder}.middle_block", c, top, group_norm),
         *group_norm(f"{encoder}.norm_out", top),
-        biased(f"{encoder}.conv_out", top, latent, 3),
+        square(f"{encoder}.conv_out", top, latent, 3),
         *emu_time(encoder, latent, blocks, steps, 4),
         Embedding("vqmodel.quantize.embedding", c.codebook_size, c.embed_dim),
-        volume("vqmodel.quant_conv.conv", c.latent_channels, c.embed_dim, 3, 1, 1),
-        volume("vqmodel.post_quant_conv.conv", c.embed_dim, c.latent_channels, 3, 1, 1),
+        convolution("vqmodel.quant_conv.conv", c.embed_dim, c.latent_channels, 3, 1, 1),
+        convolution("vqmodel.post_quant_conv.conv", c.latent_channels, c.embed_dim, 3, 1, 1),
         *emu_time(decoder_root, c.latent_channels, blocks, steps, 3),
-        biased(f"{decoder_root}.conv_in", c.latent_channels, top, 3),
+        square(f"{decoder_root}.conv_in", c.latent_channels, top, 3),
         *emu_middle(f"{decoder_root}.middle_block", c, top, spatial),
     )
     for level in reversed(range(len(factors))):
         inputs = base * factors[min(level + 1, last)]
         parts += emu_level(f"{up}.{level}", c, level, inputs, blocks + 1, spatial)
         if level:
-            parts.append(biased(f"{up}.{level}.upsample.conv", base * factors[level], base * factors[level], 3))
+            parts.append(square(f"{up}.{level}.upsample.conv", base * factors[level], base * factors[level], 3))
     parts += (
         *spatial(f"{decoder_root}.norm_out", base * factors[0]),
-        biased(f"{decoder_root}.conv_out", base * factors[0], c.out_channels, 3),
+        square(f"{decoder_root}.conv_out", base * factors[0], c.out_channels, 3),
     )
     return Stack("vqmodel", base, (), before=tuple(parts), tower="vision")
 

@@ -8,13 +8,13 @@ from calculator.config import Config
 from calculator.families.common import FAMILIES, Blueprint, family
 from calculator.families.shared import HELD, renamed, with_towers
 from calculator.families.towers.images import (
-    convolution,
     feature_layers,
     image_tower,
     intern_vit,
     intern_vit_6b,
     sam,
     sam_neck,
+    square,
     two_layer_projector,
     vectors,
 )
@@ -158,8 +158,8 @@ def deepseek_vl_hybrid(c: Config) -> Blueprint:
     detail = "model.high_res_vision"
     more = (
         *sam_neck(f"{detail}_neck", fine.hidden_size, made),
-        convolution(f"{detail}_proj.conv1", made, 2 * made, 3),
-        convolution(f"{detail}_proj.conv2", 2 * made, 4 * made, 3),
+        square(f"{detail}_proj.conv1", made, 2 * made, 3, bias=False),
+        square(f"{detail}_proj.conv2", 2 * made, 4 * made, 3, bias=False),
         vectors("model", high_res_vision_alpha=(1,)),
     )
     projector = (
@@ -207,8 +207,8 @@ def got_ocr2(c: Config) -> Blueprint:
     vision, width = c.section("vision_config", "got_ocr2_vision"), c.section("text_config").hidden_size
     made, root = vision.output_channels, "multi_modal_projector"
     projector = (
-        convolution(f"{root}.conv_upsampler1", made, 2 * made, 3),
-        convolution(f"{root}.conv_upsampler2", 2 * made, width, 3),
+        square(f"{root}.conv_upsampler1", made, 2 * made, 3, bias=False),
+        square(f"{root}.conv_upsampler2", 2 * made, width, 3, bias=False),
         Linear(f"{root}.multimodal_projector", width, width, True),
     )
     return beside(c, sam(vision, "vision_tower", projector))

@@ -18,7 +18,7 @@ from calculator.families.common import (
     windows,
 )
 from calculator.families.shared import HELD, moved, renamed, tied_inside, with_towers
-from calculator.families.towers.images import clip, convolution, pair, vectors
+from calculator.families.towers.images import clip, pair, square, vectors
 from calculator.families.towers.vision import encoder_layer, patches, plain_mlp, qwen2_tower, siglip, vision_attention
 from calculator.model import Layer, Stack
 from calculator.parts import (
@@ -383,8 +383,8 @@ def hunyuan_vl(c: Config) -> Blueprint:
             ),
         ),
         after=(
-            convolution(f"{merger}.proj.0", width, 2 * width, merge, bias=True),
-            convolution(f"{merger}.proj.2", 2 * width, inner, 1, bias=True),
+            square(f"{merger}.proj.0", width, 2 * width, merge),
+            square(f"{merger}.proj.2", 2 * width, inner, 1),
             Linear(f"{merger}.mlp", inner, outputs, True),
             vectors(merger, image_newline=(inner,), image_begin=(outputs,), image_end=(outputs,), image_sep=(outputs,)),
             Norm(f"{merger}.before_rms", width),

@@ -39,9 +39,9 @@ def pair(value: int | Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
-def convolution(name: str, inputs: int, outputs: int, kernel: int, *, bias: bool = False) -> PatchEmbedding:
-    """A square convolution over `inputs` channels."""
-    return PatchEmbedding(name, inputs * kernel**2, outputs, (outputs, inputs, kernel, kernel), bias=bias)
+def square(name: str, inputs: int, outputs: int, side: int, *, bias: bool = True) -> PatchEmbedding:
+    """A convolution over a map by a square kernel."""
+    return PatchEmbedding(name, inputs * side**2, outputs, (outputs, inputs, side, side), bias=bias)
 
 
 def vectors(name: str, **shapes: tuple[int, ...]) -> VectorWeights:
@@ -169,9 +169,9 @@ def intern_vit_6b(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
 
 def sam_neck(name: str, inputs: int, outputs: int) -> tuple[Part, ...]:
     return (
-        convolution(f"{name}.conv1", inputs, outputs, 1),
+        square(f"{name}.conv1", inputs, outputs, 1, bias=False),
         Norm(f"{name}.layer_norm1", outputs, "layer", True),
-        convolution(f"{name}.conv2", outputs, outputs, 3),
+        square(f"{name}.conv2", outputs, outputs, 3, bias=False),
         Norm(f"{name}.layer_norm2", outputs, "layer", True),
     )
 

@@ -57,9 +57,9 @@ def qwen3_vl(c: Config) -> Blueprint:
 def qwen3_vl_moe(c: Config) -> Blueprint:
     """Unlike Qwen3-MoE, the checkpoint packs each layer's experts into one tensor."""
     built = with_towers(c, "qwen3_moe", (qwen3_tower(c.section("vision_config")),))
-    layers = tuple(replace(layer, parts=tuple(map(packed, layer.parts))) for layer in built.text.layers)
+    layers = tuple(replace(layer, parts=tuple(map(pack_experts, layer.parts))) for layer in built.text.layers)
     return replace(built, text=replace(built.text, layers=layers))
 
 
-def packed(part: Part) -> Part:
+def pack_experts(part: Part) -> Part:
     return replace(part, packed=True) if isinstance(part, Experts) else part
