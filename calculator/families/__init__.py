@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import walk_packages
 
-from calculator.families.common import FAMILIES, Blueprint
+from calculator.families.registry import FAMILIES, Blueprint
 
 for _module in walk_packages(__path__, f"{__name__}."):
     import_module(_module.name)

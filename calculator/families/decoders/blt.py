@@ -7,7 +7,9 @@ from typing import Any
 
 from calculator.config import Config
 from calculator.errors import ConfigError
-from calculator.families.common import Blueprint, family, head_shape, pre_norm, self_attention
+from calculator.families.fields import head_shape
+from calculator.families.layers import pre_norm, self_attention
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,

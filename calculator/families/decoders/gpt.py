@@ -1,21 +1,15 @@
-"""The decoders before Llama: LayerNorm with biases, packed projections, learned or ALiBi positions."""
+"""GPT-2's kind: LayerNorm with biases, plain MLPs, learned or sinusoidal or ALiBi positions."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from calculator.config import Config
-from calculator.families.common import (
-    Blueprint,
-    blueprint,
-    dropped,
-    family,
-    head_shape,
-    language_model,
-    pre_norm,
-    rotary_size,
-)
-from calculator.families.shared import parallel_layer
+from calculator.families.fields import dropped
+from calculator.families.layers import pre_norm
+from calculator.families.models import blueprint, decoder, language_model
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,
@@ -78,44 +72,6 @@ def gpt2(c: Config) -> Blueprint:
         norm="layer",
         norm_bias=True,
         before=(Positions("transformer.wpe", c.max_position_embeddings, width),),
-    )
-    return blueprint(c, text)
-
-
-@family("gpt_neox")
-def gpt_neox(c: Config) -> Blueprint:
-    width: int = c.hidden_size
-    heads, _, head_dim = head_shape(c)
-    bias = c.flag("attention_bias")
-    attention = Attention(
-        "attention",
-        width,
-        heads,
-        heads,
-        head_dim,
-        fused="query_key_value",
-        out="dense",
-        qkv_bias=bias,
-        out_bias=bias,
-        rotary=rotary_size(c, head_dim),
-        dropout=dropped(c, "attention_dropout"),
-    )
-    mlp = MLP("mlp", width, c.intermediate_size, gated=False, bias=True, up="dense_h_to_4h", down="dense_4h_to_h")
-    layer = pre_norm(
-        c, attention, mlp, kind="full attention", norm="layer", bias=True, dropout=dropped(c, "hidden_dropout")
-    )
-    if c.flag("use_parallel_residual"):
-        norms = tuple(Norm(n, width, "layer", True) for n in ("input_layernorm", "post_attention_layernorm"))
-        layer = parallel_layer("full attention", norms, attention, mlp, width, dropped(c, "hidden_dropout"))
-    text = language_model(
-        c,
-        [layer] * c.num_hidden_layers,
-        path="gpt_neox.layers",
-        embedding="gpt_neox.embed_in",
-        final="gpt_neox.final_layer_norm",
-        head="embed_out",
-        norm="layer",
-        norm_bias=True,
     )
     return blueprint(c, text)
 
@@ -193,47 +149,201 @@ def bloom(c: Config) -> Blueprint:
     return blueprint(c, text)
 
 
-@family("falcon")
-def falcon(c: Config) -> Blueprint:
+def whole_heads(c: Config, name: str, *, bias: bool = True, **changes: Any) -> Attention:
+    """As many key and value heads as query heads, which together are as wide as the model."""
+    width, heads = c.hidden_size, c.num_attention_heads
+    options: dict[str, Any] = {"qkv_bias": bias, "out_bias": bias, **changes}
+    return Attention(name, width, heads, heads, width // heads, **options)
+
+
+@family("openai-gpt")
+def openai_gpt(c: Config) -> Blueprint:
+    """The first GPT: norms after each addition, none at the end."""
     width: int = c.hidden_size
-    heads: int = c.num_attention_heads
-    bias, new = c.flag("bias"), c.flag("new_decoder_architecture")
-    # The old architecture knows one key-value head (multi_query) or as many as query heads.
-    kv_heads = c.first("num_kv_heads", "num_attention_heads") if new else 1 if c.flag("multi_query") else heads
-    head_dim = width // heads
-    attention = Attention(
-        "self_attention",
-        width,
-        heads,
-        kv_heads,
-        head_dim,
-        fused="query_key_value",
-        out="dense",
-        qkv_bias=bias,
-        out_bias=bias,
-        rotary=0 if c.flag("alibi") else head_dim,
-        dropout=dropped(c, "attention_dropout"),
-    )
-    inner = c.get("ffn_hidden_size") or 4 * width
-    mlp = MLP("mlp", width, inner, gated=False, bias=bias, up="dense_h_to_4h", down="dense_4h_to_h")
-    adds = [Residual(n, width, dropped(c, "hidden_dropout")) for n in ("mixer_residual", "channel_residual")]
-    parallel = c.flag("parallel_attn")
-    two_norms = parallel and (c.get("num_ln_in_parallel_attn") or (2 if new else 1)) == 2
-    if two_norms:
-        norms = [Norm("ln_attn", width, "layer", True), Norm("ln_mlp", width, "layer", True, shares_input=True)]
-        parts: tuple[Part, ...] = (*norms, attention, mlp, *adds)
-    elif parallel:
-        parts = (Norm("input_layernorm", width, "layer", True), attention, replace(mlp, shares_input=True), *adds)
-    else:
-        norms = [Norm(n, width, "layer", True) for n in ("input_layernorm", "post_attention_layernorm")]
-        parts = (norms[0], attention, adds[0], norms[1], mlp, adds[1])
+    drop = dropped(c, "resid_pdrop")
+    attention = whole_heads(c, "attn", fused="c_attn", out="c_proj", dropout=dropped(c, "attn_pdrop"))
+    mlp = MLP("mlp", width, 4 * width, gated=False, bias=True, up="c_fc", down="c_proj")
+    norms = [Norm(name, width, "layer", True) for name in ("ln_1", "ln_2")]
+    adds = [Residual(name, width, drop) for name in ("mixer_residual", "channel_residual")]
+    layer = Layer("full attention", (attention, adds[0], norms[0], mlp, adds[1], norms[1]))
     text = language_model(
         c,
-        [Layer("full attention", parts, parallel=("self_attention", "mlp") if parallel else ())] * c.num_hidden_layers,
+        [layer] * c.num_hidden_layers,
         path="transformer.h",
-        embedding="transformer.word_embeddings",
+        embedding="transformer.tokens_embed",
+        before=(Positions("transformer.positions_embed", c.max_position_embeddings, width),),
+    )
+    return blueprint(c, replace(text, after=text.after[1:]))
+
+
+@family("ctrl")
+def ctrl(c: Config) -> Blueprint:
+    """Sinusoidal positions, a head with a bias (arXiv:1909.05858)."""
+    attention = whole_heads(c, "multi_head_attention", query="Wq", key="Wk", value="Wv", out="dense")
+    mlp = MLP("ffn", c.hidden_size, c.dff, gated=False, bias=True, up="0", down="2")
+    layer = pre_norm(
+        c,
+        attention,
+        mlp,
+        kind="full attention",
+        norm="layer",
+        bias=True,
+        names=("layernorm1", "layernorm2"),
+        dropout=dropped(c, "resid_pdrop"),
+    )
+    return decoder(
+        c,
+        layer,
+        path="transformer.h",
+        embedding="transformer.w",
+        final="transformer.layernorm",
+        norm="layer",
+        norm_bias=True,
+        head_bias=True,
+    )
+
+
+@family("biogpt")
+def biogpt(c: Config) -> Blueprint:
+    """GPT-2's blocks under fairseq's names, whose positions are stored with an offset of 2."""
+    attention = whole_heads(c, "self_attn", out="out_proj", dropout=dropped(c, "attention_probs_dropout_prob"))
+    mlp = MLP("", c.hidden_size, c.intermediate_size, gated=False, bias=True, up="fc1", down="fc2")
+    layer = pre_norm(
+        c,
+        attention,
+        mlp,
+        kind="full attention",
+        norm="layer",
+        bias=True,
+        names=("self_attn_layer_norm", "final_layer_norm"),
+        dropout=dropped(c, "hidden_dropout_prob"),
+    )
+    return decoder(
+        c,
+        layer,
+        path="biogpt.layers",
+        embedding="biogpt.embed_tokens",
+        final="biogpt.layer_norm",
+        head="output_projection",
+        norm="layer",
+        norm_bias=True,
+        before=(Positions("biogpt.embed_positions", c.max_position_embeddings + 2, c.hidden_size),),
+    )
+
+
+@family("gpt_neo")
+def gpt_neo(c: Config) -> Blueprint:
+    width: int = c.hidden_size
+    heads: int = c.num_attention_heads
+    types = c.get("attention_layers")
+    if types is None:
+        pairs = c.get("attention_types") or [[["global", "local"], c.num_hidden_layers // 2]]
+        types = [kind for kinds, repeats in pairs for _ in range(repeats) for kind in kinds]
+    mlp = MLP("mlp", width, c.get("intermediate_size") or 4 * width, gated=False, bias=True, up="c_fc", down="c_proj")
+
+    def layer(kind: str) -> Layer:
+        attention = Attention(
+            "attn.attention",
+            width,
+            heads,
+            heads,
+            width // heads,
+            out="out_proj",
+            out_bias=True,
+            window=c.window_size if kind == "local" else None,
+            dropout=dropped(c, "attention_dropout"),
+        )
+        return pre_norm(
+            c,
+            attention,
+            mlp,
+            kind=f"{kind} attention",
+            norm="layer",
+            bias=True,
+            names=("ln_1", "ln_2"),
+            dropout=dropped(c, "resid_dropout"),
+        )
+
+    text = language_model(
+        c,
+        [layer(t) for t in types],
+        path="transformer.h",
+        embedding="transformer.wte",
         final="transformer.ln_f",
         norm="layer",
         norm_bias=True,
+        before=(Positions("transformer.wpe", c.max_position_embeddings, width),),
     )
+    return blueprint(c, text)
+
+
+@family("gpt_bigcode")
+def gpt_bigcode(c: Config) -> Blueprint:
+    """GPT-2 with one key-value head (SantaCoder, StarCoder)."""
+    width: int = c.hidden_size
+    heads: int = c.num_attention_heads
+    attention = Attention(
+        "attn",
+        width,
+        heads,
+        1 if c.flag("multi_query") else heads,
+        width // heads,
+        fused="c_attn",
+        out="c_proj",
+        qkv_bias=True,
+        out_bias=True,
+        dropout=dropped(c, "attn_pdrop"),
+    )
+    mlp = MLP("mlp", width, c.get("n_inner") or 4 * width, gated=False, bias=True, up="c_fc", down="c_proj")
+    layer = pre_norm(
+        c,
+        attention,
+        mlp,
+        kind="full attention",
+        norm="layer",
+        bias=True,
+        names=("ln_1", "ln_2"),
+        dropout=dropped(c, "resid_pdrop"),
+    )
+    text = language_model(
+        c,
+        [layer] * c.num_hidden_layers,
+        path="transformer.h",
+        embedding="transformer.wte",
+        final="transformer.ln_f",
+        norm="layer",
+        norm_bias=True,
+        before=(Positions("transformer.wpe", c.max_position_embeddings, width),),
+    )
+    return blueprint(c, text)
+
+
+@family("xglm")
+def xglm(c: Config) -> Blueprint:
+    """Sinusoidal positions, which are computed and not stored."""
+    width: int = c.hidden_size
+    heads: int = c.num_attention_heads
+    attention = Attention(
+        "self_attn",
+        width,
+        heads,
+        heads,
+        width // heads,
+        out="out_proj",
+        qkv_bias=True,
+        out_bias=True,
+        dropout=dropped(c, "attention_dropout"),
+    )
+    mlp = MLP("", width, c.ffn_dim, gated=False, bias=True, up="fc1", down="fc2")
+    layer = pre_norm(
+        c,
+        attention,
+        mlp,
+        kind="full attention",
+        norm="layer",
+        bias=True,
+        names=("self_attn_layer_norm", "final_layer_norm"),
+        dropout=dropped(c, "dropout"),
+    )
+    text = language_model(c, [layer] * c.num_hidden_layers, final="model.layer_norm", norm="layer", norm_bias=True)
     return blueprint(c, text)

@@ -1,23 +1,19 @@
-"""Dense decoders of the Llama kind: RMSNorm or LayerNorm, rotary positions, (mostly) a gated MLP."""
+"""Llama and those that differ in a bias, a window or the choice of rotated layers."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from calculator.config import Config
-from calculator.families.common import (
-    Blueprint,
-    attention_kind,
-    blueprint,
-    dropped,
-    family,
-    gated_mlp,
-    language_model,
-    layer_types,
-    pre_norm,
-    self_attention,
-    windows,
-)
+from calculator.errors import ConfigError
+from calculator.families.fields import attention_kind, dropped, head_shape, layer_types, windows
+from calculator.families.layers import gated_mlp, pre_norm, self_attention
+from calculator.families.models import blueprint, decoder, language_model
+from calculator.families.prediction import inside, joined, stated
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
-from calculator.parts import MLP, Norm, Residual
+from calculator.parts import Elsewhere, Norm
 
 
 @family("llama", "granite", "internlm3", "iquestcoder", "xverse", "aquila")
@@ -74,91 +70,138 @@ def gemma(c: Config) -> Blueprint:
     return llama(c)
 
 
-@family("gemma2")
-def gemma2(c: Config) -> Blueprint:
-    types = layer_types(c, lambda i: "full_attention" if i % 2 else "sliding_attention")
-    return blueprint(c, language_model(c, [gemma_layer(c, w, None) for w in windows(c, types)]))
+@family("helium")
+def helium(c: Config) -> Blueprint:
+    """Llama whose output projection is square and never has a bias."""
+    heads, _, head_dim = head_shape(c)
+    if heads * head_dim != c.hidden_size:
+        raise ConfigError(
+            f"{heads} heads of {head_dim} in {c.where} do not make up hidden_size {c.hidden_size}, as in a helium "
+            "model they must."
+        )
+    return decoder(c, pre_norm(c, self_attention(c, out_bias=False), gated_mlp(c), kind="full attention"))
 
 
-@family("gemma3_text")
-def gemma3_text(c: Config) -> Blueprint:
-    period = c.get("sliding_window_pattern") or 6
-    types = layer_types(c, lambda i: "sliding_attention" if (i + 1) % period else "full_attention")
-    seen = windows(c, types)
-    if c.flag("use_bidirectional_attention"):
-        # A window that looks both ways reaches half as far back (EmbeddingGemma).
-        seen = [None if w is None else w // 2 + 1 for w in seen]
-    return blueprint(c, language_model(c, [gemma_layer(c, w, "head") for w in seen]))
+@family("bitnet")
+def bitnet(c: Config) -> Blueprint:
+    """Llama with a norm before each half's last projection (arXiv:2504.12285)."""
+    attention = self_attention(c, out_norm="attn_sub_norm")
+    return decoder(c, pre_norm(c, attention, gated_mlp(c, inner_norm="ffn_sub_norm"), kind="full attention"))
 
 
-def gemma_layer(c: Config, window: int | None, head_norm: str | None) -> Layer:
-    """Norms before and after both halves (Gemma 2, arXiv:2408.00118)."""
-    width: int = c.hidden_size
-    return Layer(
-        attention_kind(window),
-        (
-            Norm("input_layernorm", width),
-            self_attention(c, window=window, head_norm=head_norm),
-            Norm("post_attention_layernorm", width),
-            Residual("mixer_residual", width),
-            Norm("pre_feedforward_layernorm", width),
-            gated_mlp(c),
-            Norm("post_feedforward_layernorm", width),
-            Residual("channel_residual", width),
-        ),
-    )
-
-
-@family("olmo2")
-def olmo2(c: Config) -> Blueprint:
-    """Norms after each half instead of before, and over all query or key heads together (arXiv:2501.00656)."""
-    width: int = c.hidden_size
-    layer = Layer(
-        "full attention",
-        (
-            self_attention(c, head_norm="full"),
-            Norm("post_attention_layernorm", width),
-            Residual("mixer_residual", width),
-            gated_mlp(c),
-            Norm("post_feedforward_layernorm", width),
-            Residual("channel_residual", width),
-        ),
-    )
+@family("seed_oss")
+def seed_oss(c: Config) -> Blueprint:
+    attention = self_attention(c, out_bias=c.flag("attention_out_bias"))
+    layer = pre_norm(c, attention, gated_mlp(c), kind="full attention", dropout=dropped(c, "residual_dropout"))
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
 
 
-@family("starcoder2")
-def starcoder2(c: Config) -> Blueprint:
-    window, bias = c.get("sliding_window"), c.flag("use_bias")
-    attention = self_attention(c, window=window, qkv_bias=bias, out_bias=bias)
-    mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False, bias=bias, up="c_fc", down="c_proj")
-    layer = pre_norm(
-        c, attention, mlp, kind=attention_kind(window), norm="layer", bias=True, dropout=dropped(c, "residual_dropout")
+@family("ernie4_5", "paddleocr_vl_text")
+def ernie4_5(c: Config) -> Blueprint:
+    bias = c.flag("use_bias")
+    layer = pre_norm(c, self_attention(c, qkv_bias=bias, out_bias=bias), gated_mlp(c, bias=bias), kind="full attention")
+    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+
+
+@family("hunyuan_v1_dense", "hunyuan_vl_text")
+def hunyuan_v1_dense(c: Config) -> Blueprint:
+    attention = self_attention(c, head_norm="head", norm_names=("query_layernorm", "key_layernorm"))
+    layer = pre_norm(c, attention, gated_mlp(c, bias=False), kind="full attention")
+    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+
+
+@family("mimo")
+def mimo(c: Config) -> Blueprint:
+    """Qwen2 with prediction layers (arXiv:2505.07608), which its own code builds as a part of the model: they count,
+    though no token passes through them."""
+    built, width = qwen2(c), c.hidden_size
+    front = joined(c, ("token_layernorm", "hidden_layernorm"), "input_proj")
+    parts = (*front, *built.text.layers[-1].parts, Norm("final_layernorm", width))
+    held = [p for i in range(stated(c)) for p in inside(f"model.mtp_layers.{i}", parts)]
+    idle = tuple(Elsewhere(p.name, p, held=True, active=False) for p in held)
+    return replace(built, text=replace(built.text, after=(*built.text.after, *idle)))
+
+
+@family("smollm3")
+def smollm3(c: Config) -> Blueprint:
+    """Every fourth layer has no positions."""
+    period: int = c.no_rope_layer_interval
+    rotated = c.get("no_rope_layers") or [int((i + 1) % period != 0) for i in range(c.num_hidden_layers)]
+    sliding = c.flag("use_sliding_window") and c.get("sliding_window") is not None
+    types = layer_types(c, lambda i: "sliding_attention" if sliding and not rotated[i] else "full_attention")
+
+    def layer(window: int | None, positions: int) -> Layer:
+        window = window if sliding else None
+        changes: dict[str, Any] = {} if positions else {"rotary": 0}
+        return pre_norm(c, self_attention(c, window=window, **changes), gated_mlp(c), kind=attention_kind(window))
+
+    kept = windows(c, types) if sliding else [None] * len(types)
+    return blueprint(c, language_model(c, [layer(w, r) for w, r in zip(kept, rotated, strict=True)]))
+
+
+@family("ministral3")
+def ministral3(c: Config) -> Blueprint:
+    return mistral(c)
+
+
+@family("ministral")
+def ministral(c: Config) -> Blueprint:
+    types = (
+        c.get("layer_types")
+        or ["sliding_attention" if c.get("sliding_window") else "full_attention"] * c.num_hidden_layers
     )
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers, norm="layer", norm_bias=True))
+    layers = [
+        pre_norm(
+            c,
+            self_attention(c, window=c.sliding_window if t == "sliding_attention" else None),
+            gated_mlp(c),
+            kind=t.replace("_", " "),
+        )
+        for t in types
+    ]
+    return blueprint(c, language_model(c, layers))
 
 
-def cohere_layer(c: Config, window: int | None, head_norm: str | None) -> Layer:
-    """One LayerNorm without bias feeds attention and MLP side by side."""
-    width: int = c.hidden_size
-    parts = (
-        Norm("input_layernorm", width, "layer"),
-        self_attention(c, window=window, head_norm=head_norm),
-        gated_mlp(c, bias=False, shares_input=True),
-        Residual("mixer_residual", width),
-        Residual("channel_residual", width),
-    )
-    return Layer(attention_kind(window), parts, parallel=("self_attn", "mlp"))
+@family("granite_docling_text")
+def granite_docling_text(c: Config) -> Blueprint:
+    return llama(c)
 
 
-@family("cohere")
-def cohere(c: Config) -> Blueprint:
-    layer = cohere_layer(c, None, "per_head" if c.flag("use_qk_norm") else None)
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers, norm="layer"))
+@family("qwen2_vl_text", "qwen2_5_vl_text")
+def qwen2_vl_text(c: Config) -> Blueprint:
+    return qwen2(c)
 
 
-@family("cohere2")
-def cohere2(c: Config) -> Blueprint:
-    period = c.get("sliding_window_pattern") or 4
-    types = layer_types(c, lambda i: "sliding_attention" if (i + 1) % period else "full_attention")
-    return blueprint(c, language_model(c, [cohere_layer(c, w, None) for w in windows(c, types)], norm="layer"))
+# ------------------------------------------------------------------------------------- Qwen2.5-Omni (arXiv:2503.20215)
+
+
+@family("qwen2_5_omni_text")
+def qwen2_5_omni_text(c: Config) -> Blueprint:
+    return qwen2(c)
+
+
+@family("cwm")
+def cwm(c: Config) -> Blueprint:
+    """Llama with a window in three layers of four (arXiv:2510.02387)."""
+    types = layer_types(c, lambda i: "sliding_attention" if i % 4 else "full_attention")
+    mixers = [self_attention(c, window=w, qkv_bias=False, out_bias=False) for w in windows(c, types)]
+    return decoder(c, [pre_norm(c, m, gated_mlp(c), kind=attention_kind(m.window)) for m in mixers])
+
+
+@family("granite_swa")
+def granite_swa(c: Config) -> Blueprint:
+    """Granite with a window in three layers of four, sinks, and layers without positions (a rope theta of 0)."""
+    types = layer_types(c, lambda i: "sliding_attention" if i % 4 else "full_attention")
+    thetas = c.get("layer_rope_theta") or [1] * len(types)
+
+    def layer(window: int | None, theta: float) -> Layer:
+        changes: dict[str, Any] = {} if theta else {"rotary": 0}
+        mixer = self_attention(c, window=window, sinks=True, **changes)
+        return pre_norm(c, mixer, gated_mlp(c), kind=attention_kind(window))
+
+    return decoder(c, [layer(w, theta) for w, theta in zip(windows(c, types), thetas, strict=True)])
+
+
+@family("emu3_text_model")
+def emu3_text(c: Config) -> Blueprint:
+    return decoder(c, pre_norm(c, replace(self_attention(c), out_bias=False), gated_mlp(c), kind="full attention"))

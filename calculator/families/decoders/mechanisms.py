@@ -1,4 +1,4 @@
-"""Decoders whose layers are no plain attention and MLP: Doge, HRM and CPM-Ant."""
+"""Decoders with a mechanism of their own, or whose layers differ in size."""
 
 from __future__ import annotations
 
@@ -7,27 +7,21 @@ from dataclasses import replace
 
 from calculator.config import Config
 from calculator.errors import ConfigError
-from calculator.families.common import (
-    Blueprint,
-    attention_kind,
-    blueprint,
-    decoder,
-    dropped,
-    family,
-    gated_mlp,
-    language_model,
-    pre_norm,
-    self_attention,
-)
-from calculator.families.decoders.packed import plain_norms
+from calculator.families.decoders.norms import plain_norms
+from calculator.families.fields import attention_kind, dropped, head_shape, rotary_size
+from calculator.families.layers import gated_mlp, pre_norm, self_attention
+from calculator.families.models import blueprint, decoder, language_model
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,
     Attention,
+    DifferentialAttention,
     DynamicMask,
     Elsewhere,
     Embedding,
     Head,
+    Linear,
     Norm,
     Part,
     Residual,
@@ -141,3 +135,87 @@ def cpmant(c: Config) -> Blueprint:
     after = (Norm("cpmant.encoder.output_layernorm", width), Head("lm_head", c.vocab_size, width))
     layers = (layer,) * c.num_hidden_layers
     return blueprint(c, Stack("cpmant.encoder.layers", width, layers, before, after, prompt=c.prompt_length))
+
+
+@family("deci")
+def deci(c: Config) -> Blueprint:
+    """Llama whose layers differ in their number of key-value heads (DeciLM-6B and 7B)."""
+    counts = c.num_key_value_heads_per_layer
+    if not isinstance(counts, list) or len(counts) != c.num_hidden_layers:
+        raise ConfigError(
+            f"num_key_value_heads_per_layer in {c.where} must be a list with one entry for each of the "
+            f"{c.num_hidden_layers} layers (num_hidden_layers)."
+        )
+    mixers = [replace(self_attention(c), kv_heads=kv_heads) for kv_heads in counts]
+    return decoder(c, [pre_norm(c, mixer, gated_mlp(c), kind="full attention") for mixer in mixers])
+
+
+def searched_width(multiple: float, hidden: int) -> int:
+    """The MLP width of a Nemotron-NAS block: two thirds of `multiple` times hidden, up to the next multiple of 256."""
+    return -(-int(2 * multiple * hidden / 3) // 256) * 256
+
+
+@family("nemotron-nas")
+def nemotron_nas(c: Config) -> Blueprint:
+    """Llama after a search that shrank or removed attention or MLP in single layers (Puzzle, arXiv:2411.19146)."""
+    width: int = c.hidden_size
+    heads: int = c.num_attention_heads
+    layers = []
+    for block in c.block_configs:
+        attention, ffn = block["attention"], block["ffn"]
+        parts: list[Part] = []
+        words = []
+        if not attention.get("no_op"):
+            if attention.get("replace_with_linear"):
+                mixer: Part = Linear(
+                    "self_attn.linear_attn", width, width, c.flag("attention_bias"), component="attention"
+                )
+            else:
+                group = attention["n_heads_in_group"]
+                mixer = replace(self_attention(c), kv_heads=heads // group, window=attention.get("window_length"))
+            parts += [Norm("input_layernorm", width), mixer, Residual("mixer_residual", width)]
+            words.append("linear" if attention.get("replace_with_linear") else "full attention")
+        if not ffn.get("no_op"):
+            if ffn.get("replace_with_linear"):
+                channel: Part = Linear("mlp.linear_mlp", width, width, c.flag("mlp_bias"), component="mlp")
+            else:
+                channel = MLP("mlp", width, searched_width(ffn["ffn_mult"], width), bias=c.flag("mlp_bias"))
+            parts += [Norm("post_attention_layernorm", width), channel, Residual("channel_residual", width)]
+            words.append("linear" if ffn.get("replace_with_linear") else "mlp")
+        layers.append(Layer(" + ".join(words) or "nothing", tuple(parts)))
+    return blueprint(c, language_model(c, layers))
+
+
+@family("apertus")
+def apertus(c: Config) -> Blueprint:
+    """A plain MLP whose activation (xIELU, arXiv:2411.13010) has two learned scalars."""
+    mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False)
+    layer = pre_norm(
+        c,
+        self_attention(c, head_norm="head"),
+        mlp,
+        kind="full attention",
+        names=("attention_layernorm", "feedforward_layernorm"),
+    )
+    *first, add = layer.parts
+    scalars = VectorWeights("mlp.act_fn", (("alpha_p", (1,)), ("alpha_n", (1,))), component="mlp")
+    layer = replace(layer, parts=(*first, scalars, add))
+    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+
+
+@family("diffllama")
+def diffllama(c: Config) -> Blueprint:
+    """Llama with differential attention."""
+    heads, kv_heads, head_dim = head_shape(c)
+    if kv_heads % 2:
+        raise ConfigError(f"num_key_value_heads in {c.where} is {kv_heads}; differential attention pairs them up.")
+    attention = DifferentialAttention(
+        "self_attn",
+        c.hidden_size,
+        heads,
+        kv_heads,
+        head_dim,
+        bias=c.flag("attention_bias"),
+        rotary=rotary_size(c, head_dim),
+    )
+    return decoder(c, pre_norm(c, attention, gated_mlp(c, bias=False), kind="full attention"))

@@ -1,4 +1,4 @@
-"""Decoders of before or beside Llama: GPT, CTRL, GPT-NeoX Japanese, BioGPT, MPT and Persimmon."""
+"""LayerNorm before each half, rotary or ALiBi positions: GPT-NeoX's kind, one half after the other."""
 
 from __future__ import annotations
 
@@ -6,101 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from calculator.config import Config
-from calculator.families.common import (
-    Blueprint,
-    blueprint,
-    decoder,
-    dropped,
-    family,
-    language_model,
-    pre_norm,
-    rotary_size,
-)
-from calculator.families.shared import partly_rotated
-from calculator.model import Layer
-from calculator.parts import MLP, Attention, Norm, Positions, Residual, VectorWeights
-
-
-@family("openai-gpt")
-def openai_gpt(c: Config) -> Blueprint:
-    """The first GPT: norms after each addition, none at the end."""
-    width: int = c.hidden_size
-    drop = dropped(c, "resid_pdrop")
-    attention = whole_heads(c, "attn", fused="c_attn", out="c_proj", dropout=dropped(c, "attn_pdrop"))
-    mlp = MLP("mlp", width, 4 * width, gated=False, bias=True, up="c_fc", down="c_proj")
-    norms = [Norm(name, width, "layer", True) for name in ("ln_1", "ln_2")]
-    adds = [Residual(name, width, drop) for name in ("mixer_residual", "channel_residual")]
-    layer = Layer("full attention", (attention, adds[0], norms[0], mlp, adds[1], norms[1]))
-    text = language_model(
-        c,
-        [layer] * c.num_hidden_layers,
-        path="transformer.h",
-        embedding="transformer.tokens_embed",
-        before=(Positions("transformer.positions_embed", c.max_position_embeddings, width),),
-    )
-    return blueprint(c, replace(text, after=text.after[1:]))
-
-
-def whole_heads(c: Config, name: str, *, bias: bool = True, **changes: Any) -> Attention:
-    """As many key and value heads as query heads, which together are as wide as the model."""
-    width, heads = c.hidden_size, c.num_attention_heads
-    options: dict[str, Any] = {"qkv_bias": bias, "out_bias": bias, **changes}
-    return Attention(name, width, heads, heads, width // heads, **options)
-
-
-@family("ctrl")
-def ctrl(c: Config) -> Blueprint:
-    """Sinusoidal positions, a head with a bias (arXiv:1909.05858)."""
-    attention = whole_heads(c, "multi_head_attention", query="Wq", key="Wk", value="Wv", out="dense")
-    mlp = MLP("ffn", c.hidden_size, c.dff, gated=False, bias=True, up="0", down="2")
-    layer = pre_norm(
-        c,
-        attention,
-        mlp,
-        kind="full attention",
-        norm="layer",
-        bias=True,
-        names=("layernorm1", "layernorm2"),
-        dropout=dropped(c, "resid_pdrop"),
-    )
-    return decoder(
-        c,
-        layer,
-        path="transformer.h",
-        embedding="transformer.w",
-        final="transformer.layernorm",
-        norm="layer",
-        norm_bias=True,
-        head_bias=True,
-    )
-
-
-@family("biogpt")
-def biogpt(c: Config) -> Blueprint:
-    """GPT-2's blocks under fairseq's names, whose positions are stored with an offset of 2."""
-    attention = whole_heads(c, "self_attn", out="out_proj", dropout=dropped(c, "attention_probs_dropout_prob"))
-    mlp = MLP("", c.hidden_size, c.intermediate_size, gated=False, bias=True, up="fc1", down="fc2")
-    layer = pre_norm(
-        c,
-        attention,
-        mlp,
-        kind="full attention",
-        norm="layer",
-        bias=True,
-        names=("self_attn_layer_norm", "final_layer_norm"),
-        dropout=dropped(c, "hidden_dropout_prob"),
-    )
-    return decoder(
-        c,
-        layer,
-        path="biogpt.layers",
-        embedding="biogpt.embed_tokens",
-        final="biogpt.layer_norm",
-        head="output_projection",
-        norm="layer",
-        norm_bias=True,
-        before=(Positions("biogpt.embed_positions", c.max_position_embeddings + 2, c.hidden_size),),
-    )
+from calculator.families.decoders.gpt import whole_heads
+from calculator.families.fields import attention_kind, dropped, head_shape, partly_rotated, rotary_size
+from calculator.families.layers import gated_mlp, pre_norm, self_attention
+from calculator.families.models import blueprint, decoder, language_model
+from calculator.families.registry import Blueprint, family
+from calculator.parts import MLP, Attention, VectorWeights
 
 
 @family("gpt_neox_japanese")
@@ -185,3 +96,76 @@ def mpt(c: Config) -> Blueprint:
         final="transformer.norm_f",
         norm="layer",
     )
+
+
+@family("starcoder2")
+def starcoder2(c: Config) -> Blueprint:
+    window, bias = c.get("sliding_window"), c.flag("use_bias")
+    attention = self_attention(c, window=window, qkv_bias=bias, out_bias=bias)
+    mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False, bias=bias, up="c_fc", down="c_proj")
+    layer = pre_norm(
+        c, attention, mlp, kind=attention_kind(window), norm="layer", bias=True, dropout=dropped(c, "residual_dropout")
+    )
+    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers, norm="layer", norm_bias=True))
+
+
+@family("orion")
+def orion(c: Config) -> Blueprint:
+    """Llama with LayerNorm (arXiv:2401.12246)."""
+    layer = pre_norm(c, self_attention(c), gated_mlp(c), kind="full attention", norm="layer", bias=True)
+    return decoder(c, layer, norm="layer", norm_bias=True)
+
+
+@family("phi3small")
+def phi3small(c: Config) -> Blueprint:
+    """LayerNorm and biases; every other layer's attention is sparse in blocks (arXiv:2404.14219, section 2)."""
+    width: int = c.hidden_size
+    attention = self_attention(
+        c,
+        fused="query_key_value",
+        out="dense",
+        qkv_bias=True,
+        out_bias=True,
+        dropout=dropped(c, "attention_dropout_prob"),
+    )
+    mlp = MLP("mlp", width, c.ff_intermediate_size, bias=True, fused="up_proj")
+    drop = dropped(c, "ffn_dropout_prob")
+    layer = pre_norm(c, attention, mlp, kind="full attention", norm="layer", bias=True, dropout=drop)
+    period = c.get("dense_attention_every_n_layers") or 1
+    told = (
+        f"Only every {period}th layer attends to all tokens; the others, whose attention is sparse in blocks, are "
+        "priced as if they did too."
+    )
+    return decoder(
+        c,
+        layer,
+        final="model.final_layernorm",
+        norm="layer",
+        norm_bias=True,
+        tied=tied_unless_stated(c),
+        notes=(told,) if period > 1 else (),
+    )
+
+
+def tied_unless_stated(c: Config) -> bool:
+    """Whether the head is the embedding, where the configuration class says so unless the file does not."""
+    return c.get("tie_word_embeddings") is None or c.flag("tie_word_embeddings")
+
+
+@family("jais2")
+def jais2(c: Config) -> Blueprint:
+    """Llama with LayerNorm, and a plain MLP with squared ReLU."""
+    mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False, bias=c.flag("mlp_bias"))
+    layer = pre_norm(c, self_attention(c), mlp, kind="full attention", norm="layer", bias=True)
+    return decoder(c, layer, norm="layer", norm_bias=True)
+
+
+@family("arcee", "nemotron")
+def arcee(c: Config) -> Blueprint:
+    """A plain MLP with squared ReLU; Nemotron-4 has LayerNorm and rotates half of each head."""
+    older = c.model_type == "nemotron"
+    norm = "layer" if older else "rms"
+    rotary: dict[str, Any] = {"rotary": partly_rotated(c, head_shape(c)[2], 0.5)} if older else {}
+    mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False, bias=c.flag("mlp_bias"))
+    layer = pre_norm(c, self_attention(c, **rotary), mlp, kind="full attention", norm=norm, bias=older)
+    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers, norm=norm, norm_bias=older))

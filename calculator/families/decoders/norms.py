@@ -1,4 +1,4 @@
-"""Decoders after Llama with a mechanism or two of their own: windows, sinks, norms in other places."""
+"""Norms in other places than Llama's, or without weights."""
 
 from __future__ import annotations
 
@@ -6,33 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from calculator.config import Config
-from calculator.errors import ConfigError
-from calculator.families.common import (
-    Blueprint,
-    attention_kind,
-    blueprint,
-    decoder,
-    family,
-    gated_mlp,
-    head_shape,
-    language_model,
-    layer_types,
-    pre_norm,
-    rotary_size,
-    self_attention,
-    windows,
-)
-from calculator.families.decoders.packed import plain, plain_norms
+from calculator.families.fields import attention_kind, head_shape, layer_types, partly_rotated, windows
+from calculator.families.layers import gated_mlp, post_norm, pre_norm, self_attention
+from calculator.families.models import blueprint, decoder, language_model
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
-from calculator.parts import MLP, DifferentialAttention, GatedConvolution, Norm, Part
-
-
-@family("cwm")
-def cwm(c: Config) -> Blueprint:
-    """Llama with a window in three layers of four (arXiv:2510.02387)."""
-    types = layer_types(c, lambda i: "sliding_attention" if i % 4 else "full_attention")
-    mixers = [self_attention(c, window=w, qkv_bias=False, out_bias=False) for w in windows(c, types)]
-    return decoder(c, [pre_norm(c, m, gated_mlp(c), kind=attention_kind(m.window)) for m in mixers])
+from calculator.parts import MLP, Attention, Norm, Part, Residual
 
 
 @family("vaultgemma")
@@ -49,14 +28,6 @@ def vaultgemma(c: Config) -> Blueprint:
     )
 
 
-@family("jais2")
-def jais2(c: Config) -> Blueprint:
-    """Llama with LayerNorm, and a plain MLP with squared ReLU."""
-    mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False, bias=c.flag("mlp_bias"))
-    layer = pre_norm(c, self_attention(c), mlp, kind="full attention", norm="layer", bias=True)
-    return decoder(c, layer, norm="layer", norm_bias=True)
-
-
 def norms_after(layer: Layer, *names: str) -> Layer:
     """The layer of `pre_norm` with further norms on what each half adds to the residual stream."""
     before, mixer, add, between, channel, last = layer.parts
@@ -71,18 +42,6 @@ def hyperclovax(c: Config) -> Blueprint:
     return decoder(c, norms_after(layer, "post_norm1", "post_norm2") if c.flag("use_post_norm") else layer)
 
 
-@family("helium")
-def helium(c: Config) -> Blueprint:
-    """Llama whose output projection is square and never has a bias."""
-    heads, _, head_dim = head_shape(c)
-    if heads * head_dim != c.hidden_size:
-        raise ConfigError(
-            f"{heads} heads of {head_dim} in {c.where} do not make up hidden_size {c.hidden_size}, as in a helium "
-            "model they must."
-        )
-    return decoder(c, pre_norm(c, self_attention(c, out_bias=False), gated_mlp(c), kind="full attention"))
-
-
 @family("nanochat")
 def nanochat(c: Config) -> Blueprint:
     """No norm has weights; one more stands after the embedding. A plain MLP with squared ReLU."""
@@ -93,69 +52,153 @@ def nanochat(c: Config) -> Blueprint:
     return blueprint(c, replace(text, after=tuple(plain(p) for p in text.after)))
 
 
-@family("bitnet")
-def bitnet(c: Config) -> Blueprint:
-    """Llama with a norm before each half's last projection (arXiv:2504.12285)."""
-    attention = self_attention(c, out_norm="attn_sub_norm")
-    return decoder(c, pre_norm(c, attention, gated_mlp(c, inner_norm="ffn_sub_norm"), kind="full attention"))
+@family("gemma2")
+def gemma2(c: Config) -> Blueprint:
+    types = layer_types(c, lambda i: "full_attention" if i % 2 else "sliding_attention")
+    return blueprint(c, language_model(c, [gemma_layer(c, w, None) for w in windows(c, types)]))
 
 
-@family("granite_swa")
-def granite_swa(c: Config) -> Blueprint:
-    """Granite with a window in three layers of four, sinks, and layers without positions (a rope theta of 0)."""
-    types = layer_types(c, lambda i: "sliding_attention" if i % 4 else "full_attention")
-    thetas = c.get("layer_rope_theta") or [1] * len(types)
-
-    def layer(window: int | None, theta: float) -> Layer:
-        changes: dict[str, Any] = {} if theta else {"rotary": 0}
-        mixer = self_attention(c, window=window, sinks=True, **changes)
-        return pre_norm(c, mixer, gated_mlp(c), kind=attention_kind(window))
-
-    return decoder(c, [layer(w, theta) for w, theta in zip(windows(c, types), thetas, strict=True)])
+@family("gemma3_text")
+def gemma3_text(c: Config) -> Blueprint:
+    period = c.get("sliding_window_pattern") or 6
+    types = layer_types(c, lambda i: "sliding_attention" if (i + 1) % period else "full_attention")
+    seen = windows(c, types)
+    if c.flag("use_bidirectional_attention"):
+        # A window that looks both ways reaches half as far back (EmbeddingGemma).
+        seen = [None if w is None else w // 2 + 1 for w in seen]
+    return blueprint(c, language_model(c, [gemma_layer(c, w, "head") for w in seen]))
 
 
-@family("diffllama")
-def diffllama(c: Config) -> Blueprint:
-    """Llama with differential attention."""
-    heads, kv_heads, head_dim = head_shape(c)
-    if kv_heads % 2:
-        raise ConfigError(f"num_key_value_heads in {c.where} is {kv_heads}; differential attention pairs them up.")
-    attention = DifferentialAttention(
-        "self_attn",
-        c.hidden_size,
-        heads,
-        kv_heads,
-        head_dim,
-        bias=c.flag("attention_bias"),
-        rotary=rotary_size(c, head_dim),
-    )
-    return decoder(c, pre_norm(c, attention, gated_mlp(c, bias=False), kind="full attention"))
-
-
-@family("lfm3")
-def lfm3(c: Config) -> Blueprint:
-    """LFM2's gated convolutions with full and sliding attention between them, a gate on each head, and norms after each
-    half."""
+def gemma_layer(c: Config, window: int | None, head_norm: str | None) -> Layer:
+    """Norms before and after both halves (Gemma 2, arXiv:2408.00118)."""
     width: int = c.hidden_size
-    patterned = {0: "sliding_attention", 2: "full_attention"}
-    types = layer_types(c, lambda i: patterned.get(i % 4, "conv") if i else "conv")
-    rope = (c.get("rope_parameters") or {"full_attention": {"partial_rotary_factor": 0.5}}).get("full_attention") or {}
-    shares = {"full_attention": rope.get("partial_rotary_factor") or 1, "sliding_attention": 1}
+    return Layer(
+        attention_kind(window),
+        (
+            Norm("input_layernorm", width),
+            self_attention(c, window=window, head_norm=head_norm),
+            Norm("post_attention_layernorm", width),
+            Residual("mixer_residual", width),
+            Norm("pre_feedforward_layernorm", width),
+            gated_mlp(c),
+            Norm("post_feedforward_layernorm", width),
+            Residual("channel_residual", width),
+        ),
+    )
 
-    def layer(kind: str) -> Layer:
-        mixer: Part = GatedConvolution("conv", width, c.conv_L_cache, c.flag("conv_bias"))
-        if kind != "conv":
-            mixer = self_attention(
-                c,
-                window=windows(c, [kind])[0],
-                head_norm="head",
-                rotary=int(head_shape(c)[2] * shares[kind]),
-                gate_name="gate_proj" if c.flag("use_attention_gate") else "",
-                gate_per_head=True,
-            )
-        mlp = MLP("feed_forward", width, c.intermediate_size, gate="w1", up="w3", down="w2")
-        name = "convolution" if kind == "conv" else kind.replace("_", " ")
-        built = pre_norm(c, mixer, mlp, kind=name, names=("operator_norm", "ffn_norm"))
-        return norms_after(built, "post_operator_norm", "post_ffn_norm") if c.flag("use_sandwich_norm") else built
 
-    return decoder(c, [layer(t) for t in types], final="model.embedding_norm")
+@family("olmo2")
+def olmo2(c: Config) -> Blueprint:
+    """Norms after each half instead of before, and over all query or key heads together (arXiv:2501.00656)."""
+    width: int = c.hidden_size
+    layer = Layer(
+        "full attention",
+        (
+            self_attention(c, head_norm="full"),
+            Norm("post_attention_layernorm", width),
+            Residual("mixer_residual", width),
+            gated_mlp(c),
+            Norm("post_feedforward_layernorm", width),
+            Residual("channel_residual", width),
+        ),
+    )
+    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+
+
+@family("olmo")
+def olmo(c: Config) -> Blueprint:
+    """LayerNorm without weights (arXiv:2402.00838)."""
+    layer = pre_norm(c, self_attention(c), gated_mlp(c), kind="full attention", norm="layer")
+    text = language_model(c, [plain_norms(layer)] * c.num_hidden_layers, norm="layer")
+    return blueprint(c, replace(text, after=tuple(plain(p) for p in text.after)))
+
+
+def plain(part: Part) -> Part:
+    return replace(part, affine=False) if isinstance(part, Norm) else part
+
+
+def plain_norms(layer: Layer) -> Layer:
+    return replace(layer, parts=tuple(plain(p) for p in layer.parts))
+
+
+@family("olmo3")
+def olmo3(c: Config) -> Blueprint:
+    types = layer_types(c, lambda i: "sliding_attention" if (i + 1) % 4 else "full_attention")
+    layers = [
+        post_norm(c, self_attention(c, window=w, head_norm="full"), gated_mlp(c), kind=attention_kind(w))
+        for w in windows(c, types)
+    ]
+    return blueprint(c, language_model(c, layers))
+
+
+@family("exaone4")
+def exaone4(c: Config) -> Blueprint:
+    """Where sliding and full attention alternate, only the sliding layers have positions."""
+    window, pattern = c.get("sliding_window"), c.get("sliding_window_pattern")
+    period = len(pattern) if isinstance(pattern, str) else pattern or 0
+    types = layer_types(
+        c, lambda i: "sliding_attention" if window and period and (i + 1) % period else "full_attention"
+    )
+
+    def layer(kept: int | None) -> Layer:
+        changes: dict[str, Any] = {} if kept is not None or window is None else {"rotary": 0}
+        attention = self_attention(c, window=kept, head_norm="head", qkv_bias=False, out_bias=False, **changes)
+        return post_norm(c, attention, gated_mlp(c), kind=attention_kind(kept))
+
+    return blueprint(c, language_model(c, [layer(w) for w in windows(c, types)]))
+
+
+def glm_attention(c: Config, **changes: Any) -> Attention:
+    """Half of each head is rotated; the output projection has no bias."""
+    rotary = partly_rotated(c, head_shape(c)[2], 0.5)
+    # GLM-4V's dense model always has biases on q, k and v.
+    bias = c.model_type == "glm4v_text" or c.flag("attention_bias")
+    return self_attention(c, qkv_bias=bias, out_bias=False, rotary=rotary, **changes)
+
+
+@family("glm")
+def glm(c: Config) -> Blueprint:
+    layer = pre_norm(c, glm_attention(c), gated_mlp(c, fused="gate_up_proj", bias=False), kind="full attention")
+    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+
+
+@family("glm4", "glm4v_text", "glm_ocr_text")
+def glm4(c: Config) -> Blueprint:
+    """A second norm after each half."""
+    width: int = c.hidden_size
+    layer = Layer(
+        "full attention",
+        (
+            Norm("input_layernorm", width),
+            glm_attention(c),
+            Norm("post_self_attn_layernorm", width),
+            Residual("mixer_residual", width),
+            Norm("post_attention_layernorm", width),
+            gated_mlp(c, fused="gate_up_proj", bias=False),
+            Norm("post_mlp_layernorm", width),
+            Residual("channel_residual", width),
+        ),
+    )
+    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+
+
+@family("muse_glimmer_text")
+def muse_glimmer_text(c: Config) -> Blueprint:
+    """Sliding windows in three of four layers, gated attention, norms before and after each half; the last layer is a
+    full one, and so is every fourth before it."""
+    width, count = c.hidden_size, c.num_hidden_layers
+    types = layer_types(c, lambda i: "sliding_attention" if (count - 1 - i) % 4 else "full_attention")
+    layers = []
+    for window in windows(c, types):
+        parts = (
+            Norm("input_layernorm", width),
+            self_attention(c, window=window, head_norm="plain", gate_name="gate_proj"),
+            Norm("post_attention_layernorm", width),
+            Residual("mixer_residual", width),
+            Norm("pre_feedforward_layernorm", width),
+            gated_mlp(c, bias=False),
+            Norm("post_feedforward_layernorm", width),
+            Residual("channel_residual", width),
+        )
+        layers.append(Layer(attention_kind(window), parts))
+    return decoder(c, layers)

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, dropped, family, head_shape
-from calculator.families.encoders.common import (
-    POOLED,
-    Heads,
-    bert_attention,
-    bert_layer,
-    embeddings,
-    encoder,
-    lm_head,
-)
+from calculator.families.encoders.common import POOLED, Heads, bert_attention, bert_layer, embeddings, encoder, lm_head
+from calculator.families.fields import dropped, head_shape
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import (
     Activation,

@@ -5,16 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, family, head_shape
-from calculator.families.encoders.common import (
-    POOLED,
-    Heads,
-    bert_attention,
-    bert_layer,
-    embeddings,
-    encoder,
-    lm_head,
-)
+from calculator.families.encoders.common import POOLED, Heads, bert_attention, bert_layer, embeddings, encoder, lm_head
+from calculator.families.fields import head_shape
+from calculator.families.registry import Blueprint, family
 from calculator.parts import Embedding, Head, Linear, Norm, Part, Positions, VectorWeights
 
 

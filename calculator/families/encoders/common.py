@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, blueprint, dropped, head_shape, label_count
+from calculator.families.fields import dropped, head_shape, label_count
+from calculator.families.models import blueprint
+from calculator.families.registry import Blueprint
 from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,

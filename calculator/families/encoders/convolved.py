@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, dropped, family
 from calculator.families.encoders.bert import projected
 from calculator.families.encoders.common import POOLED, Heads, bert_layer, bert_mlp, embeddings, encoder, lm_head
+from calculator.families.fields import dropped
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import (
     Activation,

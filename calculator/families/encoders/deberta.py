@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, dropped, family, head_shape
 from calculator.families.encoders.common import Heads, bert_layer, embeddings, encoder, lm_head
+from calculator.families.fields import dropped, head_shape
+from calculator.families.registry import Blueprint, family
 from calculator.parts import DisentangledAttention, DistanceTable, Linear, Norm, Part, TokenConvolution
 
 

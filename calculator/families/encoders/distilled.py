@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, family, label_count
 from calculator.families.encoders.common import (
     Heads,
     bert_attention,
@@ -14,7 +13,8 @@ from calculator.families.encoders.common import (
     lm_head,
     pooled,
 )
-from calculator.families.shared import renamed
+from calculator.families.fields import label_count, renamed
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import Elsewhere, Linear, Part
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, family, head_shape
 from calculator.families.encoders.common import POOLED, bert_layer, embeddings, encoder, head_kind
 from calculator.families.encoders.roberta import roberta_heads, usable_positions
+from calculator.families.fields import head_shape
+from calculator.families.registry import Blueprint, family
 from calculator.parts import Head, Idle, Part, VectorWeights, WindowAttention
 from calculator.parts.basic import check
 

@@ -6,14 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, dropped, family
-from calculator.families.encoders.common import (
-    Heads,
-    bert_layer,
-    embeddings,
-    encoder,
-    roberta_head,
-)
+from calculator.families.encoders.common import Heads, bert_layer, embeddings, encoder, roberta_head
+from calculator.families.fields import dropped
+from calculator.families.registry import Blueprint, family
 from calculator.parts import MLP, Idle, Norm, Residual
 
 ROOTS = {"data2vec-text": "data2vec_text", "roberta-prelayernorm": "roberta_prelayernorm"}

@@ -5,30 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.common import (
-    Blueprint,
-    attention_kind,
-    dropped,
-    family,
-    gated_mlp,
-    head_shape,
-    label_count,
-    layer_types,
-    pre_norm,
-    self_attention,
-    windows,
-)
-from calculator.families.encoders.common import (
-    Heads,
-    Parts,
-    bert_attention,
-    bert_layer,
-    embeddings,
-    encoder,
-    lm_head,
-)
+from calculator.families.encoders.common import Heads, Parts, bert_attention, bert_layer, embeddings, encoder, lm_head
 from calculator.families.encoders.roberta import roberta_heads
-from calculator.families.shared import renamed
+from calculator.families.fields import attention_kind, dropped, head_shape, label_count, layer_types, renamed, windows
+from calculator.families.layers import gated_mlp, pre_norm, self_attention
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import MLP, Activation, Attention, Embedding, Head, Linear, Norm, Part, Positioned, RelativeBias
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, dropped, family, head_shape, label_count
 from calculator.families.encoders.common import Heads, Parts, bert_layer, bert_mlp, encoder, pooled
-from calculator.families.shared import renamed
+from calculator.families.fields import dropped, head_shape, label_count, renamed
+from calculator.families.registry import Blueprint, family
 from calculator.parts import Embedding, Head, RelativeAttention, VectorWeights
 
 

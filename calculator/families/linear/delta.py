@@ -6,20 +6,13 @@ from dataclasses import replace
 
 from calculator.config import Config
 from calculator.errors import ConfigError
-from calculator.families.common import (
-    Blueprint,
-    attention_kind,
-    decoder,
-    family,
-    gated_mlp,
-    head_shape,
-    layer_types,
-    pre_norm,
-    self_attention,
-)
-from calculator.families.mixtures.grouped import MIXTRAL_NAMES
+from calculator.families.fields import attention_kind, dense_or_sparse, head_shape, layer_types, partly_rotated
+from calculator.families.layers import gated_mlp, post_norm, pre_norm, self_attention
 from calculator.families.mixtures.latent import deepseek_experts, latent_attention
-from calculator.families.shared import dense_or_sparse, partly_rotated, post_norm, prediction_notes
+from calculator.families.mixtures.mixtral import MIXTRAL_NAMES
+from calculator.families.models import decoder
+from calculator.families.prediction import prediction_notes
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import (
     MLP,

@@ -6,22 +6,15 @@ from dataclasses import replace
 
 from calculator.config import Config
 from calculator.errors import ConfigError
-from calculator.families.common import (
-    Blueprint,
-    blueprint,
-    dropped,
-    family,
-    gated_mlp,
-    head_shape,
-    language_model,
-    layer_types,
-    pre_norm,
-    self_attention,
-)
+from calculator.families.decoders.norms import norms_after
+from calculator.families.fields import dropped, head_shape, layer_types, partly_rotated, windows
+from calculator.families.layers import gated_mlp, pre_norm, self_attention
 from calculator.families.linear.state_space import backbone
-from calculator.families.mixtures.grouped import MIXTRAL_NAMES, granite_layer
+from calculator.families.mixtures.grouped import granite_layer
+from calculator.families.mixtures.mixtral import MIXTRAL_NAMES
+from calculator.families.models import blueprint, decoder, language_model
 from calculator.families.prediction import inside, joined, stated
-from calculator.families.shared import partly_rotated
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,
@@ -369,3 +362,32 @@ def zamba2(c: Config) -> Blueprint:
         )
         layers.append(Layer("shared attention block + state space", parts))
     return blueprint(c, language_model(c, layers, final="model.final_layernorm"))
+
+
+@family("lfm3")
+def lfm3(c: Config) -> Blueprint:
+    """LFM2's gated convolutions with full and sliding attention between them, a gate on each head, and norms after each
+    half."""
+    width: int = c.hidden_size
+    patterned = {0: "sliding_attention", 2: "full_attention"}
+    types = layer_types(c, lambda i: patterned.get(i % 4, "conv") if i else "conv")
+    rope = (c.get("rope_parameters") or {"full_attention": {"partial_rotary_factor": 0.5}}).get("full_attention") or {}
+    shares = {"full_attention": rope.get("partial_rotary_factor") or 1, "sliding_attention": 1}
+
+    def layer(kind: str) -> Layer:
+        mixer: Part = GatedConvolution("conv", width, c.conv_L_cache, c.flag("conv_bias"))
+        if kind != "conv":
+            mixer = self_attention(
+                c,
+                window=windows(c, [kind])[0],
+                head_norm="head",
+                rotary=int(head_shape(c)[2] * shares[kind]),
+                gate_name="gate_proj" if c.flag("use_attention_gate") else "",
+                gate_per_head=True,
+            )
+        mlp = MLP("feed_forward", width, c.intermediate_size, gate="w1", up="w3", down="w2")
+        name = "convolution" if kind == "conv" else kind.replace("_", " ")
+        built = pre_norm(c, mixer, mlp, kind=name, names=("operator_norm", "ffn_norm"))
+        return norms_after(built, "post_operator_norm", "post_ffn_norm") if c.flag("use_sandwich_norm") else built
+
+    return decoder(c, [layer(t) for t in types], final="model.embedding_norm")

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.common import (
-    Blueprint,
-    decoder,
-    dropped,
-    family,
-    gated_mlp,
-    pre_norm,
-    self_attention,
-)
+from calculator.families.fields import dropped
+from calculator.families.layers import gated_mlp, pre_norm, self_attention
+from calculator.families.models import decoder
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import Attention, Elsewhere, Experts, HeadedMamba, Linear, Mamba, Norm, Part, Residual
 

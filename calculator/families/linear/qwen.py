@@ -1,23 +1,15 @@
-"""Qwen3.5 and later: gated delta nets beside gated attention, dense or with experts, with or without a vision tower."""
+"""Qwen3-Next and Qwen3.5: gated delta nets beside gated attention, dense or with experts."""
 
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.common import (
-    Blueprint,
-    blueprint,
-    family,
-    gated_mlp,
-    head_shape,
-    language_model,
-    layer_types,
-    pre_norm,
-    self_attention,
-)
-from calculator.families.mixtures.mixtral import qwen_experts
+from calculator.families.fields import head_shape, layer_types, partly_rotated
+from calculator.families.layers import gated_mlp, pre_norm, self_attention
+from calculator.families.mixtures.mixtral import qwen_experts, qwen_layer
+from calculator.families.models import blueprint, language_model, with_towers
 from calculator.families.prediction import layers_of_their_own, stated
-from calculator.families.shared import partly_rotated, with_towers
-from calculator.families.towers.qwen import qwen3_tower
+from calculator.families.registry import Blueprint, family
+from calculator.families.towers.any_size import qwen3_tower
 from calculator.parts import GatedDeltaNet, Part
 
 
@@ -67,3 +59,34 @@ def qwen3_5_text(c: Config) -> Blueprint:
 def qwen3_5(c: Config) -> Blueprint:
     tower = qwen3_tower(c.section("vision_config"))
     return with_towers(c, f"{c.model_type}_text", (tower,))
+
+
+@family("qwen3_next")
+def qwen3_next(c: Config) -> Blueprint:
+    """Three gated delta nets to one gated full attention, each followed by a mixture with a shared expert."""
+    period = c.get("full_attention_interval") or 4
+    types = layer_types(c, lambda i: "linear_attention" if (i + 1) % period else "full_attention")
+    width = 4 if str(c.get("mamba_ssm_dtype")) == "float32" else None
+    linear = GatedDeltaNet(
+        "linear_attn",
+        c.hidden_size,
+        c.linear_num_key_heads,
+        c.linear_num_value_heads,
+        c.linear_key_head_dim,
+        c.linear_value_head_dim,
+        c.linear_conv_kernel_dim,
+        state_width=width,
+    )
+    full = self_attention(c, head_norm="head", gate=True)
+    mixers: dict[str, tuple[Part, str]] = {
+        "linear_attention": (linear, "linear attention"),
+        "full_attention": (full, "full attention"),
+    }
+    layers = [qwen_layer(c, i, *mixers[kind], shared=True) for i, kind in enumerate(types)]
+    predicted = qwen_layer(c, c.num_hidden_layers - 1, *mixers["full_attention"], shared=True)
+    apart = layers_of_their_own(c, predicted, stated(c, "mtp_num_hidden_layers"))
+    notes = (
+        "Qwen3-Next-80B's checkpoints also hold a multi-token-prediction layer, which their config does not state "
+        "(Qwen3-Coder-Next's hold none); it is not counted.",
+    )
+    return blueprint(c, language_model(c, layers), apart=apart, notes=() if apart else notes)

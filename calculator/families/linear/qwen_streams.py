@@ -8,10 +8,13 @@ from math import isqrt
 
 from calculator.config import Config
 from calculator.errors import ConfigError
-from calculator.families.common import Blueprint, decoder, family, head_shape, layer_types, self_attention
+from calculator.families.fields import head_shape, layer_types, partly_rotated
+from calculator.families.layers import self_attention
 from calculator.families.linear.qwen import delta_net
 from calculator.families.mixtures.mixtral import qwen_experts
-from calculator.families.shared import partly_rotated, prediction_notes
+from calculator.families.models import decoder
+from calculator.families.prediction import prediction_notes
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import GatedResidual, MeanBlockIndexer, NGramEmbedding, Part
 

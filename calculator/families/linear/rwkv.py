@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, decoder, family
+from calculator.families.models import decoder
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import ChannelMix, MatrixTimeMix, Norm, Part, Residual, TimeMix
 

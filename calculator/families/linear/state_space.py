@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, blueprint, family, gated_mlp, language_model, self_attention
+from calculator.families.layers import gated_mlp, self_attention
+from calculator.families.models import blueprint, language_model
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import Mamba, Mamba2, Norm, Residual
 

@@ -1,4 +1,4 @@
-"""Mixtures of experts of 2024 to 2026 beside grouped-query attention."""
+"""Mixtures of experts beside attention that alternates between windows and the whole past."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 from calculator.config import Config
-from calculator.families.common import (
-    Blueprint,
-    attention_kind,
-    decoder,
-    family,
-    gated_mlp,
-    layer_types,
-    pre_norm,
-    self_attention,
-    windows,
-)
-from calculator.families.mixtures.grouped import granite_layer, olmoe_experts
+from calculator.families.decoders.parallel import cohere_halves
+from calculator.families.fields import attention_kind, dense_or_sparse, layer_types, partly_rotated, windows
+from calculator.families.layers import gated_mlp, mixed_layers, pre_norm, sandwiched, self_attention
+from calculator.families.mixtures.grouped import granite_layer
+from calculator.families.mixtures.latent import deepseek_experts
 from calculator.families.mixtures.mixtral import qwen_experts, sparse
-from calculator.families.prediction import layers_of_their_own, stated
-from calculator.families.shared import dense_or_sparse, parallel_layer, post_norm, renamed
+from calculator.families.models import blueprint, decoder, language_model
+from calculator.families.prediction import layers_of_their_own, prediction_notes, stated
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import MLP, Attention, Experts, Norm, Part, Residual, VectorWeights
 
@@ -33,13 +27,6 @@ def every(period: int, otherwise: str = "sliding_attention") -> Any:
 def positions_in_windows(c: Config, window: int | None, **changes: Any) -> Attention:
     """Attention whose full layers have no positions."""
     return self_attention(c, window=window, **(changes if window is not None else {**changes, "rotary": 0}))
-
-
-def sandwiched(c: Config, names: tuple[str, str, str, str], mixer: tuple[Part, ...], channel: Part, kind: str) -> Layer:
-    """A norm before and after each half."""
-    before, after, inner, outer = (Norm(name, c.hidden_size) for name in names)
-    adds = [Residual(name, c.hidden_size) for name in ("mixer_residual", "channel_residual")]
-    return Layer(kind, (before, *mixer, after, adds[0], inner, channel, outer, adds[1]))
 
 
 def with_channel(window: int | None, mixed: bool) -> str:
@@ -159,13 +146,6 @@ def mellum(c: Config) -> Blueprint:
     return replace(decoder(c, [layer(w, mixed) for w, mixed in rows]), apart=apart)
 
 
-@family("flex_olmo")
-def flex_olmo(c: Config) -> Blueprint:
-    """OLMoE's experts in OLMo 2's layers, which have their norms after each half (arXiv:2507.07024)."""
-    mixer = self_attention(c, head_norm="full")
-    return decoder(c, post_norm(c, mixer, olmoe_experts(c), kind="full attention + experts"))
-
-
 @family("granitemoe_swa")
 def granitemoe_swa(c: Config) -> Blueprint:
     """GraniteMoE with windows and sinks; a layer whose rotary base is 0 has no positions."""
@@ -187,30 +167,6 @@ def granitemoe_swa(c: Config) -> Blueprint:
         return granite_layer(c, mixer, attention_kind(window), experts)
 
     return decoder(c, [layer(w, b) for w, b in zip(windows(c, types), bases, strict=False)])
-
-
-@family("aria_text")
-def aria_text(c: Config) -> Blueprint:
-    """Llama's layers with packed experts and shared ones (arXiv:2410.05993)."""
-    experts = Experts(
-        "mlp",
-        c.hidden_size,
-        c.intermediate_size,
-        c.moe_num_experts,
-        c.moe_topk,
-        router="router",
-        packed=True,
-        packed_name="fc1.weight",
-        names=("", "", "fc2.weight"),
-        shared=c.moe_num_shared_experts * c.intermediate_size,
-        shared_bias=c.flag("mlp_bias"),
-    )
-    return decoder(c, pre_norm(c, self_attention(c), experts, kind="full attention + experts"))
-
-
-def cohere_halves(c: Config, mixer: Attention, channel: Part, kind: str, norm: str) -> Layer:
-    """One norm feeds attention and MLP side by side."""
-    return parallel_layer(kind, (Norm("input_layernorm", c.hidden_size, norm),), mixer, channel, c.hidden_size)
 
 
 @family("cohere2_moe")
@@ -241,66 +197,215 @@ def cohere2_moe(c: Config) -> Blueprint:
     return decoder(c, [layer(w, mixed) for w, mixed in rows], norm=norm)
 
 
-@family("cohere_compass_text")
-def cohere_compass_text(c: Config) -> Blueprint:
-    """Command's parallel dense layers (North Micro); a kind of layer whose rope_parameters are null has no
-    positions."""
+@family("grok-1")
+def grok_1(c: Config) -> Blueprint:
+    """Grok-1 (xAI, 2024): four norms a layer around attention and experts, no MLP without them."""
+    names = ("pre_attn_norm", "post_attn_norm", "pre_moe_norm", "post_moe_norm")
+    experts = Experts(
+        "moe_block",
+        c.hidden_size,
+        c.intermediate_size,
+        c.num_experts,
+        c.num_experts_per_tok,
+        names=("linear", "linear_v", "linear_1"),
+    )
+    layer = sandwiched(c, names, (self_attention(c, name="attn"),), experts, "full attention + experts")
+    return decoder(c, layer)
+
+
+@family("mimo_v2_flash")
+def mimo_v2_flash(c: Config) -> Blueprint:
+    """Sliding layers with sinks and twice the key-value heads beside full ones; value heads smaller than key heads."""
+    count: int = c.num_hidden_layers
+    pattern, mixed = c.get("hybrid_layer_pattern"), c.get("moe_layer_freq")
+    types = (
+        ["sliding_attention" if p else "full_attention" for p in pattern]
+        if isinstance(pattern, list)
+        else layer_types(c, lambda i: "full_attention" if i == 0 or (i + 1) % 6 == 0 else "sliding_attention")
+    )
+    # The hub's sliding_window_size counts the tokens before the query.
+    stated = c.raw.get("sliding_window_size")
+    window = stated + 1 if isinstance(stated, int) else c.sliding_window
+    rotary = partly_rotated(c, c.head_dim, 0.334)
+    sparse = [bool(m) for m in mixed] if isinstance(mixed, list) else dense_or_sparse(c, 1)
+
+    def attention(i: int) -> Attention:
+        options = {"out_bias": False, "rotary": rotary, "value_dim": c.v_head_dim}
+        if types[i] == "full_attention":
+            return self_attention(c, **options)
+        sliding = self_attention(c, window=window, sinks=True, sink_name="attention_sink_bias", **options)
+        return replace(sliding, kv_heads=c.get("swa_num_key_value_heads") or 2 * c.num_key_value_heads)
+
+    experts = replace(deepseek_experts(c, correction=True), shared=0)
+    layers = [
+        replace(layer, kind=layer.kind.replace("full attention", types[i].replace("_", " ")))
+        for i, layer in enumerate(mixed_layers(c, attention, experts, sparse))
+    ]
+    notes = (
+        "MiMo-V2-Flash's checkpoint also holds three multi-token-prediction layers, which its config does not state; "
+        "they are not counted.",
+    )
+    return blueprint(c, language_model(c, layers[:count]), notes=notes)
+
+
+@family("laguna")
+def laguna(c: Config) -> Blueprint:
+    """A gate of its own on the attention's output, and a number of heads for each layer."""
     types = layer_types(c, lambda i: "full_attention")
+    heads = c.get("num_attention_heads_per_layer") or [c.num_attention_heads] * len(types)
+    kept = windows(c, types)
     ropes = c.get("rope_parameters") or {}
-    by_type = not set(types).isdisjoint(ropes)
-    c = Config({**c.values_, "head_dim": None}, c.model_type, where=c.where)  # always hidden_size / heads
+    per_head = c.get("gating") in (True, "per-head")
 
-    def layer(kind: str, window: int | None) -> Layer:
-        changes: dict[str, Any] = {"rotary": 0} if by_type and ropes.get(kind) is None else {}
-        mixer = self_attention(c, window=window, **changes)
-        return cohere_halves(c, mixer, gated_mlp(c, bias=False), attention_kind(window), "layer")
+    def attention(i: int) -> Attention:
+        share = (ropes.get(types[i]) or {}).get("partial_rotary_factor") or (1 if kept[i] else 0.5)
+        mixer = self_attention(
+            c,
+            window=kept[i],
+            head_norm="head",
+            gate_name="g_proj",
+            gate_per_head=per_head,
+            rotary=int(c.head_dim * share),
+        )
+        return replace(mixer, heads=heads[i])
 
-    return decoder(c, [layer(t, w) for t, w in zip(types, windows(c, types), strict=True)], norm="layer")
+    experts = Experts(
+        "mlp",
+        c.hidden_size,
+        c.moe_intermediate_size,
+        c.num_experts,
+        c.num_experts_per_tok,
+        shared=c.shared_expert_intermediate_size,
+        shared_name="shared_expert",
+        correction=True,
+        correction_name="experts.e_score_correction_bias",
+        correction_role="vector",
+    )
+    layers = [
+        replace(layer, kind=layer.kind.replace("full attention", types[i].replace("_", " ")))
+        for i, layer in enumerate(mixed_layers(c, attention, experts, dense_or_sparse(c, 1)))
+    ]
+    return blueprint(c, language_model(c, layers))
 
 
-@family("dbrx")
-def dbrx(c: Config) -> Blueprint:
-    """DBRX (Databricks, 2024): LayerNorm without bias, packed q, k and v, experts stacked in three matrices."""
-    attention, ffn = c.section("attn_config"), c.section("ffn_config")
-    c = renamed(c, num_attention_heads="n_heads", hidden_size="d_model", num_hidden_layers="n_layers")
-    width: int = c.hidden_size
-    head_dim = width // c.num_attention_heads
-    mixer = Attention(
-        "norm_attn_norm.attn",
-        width,
-        c.num_attention_heads,
-        attention.kv_n_heads,
-        head_dim,
-        fused="Wqkv",
-        out="out_proj",
-        rotary=head_dim,
-        dropout=bool(attention.get("attn_pdrop")),
+@family("exaone_moe")
+def exaone_moe(c: Config) -> Blueprint:
+    """EXAONE 4's attention (positions in the sliding layers only) before DeepSeek's experts."""
+    window, pattern = c.get("sliding_window"), c.get("sliding_window_pattern")
+    period = len(pattern) if isinstance(pattern, str) else pattern or 0
+    kept = windows(
+        c, layer_types(c, lambda i: "sliding_attention" if window and period and (i + 1) % period else "full_attention")
     )
     experts = Experts(
-        "ffn",
+        "mlp",
+        c.hidden_size,
+        c.moe_intermediate_size,
+        c.num_experts,
+        c.num_experts_per_tok,
+        correction=True,
+        shared=c.num_shared_experts * c.moe_intermediate_size,
+        correction_name="e_score_correction_bias",
+    )
+
+    def attention(i: int) -> Part:
+        changes: dict[str, Any] = {} if kept[i] is not None or window is None else {"rotary": 0}
+        return self_attention(c, window=kept[i], head_norm="head", qkv_bias=False, out_bias=False, **changes)
+
+    layers = mixed_layers(c, attention, experts, dense_or_sparse(c, c.get("first_k_dense_replace") or 0))
+    return blueprint(c, language_model(c, layers), notes=prediction_notes(c))
+
+
+@family("llama4_text")
+def llama4_text(c: Config) -> Blueprint:
+    """Chunked attention with rotary positions in most layers, full attention without positions in the others; experts
+    in every interleave_moe_layer_step-th layer."""
+    count: int = c.num_hidden_layers
+    interval: int = c.no_rope_layer_interval
+    rotated = c.get("no_rope_layers") or [
+        int((i + 1) % interval != 0) for i in range(count)
+    ]  # 1 means rotary, despite the name
+    types = c.get("layer_types") or ["chunked_attention" if r else "full_attention" for r in rotated]
+    step: int = c.interleave_moe_layer_step
+    mixed = set(range(step - 1, count, step) if c.get("moe_layers") is None else c.moe_layers)
+    experts = Experts(
+        "feed_forward",
+        c.hidden_size,
+        c.intermediate_size,
+        c.num_local_experts,
+        c.num_experts_per_tok,
+        shared=c.intermediate_size,
+        shared_name="shared_expert",
+        router="router",
+        packed=True,
+    )
+    mlp = MLP("feed_forward", c.hidden_size, c.intermediate_size_mlp)
+
+    def layer(i: int) -> Layer:
+        changes: dict[str, Any] = {} if rotated[i] else {"rotary": 0}
+        attention = self_attention(
+            c,
+            window=c.attention_chunk_size if types[i] == "chunked_attention" else None,
+            chunked=types[i] == "chunked_attention",
+            head_norm="plain" if c.flag("use_qk_norm") and rotated[i] else None,
+            **changes,
+        )
+        kind = f"{types[i].replace('_', ' ')} + {'experts' if i in mixed else 'mlp'}"
+        return pre_norm(c, attention, experts if i in mixed else mlp, kind=kind)
+
+    return blueprint(c, language_model(c, [layer(i) for i in range(count)]))
+
+
+def mixtures(c: Config) -> list[bool]:
+    """Which layers are mixtures: mlp_layer_types, or moe_layers_enum ("3,4,5"), or all from the fourth on."""
+    count, listed, named = c.num_hidden_layers, c.get("mlp_layer_types"), c.get("moe_layers_enum")
+    if listed:
+        return [kind == "sparse" for kind in listed[:count]]
+    if named is not None:
+        items = named.split(",") if isinstance(named, str) else named
+        chosen = {int(i) for i in items if str(i).strip()}
+        return [i in chosen for i in range(count)]
+    return [i >= 3 for i in range(count)]
+
+
+@family("step3p5")
+def step3p5(c: Config) -> Blueprint:
+    """Grouped queries with a sigmoid gate for each head; layers with a window may have other query heads; the experts'
+    projections are three tensors a layer. Lists may go on for the multi-token-prediction layers."""
+    width, count = c.hidden_size, c.num_hidden_layers
+    listed = c.get("layer_types")
+    if isinstance(listed, list) and len(listed) > count:
+        c = Config({**c.raw, "layer_types": listed[:count]}, c.model_type, where=c.where)
+    other = c.get("attention_other_setting") or {}
+    narrow = c.get("num_sliding_attention_heads") or other.get("num_attention_heads") or c.num_attention_heads
+    whole = self_attention(
+        c,
+        head_norm="head",
+        gate_name="g_proj",
+        gate_per_head=c.get("gating") in (True, "per-head"),
+    )
+    experts = Experts(
+        "moe",
         width,
-        ffn.ffn_hidden_size,
-        ffn.moe_num_experts,
-        ffn.moe_top_k,
-        router="router.layer",
-        prefix="experts.mlp",
-        names=("w1", "v1", "w2"),
-        stacked=True,
+        c.moe_intermediate_size,
+        c.n_routed_experts,
+        c.num_experts_per_tok,
+        correction=True,
+        correction_name="router_bias",
+        prefix="",
+        apart=True,
     )
-    layer = pre_norm(
-        c,
-        mixer,
-        experts,
-        kind="full attention + experts",
-        norm="layer",
-        names=("norm_attn_norm.norm_1", "norm_attn_norm.norm_2"),
-        dropout=bool(c.get("resid_pdrop")),
-    )
-    return decoder(
-        c,
-        layer,
-        path="transformer.blocks",
-        embedding="transformer.wte",
-        final="transformer.norm_f",
-        norm="layer",
-    )
+    shared = MLP("share_expert", width, c.share_expert_dim, bias=c.flag("mlp_bias"))
+    layers = []
+    for window, mixed in zip(windows(c, layer_types(c, lambda i: "full_attention")), mixtures(c), strict=True):
+        attention = whole if window is None else replace(whole, heads=narrow, window=window)
+        channel: tuple[Part, ...] = (experts, shared, Residual("shared_residual", width)) if mixed else (gated_mlp(c),)
+        parts = (
+            Norm("input_layernorm", width),
+            attention,
+            Residual("mixer_residual", width),
+            Norm("post_attention_layernorm", width),
+            *channel,
+            Residual("channel_residual", width),
+        )
+        layers.append(Layer(f"{attention_kind(window)} + {'experts' if mixed else 'mlp'}", parts))
+    return decoder(c, layers, notes=prediction_notes(c))

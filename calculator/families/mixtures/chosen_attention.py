@@ -7,28 +7,13 @@ from typing import Any
 
 from calculator.config import Config
 from calculator.errors import ConfigError
-from calculator.families.common import (
-    Blueprint,
-    decoder,
-    dropped,
-    family,
-    head_shape,
-    layer_types,
-    pre_norm,
-    self_attention,
-)
-from calculator.families.shared import partly_rotated, prediction_notes
+from calculator.families.fields import dropped, head_shape, layer_types, partly_rotated
+from calculator.families.layers import pre_norm, self_attention
+from calculator.families.models import decoder
+from calculator.families.prediction import prediction_notes
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
-from calculator.parts import (
-    MLP,
-    BlockIndexer,
-    ChosenHeads,
-    ConvolvedAttention,
-    Experts,
-    Part,
-    RouterMLP,
-    VectorWeights,
-)
+from calculator.parts import MLP, BlockIndexer, ChosenHeads, ConvolvedAttention, Experts, Part, RouterMLP, VectorWeights
 
 
 @family("jetmoe")

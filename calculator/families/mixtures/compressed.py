@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from calculator.config import Config
 from calculator.errors import ConfigError
-from calculator.families.common import Blueprint, blueprint, dropped, family, language_model
-from calculator.families.shared import prediction_notes
+from calculator.families.fields import dropped
+from calculator.families.models import blueprint, language_model
+from calculator.families.prediction import prediction_notes
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import CompressedAttention, Experts, HyperConnection, Norm, Part, VectorWeights
 

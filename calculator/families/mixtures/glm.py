@@ -1,61 +1,19 @@
-"""GLM-4, 4.5, 4.7 and 5 (Zhipu, Z.ai)."""
+"""DeepSeek's experts in GLM-4.5 and later (Zhipu, Z.ai), and the indexer before latent attention."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from calculator.config import Config
-from calculator.families.common import (
-    Blueprint,
-    blueprint,
-    dropped,
-    family,
-    gated_mlp,
-    head_shape,
-    language_model,
-    pre_norm,
-    self_attention,
-)
+from calculator.families.decoders.norms import glm_attention
+from calculator.families.fields import dense_or_sparse, dropped
+from calculator.families.layers import gated_mlp, mixed_layers
 from calculator.families.mixtures.latent import deepseek_experts, latent_attention
-from calculator.families.prediction import further_layers, stated
-from calculator.families.shared import dense_or_sparse, mixed_layers, partly_rotated, prediction_notes
+from calculator.families.models import blueprint, language_model
+from calculator.families.prediction import further_layers, prediction_notes, stated
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
-from calculator.parts import Attention, Indexer, Norm, Part, Residual
-
-
-def glm_attention(c: Config, **changes: Any) -> Attention:
-    """Half of each head is rotated; the output projection has no bias."""
-    rotary = partly_rotated(c, head_shape(c)[2], 0.5)
-    # GLM-4V's dense model always has biases on q, k and v.
-    bias = c.model_type == "glm4v_text" or c.flag("attention_bias")
-    return self_attention(c, qkv_bias=bias, out_bias=False, rotary=rotary, **changes)
-
-
-@family("glm")
-def glm(c: Config) -> Blueprint:
-    layer = pre_norm(c, glm_attention(c), gated_mlp(c, fused="gate_up_proj", bias=False), kind="full attention")
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
-
-
-@family("glm4", "glm4v_text", "glm_ocr_text")
-def glm4(c: Config) -> Blueprint:
-    """A second norm after each half."""
-    width: int = c.hidden_size
-    layer = Layer(
-        "full attention",
-        (
-            Norm("input_layernorm", width),
-            glm_attention(c),
-            Norm("post_self_attn_layernorm", width),
-            Residual("mixer_residual", width),
-            Norm("post_attention_layernorm", width),
-            gated_mlp(c, fused="gate_up_proj", bias=False),
-            Norm("post_mlp_layernorm", width),
-            Residual("channel_residual", width),
-        ),
-    )
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+from calculator.parts import Indexer, Part
 
 
 @family("glm4_moe", "glm4v_moe_text")

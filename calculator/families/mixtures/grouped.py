@@ -1,94 +1,27 @@
-"""Mixtures of experts that differ from Mixtral or DeepSeek in names, in the router or in the attention beside them."""
+"""Mixtures of experts beside grouped-query attention, the same in every layer."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from calculator.config import Config
-from calculator.families.common import (
-    Blueprint,
-    attention_kind,
-    blueprint,
+from calculator.families.fields import (
+    dense_or_sparse,
     dropped,
-    family,
-    gated_mlp,
     head_shape,
-    language_model,
     layer_types,
-    pre_norm,
-    self_attention,
+    partly_rotated,
+    renamed,
     windows,
 )
+from calculator.families.layers import gated_mlp, mixed_layers, post_norm, pre_norm, self_attention
 from calculator.families.mixtures.latent import deepseek_experts
-from calculator.families.prediction import further_layers, stated
-from calculator.families.shared import dense_or_sparse, mixed_layers, partly_rotated, prediction_notes
+from calculator.families.mixtures.mixtral import olmoe_experts
+from calculator.families.models import blueprint, decoder, language_model
+from calculator.families.prediction import further_layers, prediction_notes, stated
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import MLP, Attention, Experts, Part
-
-MIXTRAL_NAMES = ("w1", "w3", "w2")
-
-
-@family("phimoe")
-def phimoe(c: Config) -> Blueprint:
-    """Mixtral with LayerNorm and biases; its router (SparseMixer, arXiv:2310.00811) always chooses two experts."""
-    window = c.get("sliding_window")
-    experts = Experts(
-        "block_sparse_moe",
-        c.hidden_size,
-        c.intermediate_size,
-        c.num_local_experts,
-        2,
-        names=MIXTRAL_NAMES,
-    )
-    layer = pre_norm(
-        c,
-        self_attention(c, window=window),
-        experts,
-        kind=f"{attention_kind(window)} + experts",
-        norm="layer",
-        bias=True,
-    )
-    text = language_model(
-        c, [layer] * c.num_hidden_layers, norm="layer", norm_bias=True, head_bias=c.flag("lm_head_bias")
-    )
-    return blueprint(c, text)
-
-
-@family("minimax_m2")
-def minimax_m2(c: Config) -> Blueprint:
-    """Norms over all query or key heads together; rotary_dim elements of each head are rotated."""
-    head_dim = head_shape(c)[2]
-    attention = self_attention(
-        c,
-        head_norm="full",
-        rotary=c.get("rotary_dim") or partly_rotated(c, head_dim, 1),
-        qkv_bias=False,
-        out_bias=False,
-    )
-    experts = Experts(
-        "block_sparse_moe",
-        c.hidden_size,
-        c.intermediate_size,
-        c.num_local_experts,
-        c.num_experts_per_tok,
-        names=MIXTRAL_NAMES,
-        correction=True,
-        correction_name="e_score_correction_bias",
-    )
-    layer = pre_norm(c, attention, experts, kind="full attention + experts")
-    # The published checkpoints hold none of the modules that num_mtp_modules counts.
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
-
-
-def olmoe_experts(c: Config) -> Experts:
-    return Experts("mlp", c.hidden_size, c.intermediate_size, c.num_experts, c.num_experts_per_tok)
-
-
-@family("olmoe")
-def olmoe(c: Config) -> Blueprint:
-    layer = pre_norm(c, self_attention(c, head_norm="full"), olmoe_experts(c), kind="full attention + experts")
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
 
 
 @family("dots1")
@@ -113,33 +46,6 @@ def solar_open(c: Config) -> Blueprint:
         c, self_attention(c, out_bias=False), deepseek_experts(c, correction=True), kind="full attention + experts"
     )
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
-
-
-@family("exaone_moe")
-def exaone_moe(c: Config) -> Blueprint:
-    """EXAONE 4's attention (positions in the sliding layers only) before DeepSeek's experts."""
-    window, pattern = c.get("sliding_window"), c.get("sliding_window_pattern")
-    period = len(pattern) if isinstance(pattern, str) else pattern or 0
-    kept = windows(
-        c, layer_types(c, lambda i: "sliding_attention" if window and period and (i + 1) % period else "full_attention")
-    )
-    experts = Experts(
-        "mlp",
-        c.hidden_size,
-        c.moe_intermediate_size,
-        c.num_experts,
-        c.num_experts_per_tok,
-        correction=True,
-        shared=c.num_shared_experts * c.moe_intermediate_size,
-        correction_name="e_score_correction_bias",
-    )
-
-    def attention(i: int) -> Part:
-        changes: dict[str, Any] = {} if kept[i] is not None or window is None else {"rotary": 0}
-        return self_attention(c, window=kept[i], head_norm="head", qkv_bias=False, out_bias=False, **changes)
-
-    layers = mixed_layers(c, attention, experts, dense_or_sparse(c, c.get("first_k_dense_replace") or 0))
-    return blueprint(c, language_model(c, layers), notes=prediction_notes(c))
 
 
 @family("hy_v3")
@@ -256,81 +162,6 @@ def granitemoe(c: Config) -> Blueprint:
     return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
 
 
-@family("mimo_v2_flash")
-def mimo_v2_flash(c: Config) -> Blueprint:
-    """Sliding layers with sinks and twice the key-value heads beside full ones; value heads smaller than key heads."""
-    count: int = c.num_hidden_layers
-    pattern, mixed = c.get("hybrid_layer_pattern"), c.get("moe_layer_freq")
-    types = (
-        ["sliding_attention" if p else "full_attention" for p in pattern]
-        if isinstance(pattern, list)
-        else layer_types(c, lambda i: "full_attention" if i == 0 or (i + 1) % 6 == 0 else "sliding_attention")
-    )
-    # The hub's sliding_window_size counts the tokens before the query.
-    stated = c.raw.get("sliding_window_size")
-    window = stated + 1 if isinstance(stated, int) else c.sliding_window
-    rotary = partly_rotated(c, c.head_dim, 0.334)
-    sparse = [bool(m) for m in mixed] if isinstance(mixed, list) else dense_or_sparse(c, 1)
-
-    def attention(i: int) -> Attention:
-        options = {"out_bias": False, "rotary": rotary, "value_dim": c.v_head_dim}
-        if types[i] == "full_attention":
-            return self_attention(c, **options)
-        sliding = self_attention(c, window=window, sinks=True, sink_name="attention_sink_bias", **options)
-        return replace(sliding, kv_heads=c.get("swa_num_key_value_heads") or 2 * c.num_key_value_heads)
-
-    experts = replace(deepseek_experts(c, correction=True), shared=0)
-    layers = [
-        replace(layer, kind=layer.kind.replace("full attention", types[i].replace("_", " ")))
-        for i, layer in enumerate(mixed_layers(c, attention, experts, sparse))
-    ]
-    notes = (
-        "MiMo-V2-Flash's checkpoint also holds three multi-token-prediction layers, which its config does not state; "
-        "they are not counted.",
-    )
-    return blueprint(c, language_model(c, layers[:count]), notes=notes)
-
-
-@family("laguna")
-def laguna(c: Config) -> Blueprint:
-    """A gate of its own on the attention's output, and a number of heads for each layer."""
-    types = layer_types(c, lambda i: "full_attention")
-    heads = c.get("num_attention_heads_per_layer") or [c.num_attention_heads] * len(types)
-    kept = windows(c, types)
-    ropes = c.get("rope_parameters") or {}
-    per_head = c.get("gating") in (True, "per-head")
-
-    def attention(i: int) -> Attention:
-        share = (ropes.get(types[i]) or {}).get("partial_rotary_factor") or (1 if kept[i] else 0.5)
-        mixer = self_attention(
-            c,
-            window=kept[i],
-            head_norm="head",
-            gate_name="g_proj",
-            gate_per_head=per_head,
-            rotary=int(c.head_dim * share),
-        )
-        return replace(mixer, heads=heads[i])
-
-    experts = Experts(
-        "mlp",
-        c.hidden_size,
-        c.moe_intermediate_size,
-        c.num_experts,
-        c.num_experts_per_tok,
-        shared=c.shared_expert_intermediate_size,
-        shared_name="shared_expert",
-        correction=True,
-        correction_name="experts.e_score_correction_bias",
-        correction_role="vector",
-    )
-    layers = [
-        replace(layer, kind=layer.kind.replace("full attention", types[i].replace("_", " ")))
-        for i, layer in enumerate(mixed_layers(c, attention, experts, dense_or_sparse(c, 1)))
-    ]
-    return blueprint(c, language_model(c, layers))
-
-
 @family("bailing_moe", "bailing_moe_v2")
 def bailing_moe(c: Config) -> Blueprint:
     """Ling and Ring (Ant): one packed projection, a norm for each head, DeepSeek's router."""
@@ -372,3 +203,83 @@ def deepseek_moe(c: Config) -> Blueprint:
     sparse = [i >= first and i % period == 0 for i in range(c.num_hidden_layers)]
     layers = mixed_layers(c, self_attention(c), deepseek_experts(c, correction=False), sparse)
     return blueprint(c, language_model(c, layers))
+
+
+@family("aria_moe_lm")
+def aria_moe_lm(c: Config) -> Blueprint:
+    """Aria's language model as its first files call it; intermediate_size there is no expert's width."""
+    return aria_text(renamed(Config(c.raw, "aria_text", where=c.where), intermediate_size="moe_intermediate_size"))
+
+
+@family("aria_text")
+def aria_text(c: Config) -> Blueprint:
+    """Llama's layers with packed experts and shared ones (arXiv:2410.05993)."""
+    experts = Experts(
+        "mlp",
+        c.hidden_size,
+        c.intermediate_size,
+        c.moe_num_experts,
+        c.moe_topk,
+        router="router",
+        packed=True,
+        packed_name="fc1.weight",
+        names=("", "", "fc2.weight"),
+        shared=c.moe_num_shared_experts * c.intermediate_size,
+        shared_bias=c.flag("mlp_bias"),
+    )
+    return decoder(c, pre_norm(c, self_attention(c), experts, kind="full attention + experts"))
+
+
+@family("flex_olmo")
+def flex_olmo(c: Config) -> Blueprint:
+    """OLMoE's experts in OLMo 2's layers, which have their norms after each half (arXiv:2507.07024)."""
+    mixer = self_attention(c, head_norm="full")
+    return decoder(c, post_norm(c, mixer, olmoe_experts(c), kind="full attention + experts"))
+
+
+@family("dbrx")
+def dbrx(c: Config) -> Blueprint:
+    """DBRX (Databricks, 2024): LayerNorm without bias, packed q, k and v, experts stacked in three matrices."""
+    attention, ffn = c.section("attn_config"), c.section("ffn_config")
+    c = renamed(c, num_attention_heads="n_heads", hidden_size="d_model", num_hidden_layers="n_layers")
+    width: int = c.hidden_size
+    head_dim = width // c.num_attention_heads
+    mixer = Attention(
+        "norm_attn_norm.attn",
+        width,
+        c.num_attention_heads,
+        attention.kv_n_heads,
+        head_dim,
+        fused="Wqkv",
+        out="out_proj",
+        rotary=head_dim,
+        dropout=bool(attention.get("attn_pdrop")),
+    )
+    experts = Experts(
+        "ffn",
+        width,
+        ffn.ffn_hidden_size,
+        ffn.moe_num_experts,
+        ffn.moe_top_k,
+        router="router.layer",
+        prefix="experts.mlp",
+        names=("w1", "v1", "w2"),
+        stacked=True,
+    )
+    layer = pre_norm(
+        c,
+        mixer,
+        experts,
+        kind="full attention + experts",
+        norm="layer",
+        names=("norm_attn_norm.norm_1", "norm_attn_norm.norm_2"),
+        dropout=bool(c.get("resid_pdrop")),
+    )
+    return decoder(
+        c,
+        layer,
+        path="transformer.blocks",
+        embedding="transformer.wte",
+        final="transformer.norm_f",
+        norm="layer",
+    )

@@ -7,7 +7,10 @@ from typing import Any
 
 from calculator.config import Config
 from calculator.errors import ConfigError
-from calculator.families.common import Blueprint, decoder, dropped, family, gated_mlp, layer_types
+from calculator.families.fields import dropped, layer_types
+from calculator.families.layers import gated_mlp
+from calculator.families.models import decoder
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import (
     BlockResidual,

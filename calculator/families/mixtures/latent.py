@@ -5,17 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.common import (
-    Blueprint,
-    blueprint,
-    decoder,
-    dropped,
-    family,
-    gated_mlp,
-    language_model,
-    pre_norm,
-)
+from calculator.families.fields import dropped
+from calculator.families.layers import gated_mlp, pre_norm
+from calculator.families.models import blueprint, decoder, language_model
 from calculator.families.prediction import further_layers, stated
+from calculator.families.registry import Blueprint, family
 from calculator.parts import Experts, LatentAttention
 
 

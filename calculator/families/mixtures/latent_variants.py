@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, decoder, family, gated_mlp, layer_types
+from calculator.families.fields import dense_or_sparse, layer_types
+from calculator.families.layers import gated_mlp, mixed_layers
 from calculator.families.mixtures.glm import indexer
 from calculator.families.mixtures.latent import deepseek_experts, latent_attention
-from calculator.families.prediction import inside, joined, stated
-from calculator.families.shared import dense_or_sparse, mixed_layers, prediction_notes
+from calculator.families.models import decoder
+from calculator.families.prediction import inside, joined, prediction_notes, stated
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Embedding, Experts, GatedNorm, HyperConnection, LatentAttention, Norm, Part, Residual
 

@@ -1,25 +1,16 @@
-"""Decoders whose channel mixer is, in some or all layers, a mixture of experts."""
+"""Experts in Mixtral's and Qwen's layouts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from calculator.config import Config
-from calculator.families.common import (
-    Blueprint,
-    attention_kind,
-    blueprint,
-    family,
-    gated_mlp,
-    language_model,
-    layer_types,
-    pre_norm,
-    self_attention,
-    windows,
-)
-from calculator.families.prediction import layers_of_their_own, stated
+from calculator.families.fields import attention_kind, head_shape, layer_types, partly_rotated, windows
+from calculator.families.layers import gated_mlp, pre_norm, self_attention
+from calculator.families.models import blueprint, language_model
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
-from calculator.parts import Experts, GatedDeltaNet, Part
+from calculator.parts import Experts, Part
 
 
 @family("mixtral")
@@ -86,37 +77,6 @@ def qwen3_moe(c: Config) -> Blueprint:
     return blueprint(c, language_model(c, layers))
 
 
-@family("qwen3_next")
-def qwen3_next(c: Config) -> Blueprint:
-    """Three gated delta nets to one gated full attention, each followed by a mixture with a shared expert."""
-    period = c.get("full_attention_interval") or 4
-    types = layer_types(c, lambda i: "linear_attention" if (i + 1) % period else "full_attention")
-    width = 4 if str(c.get("mamba_ssm_dtype")) == "float32" else None
-    linear = GatedDeltaNet(
-        "linear_attn",
-        c.hidden_size,
-        c.linear_num_key_heads,
-        c.linear_num_value_heads,
-        c.linear_key_head_dim,
-        c.linear_value_head_dim,
-        c.linear_conv_kernel_dim,
-        state_width=width,
-    )
-    full = self_attention(c, head_norm="head", gate=True)
-    mixers: dict[str, tuple[Part, str]] = {
-        "linear_attention": (linear, "linear attention"),
-        "full_attention": (full, "full attention"),
-    }
-    layers = [qwen_layer(c, i, *mixers[kind], shared=True) for i, kind in enumerate(types)]
-    predicted = qwen_layer(c, c.num_hidden_layers - 1, *mixers["full_attention"], shared=True)
-    apart = layers_of_their_own(c, predicted, stated(c, "mtp_num_hidden_layers"))
-    notes = (
-        "Qwen3-Next-80B's checkpoints also hold a multi-token-prediction layer, which their config does not state "
-        "(Qwen3-Coder-Next's hold none); it is not counted.",
-    )
-    return blueprint(c, language_model(c, layers), apart=apart, notes=() if apart else notes)
-
-
 @family("gpt_oss")
 def gpt_oss(c: Config) -> Blueprint:
     types = layer_types(c, lambda i: "full_attention" if i % 2 else "sliding_attention")
@@ -136,3 +96,83 @@ def gpt_oss(c: Config) -> Blueprint:
         for w in windows(c, types)
     ]
     return blueprint(c, language_model(c, layers))
+
+
+MIXTRAL_NAMES = ("w1", "w3", "w2")
+
+
+@family("phimoe")
+def phimoe(c: Config) -> Blueprint:
+    """Mixtral with LayerNorm and biases; its router (SparseMixer, arXiv:2310.00811) always chooses two experts."""
+    window = c.get("sliding_window")
+    experts = Experts(
+        "block_sparse_moe",
+        c.hidden_size,
+        c.intermediate_size,
+        c.num_local_experts,
+        2,
+        names=MIXTRAL_NAMES,
+    )
+    layer = pre_norm(
+        c,
+        self_attention(c, window=window),
+        experts,
+        kind=f"{attention_kind(window)} + experts",
+        norm="layer",
+        bias=True,
+    )
+    text = language_model(
+        c, [layer] * c.num_hidden_layers, norm="layer", norm_bias=True, head_bias=c.flag("lm_head_bias")
+    )
+    return blueprint(c, text)
+
+
+@family("minimax_m2")
+def minimax_m2(c: Config) -> Blueprint:
+    """Norms over all query or key heads together; rotary_dim elements of each head are rotated."""
+    head_dim = head_shape(c)[2]
+    attention = self_attention(
+        c,
+        head_norm="full",
+        rotary=c.get("rotary_dim") or partly_rotated(c, head_dim, 1),
+        qkv_bias=False,
+        out_bias=False,
+    )
+    experts = Experts(
+        "block_sparse_moe",
+        c.hidden_size,
+        c.intermediate_size,
+        c.num_local_experts,
+        c.num_experts_per_tok,
+        names=MIXTRAL_NAMES,
+        correction=True,
+        correction_name="e_score_correction_bias",
+    )
+    layer = pre_norm(c, attention, experts, kind="full attention + experts")
+    # The published checkpoints hold none of the modules that num_mtp_modules counts.
+    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+
+
+def olmoe_experts(c: Config) -> Experts:
+    return Experts("mlp", c.hidden_size, c.intermediate_size, c.num_experts, c.num_experts_per_tok)
+
+
+@family("olmoe")
+def olmoe(c: Config) -> Blueprint:
+    layer = pre_norm(c, self_attention(c, head_norm="full"), olmoe_experts(c), kind="full attention + experts")
+    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+
+
+# -------------------------------------------------------------------------------------- Qwen3-Omni (arXiv:2509.17765)
+
+
+def own_head_size(c: Config) -> Config:
+    """The config with the head size that the type takes where none is stated: what is left of the division goes."""
+    if c.get("head_dim") is not None:
+        return c
+    return Config({**c.raw, "head_dim": c.hidden_size // c.num_attention_heads}, c.model_type, where=c.where)
+
+
+@family("qwen3_omni_moe_text")
+def qwen3_omni_moe_text(c: Config) -> Blueprint:
+    return qwen3_moe(own_head_size(c))

@@ -1,102 +1,16 @@
-"""Llama 4, Mistral 3 and Kimi K2.5: language models with a vision tower beside them."""
+"""Language models beside towers for images of any size: Qwen-VL's kind."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, blueprint, family, gated_mlp, language_model, pre_norm, self_attention
-from calculator.families.decoders.llama import mistral, qwen2
-from calculator.families.shared import renamed, with_towers
-from calculator.families.towers.vision import glm4v_vision, kimi_vision, llama4_vision, pixtral, qwen2_tower, siglip2
-from calculator.model import Layer
-from calculator.parts import MLP, Experts, Linear, Norm, Part
-
-
-@family("llama4_text")
-def llama4_text(c: Config) -> Blueprint:
-    """Chunked attention with rotary positions in most layers, full attention without positions in the others; experts
-    in every interleave_moe_layer_step-th layer."""
-    count: int = c.num_hidden_layers
-    interval: int = c.no_rope_layer_interval
-    rotated = c.get("no_rope_layers") or [
-        int((i + 1) % interval != 0) for i in range(count)
-    ]  # 1 means rotary, despite the name
-    types = c.get("layer_types") or ["chunked_attention" if r else "full_attention" for r in rotated]
-    step: int = c.interleave_moe_layer_step
-    mixed = set(range(step - 1, count, step) if c.get("moe_layers") is None else c.moe_layers)
-    experts = Experts(
-        "feed_forward",
-        c.hidden_size,
-        c.intermediate_size,
-        c.num_local_experts,
-        c.num_experts_per_tok,
-        shared=c.intermediate_size,
-        shared_name="shared_expert",
-        router="router",
-        packed=True,
-    )
-    mlp = MLP("feed_forward", c.hidden_size, c.intermediate_size_mlp)
-
-    def layer(i: int) -> Layer:
-        changes: dict[str, Any] = {} if rotated[i] else {"rotary": 0}
-        attention = self_attention(
-            c,
-            window=c.attention_chunk_size if types[i] == "chunked_attention" else None,
-            chunked=types[i] == "chunked_attention",
-            head_norm="plain" if c.flag("use_qk_norm") and rotated[i] else None,
-            **changes,
-        )
-        kind = f"{types[i].replace('_', ' ')} + {'experts' if i in mixed else 'mlp'}"
-        return pre_norm(c, attention, experts if i in mixed else mlp, kind=kind)
-
-    return blueprint(c, language_model(c, [layer(i) for i in range(count)]))
-
-
-@family("llama4")
-def llama4(c: Config) -> Blueprint:
-    tower = llama4_vision(c.section("vision_config"), c.section("text_config").hidden_size)
-    return with_towers(c, "llama4_text", (tower,), new="language_model.model.", head="language_model.lm_head")
-
-
-@family("ministral3")
-def ministral3(c: Config) -> Blueprint:
-    return mistral(c)
-
-
-@family("ministral")
-def ministral(c: Config) -> Blueprint:
-    types = (
-        c.get("layer_types")
-        or ["sliding_attention" if c.get("sliding_window") else "full_attention"] * c.num_hidden_layers
-    )
-    layers = [
-        pre_norm(
-            c,
-            self_attention(c, window=c.sliding_window if t == "sliding_attention" else None),
-            gated_mlp(c),
-            kind=t.replace("_", " "),
-        )
-        for t in types
-    ]
-    return blueprint(c, language_model(c, layers))
-
-
-@family("mistral3")
-def mistral3(c: Config) -> Blueprint:
-    """Pixtral's tower, a merger of neighbouring patches, and a two-layer projector."""
-    vision, text = c.section("vision_config"), c.section("text_config")
-    width, bias, root = vision.hidden_size, c.flag("multimodal_projector_bias"), "multi_modal_projector"
-    features = c.get("vision_feature_layer")
-    stacked = len(features) if isinstance(features, list) else 1
-    projector: tuple[Part, ...] = (
-        Norm(f"{root}.norm", width),
-        Linear(f"{root}.patch_merger.merging_layer", width * c.spatial_merge_size**2, width),
-        Linear(f"{root}.linear_1", width * stacked, text.hidden_size, bias),
-        Linear(f"{root}.linear_2", text.hidden_size, text.hidden_size, bias),
-    )
-    tower = pixtral(vision, "vision_tower", projector)
-    return with_towers(c, text.model_type, (tower,), new="language_model.model.", head="language_model.lm_head")
+from calculator.families.fields import renamed
+from calculator.families.models import moved, with_towers
+from calculator.families.registry import Blueprint, family
+from calculator.families.towers.any_size import glm4v_vision, glm_ocr_vision, kimi_vision, qwen2_tower, qwen3_tower
+from calculator.families.towers.vision import siglip, siglip2
+from calculator.parts import Attention, Experts, Linear, Norm, Part
 
 
 @family("kimi_k25")
@@ -138,11 +52,6 @@ def lfm2_vl(c: Config) -> Blueprint:
     return with_towers(c, text.model_type, (tower,))
 
 
-@family("qwen2_vl_text", "qwen2_5_vl_text")
-def qwen2_vl_text(c: Config) -> Blueprint:
-    return qwen2(c)
-
-
 @family("qwen2_vl", "qwen2_5_vl")
 def qwen2_vl(c: Config) -> Blueprint:
     """Published files state the language model's fields at the top level, not in text_config."""
@@ -153,3 +62,89 @@ def qwen2_vl(c: Config) -> Blueprint:
     vision = Config({**c.section("vision_config").raw}, f"{kind}_vision", where=f"vision_config of {c.where}")
     tower = qwen2_tower(vision, gated=kind == "qwen2_5_vl")
     return with_towers(c, f"{kind}_text", (tower,), new="model.")
+
+
+@family("qwen3_vl")
+def qwen3_vl(c: Config) -> Blueprint:
+    return with_towers(c, "qwen3", (qwen3_tower(c.section("vision_config")),))
+
+
+@family("qwen3_vl_moe")
+def qwen3_vl_moe(c: Config) -> Blueprint:
+    """Unlike Qwen3-MoE, the checkpoint packs each layer's experts into one tensor."""
+    built = with_towers(c, "qwen3_moe", (qwen3_tower(c.section("vision_config")),))
+    layers = tuple(replace(layer, parts=tuple(map(pack_experts, layer.parts))) for layer in built.text.layers)
+    return replace(built, text=replace(built.text, layers=layers))
+
+
+def pack_experts(part: Part) -> Part:
+    return replace(part, packed=True) if isinstance(part, Experts) else part
+
+
+@family("exaone4_5")
+def exaone4_5(c: Config) -> Blueprint:
+    """Qwen2.5-VL's tower with grouped queries."""
+    text = {**c.section("text_config").raw}
+    if text.get("model_type") == "exaone4_5_text":
+        text["model_type"] = "exaone4"
+        c = Config({**c.raw, "text_config": text}, c.model_type, where=c.where)
+    vision = c.section("vision_config")
+    tower = moved(qwen2_tower(vision, gated=True), "visual", "model.visual")
+
+    def grouped(part: Part) -> Part:
+        return replace(part, kv_heads=vision.num_key_value_heads) if isinstance(part, Attention) else part
+
+    layers = tuple(replace(layer, parts=tuple(map(grouped, layer.parts))) for layer in tower.layers)
+    return with_towers(c, c.section("text_config").model_type, (replace(tower, layers=layers),))
+
+
+@family("glm_ocr")
+def glm_ocr(c: Config) -> Blueprint:
+    """GLM-4.1V's tower without its learned positions, with norms on queries and keys and wider MLPs."""
+    return with_towers(c, "glm_ocr_text", (glm_ocr_vision(c.section("vision_config")),))
+
+
+@family("paddleocr_vl")
+def paddleocr_vl(c: Config) -> Blueprint:
+    """A SigLIP tower for images of any shape and ERNIE 4.5 (arXiv:2510.14528)."""
+    vision, text = c.section("vision_config"), c.section("text_config")
+    joined = vision.hidden_size * vision.spatial_merge_size**2
+    projector = (
+        Norm("mlp_AR.pre_norm", vision.hidden_size, "layer", True),
+        Linear("mlp_AR.linear_1", joined, joined, True),
+        Linear("mlp_AR.linear_2", joined, text.hidden_size, True),
+    )
+    return with_towers(c, "paddleocr_vl_text", (siglip(vision, "visual.vision_model", projector),), new="model.")
+
+
+@family("glmga")
+def glmga(c: Config) -> Blueprint:
+    """GLM-4.6V under a name of its own; the language model's type is stated."""
+    return with_towers(c, c.section("text_config").model_type, (glm4v_vision(c.section("vision_config")),))
+
+
+@family("hyperclovax_vision_v2")
+def hyperclovax_vision_v2(c: Config) -> Blueprint:
+    """Qwen2.5-VL's tower with its merger, and one projection."""
+    vision, text = c.section("vision_config"), c.section("text_config")
+    tower = moved(qwen2_tower(vision, gated=True), "visual", "model.vision_model")
+    projector = Linear("model.vision_projector", vision.out_hidden_size, text.hidden_size, True)
+    towers = (replace(tower, after=(*tower.after, projector)),)
+    # The checkpoint holds the whole of the language model, head and all, inside `language_model`.
+    root = "model.language_model"
+    return with_towers(c, text.model_type, towers, new=f"{root}.model.", head=f"{root}.lm_head")
+
+
+@family("cosmos3_omni")
+def cosmos3_omni(c: Config) -> Blueprint:
+    """Qwen3-VL, in a checkpoint that names it as a diffusion model's text encoder: without prefixes, its projections
+    to_q, to_k, to_v and to_out."""
+    built = with_towers(c, "qwen3", (moved(qwen3_tower(c.section("vision_config")), "model.visual.", ""),), new="")
+
+    def named(part: Part) -> Part:
+        if not isinstance(part, Attention):
+            return part
+        return replace(part, query="to_q", key="to_k", value="to_v", out="to_out", norm_names=("norm_q", "norm_k"))
+
+    layers = tuple(replace(layer, parts=tuple(map(named, layer.parts))) for layer in built.text.layers)
+    return replace(built, text=replace(built.text, layers=layers))

@@ -7,11 +7,12 @@ from dataclasses import replace
 from math import log2
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, decoder, family, gated_mlp, head_shape, pre_norm, self_attention
-from calculator.families.shared import with_towers
-from calculator.families.towers.images import square
-from calculator.families.towers.sound import convolution
-from calculator.families.towers.vision import encoder_layer, siglip, vision_attention
+from calculator.families.fields import head_shape
+from calculator.families.layers import gated_mlp, self_attention
+from calculator.families.models import decoder, with_towers
+from calculator.families.registry import Blueprint, family
+from calculator.families.towers.pieces import convolution, encoder_layer, square, vision_attention
+from calculator.families.towers.vision import siglip
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Embedding, Linear, Norm, Part, Residual
 
@@ -258,11 +259,6 @@ def emu_coder(c: Config) -> Stack:
         square(f"{decoder_root}.conv_out", base * factors[0], c.out_channels, 3),
     )
     return Stack("vqmodel", base, (), before=tuple(parts), tower="vision")
-
-
-@family("emu3_text_model")
-def emu3_text(c: Config) -> Blueprint:
-    return decoder(c, pre_norm(c, replace(self_attention(c), out_bias=False), gated_mlp(c), kind="full attention"))
 
 
 @family("emu3")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, family
-from calculator.families.shared import with_towers
+from calculator.families.models import with_towers
+from calculator.families.registry import Blueprint, family
 from calculator.model import Stack
 from calculator.parts import MLP, Linear, Norm, Part, PatchEmbedding, Positions, VectorWeights
 

@@ -5,21 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.common import (
-    Blueprint,
-    attention_kind,
-    blueprint,
-    family,
-    gated_mlp,
-    head_shape,
-    language_model,
-    layer_types,
-    self_attention,
-    windows,
-)
-from calculator.families.shared import moved, with_towers
+from calculator.families.fields import attention_kind, head_shape, layer_types, windows
+from calculator.families.layers import gated_mlp, self_attention
+from calculator.families.models import blueprint, language_model, moved, with_towers
+from calculator.families.registry import Blueprint, family
+from calculator.families.towers.gemma import gemma3n_audio, gemma3n_embedder, gemma4_audio, gemma4_vision
 from calculator.families.towers.mobilenet import mobilenet_v5
-from calculator.families.towers.vision import gemma3n_audio, gemma3n_embedder, gemma4_audio, gemma4_vision, siglip
+from calculator.families.towers.vision import siglip
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, AltUp, Attention, Embedding, Experts, Linear, Norm, Part, Residual, VectorWeights
 

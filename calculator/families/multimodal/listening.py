@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from calculator.config import Config, defaults_by_type
-from calculator.families.common import (
-    Blueprint,
-    attention_kind,
-    decoder,
-    family,
-    gated_mlp,
-    pre_norm,
-    self_attention,
-)
 from calculator.families.decoders.llama import phi3
-from calculator.families.shared import HELD, with_towers
-from calculator.families.towers.sound import (
-    fun_asr_towers,
-    glm_audio,
-    granite_conformer,
-    layer_norm,
-    linears,
-    phi4_audio,
-    phi4_vision,
-    q_former,
-    qwen3_audio,
-    voxtral_realtime_audio,
-    whisper,
-)
+from calculator.families.fields import attention_kind, head_shape
+from calculator.families.layers import gated_mlp, pre_norm, self_attention
+from calculator.families.models import HELD, decoder, moved, with_towers
+from calculator.families.registry import Blueprint, family
+from calculator.families.towers.conformers import granite_conformer, phi4_audio
+from calculator.families.towers.pieces import convolution, held, layer_norm, linears
+from calculator.families.towers.sound import fun_asr_towers, glm_audio, qwen3_audio, voxtral_realtime_audio, whisper
+from calculator.families.towers.vision import siglip
 from calculator.model import Layer, Stack
-from calculator.parts import ConditionedScale, Linear
+from calculator.parts import Attention, ConditionedScale, Linear, Norm, Part, Residual
 
 
 def completed(c: Config, name: str = "text_config") -> Config:
@@ -152,3 +138,158 @@ def phi4_multimodal(c: Config) -> Blueprint:
     note = "The repository's low-rank adapters for images and for sound are files of their own and not counted."
     sound = phi4_audio(audio, f"{root}.audio_embed", width)
     return replace(built, towers=(images, sound), notes=(*built.notes, HELD, note))
+
+
+def q_former(c: Config, root: str, queries: int, text_width: int) -> Stack:
+    """BLIP-2's Q-Former (arXiv:2301.12597): learned queries attend to one another and, in every few layers, to the
+    encoder's output."""
+    width, inner = c.hidden_size, c.intermediate_size
+
+    def dense(name: str, inputs: int) -> tuple[Part, ...]:
+        return Linear(f"{name}.dense", inputs, width, True), layer_norm(f"{name}.LayerNorm", width)
+
+    def attention(name: str, source: int) -> tuple[Part, ...]:
+        named = ("query", width, width), ("key", source, width), ("value", source, width)
+        return (*linears(f"{name}.attention", *named), *dense(f"{name}.output", width))
+
+    def channel(suffix: str) -> tuple[Part, ...]:
+        return (Linear(f"intermediate{suffix}.dense", width, inner, True), *dense(f"output{suffix}", inner))
+
+    text = channel("") if c.flag("use_qformer_text_input") else ()
+    plain = (*attention("attention", width), *text, *channel("_query"))
+    across = (*attention("crossattention", c.encoder_hidden_size), *plain)
+    layers = tuple(
+        Layer("audio", plain if i % c.cross_attention_frequency else across) for i in range(c.num_hidden_layers)
+    )
+    return Stack(
+        f"{root}.qformer.encoder.layer",
+        width,
+        layers,
+        (held(root, (("query", (1, queries, width)),)), layer_norm(f"{root}.qformer.layernorm", width)),
+        (Linear(f"{root}.linear", width, text_width, True),),
+        "audio",
+    )
+
+
+def phi4_vision(c: Config, root: str, text_width: int) -> Stack:
+    """SigLIP with its pooling head, separators for the ends of rows and of crops, and two projections."""
+    width: int = c.hidden_size
+    fields = {**c.values_, "vision_use_head": True, "num_patches": None}
+    separators = (
+        held(root, (("global_img_feature_extensor", (1, 1, width)), ("sub_img_feature_extensor", (1, 1, 1, width)))),
+    )
+    named = ("img_projection_up", width, text_width), ("img_projection_down", text_width, text_width)
+    after = (*separators, *linears(root, *named))
+    return siglip(Config(fields, "", where=c.where), f"{root}.img_processor", after)
+
+
+# --------------------------------------------------------------------------------------------------------- VibeVoice
+
+
+@family("vibevoice_asr")
+def vibevoice_asr(c: Config) -> Blueprint:
+    """arXiv:2601.18184: two encoders of ConvNeXt blocks, one for the sound and one for the meaning, and a projector
+    for each."""
+    width: int = c.section("text_config").hidden_size
+    towers = []
+    for kind in ("acoustic", "semantic"):
+        audio = c.section(f"{kind}_tokenizer_encoder_config")
+        root = "multi_modal_projector"
+        named = (f"{kind}_linear_1", audio.hidden_size, width), (f"{kind}_linear_2", width, width)
+        after = (*linears(root, *named), Norm(f"{root}.{kind}_norm", width))
+        parts = tuple(vibevoice_encoder(audio, f"{kind}_tokenizer_encoder"))
+        towers.append(Stack(f"{kind}_tokenizer_encoder", audio.hidden_size, (), parts, after, "audio"))
+    return beside(untied(c), *towers)
+
+
+def vibevoice_encoder(c: Config, root: str) -> Iterator[Part]:
+    depths, kernel = c["depths"], c.kernel_size
+    width: int = c.num_filters
+    yield convolution(f"{root}.stem.conv.conv", width, c.channels, kernel)
+    yield from vibevoice_stage(c, f"{root}.stem", width, depths[0])
+    for i, ratio in enumerate(c["downsampling_ratios"]):
+        name = f"{root}.conv_layers.{i}"
+        yield convolution(f"{name}.conv.conv", 2 * width, width, 2 * ratio)
+        width *= 2
+        yield from vibevoice_stage(c, name, width, depths[i + 1])
+    yield convolution(f"{root}.head.conv", c.hidden_size, width, kernel)
+
+
+def vibevoice_stage(c: Config, root: str, width: int, depth: int) -> Iterator[Part]:
+    """ConvNeXt blocks (arXiv:2201.03545) with two scales."""
+    wide = c.ffn_expansion * width
+    for i in range(depth):
+        name = f"{root}.stage.{i}"
+        yield Norm(f"{name}.norm", width)
+        yield convolution(f"{name}.mixer.conv", width, 1, c.kernel_size)
+        yield Norm(f"{name}.ffn_norm", width)
+        yield from linears(f"{name}.ffn", ("linear1", width, wide), ("linear2", wide, width))
+        yield held(name, (("gamma", (width,)), ("ffn_gamma", (width,))))
+
+
+# ------------------------------------------------------------------------------------------ Nemotron 3.5 Transcribe
+
+
+@family("nemo_speechlm")
+def nemo_speechlm(c: Config) -> Blueprint:
+    """An encoder of speech, a model of who speaks when added to its output, a head that times words, and Nemotron-H."""
+    text, audio, timed = (c.section(name) for name in ("text_config", "audio_config", "word_timestamp_config"))
+    heard, who = audio.section("asr_config"), audio.section("diarization_config")
+    voices, head, root = who.section("audio_config"), who.section("head_config"), "perception.encoder"
+    speakers, inner, wide = head.num_speakers, head.hidden_size, head.audio_hidden_size
+    modules = f"{root}.diarization_model.sortformer_modules"
+    diarization = (
+        *linears(modules, ("encoder_proj", wide, inner), ("first_hidden_to_hidden", inner, inner)),
+        Linear(f"{modules}.single_hidden_to_spks", inner, speakers, True),
+        convolution(f"{modules}.subpixel_upsample", inner * head.subsampling_factor, inner, 3),
+        held(modules, (("learnable_sil_emb", (voices.hidden_size,)),)),
+        layer_norm(f"{root}.diar_norm", speakers),
+    )
+    width, factor, place = timed.hidden_size, timed.upsampling_factor, "ctc_timestamp.decoder"
+    upsampling = convolution(f"{place}.upsample", width, width, factor)
+    classes = convolution(f"{place}.decoder_layers.0", timed.vocab_size, width, 1)
+    projector = Linear("perception.proj", heard.hidden_size, text.hidden_size, True)
+    towers = (
+        nemo_encoder(
+            heard, f"{root}.asr_encoder", (layer_norm(f"{root}.asr_norm", heard.hidden_size), projector), normed=True
+        ),
+        nemo_encoder(voices, f"{root}.diarization_model.encoder", diarization, normed=False),
+        nemo_encoder(timed, f"{place}.transformer", (upsampling, classes), normed=True, stacked=False),
+    )
+    built = with_towers(untied(c), text.model_type, towers, old="backbone.", new="llm.model.", head="llm.lm_head")
+    stack = moved(built.text, "llm.model.embeddings", "llm.model.embed_tokens")
+    return replace(built, text=moved(stack, "llm.model.norm_f", "llm.model.norm"))
+
+
+def nemo_encoder(c: Config, root: str, after: tuple[Part, ...], *, normed: bool, stacked: bool = True) -> Stack:
+    """Stacked frames, rotary positions, pre-norm layers; perhaps a LayerNorm on queries and keys."""
+    width, inner = c.hidden_size, c.intermediate_size
+    heads, kv_heads, head_dim = head_shape(c)
+    attention = Attention(
+        "attn",
+        width,
+        heads,
+        kv_heads,
+        head_dim,
+        fused="w_qkv",
+        out="out_proj",
+        out_bias=True,
+        head_norm="layer" if normed else None,
+        rotary=head_dim // 2,
+    )
+    layer = Layer(
+        "audio",
+        (
+            layer_norm("norm1", width),
+            attention,
+            Residual("mixer_residual", width),
+            layer_norm("norm2", width),
+            *linears("ffn.net", ("0", width, inner), ("3", inner, width)),
+            Residual("channel_residual", width),
+        ),
+    )
+    before: list[Part] = [layer_norm(f"{root}.embed_norm", width)]
+    if stacked:
+        before.insert(0, Linear(f"{root}.pre_encode.proj", c.num_mel_bins * c.subsampling_factor, width))
+    end = (layer_norm(f"{root}.final_norm", width), *after)
+    return Stack(f"{root}.layers", width, (layer,) * c.num_hidden_layers, tuple(before), end, "audio")

@@ -1,26 +1,19 @@
-"""A known image tower, a small projector, and a language model of any known type: LLaVA and those that followed it."""
+"""A known image tower, a small projector, and a language model of any known type: LLaVA's kind."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.common import FAMILIES, Blueprint, family
-from calculator.families.shared import HELD, renamed, with_towers
-from calculator.families.towers.images import (
-    feature_layers,
-    image_tower,
-    intern_vit,
-    intern_vit_6b,
-    sam,
-    sam_neck,
-    square,
-    two_layer_projector,
-    vectors,
-)
-from calculator.families.towers.vision import pixtral, siglip
+from calculator.families.decoders.llama import phi3
+from calculator.families.fields import renamed
+from calculator.families.models import HELD, decoder, with_towers
+from calculator.families.registry import FAMILIES, Blueprint, family
+from calculator.families.towers.images import intern_vit, intern_vit_6b, sam, sam_neck
+from calculator.families.towers.pieces import feature_layers, square, two_layer_projector, vectors
+from calculator.families.towers.vision import clip, image_tower, llama4_vision, pixtral, siglip
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Linear, Norm, Part, Residual, VectorWeights
+from calculator.parts import MLP, Attention, Linear, Norm, Part, Positions, Residual, VectorWeights
 
 
 def beside(c: Config, *towers: Stack, field: str = "text_config", own_ties: bool = False) -> Blueprint:
@@ -224,33 +217,113 @@ def idefics3(c: Config) -> Blueprint:
     return with_towers(c, text.model_type, (tower,), new="model.text_model.")
 
 
-def idefics2_perceiver(c: Config) -> Stack:
-    """A few latents that attend to the patches (arXiv:2103.03206)."""
-    width, root = c.hidden_size, "model.connector.perceiver_resampler"
-    attention = Attention("self_attn", width, c.resampler_n_heads, c.num_key_value_heads, c.resampler_head_dim)
+# The vision tower that the code of Phi-3-vision and 3.5-vision fixes, whatever the config says.
+CLIP_LARGE_336 = {
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "num_channels": 3,
+    "image_size": 336,
+    "patch_size": 14,
+}
+
+
+@family("phi3_v")
+def phi3_v(c: Config) -> Blueprint:
+    """Phi-3 with CLIP (arXiv:2103.00020): four neighbouring patches become one token through two projections."""
+    inner = phi3(c)
+    vision, width = Config(CLIP_LARGE_336, "clip_vision_model"), c.hidden_size
+    root = "model.vision_embed_tokens"
+    tower, merged = f"{root}.img_processor.vision_model", 4 * vision.hidden_size
+    separators = (("glb_GN", (1, 1, merged)), ("sub_GN", (1, 1, 1, merged)))
+    projector: tuple[Part, ...] = (
+        VectorWeights(root, separators),
+        Linear(f"{root}.img_projection.0", merged, width, True),
+        Linear(f"{root}.img_projection.2", width, width, True),
+    )
+    return replace(inner, towers=(clip(vision, tower, projector),), notes=(*inner.notes, HELD))
+
+
+@family("git")
+def git(c: Config) -> Blueprint:
+    """GIT (arXiv:2205.14100): BERT's layers read the patches as a prefix of the text."""
+    width, vision = c.hidden_size, c.section("vision_config", "git_vision_model")
+    attention = Attention(
+        "attention",
+        width,
+        c.num_attention_heads,
+        c.num_attention_heads,
+        width // c.num_attention_heads,
+        query="self.query",
+        key="self.key",
+        value="self.value",
+        out="output.dense",
+        qkv_bias=True,
+        out_bias=True,
+        dropout=bool(c.get("attention_probs_dropout_prob")),
+    )
+    dropout = bool(c.get("hidden_dropout_prob"))
     parts = (
-        Norm("input_latents_norm", width),
-        Norm("input_context_norm", width),
         attention,
-        Residual("mixer_residual", width),
-        Norm("post_attention_layernorm", width),
-        MLP("mlp", width, 4 * width),
-        Residual("channel_residual", width),
+        Residual("mixer_residual", width, dropout),
+        Norm("attention.output.LayerNorm", width, "layer", True),
+        MLP("", width, c.intermediate_size, gated=False, bias=True, up="intermediate.dense", down="output.dense"),
+        Residual("channel_residual", width, dropout),
+        Norm("output.LayerNorm", width, "layer", True),
     )
-    latents = vectors(root, latents=(c.resampler_n_latents, width))
-    layers = (Layer("perceiver", parts),) * c.resampler_depth
-    return Stack(f"{root}.layers", width, layers, (latents,), (Norm(f"{root}.norm", width),), "vision")
+    built = decoder(
+        c,
+        Layer("full attention", parts),
+        path="git.encoder.layer",
+        embedding="git.embeddings.word_embeddings",
+        head="output",
+        head_bias=True,
+        before=(
+            Positions("git.embeddings.position_embeddings", c.max_position_embeddings, width),
+            Norm("git.embeddings.LayerNorm", width, "layer", True),
+        ),
+    )
+    frames = c.get("num_image_with_embedding") or 0
+    root = "git.visual_projection.visual_projection"
+    projector: tuple[Part, ...] = (
+        *(vectors("git", **{f"img_temporal_embedding.{i}": (1, 1, vision.hidden_size) for i in range(frames)}),),
+        Linear(f"{root}.0", vision.hidden_size, width, True),
+        Norm(f"{root}.1", width, "layer", True),
+    )
+    tower = clip(vision, "git.image_encoder.vision_model", projector)
+    # The layers are post-norm: nothing stands between the last one and the head.
+    return replace(built, text=replace(built.text, after=built.text.after[1:]), towers=(tower,))
 
 
-@family("idefics2")
-def idefics2(c: Config) -> Blueprint:
-    """A gated projector, and a perceiver that reads the patches (arXiv:2405.02246)."""
-    vision, text, perceiver = (c.section(name) for name in ("vision_config", "text_config", "perceiver_config"))
-    width, root, outputs = vision.hidden_size, "model.connector.modality_projection", text.hidden_size
-    projector = (
-        Linear(f"{root}.gate_proj", width, text.intermediate_size),
-        Linear(f"{root}.up_proj", width, text.intermediate_size),
-        Linear(f"{root}.down_proj", text.intermediate_size, outputs),
+@family("fuyu")
+def fuyu(c: Config) -> Blueprint:
+    """No tower: the language model reads patches through one matrix."""
+    text = c.section("text_config")
+    pixels = c.num_channels * c.patch_size**2
+    projector = Linear("vision_embed_tokens", pixels, text.hidden_size, True)
+    tower = Stack("vision_embed_tokens", text.hidden_size, (), after=(projector,), tower="vision")
+    return with_towers(c, text.model_type, (tower,), old="", new="language_model.", head="language_model.lm_head")
+
+
+@family("llama4")
+def llama4(c: Config) -> Blueprint:
+    tower = llama4_vision(c.section("vision_config"), c.section("text_config").hidden_size)
+    return with_towers(c, "llama4_text", (tower,), new="language_model.model.", head="language_model.lm_head")
+
+
+@family("mistral3")
+def mistral3(c: Config) -> Blueprint:
+    """Pixtral's tower, a merger of neighbouring patches, and a two-layer projector."""
+    vision, text = c.section("vision_config"), c.section("text_config")
+    width, bias, root = vision.hidden_size, c.flag("multimodal_projector_bias"), "multi_modal_projector"
+    features = c.get("vision_feature_layer")
+    stacked = len(features) if isinstance(features, list) else 1
+    projector: tuple[Part, ...] = (
+        Norm(f"{root}.norm", width),
+        Linear(f"{root}.patch_merger.merging_layer", width * c.spatial_merge_size**2, width),
+        Linear(f"{root}.linear_1", width * stacked, text.hidden_size, bias),
+        Linear(f"{root}.linear_2", text.hidden_size, text.hidden_size, bias),
     )
-    towers = (siglip(vision, "model.vision_model", projector), idefics2_perceiver(perceiver))
-    return with_towers(c, text.model_type, towers, new="model.text_model.")
+    tower = pixtral(vision, "vision_tower", projector)
+    return with_towers(c, text.model_type, (tower,), new="language_model.model.", head="language_model.lm_head")

@@ -1,5 +1,4 @@
-"""Language models that see, with towers of their own: GLM's agent, HyperCLOVA X SEED, LFM3-VL, Granite Docling,
-Nemotron's omni model and Cosmos 3."""
+"""Towers of a type's own, whose neighbouring patches are merged behind them."""
 
 from __future__ import annotations
 
@@ -7,32 +6,26 @@ from dataclasses import replace
 from math import prod
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, family, head_shape
-from calculator.families.decoders.llama import llama
-from calculator.families.shared import moved, renamed, with_towers
-from calculator.families.towers.qwen import qwen3_tower
-from calculator.families.towers.sound import block, convolution, held, layer_norm, linears, parakeet
-from calculator.families.towers.vision import glm4v_vision, qwen2_tower, siglip
+from calculator.families.fields import head_shape, renamed
+from calculator.families.models import with_towers
+from calculator.families.registry import Blueprint, family
+from calculator.families.towers.conformers import parakeet
+from calculator.families.towers.pieces import (
+    block,
+    convolution,
+    encoder_layer,
+    held,
+    layer_norm,
+    linears,
+    patches,
+    plain_mlp,
+    square,
+    vectors,
+    vision_attention,
+)
+from calculator.families.towers.vision import siglip
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Linear, Norm, Part
-
-
-@family("glmga")
-def glmga(c: Config) -> Blueprint:
-    """GLM-4.6V under a name of its own; the language model's type is stated."""
-    return with_towers(c, c.section("text_config").model_type, (glm4v_vision(c.section("vision_config")),))
-
-
-@family("hyperclovax_vision_v2")
-def hyperclovax_vision_v2(c: Config) -> Blueprint:
-    """Qwen2.5-VL's tower with its merger, and one projection."""
-    vision, text = c.section("vision_config"), c.section("text_config")
-    tower = moved(qwen2_tower(vision, gated=True), "visual", "model.vision_model")
-    projector = Linear("model.vision_projector", vision.out_hidden_size, text.hidden_size, True)
-    towers = (replace(tower, after=(*tower.after, projector)),)
-    # The checkpoint holds the whole of the language model, head and all, inside `language_model`.
-    root = "model.language_model"
-    return with_towers(c, text.model_type, towers, new=f"{root}.model.", head=f"{root}.lm_head")
+from calculator.parts import MLP, Attention, Embedding, Linear, Norm, Part, Positions, Residual, VectorWeights
 
 
 @family("lfm3_vl")
@@ -93,11 +86,6 @@ def area(patch: int | list[int]) -> int:
 def depth(patch: int | list[int]) -> int:
     """Frames of a patch."""
     return patch[0] if isinstance(patch, list) else patch
-
-
-@family("granite_docling_text")
-def granite_docling_text(c: Config) -> Blueprint:
-    return llama(c)
 
 
 @family("granite_docling")
@@ -205,16 +193,128 @@ def radio(c: Config, root: str, frames: int | None, after: tuple[Part, ...]) -> 
     return Stack(f"{root}.model.blocks", width, (layer,) * c.num_hidden_layers, before, after, "vision")
 
 
-@family("cosmos3_omni")
-def cosmos3_omni(c: Config) -> Blueprint:
-    """Qwen3-VL, in a checkpoint that names it as a diffusion model's text encoder: without prefixes, its projections
-    to_q, to_k, to_v and to_out."""
-    built = with_towers(c, "qwen3", (moved(qwen3_tower(c.section("vision_config")), "model.visual.", ""),), new="")
+@family("step3p7")
+def step3p7(c: Config) -> Blueprint:
+    """A tower with scaled branches, and two strided convolutions behind it."""
+    vision, text, root = c.section("vision_config"), c.section("text_config"), "vision_model"
+    width, made = vision.hidden_size, 2 * vision.hidden_size
+    inner = int(width * vision.mlp_ratio)
+    block = Layer(
+        "vision",
+        (
+            Norm("ln_1", width, "layer", True),
+            vectors("attn", in_proj_weight=(3 * width, width), in_proj_bias=(3 * width,)),
+            Linear("attn.out_proj", width, width, True, component="attention"),
+            Residual("mixer_residual", width),
+            Norm("ln_2", width, "layer", True),
+            MLP("mlp", width, inner, gated=False, bias=True, up="c_fc", down="c_proj"),
+            VectorWeights("", (("ls_1.gamma", (width,)), ("ls_2.gamma", (width,)))),
+            Residual("channel_residual", width),
+        ),
+    )
+    tower = Stack(
+        f"{root}.transformer.resblocks",
+        width,
+        (block,) * vision.num_hidden_layers,
+        before=(
+            patches(vision, f"{root}.conv1", bias=False),
+            vectors(root, positional_embedding=((vision.image_size // vision.patch_size) ** 2, width)),
+            Norm(f"{root}.ln_pre", width, "layer", True),
+        ),
+        after=(
+            square(f"{root}.vit_downsampler1", width, made, 3),
+            square(f"{root}.vit_downsampler2", made, 2 * made, 3),
+            Linear("vit_large_projector", 2 * made, text.hidden_size, c.flag("projector_bias")),
+        ),
+        tower="vision",
+    )
+    return with_towers(c, "step3p5", (tower,), new="model.")
 
-    def named(part: Part) -> Part:
-        if not isinstance(part, Attention):
-            return part
-        return replace(part, query="to_q", key="to_k", value="to_v", out="to_out", norm_names=("norm_q", "norm_k"))
 
-    layers = tuple(replace(layer, parts=tuple(map(named, layer.parts))) for layer in built.text.layers)
-    return replace(built, text=replace(built.text, layers=layers))
+@family("minicpmv4_6")
+def minicpmv4_6(c: Config) -> Blueprint:
+    """A window of patches is merged inside the tower, and again before the language model."""
+    vision, text, root = c.section("vision_config"), c.section("text_config"), "model.vision_tower.vit_merger"
+    width, area = vision.hidden_size, prod(vision.window_kernel_size)
+    joined = 4 * width
+
+    def merger(i: int) -> tuple[Part, ...]:
+        name, outputs = f"model.merger.mlp.{i}", text.hidden_size if i == c.merger_times - 1 else width
+        return (
+            Norm(f"{name}.pre_norm", joined, "layer", True),
+            Linear(f"{name}.linear_1", joined, joined, True),
+            Linear(f"{name}.linear_2", joined, outputs, True),
+        )
+
+    after: tuple[Part, ...] = (
+        Norm(f"{root}.layer_norm1", width, "layer", True),
+        vision_attention(vision, f"{root}.self_attn", out="out_proj"),
+        Norm(f"{root}.pre_norm", width * area, "layer", True),
+        Linear(f"{root}.linear_1", width * area, vision.intermediate_size * area, True),
+        Linear(f"{root}.linear_2", vision.intermediate_size * area, width, True),
+        *(part for i in range(c.merger_times) for part in merger(i)),
+    )
+    return with_towers(c, text.model_type, (siglip(vision, "model.vision_tower", after),))
+
+
+@family("muse_glimmer")
+def muse_glimmer(c: Config) -> Blueprint:
+    """A tower on flat patches of two frames, whose neighbouring outputs are joined."""
+    vision, text, root = c.section("vision_config"), c.section("text_config"), "model.vision_tower"
+    width: int = vision.hidden_size
+    layer = encoder_layer(
+        vision, norms=("norm1", "norm2"), attention=vision_attention(vision, "attn", out="proj"), mlp=plain_mlp(vision)
+    )
+    tower = Stack(
+        f"{root}.layers",
+        width,
+        (layer,) * vision.num_hidden_layers,
+        before=(
+            Linear(f"{root}.patch_embedder.patch_embedding", vision.patch_temporal * 3 * vision.patch_size**2, width),
+            Embedding(
+                f"{root}.patch_embedder.position_embedding_table", vision.pos_emb_height * vision.pos_emb_width, width
+            ),
+            Norm(f"{root}.ln_pre", width, "layer", True),
+        ),
+        after=(
+            Norm(f"{root}.ln_post", width, "layer", True),
+            Linear("model.vision_adapter.fc1", c.out_hidden_size, c.projector_hidden_size),
+            Linear("model.vision_adapter.fc2", c.projector_hidden_size, c.projector_hidden_size),
+            Linear("model.vision_projection", c.projector_hidden_size, text.hidden_size),
+        ),
+        tower="vision",
+    )
+    return with_towers(c, "muse_glimmer_text", (tower,))
+
+
+@family("hunyuan_vl")
+def hunyuan_vl(c: Config) -> Blueprint:
+    """A merger of two convolutions, and learned tokens around an image and at the end of its rows."""
+    vision, root = c.section("vision_config"), "vit"
+    width, outputs, merge = vision.hidden_size, vision.text_hidden_size, vision.spatial_merge_size
+    size = vision.head_dim if vision.get("head_dim") else width // vision.num_attention_heads
+    attention = replace(vision_attention(vision), head_dim=size)
+    mlp = replace(plain_mlp(vision), up="dense_h_to_4h", down="dense_4h_to_h")
+    layer = encoder_layer(vision, norms=("input_layernorm", "post_attention_layernorm"), attention=attention, mlp=mlp)
+    merger, inner = f"{root}.perceive", 4 * width
+    tower = Stack(
+        f"{root}.layers",
+        width,
+        (layer,) * vision.num_hidden_layers,
+        before=(
+            patches(vision, f"{root}.embeddings.patch_embedding", bias=True),
+            Positions(
+                f"{root}.embeddings.position_embedding", (vision.max_image_size // vision.patch_size) ** 2 + 1, width
+            ),
+        ),
+        after=(
+            square(f"{merger}.proj.0", width, 2 * width, merge),
+            square(f"{merger}.proj.2", 2 * width, inner, 1),
+            Linear(f"{merger}.mlp", inner, outputs, True),
+            vectors(merger, image_newline=(inner,), image_begin=(outputs,), image_end=(outputs,), image_sep=(outputs,)),
+            Norm(f"{merger}.before_rms", width),
+            Norm(f"{merger}.after_rms", outputs),
+        ),
+        tower="vision",
+    )
+    return with_towers(c, "hunyuan_vl_text", (tower,), new="model.")

@@ -7,32 +7,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, family, head_shape, pre_norm, self_attention
 from calculator.families.decoders.llama import qwen2, qwen3
-from calculator.families.mixtures.mixtral import qwen3_moe, qwen_experts
-from calculator.families.shared import moved, with_towers
-from calculator.families.towers.qwen import qwen3_tower
-from calculator.families.towers.sound import (
-    convolution,
-    held,
-    layer_norm,
-    linears,
-    projections,
-    qwen3_audio,
-    whisper,
-)
-from calculator.families.towers.vision import qwen2_tower
+from calculator.families.fields import head_shape
+from calculator.families.layers import pre_norm, self_attention
+from calculator.families.mixtures.mixtral import own_head_size, qwen_experts
+from calculator.families.models import moved, with_towers
+from calculator.families.registry import Blueprint, family
+from calculator.families.towers.any_size import qwen2_tower, qwen3_tower
+from calculator.families.towers.pieces import Shapes, conv, convolution, held, layer_norm, linears, projections
+from calculator.families.towers.sound import qwen3_audio, whisper
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, Embedding, Head, Linear, Norm, Part, PatchMerger, Residual
 
 SPEECH = "The talker and the vocoder are held and not run: the numbers are those of a model that writes."
-Shapes = Iterator[tuple[str, tuple[int, ...]]]
-
-
-def conv(name: str, outputs: int, inputs: int, kernel: int, *, bias: int | None = None) -> Shapes:
-    """A one-dimensional convolution, or with `bias` features a transposed one [inputs, outputs, kernel]."""
-    yield f"{name}.weight", (outputs, inputs, kernel)
-    yield f"{name}.bias", (outputs if bias is None else bias,)
 
 
 def snake(name: str, width: int) -> Shapes:
@@ -52,14 +39,6 @@ def talker_model(built: Blueprint, before: tuple[Part, ...], head: Part, root: s
     """A language model over codes as a stack that is held."""
     stack = moved(built.text, "model.", f"{root}.model.")
     return replace(stack, before=before, after=(*stack.after[:-1], head), tower="audio")
-
-
-# ------------------------------------------------------------------------------------- Qwen2.5-Omni (arXiv:2503.20215)
-
-
-@family("qwen2_5_omni_text")
-def qwen2_5_omni_text(c: Config) -> Blueprint:
-    return qwen2(c)
 
 
 @family("qwen2_5_omni_thinker")
@@ -178,21 +157,6 @@ def bigvgan(c: Config, root: str) -> Stack:
         yield "conv_post.weight", (1, width, 7)
 
     return Stack(root, c.upsample_initial_channel, (), (held(root, shapes()),), tower="audio")
-
-
-# -------------------------------------------------------------------------------------- Qwen3-Omni (arXiv:2509.17765)
-
-
-def own_head_size(c: Config) -> Config:
-    """The config with the head size that the type takes where none is stated: what is left of the division goes."""
-    if c.get("head_dim") is not None:
-        return c
-    return Config({**c.raw, "head_dim": c.hidden_size // c.num_attention_heads}, c.model_type, where=c.where)
-
-
-@family("qwen3_omni_moe_text")
-def qwen3_omni_moe_text(c: Config) -> Blueprint:
-    return qwen3_moe(own_head_size(c))
 
 
 @family("qwen3_omni_moe_thinker")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, context_length, dropped, family
+from calculator.families.fields import context_length, dropped
+from calculator.families.registry import Blueprint, family
 from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,

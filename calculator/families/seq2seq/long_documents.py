@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, dropped, family
+from calculator.families.fields import dropped
+from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import Style, encoder_decoder, heads_of, layer_of
 from calculator.model import Layer
 from calculator.parts import (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, context_length, dropped, family
+from calculator.families.fields import context_length, dropped
+from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import built, held, step, unnamed
 from calculator.model import Layer, Stack
 from calculator.parts import (

@@ -4,7 +4,8 @@ whose encoder is another model."""
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, context_length, dropped, family, rotary_size
+from calculator.families.fields import context_length, dropped, rotary_size
+from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import Style, built, encoder_decoder, step
 from calculator.model import Layer, Stack
 from calculator.parts import (

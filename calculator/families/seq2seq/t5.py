@@ -6,18 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from calculator.config import Config
-from calculator.families.common import (
-    Blueprint,
-    attention_kind,
-    context_length,
-    dropped,
-    family,
-    gated_mlp,
-    head_shape,
-    layer_types,
-    self_attention,
-    windows,
-)
+from calculator.families.fields import attention_kind, context_length, dropped, head_shape, layer_types, windows
+from calculator.families.layers import gated_mlp, self_attention
+from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import Style, built, embeddings, heads_for, step
 from calculator.model import Layer, Stack
 from calculator.parts import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, family
+from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import Style, built, encoder_decoder, layer_of
 from calculator.model import Layer
 from calculator.parts import MLP, Experts

@@ -2,88 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
 from calculator.config import Config
-from calculator.errors import ConfigError
-from calculator.families.towers.vision import (
-    encoder_layer,
-    patches,
-    pixtral,
-    plain_mlp,
-    siglip,
-    siglip2,
-    vision_attention,
-)
+from calculator.families.towers.pieces import encoder_layer, pair, patches, plain_mlp, square, vectors, vision_attention
 from calculator.model import Layer, Stack
-from calculator.parts import (
-    MLP,
-    Attention,
-    Linear,
-    Norm,
-    Part,
-    PatchEmbedding,
-    Positions,
-    Residual,
-    VectorWeights,
-)
-
-
-def pair(value: int | Sequence[int]) -> tuple[int, int]:
-    """Height and width of what is stated as one size or as two."""
-    if isinstance(value, int):
-        return value, value
-    height, width = value
-    return height, width
-
-
-def square(name: str, inputs: int, outputs: int, side: int, *, bias: bool = True) -> PatchEmbedding:
-    """A convolution over a map by a square kernel."""
-    return PatchEmbedding(name, inputs * side**2, outputs, (outputs, inputs, side, side), bias=bias)
-
-
-def vectors(name: str, **shapes: tuple[int, ...]) -> VectorWeights:
-    return VectorWeights(name, tuple(shapes.items()))
-
-
-def clip(c: Config, root: str, after: tuple[Part, ...] = (), patch_bias: bool = False) -> Stack:
-    """CLIP's image encoder (arXiv:2103.00020): a class token, learned positions, a norm before the blocks."""
-    width, side = c.hidden_size, c.image_size // c.patch_size
-    before = (
-        vectors(f"{root}.embeddings", class_embedding=(width,)),
-        patches(c, f"{root}.embeddings.patch_embedding", bias=patch_bias),
-        Positions(f"{root}.embeddings.position_embedding", side * side + 1, width),
-        Norm(f"{root}.pre_layrnorm", width, "layer", True),
-    )
-    return replace(siglip(c, root, after), before=before)
-
-
-def image_tower(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
-    """The tower that a free `vision_config` names.
-
-    Raises:
-        ConfigError: it is none of those known here.
-    """
-    if c.model_type == "pixtral":
-        return pixtral(c, root, after)
-    known = {"clip_vision_model": clip, "siglip_vision_model": siglip, "siglip2_vision_model": siglip2}
-    if c.model_type not in known:
-        raise ConfigError(
-            f"{c.where} is of type {c.model_type!r}; the towers known here are {', '.join(known)} and pixtral."
-        )
-    return known[c.model_type](c, f"{root}.vision_model", after)
-
-
-def two_layer_projector(name: str, inputs: int, inner: int, outputs: int, bias: bool = True) -> tuple[Part, ...]:
-    return Linear(f"{name}.linear_1", inputs, inner, bias), Linear(f"{name}.linear_2", inner, outputs, bias)
-
-
-def feature_layers(c: Config) -> int:
-    """How many of the tower's layers are put side by side."""
-    chosen = c.get("vision_feature_layer")
-    return len(chosen) if isinstance(chosen, list) else 1
+from calculator.parts import MLP, Attention, Norm, Part, PatchEmbedding, Positions, Residual
 
 
 def intern_vit(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
@@ -201,5 +126,47 @@ def sam(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
         tuple(layer(i) for i in range(c.num_hidden_layers)),
         before=(patches(c, f"{root}.patch_embed.projection", bias=True), *absolute),
         after=(*sam_neck(f"{root}.neck", width, c.output_channels), *after),
+        tower="vision",
+    )
+
+
+def aimv2(c: Config, root: str) -> Stack:
+    """AIMv2 (arXiv:2411.14402): RMSNorm and gated MLPs."""
+    width, bias = c.hidden_size, c.flag("qkv_bias")
+    attention = replace(vision_attention(c, "attention", out="out_proj", bias=bias))
+    mlp = MLP("ffn", width, c.intermediate_size, bias=c.flag("mlp_bias"))
+    layer = encoder_layer(c, norms=("rms_norm1", "rms_norm2"), attention=attention, mlp=mlp, kind="rms")
+    return Stack(
+        f"{root}.encoder.layers",
+        width,
+        (layer,) * c.num_hidden_layers,
+        before=(
+            patches(c, f"{root}.embeddings.patch_embedding", bias=True),
+            Positions(f"{root}.embeddings.position_embedding", (c.image_size // c.patch_size) ** 2, width),
+            Norm(f"{root}.embeddings.rms_norm", width),
+        ),
+        after=(Norm(f"{root}.rms_norm", width),),
+        tower="vision",
+    )
+
+
+def own_aimv2(c: Config, root: str) -> Stack:
+    """AIMv2 as its authors' own code (modeling_aimv2.py) spells it."""
+    width, bias = c.hidden_size, c.flag("use_bias")
+    attention = replace(vision_attention(c, "attn", out="proj", bias=bias), fused="qkv", qkv_bias=c.flag("qkv_bias"))
+    mlp = MLP("mlp", width, c.intermediate_size, bias=bias, gate="fc1", up="fc3", down="fc2")
+    layer = encoder_layer(c, norms=("norm_1", "norm_2"), attention=attention, mlp=mlp, kind="rms")
+    start = f"{root}.preprocessor"
+    places = (1, (c.image_size // c.patch_size) ** 2, width)
+    return Stack(
+        f"{root}.trunk.blocks",
+        width,
+        (layer,) * c.num_hidden_layers,
+        before=(
+            patches(c, f"{start}.patchifier.proj", bias=True),
+            Norm(f"{start}.patchifier.norm", width),
+            vectors(start, pos_embed=places),
+        ),
+        after=(Norm(f"{root}.trunk.post_trunk_norm", width),),
         tower="vision",
     )

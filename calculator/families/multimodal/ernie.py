@@ -1,47 +1,16 @@
-"""Mixtures of experts whose modelling code is published beside their weights, under names that transformers lacks."""
+"""ERNIE 4.5 VL (Baidu): experts for text and smaller ones for images in the same layers."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.common import Blueprint, decoder, family, gated_mlp, pre_norm, self_attention
-from calculator.families.mixtures.alternating import aria_text, sandwiched
-from calculator.families.shared import HELD, renamed
+from calculator.families.layers import gated_mlp, pre_norm, self_attention
+from calculator.families.models import HELD, decoder, with_towers
+from calculator.families.registry import Blueprint, family
+from calculator.families.towers.pieces import encoder_layer, plain_mlp
 from calculator.model import Layer, Stack
-from calculator.parts import (
-    MLP,
-    Attention,
-    Experts,
-    IdleExperts,
-    Linear,
-    Norm,
-    Part,
-    PatchEmbedding,
-    Residual,
-)
-
-
-@family("grok-1")
-def grok_1(c: Config) -> Blueprint:
-    """Grok-1 (xAI, 2024): four norms a layer around attention and experts, no MLP without them."""
-    names = ("pre_attn_norm", "post_attn_norm", "pre_moe_norm", "post_moe_norm")
-    experts = Experts(
-        "moe_block",
-        c.hidden_size,
-        c.intermediate_size,
-        c.num_experts,
-        c.num_experts_per_tok,
-        names=("linear", "linear_v", "linear_1"),
-    )
-    layer = sandwiched(c, names, (self_attention(c, name="attn"),), experts, "full attention + experts")
-    return decoder(c, layer)
-
-
-@family("aria_moe_lm")
-def aria_moe_lm(c: Config) -> Blueprint:
-    """Aria's language model as its first files call it; intermediate_size there is no expert's width."""
-    return aria_text(renamed(Config(c.raw, "aria_text", where=c.where), intermediate_size="moe_intermediate_size"))
+from calculator.parts import MLP, Attention, Experts, IdleExperts, Linear, Norm, Part, PatchEmbedding, Residual
 
 
 def between(value: int | list[int], i: int) -> int:
@@ -138,3 +107,71 @@ def ernie_tower(c: Config, whole: Config) -> Stack:
         ),
         tower="vision",
     )
+
+
+@family("ernie4_5_vl_moe_text")
+def ernie4_5_vl_moe_text(c: Config) -> Blueprint:
+    """ERNIE 4.5's mixture with a second set of experts, and their own router, for the tokens of images."""
+    width, bias, count = c.hidden_size, c.flag("use_bias"), c.num_hidden_layers
+    wide, narrow = c.get("moe_intermediate_size") or (1536, 512)
+    number: int = c.moe_num_experts
+    experts = Experts(
+        "mlp",
+        width,
+        wide,
+        number,
+        c.moe_k,
+        shared=c.moe_num_shared_experts * wide,
+        shared_bias=bias,
+        correction=True,
+        correction_name="moe_statics.e_score_correction_bias",
+        correction_role="vector",
+        correction_shape=(2, number),
+    )
+    seeing = IdleExperts("mlp", width, narrow, number, number)
+    listed = c.get("mlp_layer_types") or ["dense"] + ["sparse"] * (count - 1)
+    attention = self_attention(c, qkv_bias=bias, out_bias=bias)
+    dense = pre_norm(c, attention, gated_mlp(c, bias=bias), kind="full attention + mlp")
+    mixed = pre_norm(c, attention, experts, kind="full attention + experts")
+    mixed = replace(mixed, parts=(*mixed.parts, seeing))
+    return decoder(c, [mixed if kind == "sparse" else dense for kind in listed])
+
+
+def ernie_vision(c: Config, text: Config) -> Stack:
+    width, outputs, root = c.hidden_size, text.hidden_size, "model.vision_model"
+    heads, resampler = c.num_heads, "model.resampler_model"
+    attention = Attention(
+        "attn", width, heads, heads, width // heads, fused="qkv", out="proj", qkv_bias=True, out_bias=True
+    )
+    layer = encoder_layer(c, norms=("norm1", "norm2"), attention=attention, mlp=plain_mlp(c))
+    spatial = width * c.spatial_merge_size**2
+    temporal = spatial * c.temporal_merge_size
+
+    def mlp(name: str, inputs: int) -> tuple[Part, ...]:
+        return (
+            Linear(f"{name}.0", inputs, spatial, True),
+            Linear(f"{name}.2", spatial, spatial, True),
+            Norm(f"{name}.3", spatial, "layer", True),
+        )
+
+    return Stack(
+        f"{root}.blocks",
+        width,
+        (layer,) * c.depth,
+        before=(Linear(f"{root}.patch_embed.proj", c.in_channels * c.patch_size**2, width),),
+        after=(
+            Norm(f"{root}.ln", width, "layer", True),
+            *mlp(f"{resampler}.spatial_linear", spatial),
+            *mlp(f"{resampler}.temporal_linear", temporal),
+            Linear(f"{resampler}.mlp", spatial, outputs, True),
+            Norm(f"{resampler}.after_norm", outputs),
+        ),
+        tower="vision",
+    )
+
+
+@family("ernie4_5_vl_moe")
+def ernie4_5_vl_moe(c: Config) -> Blueprint:
+    """ERNIE 4.5 VL (its technical report, 2025)."""
+    tower = ernie_vision(c.section("vision_config"), c.section("text_config"))
+    return with_towers(c, "ernie4_5_vl_moe_text", (tower,), new="model.")

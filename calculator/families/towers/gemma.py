@@ -1,0 +1,195 @@
+"""The eyes and ears of Gemma 3n and 4."""
+
+from __future__ import annotations
+
+from calculator.config import Config
+from calculator.model import Layer, Stack
+from calculator.parts import MLP, Attention, Embedding, Linear, Norm, Part, PatchEmbedding, Residual, VectorWeights
+
+
+def gemma4_vision(c: Config, text_width: int) -> Stack:
+    """Gemma 4: projected patches with a two-axis position table, four norms a block."""
+    width, root = c.hidden_size, "model.vision_tower"
+    attention = Attention(
+        "self_attn",
+        width,
+        c.num_attention_heads,
+        c.num_key_value_heads,
+        c.head_dim,
+        query="q_proj.linear",
+        key="k_proj.linear",
+        value="v_proj.linear",
+        out="o_proj.linear",
+        head_norm="head",
+        value_norm=True,
+        rotary=c.head_dim,
+    )
+    mlp = MLP("mlp", width, c.intermediate_size, gate="gate_proj.linear", up="up_proj.linear", down="down_proj.linear")
+    layer = Layer(
+        "vision",
+        (
+            Norm("input_layernorm", width),
+            attention,
+            Norm("post_attention_layernorm", width),
+            Residual("mixer_residual", width),
+            Norm("pre_feedforward_layernorm", width),
+            mlp,
+            Norm("post_feedforward_layernorm", width),
+            Residual("channel_residual", width),
+        ),
+    )
+    table = (("position_embedding_table", (2, c.position_embedding_size, width)),)
+    standard = (("std_bias", (width,)), ("std_scale", (width,)))
+    return Stack(
+        f"{root}.encoder.layers",
+        width,
+        (layer,) * c.num_hidden_layers,
+        before=(
+            Linear(f"{root}.patch_embedder.input_proj", 3 * c.patch_size**2, width),
+            VectorWeights(f"{root}.patch_embedder", table),
+        ),
+        after=(
+            *((VectorWeights(root, standard, role="buffer"),) if c.flag("standardize") else ()),
+            Norm("model.embed_vision.embedding_pre_projection_norm", width, affine=False),
+            Linear("model.embed_vision.embedding_projection", width, text_width),
+        ),
+        tower="vision",
+    )
+
+
+def gemma4_audio(c: Config, text_width: int) -> Stack:
+    """Gemma 4's sound tower, a conformer: half-step MLPs around chunked attention and a light convolution."""
+    width, root = c.hidden_size, "model.audio_tower"
+    head_dim = width // c.num_attention_heads
+
+    def linear(name: str, inputs: int, outputs: int) -> Linear:
+        return Linear(f"{name}.linear", inputs, outputs)
+
+    def feed_forward(name: str) -> tuple[Part, ...]:
+        return (
+            Norm(f"{name}.pre_layer_norm", width),
+            linear(f"{name}.ffw_layer_1", width, 4 * width),
+            linear(f"{name}.ffw_layer_2", 4 * width, width),
+            Norm(f"{name}.post_layer_norm", width),
+        )
+
+    attention = Attention(
+        "self_attn",
+        width,
+        c.num_attention_heads,
+        c.num_attention_heads,
+        head_dim,
+        query="q_proj.linear",
+        key="k_proj.linear",
+        value="v_proj.linear",
+        out="post.linear",
+    )
+    kernel = c.conv_kernel_size
+    layer = Layer(
+        "audio",
+        (
+            *feed_forward("feed_forward1"),
+            Norm("norm_pre_attn", width),
+            attention,
+            Linear("self_attn.relative_k_proj", width, width),
+            VectorWeights("self_attn", (("per_dim_scale", (head_dim,)),)),
+            Norm("norm_post_attn", width),
+            Norm("lconv1d.pre_layer_norm", width),
+            linear("lconv1d.linear_start", width, 2 * width),
+            PatchEmbedding("lconv1d.depthwise_conv1d", kernel, width, (width, 1, kernel), bias=False),
+            Norm("lconv1d.conv_norm", width),
+            linear("lconv1d.linear_end", width, width),
+            *feed_forward("feed_forward2"),
+            Norm("norm_out", width),
+        ),
+    )
+    first, second = c.subsampling_conv_channels
+    sub = f"{root}.subsample_conv_projection"
+    outputs: int = c.output_proj_dims
+    return Stack(
+        f"{root}.layers",
+        width,
+        (layer,) * c.num_hidden_layers,
+        before=(
+            PatchEmbedding(f"{sub}.layer0.conv", 9, first, (first, 1, 3, 3), bias=False),
+            Norm(f"{sub}.layer0.norm", first, "layer"),
+            PatchEmbedding(f"{sub}.layer1.conv", 9 * first, second, (second, first, 3, 3), bias=False),
+            Norm(f"{sub}.layer1.norm", second, "layer"),
+            Linear(f"{sub}.input_proj_linear", first // 4 * second, width),
+        ),
+        after=(
+            Linear(f"{root}.output_proj", width, outputs, True),
+            Norm("model.embed_audio.embedding_pre_projection_norm", outputs, affine=False),
+            Linear("model.embed_audio.embedding_projection", outputs, text_width),
+        ),
+        tower="audio",
+    )
+
+
+def gemma3n_embedder(c: Config, name: str, width: int, text_width: int) -> tuple[Part, ...]:
+    """What turns a tower's outputs, and the modality's own few tokens, into the language model's width."""
+    return (
+        Embedding(f"{name}.embedding", c.vocab_size, width),
+        Norm(f"{name}.hard_embedding_norm", width),
+        Norm(f"{name}.soft_embedding_norm", width),
+        Linear(f"{name}.embedding_projection", width, text_width),
+        Norm(f"{name}.embedding_post_projection_norm", text_width, affine=False),
+    )
+
+
+def gemma3n_audio(c: Config, text_width: int) -> Stack:
+    """Gemma 3n's sound tower, the conformer that Gemma 4's grew from."""
+    width, root = c.hidden_size, "model.audio_tower"
+    head_dim = width // c.conf_num_attention_heads
+
+    def feed_forward(name: str) -> tuple[Part, ...]:
+        return (
+            Norm(f"{name}.pre_layer_norm", width),
+            Linear(f"{name}.ffw_layer_1", width, 4 * width),
+            Linear(f"{name}.ffw_layer_2", 4 * width, width),
+            Norm(f"{name}.post_layer_norm", width),
+        )
+
+    heads: int = c.conf_num_attention_heads
+    attention = Attention(
+        "attention",
+        width,
+        heads,
+        heads,
+        head_dim,
+        query="attn.q_proj",
+        key="attn.k_proj",
+        value="attn.v_proj",
+        out="post",
+    )
+    kernel = c.conf_conv_kernel_size
+    layer = Layer(
+        "audio",
+        (
+            *feed_forward("ffw_layer_start"),
+            Norm("attention.pre_attn_norm", width),
+            attention,
+            Linear("attention.attn.relative_position_embedding.pos_proj", width, width),
+            VectorWeights("attention.attn", (("per_dim_scale", (head_dim,)),)),
+            Norm("attention.post_norm", width),
+            Norm("lconv1d.pre_layer_norm", width),
+            Linear("lconv1d.linear_start", width, 2 * width),
+            PatchEmbedding("lconv1d.depthwise_conv1d", kernel, width, (width, 1, kernel), bias=False),
+            Norm("lconv1d.conv_norm", width),
+            Linear("lconv1d.linear_end", width, width),
+            *feed_forward("ffw_layer_end"),
+            Norm("norm", width),
+        ),
+    )
+    before: list[Part] = []
+    channels, features = 1, c.input_feat_size
+    # Kernels and strides are pairs, one for time and one for features.
+    shapes = zip(c.sscp_conv_channel_size, c["sscp_conv_kernel_size"], c["sscp_conv_stride_size"], strict=True)
+    for i, (made, (high, wide), (_, stride)) in enumerate(shapes):
+        name = f"{root}.subsample_conv_projection.conv_{i}"
+        patch = PatchEmbedding(f"{name}.conv", channels * high * wide, made, (made, channels, high, wide), bias=False)
+        before += [patch, Norm(f"{name}.norm", made)]
+        channels, features = made, -(-features // stride)
+    before.append(Linear(f"{root}.subsample_conv_projection.input_proj_linear", channels * features, width))
+    after = gemma3n_embedder(c, "model.embed_audio", width, text_width)
+    return Stack(f"{root}.conformer", width, (layer,) * c.conf_num_hidden_layers, tuple(before), after, "audio")
