@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from calculator.config import Config
 from calculator.errors import ConfigError
@@ -74,6 +75,11 @@ def layer_types(c: Config, default: Callable[[int], str]) -> list[str]:
     return [str(t) for t in listed]
 
 
+def every(period: int, otherwise: str = "sliding_attention") -> Callable[[int], str]:
+    """The pattern that has full attention in each layer whose place is a multiple of `period`."""
+    return lambda i: otherwise if (i + 1) % period else "full_attention"
+
+
 def attention_kind(window: int | None) -> str:
     return "full attention" if window is None else "sliding attention"
 
@@ -112,3 +118,13 @@ def renamed(c: Config, **names: str) -> Config:
     """The config with fields of older types under today's names: renamed(c, hidden_size="n_embd")."""
     usual = {new: c.get(old) for new, old in names.items() if c.get(old) is not None}
     return Config({**c.values_, **usual}, c.model_type, where=c.where)
+
+
+def changed(c: Config, **fields: Any) -> Config:
+    """The config with other values of some fields."""
+    return Config({**c.values_, **fields}, c.model_type, where=c.where)
+
+
+def restated(c: Config, **fields: Any) -> Config:
+    """The config as if the file stated these fields so."""
+    return Config({**c.raw, **fields}, c.model_type, where=c.where)

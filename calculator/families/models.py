@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from calculator.config import Config
 from calculator.errors import ConfigError
 from calculator.families.fields import context_length, label_count
+from calculator.families.layers import MakeNorm
 from calculator.families.registry import FAMILIES, Blueprint
 from calculator.model import Layer, Stack
 from calculator.parts import Embedding, Head, Linear, Norm, Part
+
+GPT2_PATHS: dict[str, Any] = {"path": "transformer.h", "embedding": "transformer.wte", "final": "transformer.ln_f"}
 
 
 def language_model(
@@ -22,8 +25,7 @@ def language_model(
     embedding: str = "model.embed_tokens",
     final: str = "model.norm",
     head: str = "lm_head",
-    norm: str = "rms",
-    norm_bias: bool = False,
+    norm: MakeNorm = Norm,
     head_bias: bool = False,
     before: tuple[Part, ...] = (),
     tied: bool | None = None,
@@ -40,7 +42,7 @@ def language_model(
         tuple(layers),
         before=(Embedding(embedding, c.vocab_size, width), *before),
         after=(
-            Norm(final, width, norm, norm_bias),
+            norm(final, width),
             last or Head(head, c.vocab_size, width, tied=share, bias=head_bias),
         ),
     )
@@ -53,10 +55,17 @@ def classifier(c: Config) -> Linear | None:
     return Linear("score", c.hidden_size, label_count(c), component="head")
 
 
-def decoder(c: Config, layers: Layer | Sequence[Layer], *, notes: tuple[str, ...] = (), **options: Any) -> Blueprint:
+def decoder(
+    c: Config,
+    layers: Layer | Sequence[Layer],
+    *,
+    notes: tuple[str, ...] = (),
+    apart: tuple[Stack, ...] = (),
+    **options: Any,
+) -> Blueprint:
     """A decoder of one kind of layer, or of the layers listed; the options are those of `language_model`."""
     listed = [layers] * c.num_hidden_layers if isinstance(layers, Layer) else layers
-    return blueprint(c, language_model(c, listed, **options), notes=notes)
+    return blueprint(c, language_model(c, listed, **options), notes=notes, apart=apart)
 
 
 def blueprint(c: Config, text: Stack, **more: Any) -> Blueprint:
@@ -109,17 +118,17 @@ def language_part(c: Config, name: str, field: str = "text_config", own_ties: bo
 
 def with_towers(
     c: Config,
-    text: str,
-    towers: tuple[Stack, ...],
-    *,
+    *towers: Stack,
+    text: str | None = None,
     old: str = "model.",
     new: str = "model.language_model.",
     head: str = "lm_head",
     field: str = "text_config",
     own_ties: bool = False,
 ) -> Blueprint:
-    """The language model in `text_config`, read by the family `text`, beside its towers."""
-    inner = language_part(c, text, field, own_ties)
+    """The language model in `text_config`, read by the family `text` or the one that its own model_type names, beside
+    its towers."""
+    inner = language_part(c, c.section(field).model_type if text is None else text, field, own_ties)
 
     def placed(stack: Stack) -> Stack:
         return moved(moved(stack, old, new), "lm_head", head)
@@ -133,3 +142,14 @@ def with_towers(
         encoder=inner.encoder and placed(inner.encoder),
         apart=tuple(map(placed, inner.apart)),
     )
+
+
+def beside(c: Config, *towers: Stack, **options: Any) -> Blueprint:
+    """The language model whole, head and all, under `language_model`, as LLaVA's checkpoints keep it."""
+    return with_towers(c, *towers, **{"old": "", "new": "language_model.", "head": "language_model.lm_head", **options})
+
+
+def each_part(stack: Stack, change: Callable[[Part], Part]) -> Stack:
+    """The same stack with every part of its layers changed."""
+    layers = (replace(layer, parts=tuple(map(change, layer.parts))) for layer in stack.layers)
+    return replace(stack, layers=tuple(layers))

@@ -29,7 +29,7 @@ from calculator.parts import (
 
 def transformer_layer(c: Config, window: int | None) -> tuple[Part, ...]:
     inner = c.get("intermediate_size") or int(8 * c.hidden_size / 3)
-    attention = self_attention(c, window=window, qkv_bias=False, out_bias=False)
+    attention = self_attention(c, window=window, bias=False)
     return pre_norm(c, attention, MLP("mlp", c.hidden_size, inner), kind="").parts
 
 

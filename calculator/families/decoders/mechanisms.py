@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from calculator.config import Config
 from calculator.errors import ConfigError
-from calculator.families.decoders.norms import plain_norms
-from calculator.families.fields import attention_kind, dropped, head_shape, rotary_size
-from calculator.families.layers import gated_mlp, pre_norm, self_attention
+from calculator.families.fields import dropped, head_shape, rotary_size
+from calculator.families.layers import gated_mlp, plain_norm, pre_norm, self_attention
 from calculator.families.models import blueprint, decoder, language_model
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer, Stack
@@ -37,7 +36,7 @@ def doge(c: Config) -> Blueprint:
     MLP. (Keys that the mask drops once there are more than keep_window_size are still computed with.)"""
     width, window = c.hidden_size, c.get("sliding_window")
     attention = self_attention(c, window=window, head_norm="head")
-    layer = pre_norm(c, attention, gated_mlp(c), kind=attention_kind(window), dropout=dropped(c, "hidden_dropout"))
+    layer = pre_norm(c, attention, gated_mlp(c), dropout=dropped(c, "hidden_dropout"))
     norm, mixer, add, between, mlp, last = layer.parts
     mask = DynamicMask(
         "self_attn", attention.kv_heads, attention.head_dim, window=window, bias=c.flag("attention_bias")
@@ -63,7 +62,7 @@ def hrm_text(c: Config) -> Blueprint:
     attention = self_attention(c, name="attn", fused="gqkv_proj", gate=True, qkv_bias=False)
     attention = replace(attention, kv_heads=attention.heads)
     mlp = gated_mlp(c, fused="gate_up_proj", bias=False)
-    block = plain_norms(pre_norm(c, attention, mlp, kind="full attention")).parts
+    block = pre_norm(c, attention, mlp, norm=plain_norm).parts
     # Weights are packed in checkpoints; biases, which no published one has, would be written apart.
     if c.flag("attention_bias"):
         names = ("gate_proj.bias", "q_proj.bias", "k_proj.bias", "v_proj.bias")
@@ -73,7 +72,7 @@ def hrm_text(c: Config) -> Blueprint:
         sizes = (("gate_proj.bias", mlp.intermediate), ("up_proj.bias", mlp.intermediate), ("down_proj.bias", width))
         block = (*block, VectorWeights("mlp", tuple((name, (size,)) for name, size in sizes), component="mlp"))
     added = Residual("state_residual", width)
-    final = Norm("final_norm", width, affine=False)
+    final = plain_norm("final_norm", width)
     whole = [
         ((added,) if i == 0 else ()) + block + ((final,) if i == count - 1 else ())
         for i in range(count)
@@ -125,7 +124,7 @@ def cpmant(c: Config) -> Blueprint:
     )
     mlp = MLP("ffn.ffn", width, c.dim_ff, gate="w_in.w_0", up="w_in.w_1", down="w_out")
     names = ("self_att.layernorm_before_attention", "ffn.layernorm_before_ffn")
-    layer = pre_norm(c, attention, mlp, kind="full attention", names=names, dropout=dropout)
+    layer = pre_norm(c, attention, mlp, names=names, dropout=dropout)
     biases = (c.segment_types**2 + c.position_bias_num_buckets, heads)
     before = (
         Embedding("cpmant.input_embedding", c.vocab_size + c.prompt_types * c.prompt_length, width),
@@ -147,7 +146,7 @@ def deci(c: Config) -> Blueprint:
             f"{c.num_hidden_layers} layers (num_hidden_layers)."
         )
     mixers = [replace(self_attention(c), kv_heads=kv_heads) for kv_heads in counts]
-    return decoder(c, [pre_norm(c, mixer, gated_mlp(c), kind="full attention") for mixer in mixers])
+    return decoder(c, [pre_norm(c, mixer, gated_mlp(c)) for mixer in mixers])
 
 
 def searched_width(multiple: float, hidden: int) -> int:
@@ -183,7 +182,7 @@ def nemotron_nas(c: Config) -> Blueprint:
             parts += [Norm("post_attention_layernorm", width), channel, Residual("channel_residual", width)]
             words.append("linear" if ffn.get("replace_with_linear") else "mlp")
         layers.append(Layer(" + ".join(words) or "nothing", tuple(parts)))
-    return blueprint(c, language_model(c, layers))
+    return decoder(c, layers)
 
 
 @family("apertus")
@@ -191,16 +190,12 @@ def apertus(c: Config) -> Blueprint:
     """A plain MLP whose activation (xIELU, arXiv:2411.13010) has two learned scalars."""
     mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False)
     layer = pre_norm(
-        c,
-        self_attention(c, head_norm="head"),
-        mlp,
-        kind="full attention",
-        names=("attention_layernorm", "feedforward_layernorm"),
+        c, self_attention(c, head_norm="head"), mlp, names=("attention_layernorm", "feedforward_layernorm")
     )
     *first, add = layer.parts
     scalars = VectorWeights("mlp.act_fn", (("alpha_p", (1,)), ("alpha_n", (1,))), component="mlp")
     layer = replace(layer, parts=(*first, scalars, add))
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+    return decoder(c, layer)
 
 
 @family("diffllama")
@@ -218,4 +213,4 @@ def diffllama(c: Config) -> Blueprint:
         bias=c.flag("attention_bias"),
         rotary=rotary_size(c, head_dim),
     )
-    return decoder(c, pre_norm(c, attention, gated_mlp(c, bias=False), kind="full attention"))
+    return decoder(c, pre_norm(c, attention, gated_mlp(c, bias=False)))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from calculator.config import Config
-from calculator.families.decoders.neox import tied_unless_stated
+from calculator.families.decoders.layer_norm import tied_unless_stated
 from calculator.families.fields import dropped, head_shape, partly_rotated, renamed
-from calculator.families.layers import gated_mlp, pre_norm, self_attention
-from calculator.families.models import blueprint, decoder, language_model
+from calculator.families.layers import MIXTRAL_NAMES, gated_mlp, layer_norm, mixture, pre_norm, self_attention
+from calculator.families.models import GPT2_PATHS, decoder
 from calculator.families.registry import Blueprint, family
-from calculator.parts import MLP, Attention, Experts, Norm, Part
+from calculator.parts import MLP, Attention, Norm, Part
 
 
 @family("internlm2")
@@ -19,23 +17,20 @@ def internlm2(c: Config) -> Blueprint:
     bias = c.flag("bias")
     layer = pre_norm(
         c,
-        self_attention(c, name="attention", fused="wqkv", out="wo", qkv_bias=bias, out_bias=bias),
+        self_attention(c, name="attention", fused="wqkv", out="wo", bias=bias),
         gated_mlp(c, name="feed_forward", gate="w1", up="w3", down="w2", bias=False),
-        kind="full attention",
         names=("attention_norm", "ffn_norm"),
     )
-    text = language_model(c, [layer] * c.num_hidden_layers, embedding="model.tok_embeddings", head="output")
-    return blueprint(c, text)
+    return decoder(c, layer, embedding="model.tok_embeddings", head="output")
 
 
 @family("baichuan")
 def baichuan(c: Config) -> Blueprint:
     """Llama with one packed projection; the 13B sizes, which state no max_position_embeddings, use ALiBi."""
-    changes: dict[str, Any] = {} if c.get("max_position_embeddings") else {"rotary": 0}
-    attention = self_attention(c, fused="W_pack", qkv_bias=False, out_bias=False, **changes)
-    layer = pre_norm(c, attention, gated_mlp(c, bias=False), kind="full attention")
+    attention = self_attention(c, fused="W_pack", bias=False, rotates=bool(c.get("max_position_embeddings")))
+    layer = pre_norm(c, attention, gated_mlp(c, bias=False))
     c = renamed(c, max_position_embeddings="model_max_length")
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+    return decoder(c, layer)
 
 
 @family("qwen")
@@ -59,11 +54,8 @@ def qwen(c: Config) -> Blueprint:
         dropout=dropped(c, "attn_dropout_prob"),
     )
     mlp = MLP("mlp", width, c.intermediate_size // 2, bias=bias, gate="w2", up="w1", down="c_proj")
-    layer = pre_norm(c, attention, mlp, kind="full attention", names=("ln_1", "ln_2"))
-    text = language_model(
-        c, [layer] * c.num_hidden_layers, path="transformer.h", embedding="transformer.wte", final="transformer.ln_f"
-    )
-    return blueprint(c, text)
+    layer = pre_norm(c, attention, mlp, names=("ln_1", "ln_2"))
+    return decoder(c, layer, **GPT2_PATHS)
 
 
 @family("chatglm")
@@ -89,21 +81,18 @@ def chatglm(c: Config) -> Blueprint:
         dropout=dropped(c, "attention_dropout"),
     )
     mlp = MLP("mlp", width, c.ffn_hidden_size, bias=bias, fused="dense_h_to_4h", down="dense_4h_to_h")
-    norm = "rms" if c.flag("rmsnorm") else "layer"
-    layer = pre_norm(
-        c, attention, mlp, kind="full attention", norm=norm, bias=norm == "layer", dropout=dropped(c, "hidden_dropout")
-    )
-    text = language_model(
+    norm = Norm if c.flag("rmsnorm") else layer_norm
+    layer = pre_norm(c, attention, mlp, norm=norm, dropout=dropped(c, "hidden_dropout"))
+    return decoder(
         c,
-        [layer] * c.num_hidden_layers,
+        layer,
         path="transformer.encoder.layers",
         embedding="transformer.embedding.word_embeddings",
         final="transformer.encoder.final_layernorm",
         head="transformer.output_layer",
         norm=norm,
-        norm_bias=norm == "layer",
+        notes=notes,
     )
-    return blueprint(c, text, notes=notes)
 
 
 @family("minicpm")
@@ -111,12 +100,10 @@ def minicpm(c: Config) -> Blueprint:
     """Llama with scaled residuals (arXiv:2404.06395); in MiniCPM-MoE, experts in every layer."""
     channel: Part = gated_mlp(c, bias=False)
     if c.get("num_experts"):
-        names, taken = ("w1", "w3", "w2"), c.num_experts_per_tok
-        channel = Experts("mlp", c.hidden_size, c.intermediate_size, c.num_experts, taken, names=names)
-    kind = f"full attention{' + experts' if isinstance(channel, Experts) else ''}"
+        channel = mixture(c, intermediate=c.intermediate_size, names=MIXTRAL_NAMES)
     # MiniCPM4 and 4.1 choose blocks of tokens once there are more than dense_len of them (InfLLM v2).
     told = "Sparse attention over long contexts (sparse_config) is priced as full attention."
-    layer = pre_norm(c, self_attention(c), channel, kind=kind)
+    layer = pre_norm(c, self_attention(c), channel)
     return decoder(c, layer, tied=tied_unless_stated(c), notes=(told,) if c.get("sparse_config") else ())
 
 
@@ -124,17 +111,13 @@ def minicpm(c: Config) -> Blueprint:
 def exaone(c: Config) -> Blueprint:
     """Llama under the names of EXAONE 3.0 and 3.5 (arXiv:2412.04862)."""
     c = renamed(c, num_hidden_layers="num_layers")
-    attention = self_attention(
-        c, name="attn.attention", out="out_proj", qkv_bias=False, out_bias=False, rotary=head_shape(c)[2]
-    )
+    attention = self_attention(c, name="attn.attention", out="out_proj", bias=False, rotary=head_shape(c)[2])
     inner: int = 4 * c.hidden_size if c.get("intermediate_size") is None else c.intermediate_size
     mlp = MLP("mlp", c.hidden_size, inner, gate="c_fc_0", up="c_fc_1", down="c_proj")
     return decoder(
         c,
-        pre_norm(c, attention, mlp, kind="full attention", names=("ln_1", "ln_2"), dropout=dropped(c, "resid_dropout")),
-        path="transformer.h",
-        embedding="transformer.wte",
-        final="transformer.ln_f",
+        pre_norm(c, attention, mlp, names=("ln_1", "ln_2"), dropout=dropped(c, "resid_dropout")),
+        **GPT2_PATHS,
         tied=tied_unless_stated(c),
     )
 
@@ -158,9 +141,7 @@ def telechat(c: Config) -> Blueprint:
     first = (Norm("transformer.word_embeddings_layernorm", width),) if c.flag("embed_layernorm") else ()
     return decoder(
         c,
-        pre_norm(c, attention, mlp, kind="full attention", dropout=dropped(c, "hidden_dropout")),
-        path="transformer.h",
-        embedding="transformer.word_embeddings",
-        final="transformer.ln_f",
+        pre_norm(c, attention, mlp, dropout=dropped(c, "hidden_dropout")),
+        **(GPT2_PATHS | {"embedding": "transformer.word_embeddings"}),
         before=first,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from calculator.config import Config
 from calculator.families.encoders.common import POOLED, Heads, bert_attention, bert_layer, embeddings, encoder, lm_head
 from calculator.families.fields import dropped, head_shape
+from calculator.families.layers import layer_norm
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import (
@@ -13,7 +14,6 @@ from calculator.parts import (
     BlockSparseAttention,
     LandmarkAttention,
     Linear,
-    Norm,
     Part,
     Residual,
     TokenConvolution,
@@ -34,7 +34,7 @@ def big_bird(c: Config) -> Blueprint:
         Linear(f"{root}.intermediate.dense", width, c.intermediate_size, True, component="head"),
         Activation(f"{root}.activation", c.intermediate_size),
         Linear(f"{root}.output.dense", c.intermediate_size, width, True, component="head"),
-        Norm(f"{root}.output.LayerNorm", width, "layer", True),
+        layer_norm(f"{root}.output.LayerNorm", width),
         Linear(f"{root}.qa_outputs", width, 2, True, component="head"),
     )
     tops = Heads(
@@ -80,12 +80,12 @@ def squeezebert(c: Config) -> Blueprint:
         AttentionCore("attention", heads, head_dim, dropped(c, "attention_probs_dropout_prob")),
         TokenConvolution("post_attention.conv1d", width, width, 1, c.post_attention_groups),
         Residual("mixer_residual", width, drop),
-        Norm("post_attention.layernorm", width, "layer", True),
+        layer_norm("post_attention.layernorm", width),
         TokenConvolution("intermediate.conv1d", width, inner, 1, c.intermediate_groups, component="mlp"),
         Activation("intermediate.activation", inner, component="mlp"),
         TokenConvolution("output.conv1d", inner, width, 1, c.output_groups, component="mlp"),
         Residual("channel_residual", width, drop),
-        Norm("output.layernorm", width, "layer", True),
+        layer_norm("output.layernorm", width),
     )
     tops = Heads("transformer", lm_head(c), pooled=POOLED | {"lm", "token", "answer"})
     return encoder(c, Layer("full attention", parts), embeddings(c), tops, path="encoder.layers", causal=False)

@@ -7,8 +7,9 @@ from dataclasses import replace
 from calculator.config import Config
 from calculator.families.encoders.common import POOLED, Heads, bert_attention, bert_layer, embeddings, encoder, lm_head
 from calculator.families.fields import head_shape
+from calculator.families.layers import layer_norm
 from calculator.families.registry import Blueprint, family
-from calculator.parts import Embedding, Head, Linear, Norm, Part, Positions, VectorWeights
+from calculator.parts import Embedding, Head, Linear, Part, Positions, VectorWeights
 
 
 @family("bert", "ernie", "layoutlm")
@@ -52,7 +53,7 @@ def roc_bert(c: Config) -> Blueprint:
 def megatron_bert(c: Config) -> Blueprint:
     """Norms before each half and after the last layer (arXiv:1909.08053, figure 7)."""
     layer = bert_layer(c, norms=("attention.ln", "ln"), pre=True, crossed="crossattention.ln")
-    final = Norm("encoder.ln", c.hidden_size, "layer", True)
+    final = layer_norm("encoder.ln", c.hidden_size)
     return encoder(c, layer, embeddings(c, norm=False), Heads("bert", lm_head(c)), after=(final,))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from calculator.config import Config
 from calculator.families.fields import dropped, head_shape, label_count
+from calculator.families.layers import layer_norm
 from calculator.families.models import blueprint
 from calculator.families.registry import Blueprint
 from calculator.model import Layer, Stack
@@ -19,7 +20,6 @@ from calculator.parts import (
     Head,
     Idle,
     Linear,
-    Norm,
     Part,
     Positioned,
     Positions,
@@ -172,7 +172,7 @@ def lm_head(
     transform: Parts = (
         Linear(inside(dense), width, size, True, component="head"),
         Activation(inside(f"{dense}.activation"), size),
-        Norm(inside(norm), size, "layer", True),
+        layer_norm(inside(norm), size),
     )
     name = inside(bias) if bias and share else ""
     head = Head(inside(decoder), c.vocab_size, size, tied=share, bias=True, bias_name=name)
@@ -197,7 +197,7 @@ def embeddings(
     if types:
         found.append(Positions("embeddings.token_type_embeddings", c.type_vocab_size, width))
     if norm:
-        found.append(Norm("embeddings.LayerNorm", width, "layer", True))
+        found.append(layer_norm("embeddings.LayerNorm", width))
     return found
 
 
@@ -236,7 +236,7 @@ def bert_layer(
     """Attention and MLP, a norm after each addition, or with `pre` before each half. With add_cross_attention a third
     half is held, its norm named `crossed`; None for a type that knows none."""
     width, drop = c.hidden_size, dropped(c, "hidden_dropout_prob")
-    first, second = (Norm(n, width, "layer", True) for n in norms)
+    first, second = (layer_norm(n, width) for n in norms)
     halves = (mixer or bert_attention(c), channel or bert_mlp(c))
     adds = tuple(Residual(n, width, drop) for n in ("mixer_residual", "channel_residual"))
     parts: Parts = (

@@ -6,6 +6,7 @@ from calculator.config import Config
 from calculator.families.encoders.bert import projected
 from calculator.families.encoders.common import POOLED, Heads, bert_layer, bert_mlp, embeddings, encoder, lm_head
 from calculator.families.fields import dropped
+from calculator.families.layers import layer_norm
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import (
@@ -54,10 +55,10 @@ def convbert(c: Config) -> Blueprint:
         AttentionCore("attention", heads, head_dim, dropped(c, "attention_probs_dropout_prob")),
         Linear("attention.output.dense", width, width, True, component="attention"),
         Residual("mixer_residual", width, drop),
-        Norm("attention.output.LayerNorm", width, "layer", True),
+        layer_norm("attention.output.LayerNorm", width),
         *mlp,
         Residual("channel_residual", width, drop),
-        Norm("output.LayerNorm", width, "layer", True),
+        layer_norm("output.LayerNorm", width),
     )
     size: int = c.embedding_size
     lm = lm_head(

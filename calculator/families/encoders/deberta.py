@@ -5,8 +5,9 @@ from __future__ import annotations
 from calculator.config import Config
 from calculator.families.encoders.common import Heads, bert_layer, embeddings, encoder, lm_head
 from calculator.families.fields import dropped, head_shape
+from calculator.families.layers import layer_norm
 from calculator.families.registry import Blueprint, family
-from calculator.parts import DisentangledAttention, DistanceTable, Linear, Norm, Part, TokenConvolution
+from calculator.parts import DisentangledAttention, DistanceTable, Linear, Part, TokenConvolution
 
 
 def distances(c: Config, *, buckets: bool) -> int:
@@ -33,7 +34,7 @@ def deberta_embeddings(c: Config, size: int) -> list[Part]:
     found = embeddings(c, size=size, positions=positions, types=types, norm=False)
     if size != c.hidden_size:
         found.append(Linear("embeddings.embed_proj", size, c.hidden_size))
-    return [*found, Norm("embeddings.LayerNorm", c.hidden_size, "layer", True)]
+    return [*found, layer_norm("embeddings.LayerNorm", c.hidden_size)]
 
 
 def deberta_heads(c: Config, size: int) -> Heads:
@@ -74,11 +75,11 @@ def deberta(c: Config) -> Blueprint:
     if span:
         before.append(DistanceTable("encoder", span, width, normed))
     elif normed:
-        before.append(Norm("encoder.LayerNorm", width, "layer", True))
+        before.append(layer_norm("encoder.LayerNorm", width))
     if second and (c.get("conv_kernel_size") or 0) > 0:
         groups = c.get("conv_groups") or 1
         before += [
             TokenConvolution("encoder.conv.conv", width, width, int(c["conv_kernel_size"]), groups),
-            Norm("encoder.conv.LayerNorm", width, "layer", True),
+            layer_norm("encoder.conv.LayerNorm", width),
         ]
     return encoder(c, bert_layer(c, mixer=attention), before, deberta_heads(c, size), causal=False)

@@ -8,8 +8,9 @@ from calculator.config import Config
 from calculator.families.encoders.common import bert_attention, bert_layer, embeddings, encoder
 from calculator.families.encoders.roberta import roberta_heads, usable_positions
 from calculator.families.fields import head_shape
+from calculator.families.layers import layer_norm
 from calculator.families.registry import Blueprint, family
-from calculator.parts import Head, Idle, Norm, Part
+from calculator.parts import Head, Idle, Part
 from calculator.parts.basic import check
 
 
@@ -23,7 +24,7 @@ def esm(c: Config) -> Blueprint:
     rotary = c.get("position_embedding_type") == "rotary"
     before: list[Part] = embeddings(c, positions=0 if rotary else c.max_position_embeddings, types=False, norm=False)
     if c.flag("emb_layer_norm_before"):
-        before.append(Norm("embeddings.layer_norm", width, "layer", True))
+        before.append(layer_norm("embeddings.layer_norm", width))
     layer = bert_layer(
         c,
         mixer=bert_attention(c, rotary=head_dim if rotary else 0),
@@ -37,7 +38,7 @@ def esm(c: Config) -> Blueprint:
     tied = c.flag("tie_word_embeddings")
     head = Head("lm_head.decoder", c.vocab_size, width, tied=tied, bias=True, bias_name="lm_head.bias")
     tops = replace(tops, lm=(tops.lm[0], head))
-    after = (Norm("encoder.emb_layer_norm_after", width, "layer", True), contacts)
+    after = (layer_norm("encoder.emb_layer_norm_after", width), contacts)
     return encoder(c, layer, before, tops, after=after)
 
 

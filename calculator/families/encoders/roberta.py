@@ -8,8 +8,9 @@ from typing import Any
 from calculator.config import Config
 from calculator.families.encoders.common import Heads, bert_layer, embeddings, encoder, roberta_head
 from calculator.families.fields import dropped
+from calculator.families.layers import layer_norm, plain_mlp
 from calculator.families.registry import Blueprint, family
-from calculator.parts import MLP, Idle, Norm, Residual
+from calculator.parts import Idle, Norm, Residual
 
 ROOTS = {"data2vec-text": "data2vec_text", "roberta-prelayernorm": "roberta_prelayernorm"}
 DENSE = ("classifier.dense", "classifier.out_proj")
@@ -38,7 +39,7 @@ def roberta_prelayernorm(c: Config) -> Blueprint:
     """Norms before each half and after the last layer (EfficientMLM, arXiv:2202.08005)."""
     norms = ("attention.LayerNorm", "intermediate.LayerNorm")
     layer = bert_layer(c, norms=norms, pre=True, crossed="crossattention.LayerNorm")
-    final = Norm("LayerNorm", c.hidden_size, "layer", True)
+    final = layer_norm("LayerNorm", c.hidden_size)
     return encoder(c, layer, embeddings(c), roberta_heads(c), after=(final,), context=usable_positions(c))
 
 
@@ -47,7 +48,7 @@ def xlm_roberta_xl(c: Config) -> Blueprint:
     """Norms before each half, none on the embeddings (arXiv:2105.00572)."""
     norms = ("attention.self_attn_layer_norm", "LayerNorm")
     layer = bert_layer(c, norms=norms, pre=True, crossed="crossattention.self_attn_layer_norm")
-    final = Norm("encoder.LayerNorm", c.hidden_size, "layer", True)
+    final = layer_norm("encoder.LayerNorm", c.hidden_size)
     before = embeddings(c, norm=False)
     return encoder(c, layer, before, roberta_heads(c), after=(final,), context=usable_positions(c))
 
@@ -59,9 +60,7 @@ def xmod(c: Config) -> Blueprint:
     inner = width // c.adapter_reduction_factor
     languages = [str(name) for name in c.get("languages") or ("en_XX",)]
     layer = bert_layer(c, norms=("attention.output.LayerNorm", "output.LayerNorm"), pre=c.flag("pre_norm"))
-    adapter = MLP(
-        f"output.adapter_modules.{languages[0]}", width, inner, gated=False, bias=True, up="dense1", down="dense2"
-    )
+    adapter = plain_mlp(c, f"output.adapter_modules.{languages[0]}", inner, up="dense1", down="dense2")
     others = tuple(
         pair
         for name in languages[1:]
@@ -71,13 +70,13 @@ def xmod(c: Config) -> Blueprint:
     place = next(i for i, p in enumerate(parts) if p.name == "channel_residual") + 1
     added = [adapter, Residual("adapter_residual", width, dropped(c, "hidden_dropout_prob"))]
     if c.flag("adapter_layer_norm"):
-        added.insert(0, Norm("output.adapter_layer_norm", width, "layer", True))
+        added.insert(0, layer_norm("output.adapter_layer_norm", width))
     elif c.flag("adapter_reuse_layer_norm"):
         # The layer's second norm once more; its scale is held there.
         added.insert(0, Norm("output.adapter_norm", width, "layer", affine=False))
     if others:
         added.append(Idle("output.adapter_modules", others, bias=True, component="mlp"))
     parts[place:place] = added
-    final = (Norm("encoder.LayerNorm", width, "layer", True),) if c.flag("pre_norm") else ()
+    final = (layer_norm("encoder.LayerNorm", width),) if c.flag("pre_norm") else ()
     layer = replace(layer, parts=tuple(parts))
     return encoder(c, layer, embeddings(c), roberta_heads(c), after=final, context=usable_positions(c))

@@ -7,8 +7,8 @@ from dataclasses import replace
 from calculator.config import Config
 from calculator.families.encoders.common import Heads, Parts, bert_attention, bert_layer, embeddings, encoder, lm_head
 from calculator.families.encoders.roberta import roberta_heads
-from calculator.families.fields import attention_kind, dropped, head_shape, label_count, layer_types, renamed, windows
-from calculator.families.layers import gated_mlp, pre_norm, self_attention
+from calculator.families.fields import dropped, head_shape, label_count, layer_types, renamed, windows
+from calculator.families.layers import gated_mlp, layer_norm, plain_mlp, pre_norm, self_attention, unbiased_norm
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import MLP, Activation, Attention, Embedding, Head, Linear, Norm, Part, Positioned, RelativeBias
@@ -48,9 +48,9 @@ def modernbert(c: Config) -> Blueprint:
     causal = c.model_type == "modernbert-decoder"
     width: int = c.hidden_size
     heads, _, head_dim = head_shape(c)
-    bias, norm_bias = c.flag("attention_bias"), c.flag("norm_bias")
-    every = c.get("global_attn_every_n_layers") or 1
-    types = layer_types(c, lambda i: "sliding_attention" if i % every else "full_attention")
+    bias, norm = c.flag("attention_bias"), layer_norm if c.flag("norm_bias") else unbiased_norm
+    period = c.get("global_attn_every_n_layers") or 1
+    types = layer_types(c, lambda i: "sliding_attention" if i % period else "full_attention")
     half = c.local_attention // 2
     # The encoder's tokens see half the window to either side, and themselves; the decoder's see half of it.
     local = renamed(c)
@@ -76,9 +76,7 @@ def modernbert(c: Config) -> Blueprint:
             c,
             attention,
             mlp,
-            kind=attention_kind(window),
-            norm="layer",
-            bias=norm_bias,
+            norm=norm,
             names=("attn_norm", "mlp_norm"),
             dropout=dropped(c, "attention_dropout"),
         )
@@ -87,9 +85,9 @@ def modernbert(c: Config) -> Blueprint:
     layers = [layer(i, w) for i, w in enumerate(windows(local, types))]
     before = (
         Embedding("embeddings.tok_embeddings", c.vocab_size, width),
-        Norm("embeddings.norm", width, "layer", norm_bias),
+        norm("embeddings.norm", width),
     )
-    final = Norm("final_norm", width, "layer", norm_bias)
+    final = norm("final_norm", width)
     return encoder(c, layers, before, modernbert_heads(c, causal), path="layers", after=(final,), causal=causal)
 
 
@@ -97,7 +95,7 @@ def modernbert(c: Config) -> Blueprint:
 def eurobert(c: Config) -> Blueprint:
     """EuroBERT (arXiv:2503.05500): Llama's layers, in both directions."""
     width: int = c.hidden_size
-    layer = pre_norm(c, self_attention(c), gated_mlp(c), kind="full attention")
+    layer = pre_norm(c, self_attention(c), gated_mlp(c))
     classes = (
         Linear("dense", width, width, True, component="head"),
         Activation("activation", width),
@@ -135,7 +133,7 @@ def nomic_bert(c: Config) -> Blueprint:
     )
     mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gate="fc12", up="fc11", down="fc2")
     layer = rotary_layer(c, "attn", ("norm1", "norm2"), mlp, fused="Wqkv", out="out_proj", bias=False)
-    before = [*embeddings(c, positions=0, norm=False), Norm("emb_ln", c.hidden_size, "layer", True)]
+    before = [*embeddings(c, positions=0, norm=False), layer_norm("emb_ln", c.hidden_size)]
     heads = Heads("nomic_bert", lm_head(c, norm="transform.layer_norm"), pooled=frozenset(("sequence",)))
     return encoder(c, layer, before, heads, path="encoder.layers", causal=False)
 
@@ -154,9 +152,9 @@ def gte(c: Config) -> Blueprint:
 @family("jina_embeddings_v3")
 def jina_embeddings_v3(c: Config) -> Blueprint:
     """Jina Embeddings v3 (arXiv:2409.10173): XLM-RoBERTa with rotary positions."""
-    mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False, bias=True, up="fc1", down="fc2")
+    mlp = plain_mlp(c)
     layer = rotary_layer(c, "mixer", ("norm1", "norm2"), mlp, fused="Wqkv", out="out_proj", bias=True)
-    before = [*embeddings(c, positions=0, norm=False), Norm("emb_ln", c.hidden_size, "layer", True)]
+    before = [*embeddings(c, positions=0, norm=False), layer_norm("emb_ln", c.hidden_size)]
     return encoder(
         c, layer, before, roberta_heads(c, pooled=frozenset(("model",))), path="encoder.layers", causal=False
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from calculator.config import Config
 from calculator.families.encoders.common import Heads, Parts, bert_attention, bert_layer, bert_mlp, encoder, pooled
 from calculator.families.fields import label_count, renamed
+from calculator.families.layers import layer_norm
 from calculator.families.registry import Blueprint, family
-from calculator.parts import Embedding, Head, Norm, Part, Positions
+from calculator.parts import Embedding, Head, Part, Positions
 from calculator.parts.basic import check
 
 
@@ -38,7 +39,7 @@ def xlm(c: Config) -> Blueprint:
     before: list[Part] = [
         Embedding("embeddings", c.vocab_size, width),
         Positions("position_embeddings", c.max_position_embeddings, width),
-        Norm("layer_norm_emb", width, "layer", True),
+        layer_norm("layer_norm_emb", width),
     ]
     if c.n_langs > 1 and c.flag("use_lang_emb"):
         before.insert(2, Positions("lang_embeddings", c.n_langs, width))

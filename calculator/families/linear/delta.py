@@ -7,7 +7,7 @@ from dataclasses import replace
 from calculator.config import Config
 from calculator.errors import ConfigError
 from calculator.families.fields import attention_kind, dense_or_sparse, head_shape, layer_types, partly_rotated
-from calculator.families.layers import gated_mlp, post_norm, pre_norm, self_attention
+from calculator.families.layers import gated_mlp, mixture, post_norm, pre_norm, self_attention
 from calculator.families.mixtures.latent import deepseek_experts, latent_attention
 from calculator.families.mixtures.mixtral import MIXTRAL_NAMES
 from calculator.families.models import decoder
@@ -18,7 +18,6 @@ from calculator.parts import (
     MLP,
     DeltaAttention,
     Embedding,
-    Experts,
     GatedLinearRecurrence,
     HeadGate,
     LightningAttention,
@@ -110,12 +109,8 @@ def ring_linear(c: Config, full: Part, kind: str) -> Blueprint:
         state_width=4,
     )
     shared = c.get("moe_shared_expert_intermediate_size") or c.moe_intermediate_size
-    experts = Experts(
-        "mlp",
-        width,
-        c.moe_intermediate_size,
-        c.num_experts,
-        c.num_experts_per_tok,
+    experts = mixture(
+        c,
         shared=(c.get("num_shared_experts") or 0) * shared,
         correction=c.flag("moe_router_enable_expert_bias"),
         correction_name="gate.expert_bias",

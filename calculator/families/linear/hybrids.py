@@ -6,13 +6,12 @@ from dataclasses import replace
 
 from calculator.config import Config
 from calculator.errors import ConfigError
-from calculator.families.decoders.norms import norms_after
 from calculator.families.fields import dropped, head_shape, layer_types, partly_rotated, windows
-from calculator.families.layers import gated_mlp, pre_norm, self_attention
+from calculator.families.layers import gated_mlp, mixture, pre_norm, sandwiched, self_attention
 from calculator.families.linear.state_space import backbone
 from calculator.families.mixtures.grouped import granite_layer
 from calculator.families.mixtures.mixtral import MIXTRAL_NAMES
-from calculator.families.models import blueprint, decoder, language_model
+from calculator.families.models import decoder
 from calculator.families.prediction import inside, joined, stated
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer, Stack
@@ -20,7 +19,6 @@ from calculator.parts import (
     MLP,
     Attention,
     Elsewhere,
-    Experts,
     GatedConvolution,
     LightningAttention,
     Linear,
@@ -96,12 +94,10 @@ def nemotron_h(c: Config) -> Blueprint:
     if "moe" in kinds:
         parts["moe"] = (
             "experts",
-            Experts(
+            mixture(
+                c,
                 "mixer",
-                width,
-                c.moe_intermediate_size,
-                c.n_routed_experts,
-                c.num_experts_per_tok,
+                experts=c.n_routed_experts,
                 gated=False,
                 correction=True,
                 shared=c.moe_shared_expert_intermediate_size,
@@ -111,10 +107,15 @@ def nemotron_h(c: Config) -> Blueprint:
         )
     layers = [Layer(parts[k][0], (Norm("norm", width), parts[k][1], Residual("residual", width))) for k in kinds]
     # transformers ties no head of this type, whatever tie_word_embeddings says.
-    text = language_model(
-        c, layers, path="backbone.layers", embedding="backbone.embeddings", final="backbone.norm_f", tied=False
+    return decoder(
+        c,
+        layers,
+        path="backbone.layers",
+        embedding="backbone.embeddings",
+        final="backbone.norm_f",
+        tied=False,
+        apart=nemotron_prediction(c, parts),
     )
-    return blueprint(c, text, apart=nemotron_prediction(c, parts))
 
 
 def nemotron_prediction(c: Config, parts: dict[str, tuple[str, Part]]) -> tuple[Stack, ...]:
@@ -167,20 +168,20 @@ def bamba(c: Config) -> Blueprint:
         )
         for t in types
     ]
-    return blueprint(c, language_model(c, layers, final="model.final_layernorm"))
+    return decoder(c, layers, final="model.final_layernorm")
 
 
 @family("granitemoehybrid")
 def granitemoehybrid(c: Config) -> Blueprint:
     """Mamba-2 or attention (without positions unless position_embedding_type is rope), experts and a shared MLP."""
     types = layer_types(c, lambda i: "mamba")
-    full = self_attention(c) if c.get("position_embedding_type") == "rope" else self_attention(c, rotary=0)
+    full = self_attention(c) if c.get("position_embedding_type") == "rope" else self_attention(c, rotates=False)
     mixer = mamba2_mixer(c) if not all(is_attention(t) for t in types) else full
     layers = [
         granite_layer(c, full, "full attention") if is_attention(t) else granite_layer(c, mixer, "state space")
         for t in types
     ]
-    return blueprint(c, language_model(c, layers))
+    return decoder(c, layers)
 
 
 @family("falcon_mamba")
@@ -219,15 +220,8 @@ def lfm2(c: Config) -> Blueprint:
     convolution = GatedConvolution("conv", width, c.conv_L_cache, c.flag("conv_bias"))
     channels: list[Part] = [mlp] * len(types)
     if c.model_type == "lfm2_moe":
-        experts = Experts(
-            "feed_forward",
-            width,
-            c.moe_intermediate_size,
-            c.num_experts,
-            c.num_experts_per_tok,
-            names=MIXTRAL_NAMES,
-            correction=c.flag("use_expert_bias"),
-            correction_name="expert_bias",
+        experts = mixture(
+            c, "feed_forward", names=MIXTRAL_NAMES, correction=c.flag("use_expert_bias"), correction_name="expert_bias"
         )
         channels = [mlp if i < c.num_dense_layers else experts for i in range(len(types))]
     layers = [
@@ -241,7 +235,7 @@ def lfm2(c: Config) -> Blueprint:
         )
         for t, channel in zip(types, channels, strict=True)
     ]
-    return blueprint(c, language_model(c, layers, final="model.embedding_norm"))
+    return decoder(c, layers, final="model.embedding_norm")
 
 
 @family("minimax", "minimax_m1")
@@ -256,21 +250,14 @@ def minimax(c: Config) -> Blueprint:
     heads, _, head_dim = head_shape(c)
     rotary = c.get("rotary_dim") or partly_rotated(c, head_dim, 1)
     mixers: dict[str, Part] = {
-        "full_attention": self_attention(
-            c, window=c.get("sliding_window"), qkv_bias=False, out_bias=False, rotary=rotary
-        ),
+        "full_attention": self_attention(c, window=c.get("sliding_window"), bias=False, rotary=rotary),
         "linear_attention": LightningAttention("self_attn", c.hidden_size, heads, head_dim),
     }
-    experts = Experts(
-        "block_sparse_moe",
-        c.hidden_size,
-        c.intermediate_size,
-        c.num_local_experts,
-        c.num_experts_per_tok,
-        names=MIXTRAL_NAMES,
+    experts = mixture(
+        c, "block_sparse_moe", intermediate=c.intermediate_size, experts=c.num_local_experts, names=MIXTRAL_NAMES
     )
     layers = [pre_norm(c, mixers[t], experts, kind=f"{t.replace('_', ' ')} + experts") for t in types]
-    return blueprint(c, language_model(c, layers))
+    return decoder(c, layers)
 
 
 def low_rank(name: str, inputs: int, rank: int, outputs: int) -> tuple[Part, ...]:
@@ -361,7 +348,7 @@ def zamba2(c: Config) -> Blueprint:
             Residual("mixer_residual", width),
         )
         layers.append(Layer("shared attention block + state space", parts))
-    return blueprint(c, language_model(c, layers, final="model.final_layernorm"))
+    return decoder(c, layers, final="model.final_layernorm")
 
 
 @family("lfm3")
@@ -387,7 +374,9 @@ def lfm3(c: Config) -> Blueprint:
             )
         mlp = MLP("feed_forward", width, c.intermediate_size, gate="w1", up="w3", down="w2")
         name = "convolution" if kind == "conv" else kind.replace("_", " ")
-        built = pre_norm(c, mixer, mlp, kind=name, names=("operator_norm", "ffn_norm"))
-        return norms_after(built, "post_operator_norm", "post_ffn_norm") if c.flag("use_sandwich_norm") else built
+        if not c.flag("use_sandwich_norm"):
+            return pre_norm(c, mixer, mlp, kind=name, names=("operator_norm", "ffn_norm"))
+        names = ("operator_norm", "post_operator_norm", "ffn_norm", "post_ffn_norm")
+        return sandwiched(c, mixer, mlp, kind=name, names=names)
 
     return decoder(c, [layer(t) for t in types], final="model.embedding_norm")

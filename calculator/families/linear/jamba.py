@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from calculator.config import Config
 from calculator.families.fields import dropped
-from calculator.families.layers import gated_mlp, pre_norm, self_attention
+from calculator.families.layers import gated_mlp, mixture, pre_norm, self_attention
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
-from calculator.parts import Attention, Elsewhere, Experts, HeadedMamba, Linear, Mamba, Norm, Part, Residual
+from calculator.parts import Attention, Elsewhere, HeadedMamba, Linear, Mamba, Norm, Part, Residual
 
 
 def time_step_rank(c: Config) -> int:
@@ -21,7 +21,7 @@ def jamba(c: Config) -> Blueprint:
     """Mamba with norms on its time step, B and C, seven layers to one of attention without positions; experts in every
     second layer (arXiv:2403.19887)."""
     mixers: dict[bool, tuple[str, Part]] = {
-        True: ("full attention", self_attention(c, rotary=0, qkv_bias=False, out_bias=False)),
+        True: ("full attention", self_attention(c, rotates=False, bias=False)),
         False: (
             "state space",
             Mamba(
@@ -42,18 +42,7 @@ def jamba(c: Config) -> Blueprint:
     for i in range(c.num_hidden_layers):
         kind, mixer = mixers[i % c.attn_layer_period == c.attn_layer_offset]
         mixed = c.num_experts > 1 and i % c.expert_layer_period == c.expert_layer_offset
-        channel = (
-            Experts(
-                "feed_forward",
-                c.hidden_size,
-                c.intermediate_size,
-                c.num_experts,
-                c.num_experts_per_tok,
-                router="router",
-            )
-            if mixed
-            else mlp
-        )
+        channel = mixture(c, "feed_forward", intermediate=c.intermediate_size, router="router") if mixed else mlp
         layers.append(
             pre_norm(
                 c,

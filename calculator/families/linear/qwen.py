@@ -6,7 +6,7 @@ from calculator.config import Config
 from calculator.families.fields import head_shape, layer_types, partly_rotated
 from calculator.families.layers import gated_mlp, pre_norm, self_attention
 from calculator.families.mixtures.mixtral import qwen_experts, qwen_layer
-from calculator.families.models import blueprint, language_model, with_towers
+from calculator.families.models import decoder, with_towers
 from calculator.families.prediction import layers_of_their_own, stated
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.any_size import qwen3_tower
@@ -50,15 +50,15 @@ def qwen3_5_text(c: Config) -> Blueprint:
     layers = [
         pre_norm(c, mixers[t], channel, kind=f"{t.replace('_', ' ')} + {'experts' if mixed else 'mlp'}") for t in types
     ]
-    predicted = pre_norm(c, mixers["full_attention"], channel, kind="full attention")
+    predicted = pre_norm(c, mixers["full_attention"], channel)
     apart = layers_of_their_own(c, predicted, stated(c, "mtp_num_hidden_layers"))
-    return blueprint(c, language_model(c, layers), apart=apart)
+    return decoder(c, layers, apart=apart)
 
 
 @family("qwen3_5", "qwen3_5_moe", "qwen4_exp")
 def qwen3_5(c: Config) -> Blueprint:
     tower = qwen3_tower(c.section("vision_config"))
-    return with_towers(c, f"{c.model_type}_text", (tower,))
+    return with_towers(c, tower, text=f"{c.model_type}_text")
 
 
 @family("qwen3_next")
@@ -89,4 +89,4 @@ def qwen3_next(c: Config) -> Blueprint:
         "Qwen3-Next-80B's checkpoints also hold a multi-token-prediction layer, which their config does not state "
         "(Qwen3-Coder-Next's hold none); it is not counted.",
     )
-    return blueprint(c, language_model(c, layers), apart=apart, notes=() if apart else notes)
+    return decoder(c, layers, apart=apart, notes=() if apart else notes)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from calculator.config import Config
+from calculator.families.layers import layer_norm
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
@@ -33,8 +34,7 @@ def blocks(c: Config, mixer: Part, channel: Part, **options: Any) -> Blueprint:
         embedding="rwkv.embeddings",
         final="rwkv.ln_out",
         head="head",
-        norm="layer",
-        norm_bias=True,
+        norm=layer_norm,
         before=(Norm("rwkv.blocks.0.pre_ln", width, "layer", bias=True),),
         **options,
     )

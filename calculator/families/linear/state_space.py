@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from calculator.config import Config
 from calculator.families.layers import gated_mlp, self_attention
-from calculator.families.models import blueprint, language_model
+from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import Mamba, Mamba2, Norm, Residual
@@ -13,14 +13,7 @@ from calculator.parts import Mamba, Mamba2, Norm, Residual
 def backbone(c: Config, mixer: Mamba | Mamba2) -> Blueprint:
     """norm, mixer, add; nothing else."""
     layer = Layer("state space", (Norm("norm", c.hidden_size), mixer, Residual("residual", c.hidden_size)))
-    text = language_model(
-        c,
-        [layer] * c.num_hidden_layers,
-        path="backbone.layers",
-        embedding="backbone.embeddings",
-        final="backbone.norm_f",
-    )
-    return blueprint(c, text)
+    return decoder(c, layer, path="backbone.layers", embedding="backbone.embeddings", final="backbone.norm_f")
 
 
 @family("mamba")
@@ -96,4 +89,4 @@ def falcon_h1(c: Config) -> Blueprint:
         ),
         parallel=("mamba", "self_attn"),
     )
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers, final="model.final_layernorm"))
+    return decoder(c, layer, final="model.final_layernorm")

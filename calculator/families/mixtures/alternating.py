@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from calculator.config import Config
-from calculator.families.decoders.parallel import cohere_halves
-from calculator.families.fields import attention_kind, dense_or_sparse, layer_types, partly_rotated, windows
-from calculator.families.layers import gated_mlp, mixed_layers, pre_norm, sandwiched, self_attention
+from calculator.families.decoders.norms import exaone_attention, exaone_windows
+from calculator.families.fields import (
+    attention_kind,
+    dense_or_sparse,
+    every,
+    layer_types,
+    partly_rotated,
+    restated,
+    windows,
+)
+from calculator.families.layers import (
+    channel_kind,
+    gated_mlp,
+    mixed_layers,
+    mixture,
+    parallel_layer,
+    positions_in_windows,
+    pre_norm,
+    sandwiched,
+    self_attention,
+    unbiased_norm,
+)
 from calculator.families.mixtures.grouped import granite_layer
 from calculator.families.mixtures.latent import deepseek_experts
 from calculator.families.mixtures.mixtral import qwen_experts, sparse
-from calculator.families.models import blueprint, decoder, language_model
+from calculator.families.models import decoder
 from calculator.families.prediction import layers_of_their_own, prediction_notes, stated
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
-from calculator.parts import MLP, Attention, Experts, Norm, Part, Residual, VectorWeights
-
-
-def every(period: int, otherwise: str = "sliding_attention") -> Any:
-    """The pattern that has full attention in every layer whose place is a multiple of `period`."""
-    return lambda i: otherwise if (i + 1) % period else "full_attention"
-
-
-def positions_in_windows(c: Config, window: int | None, **changes: Any) -> Attention:
-    """Attention whose full layers have no positions."""
-    return self_attention(c, window=window, **(changes if window is not None else {**changes, "rotary": 0}))
-
-
-def with_channel(window: int | None, mixed: bool) -> str:
-    return f"{attention_kind(window)} + {'experts' if mixed else 'mlp'}"
+from calculator.parts import MLP, Attention, Norm, Part, Residual, VectorWeights
 
 
 @family("afmoe")
 def afmoe(c: Config) -> Blueprint:
     """Trinity (Arcee): gated attention with positions in the sliding layers only, four norms a layer."""
     names = ("input_layernorm", "post_attention_layernorm", "pre_mlp_layernorm", "post_mlp_layernorm")
-    experts = Experts(
-        "mlp",
-        c.hidden_size,
-        c.moe_intermediate_size,
-        c.num_experts,
-        c.num_experts_per_tok,
+    experts = mixture(
+        c,
         router="router.gate",
         shared=c.num_shared_experts * c.moe_intermediate_size,
         correction=True,
@@ -53,7 +53,7 @@ def afmoe(c: Config) -> Blueprint:
     def layer(window: int | None, mixed: bool) -> Layer:
         mixer = positions_in_windows(c, window, head_norm="head", gate_name="gate_proj")
         channel = experts if mixed else gated_mlp(c, bias=False)
-        return sandwiched(c, names, (mixer,), channel, with_channel(window, mixed))
+        return sandwiched(c, mixer, channel, names=names, kind=channel_kind(window, mixed))
 
     types = layer_types(c, every(c.global_attn_every_n_layers))
     return decoder(c, [layer(w, i >= c.num_dense_layers) for i, w in enumerate(windows(c, types))])
@@ -63,21 +63,13 @@ def afmoe(c: Config) -> Blueprint:
 def kolibri1(c: Config) -> Blueprint:
     """EXAONE 4's attention (positions in the sliding layers only), four norms a layer, experts in every one."""
     names = ("input_layernorm", "post_attn_norm", "post_attention_layernorm", "post_ffn_norm")
-    experts = Experts(
-        "mlp",
-        c.hidden_size,
-        c.moe_intermediate_size,
-        c.num_local_experts,
-        c.num_experts_per_tok,
-        shared=c.shared_expert_intermediate_size,
-        correction=True,
-    )
+    experts = mixture(c, experts=c.num_local_experts, shared=c.shared_expert_intermediate_size, correction=True)
 
     def layer(window: int | None) -> Layer:
         unbounded = c.get("sliding_window") is None  # a model without windows has positions in every layer
         attention = self_attention if unbounded else positions_in_windows
-        mixer = attention(c, window=window, head_norm="head", qkv_bias=False, out_bias=False)
-        return sandwiched(c, names, (mixer,), experts, with_channel(window, True))
+        mixer = attention(c, window=window, head_norm="head", bias=False)
+        return sandwiched(c, mixer, experts, names=names)
 
     return decoder(c, [layer(w) for w in windows(c, layer_types(c, every(5)))])
 
@@ -86,20 +78,17 @@ def kolibri1(c: Config) -> Blueprint:
 def beam(c: Config) -> Blueprint:
     """Gated attention with a gate bias for each head, four norms a layer, DeepSeek's router without shared experts;
     a kind of layer whose rope_parameters are null has no positions."""
-    names = ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm")
     count: int = c.num_hidden_layers
     types = layer_types(c, lambda i: "full_attention" if i == count - 1 else every(6)(i))
     ropes = c.get("rope_parameters") or {"sliding_attention": {}, "full_attention": None}
-    experts = Experts(
-        "mlp", c.hidden_size, c.moe_intermediate_size, c.num_experts, c.num_experts_per_tok, correction=True
-    )
+    experts = mixture(c, correction=True)
     bias = VectorWeights("self_attn", (("gate_bias", (c.num_attention_heads,)),))
 
     def layer(kind: str, window: int | None, mixed: bool) -> Layer:
-        changes: dict[str, Any] = {"rotary": 0} if ropes.get(kind) is None else {}
-        mixer = self_attention(c, window=window, head_norm="head", gate_name="gate_proj", **changes)
+        rotates = ropes.get(kind) is not None
+        mixer = self_attention(c, window=window, head_norm="head", gate_name="gate_proj", rotates=rotates)
         channel = experts if mixed else gated_mlp(c, bias=False)
-        return sandwiched(c, names, (mixer, bias), channel, with_channel(window, mixed))
+        return sandwiched(c, (mixer, bias), channel, kind=channel_kind(window, mixed))
 
     rows = zip(types, windows(c, types), dense_or_sparse(c, 3), strict=True)
     return decoder(c, [layer(*row) for row in rows])
@@ -113,20 +102,12 @@ def flint(c: Config) -> Blueprint:
     types = layer_types(c, lambda i: "full_attention" if i in full or i % 4 == 1 else "sliding_attention")
     if c.get("mlp_only_layers") is None:
         c.values_["mlp_only_layers"] = [0, 1]
-    experts = Experts(
-        "mlp",
-        c.hidden_size,
-        c.moe_intermediate_size,
-        c.num_experts,
-        c.num_experts_per_tok,
-        shared=c.shared_expert_intermediate_size,
-        shared_name="shared_expert",
-    )
+    experts = mixture(c, shared=c.shared_expert_intermediate_size, shared_name="shared_expert")
 
     def layer(i: int, window: int | None) -> Layer:
         mixed = sparse(c)(i)
         mixer = positions_in_windows(c, window, head_norm="head", sinks=True, sink_name="softmax_offset")
-        return pre_norm(c, mixer, experts if mixed else gated_mlp(c, bias=False), kind=with_channel(window, mixed))
+        return pre_norm(c, mixer, experts if mixed else gated_mlp(c, bias=False), kind=channel_kind(window, mixed))
 
     return decoder(c, [layer(i, w) for i, w in enumerate(windows(c, types))])
 
@@ -138,7 +119,7 @@ def mellum(c: Config) -> Blueprint:
 
     def layer(window: int | None, mixed: bool) -> Layer:
         mixer = self_attention(c, window=window, head_norm="head")
-        return pre_norm(c, mixer, experts if mixed else gated_mlp(c, bias=False), kind=with_channel(window, mixed))
+        return pre_norm(c, mixer, experts if mixed else gated_mlp(c, bias=False), kind=channel_kind(window, mixed))
 
     rows = zip(windows(c, layer_types(c, lambda i: "full_attention")), dense_or_sparse(c, 0), strict=True)
     predicted = (c.get("mtp_mlp_layer_types") or ["sparse"])[0] == "sparse"
@@ -151,19 +132,17 @@ def granitemoe_swa(c: Config) -> Blueprint:
     """GraniteMoE with windows and sinks; a layer whose rotary base is 0 has no positions."""
     types = layer_types(c, lambda i: "sliding_attention" if i % 4 else "full_attention")
     bases = c.get("layer_rope_theta") or [1] * len(types)
-    experts = Experts(
+    experts = mixture(
+        c,
         "block_sparse_moe",
-        c.hidden_size,
-        c.intermediate_size,
-        c.num_local_experts,
-        c.num_experts_per_tok,
+        intermediate=c.intermediate_size,
+        experts=c.num_local_experts,
         router="router",
         packed=True,
     )
 
     def layer(window: int | None, base: float) -> Layer:
-        changes: dict[str, Any] = {} if base else {"rotary": 0}
-        mixer = self_attention(c, window=window, sinks=True, **changes)
+        mixer = self_attention(c, window=window, sinks=True, rotates=bool(base))
         return granite_layer(c, mixer, attention_kind(window), experts)
 
     return decoder(c, [layer(w, b) for w, b in zip(windows(c, types), bases, strict=False)])
@@ -176,22 +155,16 @@ def cohere2_moe(c: Config) -> Blueprint:
     first = c.get("first_k_dense_replace") or 0
     period, dense_period = c.sliding_window_pattern, c.prefix_dense_sliding_window_pattern
     types = layer_types(c, lambda i: every(dense_period)(i) if i < first else every(period)(i - first))
-    norm = "layer" if c.get("rms_norm_eps") is None else "rms"
-    experts = Experts(
-        "mlp",
-        c.hidden_size,
-        c.intermediate_size,
-        c.num_experts,
-        c.num_experts_per_tok,
-        shared=c.num_shared_experts * c.intermediate_size,
-    )
+    norm = unbiased_norm if c.get("rms_norm_eps") is None else Norm
+    experts = mixture(c, intermediate=c.intermediate_size, shared=c.num_shared_experts * c.intermediate_size)
     width = c.get("prefix_dense_intermediate_size")
     dense = MLP("mlp", c.hidden_size, c.intermediate_size if width is None else width)
 
     def layer(window: int | None, mixed: bool) -> Layer:
         always = not mixed and dense_period == 1
         mixer = self_attention(c, window=window) if always else positions_in_windows(c, window)
-        return cohere_halves(c, mixer, experts if mixed else dense, with_channel(window, mixed), norm)
+        channel, kind = experts if mixed else dense, channel_kind(window, mixed)
+        return parallel_layer(c, mixer, channel, norm("input_layernorm", c.hidden_size), kind=kind)
 
     rows = zip(windows(c, types), dense_or_sparse(c, first), strict=True)
     return decoder(c, [layer(w, mixed) for w, mixed in rows], norm=norm)
@@ -201,16 +174,8 @@ def cohere2_moe(c: Config) -> Blueprint:
 def grok_1(c: Config) -> Blueprint:
     """Grok-1 (xAI, 2024): four norms a layer around attention and experts, no MLP without them."""
     names = ("pre_attn_norm", "post_attn_norm", "pre_moe_norm", "post_moe_norm")
-    experts = Experts(
-        "moe_block",
-        c.hidden_size,
-        c.intermediate_size,
-        c.num_experts,
-        c.num_experts_per_tok,
-        names=("linear", "linear_v", "linear_1"),
-    )
-    layer = sandwiched(c, names, (self_attention(c, name="attn"),), experts, "full attention + experts")
-    return decoder(c, layer)
+    experts = mixture(c, "moe_block", intermediate=c.intermediate_size, names=("linear", "linear_v", "linear_1"))
+    return decoder(c, sandwiched(c, self_attention(c, name="attn"), experts, names=names))
 
 
 @family("mimo_v2_flash")
@@ -237,15 +202,12 @@ def mimo_v2_flash(c: Config) -> Blueprint:
         return replace(sliding, kv_heads=c.get("swa_num_key_value_heads") or 2 * c.num_key_value_heads)
 
     experts = replace(deepseek_experts(c, correction=True), shared=0)
-    layers = [
-        replace(layer, kind=layer.kind.replace("full attention", types[i].replace("_", " ")))
-        for i, layer in enumerate(mixed_layers(c, attention, experts, sparse))
-    ]
+    layers = mixed_layers(c, attention, experts, sparse)
     notes = (
         "MiMo-V2-Flash's checkpoint also holds three multi-token-prediction layers, which its config does not state; "
         "they are not counted.",
     )
-    return blueprint(c, language_model(c, layers[:count]), notes=notes)
+    return decoder(c, layers[:count], notes=notes)
 
 
 @family("laguna")
@@ -269,50 +231,32 @@ def laguna(c: Config) -> Blueprint:
         )
         return replace(mixer, heads=heads[i])
 
-    experts = Experts(
-        "mlp",
-        c.hidden_size,
-        c.moe_intermediate_size,
-        c.num_experts,
-        c.num_experts_per_tok,
+    experts = mixture(
+        c,
         shared=c.shared_expert_intermediate_size,
         shared_name="shared_expert",
         correction=True,
         correction_name="experts.e_score_correction_bias",
         correction_role="vector",
     )
-    layers = [
-        replace(layer, kind=layer.kind.replace("full attention", types[i].replace("_", " ")))
-        for i, layer in enumerate(mixed_layers(c, attention, experts, dense_or_sparse(c, 1)))
-    ]
-    return blueprint(c, language_model(c, layers))
+    return decoder(c, mixed_layers(c, attention, experts, dense_or_sparse(c, 1)))
 
 
 @family("exaone_moe")
 def exaone_moe(c: Config) -> Blueprint:
     """EXAONE 4's attention (positions in the sliding layers only) before DeepSeek's experts."""
-    window, pattern = c.get("sliding_window"), c.get("sliding_window_pattern")
-    period = len(pattern) if isinstance(pattern, str) else pattern or 0
-    kept = windows(
-        c, layer_types(c, lambda i: "sliding_attention" if window and period and (i + 1) % period else "full_attention")
-    )
-    experts = Experts(
-        "mlp",
-        c.hidden_size,
-        c.moe_intermediate_size,
-        c.num_experts,
-        c.num_experts_per_tok,
+    seen = exaone_windows(c)
+    experts = mixture(
+        c,
         correction=True,
         shared=c.num_shared_experts * c.moe_intermediate_size,
         correction_name="e_score_correction_bias",
     )
 
-    def attention(i: int) -> Part:
-        changes: dict[str, Any] = {} if kept[i] is not None or window is None else {"rotary": 0}
-        return self_attention(c, window=kept[i], head_norm="head", qkv_bias=False, out_bias=False, **changes)
-
-    layers = mixed_layers(c, attention, experts, dense_or_sparse(c, c.get("first_k_dense_replace") or 0))
-    return blueprint(c, language_model(c, layers), notes=prediction_notes(c))
+    layers = mixed_layers(
+        c, lambda i: exaone_attention(c, seen[i]), experts, dense_or_sparse(c, c.get("first_k_dense_replace") or 0)
+    )
+    return decoder(c, layers, notes=prediction_notes(c))
 
 
 @family("llama4_text")
@@ -327,12 +271,11 @@ def llama4_text(c: Config) -> Blueprint:
     types = c.get("layer_types") or ["chunked_attention" if r else "full_attention" for r in rotated]
     step: int = c.interleave_moe_layer_step
     mixed = set(range(step - 1, count, step) if c.get("moe_layers") is None else c.moe_layers)
-    experts = Experts(
+    experts = mixture(
+        c,
         "feed_forward",
-        c.hidden_size,
-        c.intermediate_size,
-        c.num_local_experts,
-        c.num_experts_per_tok,
+        intermediate=c.intermediate_size,
+        experts=c.num_local_experts,
         shared=c.intermediate_size,
         shared_name="shared_expert",
         router="router",
@@ -341,18 +284,17 @@ def llama4_text(c: Config) -> Blueprint:
     mlp = MLP("feed_forward", c.hidden_size, c.intermediate_size_mlp)
 
     def layer(i: int) -> Layer:
-        changes: dict[str, Any] = {} if rotated[i] else {"rotary": 0}
         attention = self_attention(
             c,
             window=c.attention_chunk_size if types[i] == "chunked_attention" else None,
             chunked=types[i] == "chunked_attention",
             head_norm="plain" if c.flag("use_qk_norm") and rotated[i] else None,
-            **changes,
+            rotates=bool(rotated[i]),
         )
         kind = f"{types[i].replace('_', ' ')} + {'experts' if i in mixed else 'mlp'}"
         return pre_norm(c, attention, experts if i in mixed else mlp, kind=kind)
 
-    return blueprint(c, language_model(c, [layer(i) for i in range(count)]))
+    return decoder(c, [layer(i) for i in range(count)])
 
 
 def mixtures(c: Config) -> list[bool]:
@@ -374,7 +316,7 @@ def step3p5(c: Config) -> Blueprint:
     width, count = c.hidden_size, c.num_hidden_layers
     listed = c.get("layer_types")
     if isinstance(listed, list) and len(listed) > count:
-        c = Config({**c.raw, "layer_types": listed[:count]}, c.model_type, where=c.where)
+        c = restated(c, layer_types=listed[:count])
     other = c.get("attention_other_setting") or {}
     narrow = c.get("num_sliding_attention_heads") or other.get("num_attention_heads") or c.num_attention_heads
     whole = self_attention(
@@ -383,29 +325,13 @@ def step3p5(c: Config) -> Blueprint:
         gate_name="g_proj",
         gate_per_head=c.get("gating") in (True, "per-head"),
     )
-    experts = Experts(
-        "moe",
-        width,
-        c.moe_intermediate_size,
-        c.n_routed_experts,
-        c.num_experts_per_tok,
-        correction=True,
-        correction_name="router_bias",
-        prefix="",
-        apart=True,
+    experts = mixture(
+        c, "moe", experts=c.n_routed_experts, correction=True, correction_name="router_bias", prefix="", apart=True
     )
     shared = MLP("share_expert", width, c.share_expert_dim, bias=c.flag("mlp_bias"))
     layers = []
     for window, mixed in zip(windows(c, layer_types(c, lambda i: "full_attention")), mixtures(c), strict=True):
         attention = whole if window is None else replace(whole, heads=narrow, window=window)
         channel: tuple[Part, ...] = (experts, shared, Residual("shared_residual", width)) if mixed else (gated_mlp(c),)
-        parts = (
-            Norm("input_layernorm", width),
-            attention,
-            Residual("mixer_residual", width),
-            Norm("post_attention_layernorm", width),
-            *channel,
-            Residual("channel_residual", width),
-        )
-        layers.append(Layer(f"{attention_kind(window)} + {'experts' if mixed else 'mlp'}", parts))
+        layers.append(pre_norm(c, attention, channel, kind=channel_kind(window, mixed)))
     return decoder(c, layers, notes=prediction_notes(c))

@@ -8,12 +8,12 @@ from typing import Any
 from calculator.config import Config
 from calculator.errors import ConfigError
 from calculator.families.fields import dropped, head_shape, layer_types, partly_rotated
-from calculator.families.layers import pre_norm, self_attention
+from calculator.families.layers import mixture, pre_norm, self_attention
 from calculator.families.models import decoder
 from calculator.families.prediction import prediction_notes
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
-from calculator.parts import MLP, BlockIndexer, ChosenHeads, ConvolvedAttention, Experts, Part, RouterMLP, VectorWeights
+from calculator.parts import MLP, BlockIndexer, ChosenHeads, ConvolvedAttention, Part, RouterMLP, VectorWeights
 
 
 @family("jetmoe")
@@ -30,12 +30,11 @@ def jetmoe(c: Config) -> Blueprint:
         chosen,
         dropout=dropped(c, "attention_dropout"),
     )
-    experts = Experts(
-        "mlp",
-        width,
-        c.intermediate_size,
-        count,
-        chosen,
+    experts = mixture(
+        c,
+        intermediate=c.intermediate_size,
+        experts=count,
+        top_k=chosen,
         router="router.layer",
         packed=True,
         prefix="",
@@ -55,12 +54,8 @@ def zaya(c: Config) -> Blueprint:
     heads, kv_heads, head_dim = head_shape(c)
     types = c.get("layer_types") or ["hybrid"] * c.num_hidden_layers
     ropes = c.get("rope_parameters") or {}
-    experts = Experts(
-        "mlp",
-        width,
-        c.moe_intermediate_size,
-        c.num_experts,
-        c.num_experts_per_tok,
+    experts = mixture(
+        c,
         router="",
         packed=True,
         correction=True,
@@ -135,16 +130,13 @@ def minimax_m3(c: Config) -> Blueprint:
     attention = self_attention(
         c,
         head_norm="head",
-        qkv_bias=False,
-        out_bias=False,
+        bias=False,
         rotary=c.get("rotary_dim") or partly_rotated(c, c.head_dim, 0.5),
     )
-    experts = Experts(
-        "mlp",
-        c.hidden_size,
-        c.intermediate_size,
-        c.num_local_experts,
-        c.num_experts_per_tok,
+    experts = mixture(
+        c,
+        intermediate=c.intermediate_size,
+        experts=c.num_local_experts,
         packed=True,
         correction=True,
         shared=c.shared_intermediate_size,

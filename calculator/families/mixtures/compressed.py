@@ -7,11 +7,12 @@ from dataclasses import replace
 from calculator.config import Config
 from calculator.errors import ConfigError
 from calculator.families.fields import dropped
+from calculator.families.layers import mixture
 from calculator.families.models import blueprint, language_model
 from calculator.families.prediction import prediction_notes
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
-from calculator.parts import CompressedAttention, Experts, HyperConnection, Norm, Part, VectorWeights
+from calculator.parts import CompressedAttention, HyperConnection, Norm, Part, VectorWeights
 
 SPARSE, HEAVY, SLIDING = "compressed_sparse_attention", "heavily_compressed_attention", "sliding_attention"
 BY_RATIO = {0: SLIDING, 4: SPARSE, 128: HEAVY}
@@ -63,12 +64,10 @@ def deepseek_v4(c: Config) -> Blueprint:
     hashed = c.default_num_hash_layers if hashed is None else hashed
     listed = c.get("mlp_layer_types")
     by_token = [t == "hash_moe" for t in listed] if listed else [i < hashed for i in range(c.num_hidden_layers)]
-    experts = Experts(
+    experts = mixture(
+        c,
         "ffn",
-        width,
-        c.moe_intermediate_size,
-        c.n_routed_experts,
-        c.num_experts_per_tok,
+        experts=c.n_routed_experts,
         names=("w1", "w3", "w2"),
         correction=True,
         shared=(c.get("n_shared_experts") or 0) * c.moe_intermediate_size,

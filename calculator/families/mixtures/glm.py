@@ -9,7 +9,7 @@ from calculator.families.decoders.norms import glm_attention
 from calculator.families.fields import dense_or_sparse, dropped
 from calculator.families.layers import gated_mlp, mixed_layers
 from calculator.families.mixtures.latent import deepseek_experts, latent_attention
-from calculator.families.models import blueprint, language_model
+from calculator.families.models import decoder
 from calculator.families.prediction import further_layers, prediction_notes, stated
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
@@ -23,7 +23,7 @@ def glm4_moe(c: Config) -> Blueprint:
     layers = mixed_layers(c, attention, experts, dense_or_sparse(c, c.first_k_dense_replace))
     # So do GLM-4.5, GLM-4.5-Air and GLM-4.7; GLM-4.6 leaves out the copies of embedding and head.
     (predicted,) = mixed_layers(c, attention, experts, [True])
-    return blueprint(c, language_model(c, layers), apart=further_layers(c, predicted, stated(c), copies=True))
+    return decoder(c, layers, apart=further_layers(c, predicted, stated(c), copies=True))
 
 
 @family("glm4_moe_lite")
@@ -32,7 +32,7 @@ def glm4_moe_lite(c: Config) -> Blueprint:
     layers = mixed_layers(
         c, latent_attention(c), deepseek_experts(c, correction=True), sparse, mixer_kind="latent attention"
     )
-    return blueprint(c, language_model(c, layers), notes=prediction_notes(c))
+    return decoder(c, layers, notes=prediction_notes(c))
 
 
 def indexer(c: Config) -> Indexer:
@@ -70,6 +70,4 @@ def sparse_latent(c: Config) -> Blueprint:
     (predicted,) = mixed_layers(c, attention, experts, [True])
     # DeepSeek-V3.2 repeats the embedding and the head, GLM-5 does not.
     copies = c.model_type == "deepseek_v32"
-    return blueprint(
-        c, language_model(c, layers), apart=further_layers(c, chosen(predicted, True), stated(c), copies=copies)
-    )
+    return decoder(c, layers, apart=further_layers(c, chosen(predicted, True), stated(c), copies=copies))

@@ -14,10 +14,18 @@ from calculator.families.fields import (
     renamed,
     windows,
 )
-from calculator.families.layers import gated_mlp, mixed_layers, post_norm, pre_norm, self_attention
+from calculator.families.layers import (
+    gated_mlp,
+    mixed_layers,
+    mixture,
+    post_norm,
+    pre_norm,
+    self_attention,
+    unbiased_norm,
+)
 from calculator.families.mixtures.latent import deepseek_experts
 from calculator.families.mixtures.mixtral import olmoe_experts
-from calculator.families.models import blueprint, decoder, language_model
+from calculator.families.models import decoder
 from calculator.families.prediction import further_layers, prediction_notes, stated
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
@@ -36,26 +44,20 @@ def dots1(c: Config) -> Blueprint:
         deepseek_experts(c, correction=True),
         dense_or_sparse(c, c.first_k_dense_replace),
     )
-    return blueprint(c, language_model(c, layers))
+    return decoder(c, layers)
 
 
 @family("solar_open")
 def solar_open(c: Config) -> Blueprint:
     """Every layer is a mixture; rotary positions over the whole head unless the config says otherwise."""
-    layer = pre_norm(
-        c, self_attention(c, out_bias=False), deepseek_experts(c, correction=True), kind="full attention + experts"
-    )
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+    layer = pre_norm(c, self_attention(c, out_bias=False), deepseek_experts(c, correction=True))
+    return decoder(c, layer)
 
 
 @family("hy_v3")
 def hy_v3(c: Config) -> Blueprint:
-    experts = Experts(
-        "mlp",
-        c.hidden_size,
-        c.moe_intermediate_size,
-        c.num_experts,
-        c.num_experts_per_tok,
+    experts = mixture(
+        c,
         router="router.gate",
         shared=c.num_shared_experts * c.moe_intermediate_size,
         shared_name="shared_mlp",
@@ -67,7 +69,7 @@ def hy_v3(c: Config) -> Blueprint:
     layers = mixed_layers(c, attention, experts, dense_or_sparse(c, 1))
     (predicted,) = mixed_layers(c, attention, experts, [True])
     apart = further_layers(c, predicted, stated(c), final="final_layernorm")
-    return blueprint(c, language_model(c, layers), apart=apart)
+    return decoder(c, layers, apart=apart)
 
 
 @family("hunyuan_v1_moe")
@@ -82,21 +84,19 @@ def hunyuan_v1_moe(c: Config) -> Blueprint:
         pre_norm(
             c,
             attention,
-            Experts(
-                "mlp",
-                c.hidden_size,
-                c.intermediate_size,
-                of(c.num_experts, i),
-                of(c.moe_topk, i),
+            mixture(
+                c,
+                intermediate=c.intermediate_size,
+                experts=of(c.num_experts, i),
+                top_k=of(c.moe_topk, i),
                 router="gate.wg",
                 shared=c.intermediate_size,
                 shared_name="shared_mlp",
             ),
-            kind="full attention + experts",
         )
         for i in range(c.num_hidden_layers)
     ]
-    return blueprint(c, language_model(c, layers))
+    return decoder(c, layers)
 
 
 @family("ernie4_5_moe")
@@ -104,12 +104,10 @@ def ernie4_5_moe(c: Config) -> Blueprint:
     bias, interval, count = c.flag("use_bias"), c.moe_layer_interval, c.num_hidden_layers
     last = count - 1 if c.moe_layer_end_index == -1 else c.moe_layer_end_index
     sparse = [(i + 1) % interval == 0 and c.moe_layer_start_index <= i <= last for i in range(count)]
-    experts = Experts(
-        "mlp",
-        c.hidden_size,
-        c.moe_intermediate_size,
-        c.moe_num_experts,
-        c.moe_k,
+    experts = mixture(
+        c,
+        experts=c.moe_num_experts,
+        top_k=c.moe_k,
         shared_bias=bias,
         shared=c.moe_num_shared_experts * c.moe_intermediate_size,
         correction=True,
@@ -117,20 +115,17 @@ def ernie4_5_moe(c: Config) -> Blueprint:
         correction_role="vector",
         correction_shape=(1, c.moe_num_experts),
     )
-    layers = mixed_layers(
-        c, self_attention(c, qkv_bias=bias, out_bias=bias), experts, sparse, dense=gated_mlp(c, bias=bias)
-    )
-    return blueprint(c, language_model(c, layers, head_bias=bias), notes=prediction_notes(c))
+    layers = mixed_layers(c, self_attention(c, bias=bias), experts, sparse, dense=gated_mlp(c, bias=bias))
+    return decoder(c, layers, head_bias=bias, notes=prediction_notes(c))
 
 
 def granite_experts(c: Config) -> Experts:
     """Two packed tensors, and a router inside a router."""
-    return Experts(
+    return mixture(
+        c,
         "block_sparse_moe",
-        c.hidden_size,
-        c.intermediate_size,
-        c.num_local_experts,
-        c.num_experts_per_tok,
+        intermediate=c.intermediate_size,
+        experts=c.num_local_experts,
         router="router.layer",
         packed=True,
         prefix="",
@@ -159,7 +154,7 @@ def granite_layer(c: Config, mixer: Part, kind: str, experts: Experts | None = N
 @family("granitemoe", "granitemoeshared")
 def granitemoe(c: Config) -> Blueprint:
     layer = granite_layer(c, self_attention(c), "full attention")
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+    return decoder(c, layer)
 
 
 @family("bailing_moe", "bailing_moe_v2")
@@ -179,12 +174,8 @@ def bailing_moe(c: Config) -> Blueprint:
         dropout=dropped(c, "attention_dropout"),
     )
     width = c.get("moe_shared_expert_intermediate_size") or c.moe_intermediate_size
-    experts = Experts(
-        "mlp",
-        c.hidden_size,
-        c.moe_intermediate_size,
-        c.num_experts,
-        c.num_experts_per_tok,
+    experts = mixture(
+        c,
         shared=(c.get("num_shared_experts") or 0) * width,
         correction=c.flag("moe_router_enable_expert_bias"),
         correction_name="gate.expert_bias",
@@ -192,8 +183,7 @@ def bailing_moe(c: Config) -> Blueprint:
     )
     sparse = dense_or_sparse(c, c.get("first_k_dense_replace") or 0)
     layers = mixed_layers(c, attention, experts, sparse, dense=gated_mlp(c, bias=bias))
-    text = language_model(c, layers, embedding="model.word_embeddings")
-    return blueprint(c, text, notes=prediction_notes(c))
+    return decoder(c, layers, embedding="model.word_embeddings", notes=prediction_notes(c))
 
 
 @family("deepseek")
@@ -202,7 +192,7 @@ def deepseek_moe(c: Config) -> Blueprint:
     first, period = c.get("first_k_dense_replace") or 0, c.get("moe_layer_freq") or 1
     sparse = [i >= first and i % period == 0 for i in range(c.num_hidden_layers)]
     layers = mixed_layers(c, self_attention(c), deepseek_experts(c, correction=False), sparse)
-    return blueprint(c, language_model(c, layers))
+    return decoder(c, layers)
 
 
 @family("aria_moe_lm")
@@ -214,12 +204,11 @@ def aria_moe_lm(c: Config) -> Blueprint:
 @family("aria_text")
 def aria_text(c: Config) -> Blueprint:
     """Llama's layers with packed experts and shared ones (arXiv:2410.05993)."""
-    experts = Experts(
-        "mlp",
-        c.hidden_size,
-        c.intermediate_size,
-        c.moe_num_experts,
-        c.moe_topk,
+    experts = mixture(
+        c,
+        intermediate=c.intermediate_size,
+        experts=c.moe_num_experts,
+        top_k=c.moe_topk,
         router="router",
         packed=True,
         packed_name="fc1.weight",
@@ -227,14 +216,14 @@ def aria_text(c: Config) -> Blueprint:
         shared=c.moe_num_shared_experts * c.intermediate_size,
         shared_bias=c.flag("mlp_bias"),
     )
-    return decoder(c, pre_norm(c, self_attention(c), experts, kind="full attention + experts"))
+    return decoder(c, pre_norm(c, self_attention(c), experts))
 
 
 @family("flex_olmo")
 def flex_olmo(c: Config) -> Blueprint:
     """OLMoE's experts in OLMo 2's layers, which have their norms after each half (arXiv:2507.07024)."""
     mixer = self_attention(c, head_norm="full")
-    return decoder(c, post_norm(c, mixer, olmoe_experts(c), kind="full attention + experts"))
+    return decoder(c, post_norm(c, mixer, olmoe_experts(c)))
 
 
 @family("dbrx")
@@ -255,12 +244,12 @@ def dbrx(c: Config) -> Blueprint:
         rotary=head_dim,
         dropout=bool(attention.get("attn_pdrop")),
     )
-    experts = Experts(
+    experts = mixture(
+        c,
         "ffn",
-        width,
-        ffn.ffn_hidden_size,
-        ffn.moe_num_experts,
-        ffn.moe_top_k,
+        intermediate=ffn.ffn_hidden_size,
+        experts=ffn.moe_num_experts,
+        top_k=ffn.moe_top_k,
         router="router.layer",
         prefix="experts.mlp",
         names=("w1", "v1", "w2"),
@@ -270,16 +259,10 @@ def dbrx(c: Config) -> Blueprint:
         c,
         mixer,
         experts,
-        kind="full attention + experts",
-        norm="layer",
+        norm=unbiased_norm,
         names=("norm_attn_norm.norm_1", "norm_attn_norm.norm_2"),
         dropout=bool(c.get("resid_pdrop")),
     )
     return decoder(
-        c,
-        layer,
-        path="transformer.blocks",
-        embedding="transformer.wte",
-        final="transformer.norm_f",
-        norm="layer",
+        c, layer, path="transformer.blocks", embedding="transformer.wte", final="transformer.norm_f", norm=unbiased_norm
     )

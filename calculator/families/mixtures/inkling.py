@@ -8,14 +8,13 @@ from typing import Any
 from calculator.config import Config
 from calculator.errors import ConfigError
 from calculator.families.fields import dropped, layer_types
-from calculator.families.layers import gated_mlp
+from calculator.families.layers import gated_mlp, mixture
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import (
     BlockResidual,
     DistanceAttention,
-    Experts,
     Norm,
     Part,
     Residual,
@@ -81,15 +80,8 @@ def inkling_text(c: Config) -> Blueprint:
                 replace(gated_mlp(c, bias=False), intermediate=inner),
                 VectorWeights("mlp", (("global_scale", (1,)),), component="mlp"),
             )
-        experts = Experts(
-            "mlp",
-            width,
-            routed,
-            c.n_routed_experts,
-            c.num_experts_per_tok,
-            correction=True,
-            packed=True,
-            scored=c.n_shared_experts,
+        experts = mixture(
+            c, intermediate=routed, experts=c.n_routed_experts, correction=True, packed=True, scored=c.n_shared_experts
         )
         return (
             VectorWeights("mlp", (("gate.global_scale", (1,)),), component="router"),
@@ -121,12 +113,9 @@ def inkling2_text(c: Config) -> Blueprint:
     width, kernel, block = c.hidden_size, c.conv_kernel_size, c.n_layers_per_attn_res_block
     if block < 1:
         raise ConfigError(f"n_layers_per_attn_res_block in {c.where} is {block}; it must be at least 1.")
-    experts = Experts(
-        "mlp",
-        width,
-        c.moe_intermediate_size,
-        c.n_routed_experts,
-        c.num_experts_per_tok,
+    experts = mixture(
+        c,
+        experts=c.n_routed_experts,
         correction=True,
         correction_name="gate.bias",
         packed=True,

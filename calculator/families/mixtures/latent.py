@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.fields import dropped
-from calculator.families.layers import gated_mlp, pre_norm
-from calculator.families.models import blueprint, decoder, language_model
+from calculator.families.fields import changed, dropped
+from calculator.families.layers import gated_mlp, mixture, pre_norm
+from calculator.families.models import decoder
 from calculator.families.prediction import further_layers, stated
 from calculator.families.registry import Blueprint, family
 from calculator.parts import Experts, LatentAttention
@@ -30,12 +30,9 @@ def latent_attention(c: Config) -> LatentAttention:
 
 def deepseek_experts(c: Config, *, correction: bool) -> Experts:
     shared = (c.get("n_shared_experts") or 0) * c.moe_intermediate_size
-    return Experts(
-        "mlp",
-        c.hidden_size,
-        c.moe_intermediate_size,
-        c.first("n_routed_experts", "num_local_experts", "num_experts"),
-        c.num_experts_per_tok,
+    return mixture(
+        c,
+        experts=c.first("n_routed_experts", "num_local_experts", "num_experts"),
         shared=shared,
         correction=correction,
         shared_bias=c.flag("mlp_bias"),
@@ -49,7 +46,7 @@ def deepseek(c: Config, *, correction: bool) -> Blueprint:
     mixed = pre_norm(c, attention, deepseek_experts(c, correction=correction), kind="latent attention + experts")
     count, first = c.num_hidden_layers, c.get("first_k_dense_replace") or 0
     layers = [dense if i < first else mixed for i in range(count)]
-    return blueprint(c, language_model(c, layers), apart=further_layers(c, mixed, stated(c), copies=True))
+    return decoder(c, layers, apart=further_layers(c, mixed, stated(c), copies=True))
 
 
 @family("deepseek_v2")
@@ -77,5 +74,5 @@ def deepseek_v3(c: Config) -> Blueprint:
 def youtu(c: Config) -> Blueprint:
     """Latent attention before one MLP."""
     value_dim = c.get("v_head_dim") or c.hidden_size // c.num_attention_heads  # MiniCPM3 states none
-    c = Config({**c.values_, "v_head_dim": value_dim}, c.model_type, where=c.where)
+    c = changed(c, v_head_dim=value_dim)
     return decoder(c, pre_norm(c, latent_attention(c), gated_mlp(c), kind="latent attention + mlp"))

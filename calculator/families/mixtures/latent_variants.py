@@ -8,7 +8,7 @@ from typing import Any
 
 from calculator.config import Config
 from calculator.families.fields import dense_or_sparse, layer_types
-from calculator.families.layers import gated_mlp, mixed_layers
+from calculator.families.layers import gated_mlp, mixed_layers, mixture
 from calculator.families.mixtures.glm import indexer
 from calculator.families.mixtures.latent import deepseek_experts, latent_attention
 from calculator.families.models import decoder
@@ -69,12 +69,11 @@ def longcat_flash(c: Config) -> Blueprint:
     width: int = c.hidden_size
     # num_hidden_layers counts the attentions, where a file states it.
     count = c.num_hidden_layers // 2 if c.get("num_hidden_layers") else c.num_layers
-    experts = Experts(
-        "mlp",
-        width,
-        c.expert_ffn_hidden_size,
-        c.n_routed_experts,
-        c.moe_topk,
+    experts = mixture(
+        c,
+        intermediate=c.expert_ffn_hidden_size,
+        experts=c.n_routed_experts,
+        top_k=c.moe_topk,
         identity=c.get("zero_expert_num") or 0,
         router="router.classifier",
         router_bias=c.flag("router_bias"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from calculator.config import Config
-from calculator.families.fields import attention_kind, head_shape, layer_types, partly_rotated, windows
-from calculator.families.layers import gated_mlp, pre_norm, self_attention
-from calculator.families.models import blueprint, language_model
+from calculator.families.fields import attention_kind, head_shape, layer_types, partly_rotated, restated, windows
+from calculator.families.layers import gated_mlp, layer_norm, mixture, pre_norm, self_attention
+from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import Experts, Part
@@ -16,16 +16,15 @@ from calculator.parts import Experts, Part
 @family("mixtral")
 def mixtral(c: Config) -> Blueprint:
     window = c.get("sliding_window")
-    experts = Experts(
+    experts = mixture(
+        c,
         "block_sparse_moe",
-        c.hidden_size,
-        c.intermediate_size,
-        c.first("num_local_experts", "num_experts"),
-        c.num_experts_per_tok,
+        intermediate=c.intermediate_size,
+        experts=c.first("num_local_experts", "num_experts"),
         names=("w1", "w3", "w2"),
     )
-    layer = pre_norm(c, self_attention(c, window=window), experts, kind=f"{attention_kind(window)} + experts")
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+    layer = pre_norm(c, self_attention(c, window=window), experts)
+    return decoder(c, layer)
 
 
 def sparse(c: Config) -> Callable[[int], bool]:
@@ -36,12 +35,9 @@ def sparse(c: Config) -> Callable[[int], bool]:
 
 
 def qwen_experts(c: Config, *, shared: bool) -> Experts:
-    return Experts(
-        "mlp",
-        c.hidden_size,
-        c.moe_intermediate_size,
-        c.first("num_experts", "num_local_experts"),
-        c.num_experts_per_tok,
+    return mixture(
+        c,
+        experts=c.first("num_experts", "num_local_experts"),
         shared=c.shared_expert_intermediate_size if shared else 0,
         shared_gate=shared,
         shared_name="shared_expert",
@@ -66,7 +62,7 @@ def qwen2_moe(c: Config) -> Blueprint:
         qwen_layer(c, i, self_attention(c, window=w, qkv_bias=bias, out_bias=False), attention_kind(w), shared=True)
         for i, w in enumerate(windows(c, types))
     ]
-    return blueprint(c, language_model(c, layers))
+    return decoder(c, layers)
 
 
 @family("qwen3_moe")
@@ -74,28 +70,23 @@ def qwen3_moe(c: Config) -> Blueprint:
     window = c.get("sliding_window") if c.flag("use_sliding_window") else None
     attention = self_attention(c, window=window, head_norm="head")
     layers = [qwen_layer(c, i, attention, attention_kind(window), shared=False) for i in range(c.num_hidden_layers)]
-    return blueprint(c, language_model(c, layers))
+    return decoder(c, layers)
 
 
 @family("gpt_oss")
 def gpt_oss(c: Config) -> Blueprint:
     types = layer_types(c, lambda i: "full_attention" if i % 2 else "sliding_attention")
-    experts = Experts(
-        "mlp",
-        c.hidden_size,
-        c.intermediate_size,
-        c.first("num_local_experts", "num_experts"),
-        c.num_experts_per_tok,
+    experts = mixture(
+        c,
+        intermediate=c.intermediate_size,
+        experts=c.first("num_local_experts", "num_experts"),
         bias=True,
         router="router",
         router_bias=True,
         packed=True,
     )
-    layers = [
-        pre_norm(c, self_attention(c, window=w, sinks=True), experts, kind=f"{attention_kind(w)} + experts")
-        for w in windows(c, types)
-    ]
-    return blueprint(c, language_model(c, layers))
+    layers = [pre_norm(c, self_attention(c, window=w, sinks=True), experts) for w in windows(c, types)]
+    return decoder(c, layers)
 
 
 MIXTRAL_NAMES = ("w1", "w3", "w2")
@@ -105,26 +96,16 @@ MIXTRAL_NAMES = ("w1", "w3", "w2")
 def phimoe(c: Config) -> Blueprint:
     """Mixtral with LayerNorm and biases; its router (SparseMixer, arXiv:2310.00811) always chooses two experts."""
     window = c.get("sliding_window")
-    experts = Experts(
+    experts = mixture(
+        c,
         "block_sparse_moe",
-        c.hidden_size,
-        c.intermediate_size,
-        c.num_local_experts,
-        2,
+        intermediate=c.intermediate_size,
+        experts=c.num_local_experts,
+        top_k=2,
         names=MIXTRAL_NAMES,
     )
-    layer = pre_norm(
-        c,
-        self_attention(c, window=window),
-        experts,
-        kind=f"{attention_kind(window)} + experts",
-        norm="layer",
-        bias=True,
-    )
-    text = language_model(
-        c, [layer] * c.num_hidden_layers, norm="layer", norm_bias=True, head_bias=c.flag("lm_head_bias")
-    )
-    return blueprint(c, text)
+    layer = pre_norm(c, self_attention(c, window=window), experts, norm=layer_norm)
+    return decoder(c, layer, norm=layer_norm, head_bias=c.flag("lm_head_bias"))
 
 
 @family("minimax_m2")
@@ -135,32 +116,30 @@ def minimax_m2(c: Config) -> Blueprint:
         c,
         head_norm="full",
         rotary=c.get("rotary_dim") or partly_rotated(c, head_dim, 1),
-        qkv_bias=False,
-        out_bias=False,
+        bias=False,
     )
-    experts = Experts(
+    experts = mixture(
+        c,
         "block_sparse_moe",
-        c.hidden_size,
-        c.intermediate_size,
-        c.num_local_experts,
-        c.num_experts_per_tok,
+        intermediate=c.intermediate_size,
+        experts=c.num_local_experts,
         names=MIXTRAL_NAMES,
         correction=True,
         correction_name="e_score_correction_bias",
     )
-    layer = pre_norm(c, attention, experts, kind="full attention + experts")
+    layer = pre_norm(c, attention, experts)
     # The published checkpoints hold none of the modules that num_mtp_modules counts.
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+    return decoder(c, layer)
 
 
 def olmoe_experts(c: Config) -> Experts:
-    return Experts("mlp", c.hidden_size, c.intermediate_size, c.num_experts, c.num_experts_per_tok)
+    return mixture(c, intermediate=c.intermediate_size)
 
 
 @family("olmoe")
 def olmoe(c: Config) -> Blueprint:
-    layer = pre_norm(c, self_attention(c, head_norm="full"), olmoe_experts(c), kind="full attention + experts")
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers))
+    layer = pre_norm(c, self_attention(c, head_norm="full"), olmoe_experts(c))
+    return decoder(c, layer)
 
 
 # -------------------------------------------------------------------------------------- Qwen3-Omni (arXiv:2509.17765)
@@ -170,7 +149,7 @@ def own_head_size(c: Config) -> Config:
     """The config with the head size that the type takes where none is stated: what is left of the division goes."""
     if c.get("head_dim") is not None:
         return c
-    return Config({**c.raw, "head_dim": c.hidden_size // c.num_attention_heads}, c.model_type, where=c.where)
+    return restated(c, head_dim=c.hidden_size // c.num_attention_heads)
 
 
 @family("qwen3_omni_moe_text")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.fields import renamed
-from calculator.families.models import moved, with_towers
+from calculator.families.fields import renamed, restated
+from calculator.families.layers import layer_norm
+from calculator.families.models import beside, moved, with_towers
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.any_size import glm4v_vision, glm_ocr_vision, kimi_vision, qwen2_tower, qwen3_tower
 from calculator.families.towers.vision import siglip, siglip2
-from calculator.parts import Attention, Experts, Linear, Norm, Part
+from calculator.parts import Attention, Experts, Linear, Part
 
 
 @family("kimi_k25")
@@ -27,13 +28,13 @@ def kimi_k25(c: Config) -> Blueprint:
         pos_emb_width="init_pos_emb_width",
     )
     tower = kimi_vision(vision, text.hidden_size)
-    return with_towers(c, text.model_type, (tower,), new="language_model.model.", head="language_model.lm_head")
+    return beside(c, tower)
 
 
 @family("glm4v", "glm4v_moe", "glm46v")
 def glm4v(c: Config) -> Blueprint:
     text = c.section("text_config", f"{c.model_type}_text").model_type
-    return with_towers(c, text, (glm4v_vision(c.section("vision_config", "glm4v_vision")),))
+    return with_towers(c, glm4v_vision(c.section("vision_config", "glm4v_vision")), text=text)
 
 
 @family("lfm2_vl")
@@ -42,14 +43,14 @@ def lfm2_vl(c: Config) -> Blueprint:
     vision, text = c.section("vision_config"), c.section("text_config")
     joined, inner, bias = vision.hidden_size * c.downsample_factor**2, c.projector_hidden_size, c.flag("projector_bias")
     root = "model.multi_modal_projector"
-    norm = (Norm(f"{root}.layer_norm", joined, "layer", True),) if c.flag("projector_use_layernorm") else ()
+    norm = (layer_norm(f"{root}.layer_norm", joined),) if c.flag("projector_use_layernorm") else ()
     projector = (
         *norm,
         Linear(f"{root}.linear_1", joined, inner, bias),
         Linear(f"{root}.linear_2", inner, text.hidden_size, bias),
     )
     tower = siglip2(vision, "model.vision_tower.vision_model", projector)
-    return with_towers(c, text.model_type, (tower,))
+    return with_towers(c, tower)
 
 
 @family("qwen2_vl", "qwen2_5_vl")
@@ -57,22 +58,22 @@ def qwen2_vl(c: Config) -> Blueprint:
     """Published files state the language model's fields at the top level, not in text_config."""
     if not c.get("text_config"):
         fields = {name: value for name, value in c.raw.items() if name not in ("model_type", "vision_config")}
-        c = Config({**c.raw, "text_config": fields}, c.model_type, where=c.where)
+        c = restated(c, text_config=fields)
     kind = c.model_type
     vision = Config({**c.section("vision_config").raw}, f"{kind}_vision", where=f"vision_config of {c.where}")
     tower = qwen2_tower(vision, gated=kind == "qwen2_5_vl")
-    return with_towers(c, f"{kind}_text", (tower,), new="model.")
+    return with_towers(c, tower, text=f"{kind}_text", new="model.")
 
 
 @family("qwen3_vl")
 def qwen3_vl(c: Config) -> Blueprint:
-    return with_towers(c, "qwen3", (qwen3_tower(c.section("vision_config")),))
+    return with_towers(c, qwen3_tower(c.section("vision_config")), text="qwen3")
 
 
 @family("qwen3_vl_moe")
 def qwen3_vl_moe(c: Config) -> Blueprint:
     """Unlike Qwen3-MoE, the checkpoint packs each layer's experts into one tensor."""
-    built = with_towers(c, "qwen3_moe", (qwen3_tower(c.section("vision_config")),))
+    built = with_towers(c, qwen3_tower(c.section("vision_config")), text="qwen3_moe")
     layers = tuple(replace(layer, parts=tuple(map(pack_experts, layer.parts))) for layer in built.text.layers)
     return replace(built, text=replace(built.text, layers=layers))
 
@@ -87,7 +88,7 @@ def exaone4_5(c: Config) -> Blueprint:
     text = {**c.section("text_config").raw}
     if text.get("model_type") == "exaone4_5_text":
         text["model_type"] = "exaone4"
-        c = Config({**c.raw, "text_config": text}, c.model_type, where=c.where)
+        c = restated(c, text_config=text)
     vision = c.section("vision_config")
     tower = moved(qwen2_tower(vision, gated=True), "visual", "model.visual")
 
@@ -95,13 +96,13 @@ def exaone4_5(c: Config) -> Blueprint:
         return replace(part, kv_heads=vision.num_key_value_heads) if isinstance(part, Attention) else part
 
     layers = tuple(replace(layer, parts=tuple(map(grouped, layer.parts))) for layer in tower.layers)
-    return with_towers(c, c.section("text_config").model_type, (replace(tower, layers=layers),))
+    return with_towers(c, replace(tower, layers=layers))
 
 
 @family("glm_ocr")
 def glm_ocr(c: Config) -> Blueprint:
     """GLM-4.1V's tower without its learned positions, with norms on queries and keys and wider MLPs."""
-    return with_towers(c, "glm_ocr_text", (glm_ocr_vision(c.section("vision_config")),))
+    return with_towers(c, glm_ocr_vision(c.section("vision_config")), text="glm_ocr_text")
 
 
 @family("paddleocr_vl")
@@ -110,17 +111,17 @@ def paddleocr_vl(c: Config) -> Blueprint:
     vision, text = c.section("vision_config"), c.section("text_config")
     joined = vision.hidden_size * vision.spatial_merge_size**2
     projector = (
-        Norm("mlp_AR.pre_norm", vision.hidden_size, "layer", True),
+        layer_norm("mlp_AR.pre_norm", vision.hidden_size),
         Linear("mlp_AR.linear_1", joined, joined, True),
         Linear("mlp_AR.linear_2", joined, text.hidden_size, True),
     )
-    return with_towers(c, "paddleocr_vl_text", (siglip(vision, "visual.vision_model", projector),), new="model.")
+    return with_towers(c, siglip(vision, "visual.vision_model", projector), text="paddleocr_vl_text", new="model.")
 
 
 @family("glmga")
 def glmga(c: Config) -> Blueprint:
     """GLM-4.6V under a name of its own; the language model's type is stated."""
-    return with_towers(c, c.section("text_config").model_type, (glm4v_vision(c.section("vision_config")),))
+    return with_towers(c, glm4v_vision(c.section("vision_config")))
 
 
 @family("hyperclovax_vision_v2")
@@ -132,14 +133,14 @@ def hyperclovax_vision_v2(c: Config) -> Blueprint:
     towers = (replace(tower, after=(*tower.after, projector)),)
     # The checkpoint holds the whole of the language model, head and all, inside `language_model`.
     root = "model.language_model"
-    return with_towers(c, text.model_type, towers, new=f"{root}.model.", head=f"{root}.lm_head")
+    return with_towers(c, *towers, new=f"{root}.model.", head=f"{root}.lm_head")
 
 
 @family("cosmos3_omni")
 def cosmos3_omni(c: Config) -> Blueprint:
     """Qwen3-VL, in a checkpoint that names it as a diffusion model's text encoder: without prefixes, its projections
     to_q, to_k, to_v and to_out."""
-    built = with_towers(c, "qwen3", (moved(qwen3_tower(c.section("vision_config")), "model.visual.", ""),), new="")
+    built = with_towers(c, moved(qwen3_tower(c.section("vision_config")), "model.visual.", ""), text="qwen3", new="")
 
     def named(part: Part) -> Part:
         if not isinstance(part, Attention):

@@ -7,23 +7,23 @@ from dataclasses import replace
 from math import log2
 
 from calculator.config import Config
-from calculator.families.fields import head_shape
-from calculator.families.layers import gated_mlp, self_attention
+from calculator.families.fields import changed, head_shape
+from calculator.families.layers import gated_mlp, layer_norm, plain_mlp, self_attention, whole_heads
 from calculator.families.models import decoder, with_towers
 from calculator.families.registry import Blueprint, family
-from calculator.families.towers.pieces import convolution, encoder_layer, square, vision_attention
+from calculator.families.towers.pieces import convolution, encoder_layer, square
 from calculator.families.towers.vision import siglip
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Embedding, Linear, Norm, Part, Residual
+from calculator.parts import Embedding, Linear, Norm, Part, Residual
 
 
 def residual_block(name: str, inputs: int, outputs: int) -> tuple[Part, ...]:
     """Two convolutions, and one of 1×1 around them where the channels change."""
     shortcut = (square(f"{name}.nin_shortcut", inputs, outputs, 1),) if inputs != outputs else ()
     return (
-        Norm(f"{name}.norm1", inputs, "layer", True),
+        layer_norm(f"{name}.norm1", inputs),
         square(f"{name}.conv1", inputs, outputs, 3),
-        Norm(f"{name}.norm2", outputs, "layer", True),
+        layer_norm(f"{name}.norm2", outputs),
         square(f"{name}.conv2", outputs, outputs, 3),
         *shortcut,
     )
@@ -32,7 +32,7 @@ def residual_block(name: str, inputs: int, outputs: int) -> tuple[Part, ...]:
 def attention_block(name: str, channels: int) -> tuple[Part, ...]:
     """Attention among the places of the map, its projections 1×1 convolutions."""
     projections = (square(f"{name}.{n}", channels, channels, 1) for n in ("q", "k", "v", "proj_out"))
-    return (Norm(f"{name}.norm", channels, "layer", True), *projections)
+    return (layer_norm(f"{name}.norm", channels), *projections)
 
 
 def middle(name: str, channels: int, attends: bool = True) -> tuple[Part, ...]:
@@ -58,7 +58,7 @@ def vq_encoder(c: Config, root: str, attends: Callable[[int], bool], middle_atte
             parts.append(square(f"{name}.downsample.conv", channels, channels, 3))
     parts += middle(f"{root}.mid", channels, middle_attends)
     outputs = c.latent_channels * (2 if c.flag("double_latent") else 1)
-    return (*parts, Norm(f"{root}.norm_out", channels, "layer", True), square(f"{root}.conv_out", channels, outputs, 3))
+    return (*parts, layer_norm(f"{root}.norm_out", channels), square(f"{root}.conv_out", channels, outputs, 3))
 
 
 def vq_decoder(c: Config, root: str) -> tuple[Part, ...]:
@@ -75,7 +75,7 @@ def vq_decoder(c: Config, root: str) -> tuple[Part, ...]:
             parts += attention_block(f"{name}.attn.{i}", channels) if level == last else ()
         if level:
             parts.append(square(f"{name}.upsample.conv", channels, channels, 3))
-    norm = Norm(f"{root}.norm_out", channels, "layer", True)
+    norm = layer_norm(f"{root}.norm_out", channels)
     return (*parts, norm, square(f"{root}.conv_out", channels, c.out_channels, 3))
 
 
@@ -123,7 +123,7 @@ def chameleon(c: Config) -> Blueprint:
 @family("janus")
 def janus(c: Config) -> Blueprint:
     """A SigLIP tower to read images, a codebook to write them (arXiv:2501.17811)."""
-    vision, vq, text = c.section("vision_config"), c.section("vq_config"), c.section("text_config")
+    vision, vq = c.section("vision_config"), c.section("vq_config")
     root = "model.vqmodel"
     last = len(vq.channel_multiplier) - 1
     written = (
@@ -135,7 +135,7 @@ def janus(c: Config) -> Blueprint:
         Linear("model.generation_head.vision_head", vq.projection_dim, vq.num_embeddings, True),
     )
     coder = vq_model(vq, root, vq_encoder(vq, f"{root}.encoder", lambda level: level == last), written)
-    return with_towers(c, text.model_type, (janus_vision(vision), coder))
+    return with_towers(c, janus_vision(vision), coder)
 
 
 def hidden_layers(name: str, width: int, depth: int) -> tuple[Part, ...]:
@@ -145,17 +145,17 @@ def hidden_layers(name: str, width: int, depth: int) -> tuple[Part, ...]:
 def janus_vision(c: Config) -> Stack:
     """SigLIP with other names, and perhaps norms on queries and keys."""
     width: int = c.hidden_size
-    attention = replace(vision_attention(c, out="projection_layer"), qkv_bias=c.flag("attention_bias"))
+    attention = replace(whole_heads(c, out="projection_layer"), qkv_bias=c.flag("attention_bias"))
     norms: tuple[Part, ...] = ()
     if c.flag("use_qk_norm"):
-        norms = tuple(Norm(f"self_attn.{name}", width, "layer", True) for name in ("q_norm", "k_norm"))
-    mlp = MLP("mlp", width, int(width * c.mlp_ratio), gated=False, bias=True, up="fc1", down="fc2")
+        norms = tuple(layer_norm(f"self_attn.{name}", width) for name in ("q_norm", "k_norm"))
+    mlp = plain_mlp(c, "mlp", int(width * c.mlp_ratio))
     block = encoder_layer(c, norms=("layer_norm1", "layer_norm2"), attention=attention, mlp=mlp)
     aligner = (
         Linear("model.aligner.fc1", width, c.projection_dim, True),
         *hidden_layers("model.aligner", c.projection_dim, c.depth),
     )
-    whole = Config({**c.values_, "intermediate_size": mlp.intermediate}, c.model_type, where=c.where)
+    whole = changed(c, intermediate_size=mlp.intermediate)
     stack = siglip(whole, "model.vision_model", aligner)
     return replace(stack, layers=(replace(block, parts=(*norms, *block.parts)),) * c.num_hidden_layers)
 
@@ -164,7 +164,7 @@ Normed = Callable[[str, int], tuple[Part, ...]]
 
 
 def group_norm(name: str, channels: int) -> tuple[Part, ...]:
-    return (Norm(name, channels, "layer", True),)
+    return (layer_norm(name, channels),)
 
 
 def spatial_norm(c: Config) -> Normed:
@@ -264,4 +264,4 @@ def emu_coder(c: Config) -> Stack:
 @family("emu3")
 def emu3(c: Config) -> Blueprint:
     tower = emu_coder(c.section("vq_config"))
-    return with_towers(c, "emu3_text_model", (tower,), old="", new="text_model.", head="text_model.lm_head")
+    return with_towers(c, tower, text="emu3_text_model", old="", new="text_model.", head="text_model.lm_head")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import ceil, prod
+from typing import Any
 
 from calculator.config import Config
 from calculator.families.decoders.llama import llama
-from calculator.families.fields import attention_kind, head_shape
-from calculator.families.layers import gated_mlp, pre_norm, self_attention
+from calculator.families.fields import changed, head_shape
+from calculator.families.layers import gated_mlp, layer_norm, pre_norm, self_attention
 from calculator.families.models import HELD, decoder, moved
 from calculator.families.multimodal.listening import untied
 from calculator.families.registry import Blueprint, family
-from calculator.families.towers.pieces import Shapes, conv, convolution, held, layer_norm, linears, projections
+from calculator.families.towers.pieces import Shapes, conv, convolution, held, linears, projections
 from calculator.model import Layer, Stack
 from calculator.parts import Embedding, Linear, Norm, Part, Residual
 
@@ -21,11 +22,9 @@ from calculator.parts import Embedding, Linear, Norm, Part, Residual
 
 def helium(c: Config, *, vocabulary: int, embedding: str, tied: bool) -> Blueprint:
     """The language model of Moshi (arXiv:2410.00037): full heads in a window, one projection for gate and up."""
-    named = {f: f"{f[0]}_proj.linear" for f in ("query", "key", "value")} | {"out": "o_proj.linear"}
-    window = c.get("sliding_window")
-    mlp = replace(gated_mlp(c, fused="fc1", down="fc2", bias=False), intermediate=c.intermediate_size)
-    attention = self_attention(c, window=window, qkv_bias=False, out_bias=False, **named)
-    layer = pre_norm(c, attention, mlp, kind=attention_kind(window))
+    names: dict[str, Any] = {f: f"{f[0]}_proj.linear" for f in ("query", "key", "value")} | {"out": "o_proj.linear"}
+    attention = self_attention(c, window=c.get("sliding_window"), bias=False, **names)
+    layer = pre_norm(c, attention, gated_mlp(c, fused="fc1", down="fc2", bias=False))
     built = decoder(c, layer, embedding=embedding, tied=tied)
     first = Embedding(embedding, vocabulary, c.hidden_size)
     return replace(built, text=replace(built.text, before=(first,)))
@@ -33,7 +32,7 @@ def helium(c: Config, *, vocabulary: int, embedding: str, tied: bool) -> Bluepri
 
 def halved(c: Config) -> Config:
     """ffn_dim counts gate and up together."""
-    return Config({**c.values_, "intermediate_size": c.ffn_dim // 2}, c.model_type, where=c.where)
+    return changed(c, intermediate_size=c.ffn_dim // 2)
 
 
 @family("moshi")

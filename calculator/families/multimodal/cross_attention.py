@@ -7,10 +7,10 @@ from dataclasses import replace
 from calculator.config import Config
 from calculator.errors import ConfigError
 from calculator.families.fields import dropped
-from calculator.families.layers import gated_mlp, pre_norm, self_attention
-from calculator.families.models import HELD, blueprint, decoder, language_model, with_towers
+from calculator.families.layers import gated_mlp, layer_norm, plain_mlp, pre_norm, self_attention, whole_heads
+from calculator.families.models import HELD, beside, blueprint, decoder, language_model, with_towers
 from calculator.families.registry import Blueprint, family
-from calculator.families.towers.pieces import encoder_layer, patches, plain_mlp, vectors, vision_attention
+from calculator.families.towers.pieces import encoder_layer, patches, vectors
 from calculator.families.towers.vision import clip
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, CrossAttention, Elsewhere, Embedding, Head, Linear, Norm, Part, Residual
@@ -48,12 +48,12 @@ def resampler(c: Config, width: int) -> Stack:
         names = ("q_layer_norm", "k_layer_norm")
         normed = tuple(Norm(f"0.{name}", size, "layer", True, groups=heads) for name in names)
     parts = (
-        Norm("0.context_layer_norm", width, "layer", True),
-        Norm("0.latents_layer_norm", width, "layer", True),
+        layer_norm("0.context_layer_norm", width),
+        layer_norm("0.latents_layer_norm", width),
         *normed,
         Attention("0", width, heads, heads, size, out="output_proj"),
         Residual("mixer_residual", width),
-        Norm("1.ln", width, "layer", True),
+        layer_norm("1.ln", width),
         MLP("1", width, 4 * width, gated=False, up="fc", down="c_proj"),
         Residual("channel_residual", width),
     )
@@ -62,7 +62,7 @@ def resampler(c: Config, width: int) -> Stack:
         width,
         (Layer("perceiver", parts),) * c.resampler_depth,
         before=(vectors(root, latents=(c.resampler_n_latents, width)),),
-        after=(Norm(f"{root}.layer_norm", width, "layer", True),),
+        after=(layer_norm(f"{root}.layer_norm", width),),
         tower="vision",
     )
 
@@ -72,7 +72,7 @@ def idefics(c: Config) -> Blueprint:
     vision, width, extra = c.section("vision_config"), c.hidden_size, c.additional_vocab_size
     attention = self_attention(c, out_bias=False, qkv_bias=False, dropout=dropped(c, "dropout"))
     mlp = gated_mlp(c, bias=False)
-    built = decoder(c, pre_norm(c, attention, mlp, kind="full attention", dropout=dropped(c, "dropout")))
+    built = decoder(c, pre_norm(c, attention, mlp, dropout=dropped(c, "dropout")))
     if extra:
         rows, shape, more = c.vocab_size + extra, (c.vocab_size, width), (extra, width)
         embedded = (("weight", shape), ("additional_embedding.weight", more))
@@ -101,8 +101,8 @@ def mllama_text(c: Config) -> Blueprint:
     width: int = c.hidden_size
     crossing = c.get("cross_attention_layers")
     crossing = [3, 8, 13, 18, 23, 28, 33, 38] if crossing is None else crossing
-    own = pre_norm(c, self_attention(c), gated_mlp(c), kind="full attention")
-    attention = self_attention(c, name="cross_attn", head_norm="head", rotary=0)
+    own = pre_norm(c, self_attention(c), gated_mlp(c))
+    attention = self_attention(c, name="cross_attn", head_norm="head", rotates=False)
     gates = vectors("", cross_attn_attn_gate=(1,), cross_attn_mlp_gate=(1,))
     norms = (Norm("input_layernorm", width), Norm("post_attention_layernorm", width))
     across = Layer("cross-attention, without an image idle", held(norms[0], attention, norms[1], gated_mlp(c), gates))
@@ -119,8 +119,8 @@ def mllama(c: Config) -> Blueprint:
     stated = c.get("architectures") or ["MllamaForCausalLM"]
     towers = () if "MllamaForCausalLM" in stated else mllama_vision(c)
     if not towers:
-        return with_towers(c, "mllama_text_model", (), new="model.")
-    return with_towers(c, "mllama_text_model", towers, old="", new="language_model.", head="language_model.lm_head")
+        return with_towers(c, text="mllama_text_model", new="model.")
+    return beside(c, *towers, text="mllama_text_model")
 
 
 def mllama_vision(whole: Config) -> tuple[Stack, ...]:
@@ -129,7 +129,7 @@ def mllama_vision(whole: Config) -> tuple[Stack, ...]:
     size, root, tiles = c.hidden_size, "vision_model", c.max_num_tiles
     ratios = len(c.get("supported_aspect_ratios") or range(8)) + 1
     positions = (c.image_size // c.patch_size) ** 2 + 1
-    attention = vision_attention(c, bias=False)
+    attention = whole_heads(c, bias=False)
     norms = ("input_layernorm", "post_attention_layernorm")
     block = encoder_layer(c, norms=norms, attention=attention, mlp=plain_mlp(c))
     gated = replace(block, parts=(*block.parts, vectors("", gate_attn=(1,), gate_ffn=(1,))))
@@ -144,10 +144,10 @@ def mllama_vision(whole: Config) -> tuple[Stack, ...]:
         tile_embedding("gated_positional_embedding.tile_embedding", positions * size),
         tile_embedding("pre_tile_positional_embedding.embedding", size),
         vectors(f"{root}.pre_tile_positional_embedding", gate=(1,)),
-        Norm(f"{root}.layernorm_pre", size, "layer", True),
+        layer_norm(f"{root}.layernorm_pre", size),
     )
     after = (
-        Norm(f"{root}.layernorm_post", size, "layer", True),
+        layer_norm(f"{root}.layernorm_post", size),
         tile_embedding("post_tile_positional_embedding.embedding", size),
         vectors(f"{root}.post_tile_positional_embedding", gate=(1,)),
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.layers import gated_mlp, pre_norm, self_attention
+from calculator.families.layers import gated_mlp, layer_norm, mixture, plain_mlp, pre_norm, self_attention, whole_heads
 from calculator.families.models import HELD, decoder, with_towers
 from calculator.families.registry import Blueprint, family
-from calculator.families.towers.pieces import encoder_layer, plain_mlp
+from calculator.families.towers.pieces import encoder_layer
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Experts, IdleExperts, Linear, Norm, Part, PatchEmbedding, Residual
+from calculator.parts import IdleExperts, Linear, Norm, Part, PatchEmbedding
 
 
 def between(value: int | list[int], i: int) -> int:
@@ -25,12 +25,11 @@ def ernie4_5_moe_vl(c: Config) -> Blueprint:
     width, bias, count = c.hidden_size, c.flag("use_bias"), c.num_hidden_layers
     (text, images), number = c.moe_intermediate_size, c.moe_num_experts
     texts, pictures = between(number, 0), between(number, 1)
-    experts = Experts(
-        "mlp",
-        width,
-        text,
-        texts,
-        c.moe_k,
+    experts = mixture(
+        c,
+        intermediate=text,
+        experts=texts,
+        top_k=c.moe_k,
         shared=c.moe_num_shared_experts * text,
         shared_bias=bias,
         correction=True,
@@ -39,7 +38,7 @@ def ernie4_5_moe_vl(c: Config) -> Blueprint:
         correction_shape=(2, texts),
     )
     others = IdleExperts("mlp", width, images, pictures, texts)
-    attention = self_attention(c, qkv_bias=bias, out_bias=bias)
+    attention = self_attention(c, bias=bias)
 
     def mixed(i: int, kind: int) -> bool:
         start, end = (between(getattr(c, f"moe_layer_{name}_index"), kind) for name in ("start", "end"))
@@ -48,10 +47,7 @@ def ernie4_5_moe_vl(c: Config) -> Blueprint:
     def layer(i: int) -> Layer:
         if not mixed(i, 0):
             return pre_norm(c, attention, gated_mlp(c, bias=bias), kind="full attention + mlp")
-        built = pre_norm(c, attention, experts, kind="full attention + experts")
-        *first, add = built.parts
-        idle: tuple[Part, ...] = (others,) if mixed(i, 1) else ()
-        return Layer(built.kind, (*first, *idle, add))
+        return pre_norm(c, attention, (experts, others) if mixed(i, 1) else experts)
 
     built = decoder(c, [layer(i) for i in range(count)], head_bias=bias, notes=(HELD,))
     return replace(built, towers=(ernie_tower(c.section("vision_config"), c),))
@@ -60,27 +56,9 @@ def ernie4_5_moe_vl(c: Config) -> Blueprint:
 def ernie_tower(c: Config, whole: Config) -> Stack:
     """A plain transformer with rotary positions, and a resampler that joins patches of a square, then of two frames."""
     width: int = c.hidden_size
-    heads: int = c.num_heads
-    attention = Attention(
-        "attn",
-        width,
-        heads,
-        heads,
-        width // heads,
-        fused="qkv",
-        out="proj",
-        qkv_bias=True,
-        out_bias=True,
-        rotary=width // heads,
-    )
-    parts = (
-        Norm("norm1", width, "layer", True),
-        attention,
-        Residual("mixer_residual", width),
-        Norm("norm2", width, "layer", True),
-        MLP("mlp", width, int(width * c.mlp_ratio), gated=False, bias=True, up="fc1", down="fc2"),
-        Residual("channel_residual", width),
-    )
+    attention = whole_heads(c, "attn", heads=c.num_heads, fused="qkv", out="proj", rotates=True)
+    mlp = plain_mlp(c, "mlp", int(width * c.mlp_ratio))
+    layer = encoder_layer(c, norms=("norm1", "norm2"), attention=attention, mlp=mlp)
     root, sampler = "model.vision_model", "model.resampler_model"
     square = whole.pixel_hidden_size * whole.spatial_conv_size**2
 
@@ -89,17 +67,17 @@ def ernie_tower(c: Config, whole: Config) -> Stack:
         return (
             Linear(f"{path}.0", inputs, square, True),
             Linear(f"{path}.2", square, square, True),
-            Norm(f"{path}.3", square, "layer", True),
+            layer_norm(f"{path}.3", square),
         )
 
     pixels = c.first("in_channels", "in_chans") * c.patch_size**2
     return Stack(
         f"{root}.blocks",
         width,
-        (Layer("vision", parts),) * c.depth,
+        (layer,) * c.depth,
         before=(PatchEmbedding(f"{root}.patch_embed.proj", pixels, width, bias=False),),
         after=(
-            Norm(f"{root}.ln", width, "layer", True),
+            layer_norm(f"{root}.ln", width),
             *joined("spatial_linear", square),
             *joined("temporal_linear", square * whole.temporal_conv_size),
             Linear(f"{sampler}.mlp", square, whole.hidden_size, True),
@@ -115,12 +93,11 @@ def ernie4_5_vl_moe_text(c: Config) -> Blueprint:
     width, bias, count = c.hidden_size, c.flag("use_bias"), c.num_hidden_layers
     wide, narrow = c.get("moe_intermediate_size") or (1536, 512)
     number: int = c.moe_num_experts
-    experts = Experts(
-        "mlp",
-        width,
-        wide,
-        number,
-        c.moe_k,
+    experts = mixture(
+        c,
+        intermediate=wide,
+        experts=number,
+        top_k=c.moe_k,
         shared=c.moe_num_shared_experts * wide,
         shared_bias=bias,
         correction=True,
@@ -130,19 +107,17 @@ def ernie4_5_vl_moe_text(c: Config) -> Blueprint:
     )
     seeing = IdleExperts("mlp", width, narrow, number, number)
     listed = c.get("mlp_layer_types") or ["dense"] + ["sparse"] * (count - 1)
-    attention = self_attention(c, qkv_bias=bias, out_bias=bias)
+    attention = self_attention(c, bias=bias)
     dense = pre_norm(c, attention, gated_mlp(c, bias=bias), kind="full attention + mlp")
-    mixed = pre_norm(c, attention, experts, kind="full attention + experts")
+    mixed = pre_norm(c, attention, experts)
     mixed = replace(mixed, parts=(*mixed.parts, seeing))
     return decoder(c, [mixed if kind == "sparse" else dense for kind in listed])
 
 
 def ernie_vision(c: Config, text: Config) -> Stack:
     width, outputs, root = c.hidden_size, text.hidden_size, "model.vision_model"
-    heads, resampler = c.num_heads, "model.resampler_model"
-    attention = Attention(
-        "attn", width, heads, heads, width // heads, fused="qkv", out="proj", qkv_bias=True, out_bias=True
-    )
+    resampler = "model.resampler_model"
+    attention = whole_heads(c, "attn", heads=c.num_heads, fused="qkv", out="proj")
     layer = encoder_layer(c, norms=("norm1", "norm2"), attention=attention, mlp=plain_mlp(c))
     spatial = width * c.spatial_merge_size**2
     temporal = spatial * c.temporal_merge_size
@@ -151,7 +126,7 @@ def ernie_vision(c: Config, text: Config) -> Stack:
         return (
             Linear(f"{name}.0", inputs, spatial, True),
             Linear(f"{name}.2", spatial, spatial, True),
-            Norm(f"{name}.3", spatial, "layer", True),
+            layer_norm(f"{name}.3", spatial),
         )
 
     return Stack(
@@ -160,7 +135,7 @@ def ernie_vision(c: Config, text: Config) -> Stack:
         (layer,) * c.depth,
         before=(Linear(f"{root}.patch_embed.proj", c.in_channels * c.patch_size**2, width),),
         after=(
-            Norm(f"{root}.ln", width, "layer", True),
+            layer_norm(f"{root}.ln", width),
             *mlp(f"{resampler}.spatial_linear", spatial),
             *mlp(f"{resampler}.temporal_linear", temporal),
             Linear(f"{resampler}.mlp", spatial, outputs, True),
@@ -174,4 +149,4 @@ def ernie_vision(c: Config, text: Config) -> Stack:
 def ernie4_5_vl_moe(c: Config) -> Blueprint:
     """ERNIE 4.5 VL (its technical report, 2025)."""
     tower = ernie_vision(c.section("vision_config"), c.section("text_config"))
-    return with_towers(c, "ernie4_5_vl_moe_text", (tower,), new="model.")
+    return with_towers(c, tower, text="ernie4_5_vl_moe_text", new="model.")

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from calculator.config import Config
+from calculator.families.fields import restated
+from calculator.families.layers import layer_norm
 from calculator.families.models import with_towers
 from calculator.families.registry import Blueprint, family
+from calculator.families.towers.pieces import convolution, square
 from calculator.model import Stack
-from calculator.parts import MLP, Linear, Norm, Part, PatchEmbedding, Positions, VectorWeights
-
-
-def depthwise(name: str, channels: int) -> PatchEmbedding:
-    return PatchEmbedding(name, 9, channels, (channels, 1, 3, 3))
+from calculator.parts import MLP, Linear, Part, Positions, VectorWeights
 
 
 def davit_half(name: str, attention: str, width: int, inner: int, bias: bool) -> tuple[Part, ...]:
     """Attention within windows, or among channels, each half behind a convolution of its own (arXiv:2204.03645)."""
     return (
-        depthwise(f"{name}.conv1", width),
-        Norm(f"{name}.norm1", width, "layer", True),
+        convolution(f"{name}.conv1", width, 1, 3, 3),
+        layer_norm(f"{name}.norm1", width),
         Linear(f"{name}.{attention}.qkv", width, 3 * width, bias),
         Linear(f"{name}.{attention}.proj", width, width, True),
-        depthwise(f"{name}.conv2", width),
-        Norm(f"{name}.norm2", width, "layer", True),
+        convolution(f"{name}.conv2", width, 1, 3, 3),
+        layer_norm(f"{name}.norm2", width),
         MLP(f"{name}.ffn", width, inner, gated=False, bias=True, up="fc1", down="fc2"),
     )
 
@@ -32,8 +31,8 @@ def davit(c: Config, root: str, after: tuple[Part, ...]) -> Stack:
     for stage, (width, depth, size) in enumerate(zip(c.embed_dim, c.depths, c["patch_size"], strict=True)):
         name = f"{root}.convs.{stage}"
         parts += (
-            PatchEmbedding(f"{name}.conv", inputs * size**2, width, (width, inputs, size, size)),
-            Norm(f"{name}.norm", inputs if c["patch_prenorm"][stage] else width, "layer", True),
+            square(f"{name}.conv", inputs, width, size),
+            layer_norm(f"{name}.norm", inputs if c["patch_prenorm"][stage] else width),
         )
         for i in range(depth):
             block, inner = f"{root}.blocks.{stage}.{i}", int(width * c.mlp_ratio)
@@ -48,11 +47,11 @@ def florence2(c: Config) -> Blueprint:
     vision, text, root = c.section("vision_config"), dict(c.section("text_config").raw), "model.multi_modal_projector"
     # The encoder and the decoder, whatever a lone config of that type would build.
     text["architectures"] = ["BartForConditionalGeneration"]
-    c = Config({**c.raw, "text_config": text}, c.model_type, where=c.where)
+    c = restated(c, text_config=text)
     width, outputs, places = vision.embed_dim[-1], vision.projection_dim, f"{root}.image_position_embed"
     projector: tuple[Part, ...] = (
         Linear(f"{root}.image_projection", width, outputs),
-        Norm(f"{root}.image_proj_norm", outputs, "layer", True),
+        layer_norm(f"{root}.image_proj_norm", outputs),
         Positions(f"{places}.row_embeddings", vision.max_position_embeddings, width // 2),
         Positions(f"{places}.column_embeddings", vision.max_position_embeddings, width - width // 2),
         VectorWeights(
@@ -62,4 +61,4 @@ def florence2(c: Config) -> Blueprint:
         ),
     )
     kind = c.section("text_config").model_type
-    return with_towers(c, kind, (davit(vision, "model.vision_tower", projector),))
+    return with_towers(c, davit(vision, "model.vision_tower", projector), text=kind)

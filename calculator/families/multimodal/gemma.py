@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from calculator.config import Config
 from calculator.families.fields import attention_kind, head_shape, layer_types, windows
-from calculator.families.layers import gated_mlp, self_attention
-from calculator.families.models import blueprint, language_model, moved, with_towers
+from calculator.families.layers import gated_mlp, layer_norm, mixture, plain_norm, self_attention
+from calculator.families.models import beside, blueprint, decoder, language_model, moved, with_towers
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.gemma import gemma3n_audio, gemma3n_embedder, gemma4_audio, gemma4_vision
 from calculator.families.towers.mobilenet import mobilenet_v5
 from calculator.families.towers.vision import siglip
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, AltUp, Attention, Embedding, Experts, Linear, Norm, Part, Residual, VectorWeights
+from calculator.parts import MLP, AltUp, Attention, Embedding, Linear, Norm, Part, Residual, VectorWeights
 
 
 @family("gemma3")
@@ -24,7 +24,7 @@ def gemma3(c: Config) -> Blueprint:
         Linear("multi_modal_projector", vision.hidden_size, width, tensor="mm_input_projection_weight"),
     )
     tower = siglip(vision, "vision_tower.vision_model", projector)
-    return with_towers(c, "gemma3_text", (tower,), new="language_model.model.", head="language_model.lm_head")
+    return beside(c, tower, text="gemma3_text")
 
 
 @family("shieldgemma2")
@@ -114,7 +114,7 @@ def gemma3n(c: Config) -> Blueprint:
         Stack("model.vision_tower", vision.hidden_size, (), eye, embedder, "vision"),
         gemma3n_audio(audio, text.hidden_size),
     )
-    built = with_towers(c, "gemma3n_text", towers)
+    built = with_towers(c, *towers, text="gemma3n_text")
     note = f"The vision tower, timm's {vision.get('architecture')}, is not known here and not counted."
     return replace(built, notes=built.notes if known else (*built.notes, note), apart=unused_projections(text))
 
@@ -163,12 +163,10 @@ def gemma4_layer(c: Config, window: int | None, shared: bool) -> Layer:
         # The experts run beside the MLP, on the same residual stream.
         beside = (
             Norm("post_feedforward_layernorm_1", width),
-            Norm("router.norm", width, affine=False),
+            plain_norm("router.norm", width),
             VectorWeights("router", (("scale", (width,)), ("per_expert_scale", (c.num_experts,))), component="router"),
             Norm("pre_feedforward_layernorm_2", width),
-            Experts(
-                "", width, c.moe_intermediate_size, c.num_experts, c.top_k_experts, router="router.proj", packed=True
-            ),
+            mixture(c, "", top_k=c.top_k_experts, router="router.proj", packed=True),
             Norm("post_feedforward_layernorm_2", width),
             Residual("experts_residual", width),
         )
@@ -198,7 +196,7 @@ def gemma4_text(c: Config) -> Blueprint:
         seen = [None if w is None else w // 2 + 1 for w in seen]  # a window that looks both ways
     layers = [gemma4_layer(c, w, s) for w, s in zip(seen, shared_kv(c), strict=True)]
     before = per_layer_embedding(c) if c.get("hidden_size_per_layer_input") else ()
-    return blueprint(c, language_model(c, layers, before=before), notes=unused_notes(c))
+    return decoder(c, layers, before=before, notes=unused_notes(c))
 
 
 @family("gemma4")
@@ -209,7 +207,7 @@ def gemma4(c: Config) -> Blueprint:
         towers.append(gemma4_vision(c.section("vision_config"), width))
     if c.get("audio_config"):
         towers.append(gemma4_audio(c.section("audio_config"), width))
-    return with_towers(c, "gemma4_text", tuple(towers))
+    return with_towers(c, *towers, text="gemma4_text")
 
 
 @family("gemma4_unified")
@@ -222,11 +220,11 @@ def gemma4_unified(c: Config) -> Blueprint:
         made, pixels = vision.mm_embed_dim, 3 * (vision.patch_size * vision.pooling_kernel_size) ** 2
         root = "model.vision_embedder"
         parts: tuple[Part, ...] = (
-            Norm(f"{root}.patch_ln1", pixels, "layer", True),
+            layer_norm(f"{root}.patch_ln1", pixels),
             Linear(f"{root}.patch_dense", pixels, made, True),
-            Norm(f"{root}.patch_ln2", made, "layer", True),
+            layer_norm(f"{root}.patch_ln2", made),
             VectorWeights(root, (("pos_embedding", (vision.mm_posemb_size, 2, made)),)),
-            Norm(f"{root}.pos_norm", made, "layer", True),
+            layer_norm(f"{root}.pos_norm", made),
             Linear("model.embed_vision.embedding_projection", vision.output_proj_dims, width),
         )
         towers.append(Stack(root, made, (), parts, tower="vision"))
@@ -234,4 +232,4 @@ def gemma4_unified(c: Config) -> Blueprint:
         heard: int = c.section("audio_config").audio_embed_dim
         part = Linear("model.embed_audio.embedding_projection", heard, width)
         towers.append(Stack("model.embed_audio", heard, (), (part,), tower="audio"))
-    return with_towers(c, "gemma4_unified_text", tuple(towers))
+    return with_towers(c, *towers, text="gemma4_unified_text")

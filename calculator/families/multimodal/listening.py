@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from calculator.config import Config, defaults_by_type
 from calculator.families.decoders.llama import phi3
-from calculator.families.fields import attention_kind, head_shape
-from calculator.families.layers import gated_mlp, pre_norm, self_attention
-from calculator.families.models import HELD, decoder, moved, with_towers
+from calculator.families.fields import attention_kind, head_shape, restated
+from calculator.families.layers import gated_mlp, layer_norm, pre_norm, self_attention
+from calculator.families.models import HELD, beside, decoder, moved, with_towers
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.conformers import granite_conformer, phi4_audio
-from calculator.families.towers.pieces import convolution, held, layer_norm, linears
+from calculator.families.towers.pieces import convolution, held, linears
 from calculator.families.towers.sound import fun_asr_towers, glm_audio, qwen3_audio, voxtral_realtime_audio, whisper
 from calculator.families.towers.vision import siglip
 from calculator.model import Layer, Stack
@@ -28,18 +28,7 @@ def completed(c: Config, name: str = "text_config") -> Config:
 
 def untied(c: Config) -> Config:
     """The config of a type whose head is its own, whatever the file says of tying."""
-    return Config({**c.raw, "tie_word_embeddings": False}, c.model_type, where=c.where)
-
-
-def beside(c: Config, *towers: Stack) -> Blueprint:
-    """The whole language model, head and all, inside `language_model`."""
-    text = c.section("text_config")
-    return with_towers(c, text.model_type, towers, new="language_model.model.", head="language_model.lm_head")
-
-
-def within(c: Config, *towers: Stack) -> Blueprint:
-    """The language model in `model.language_model`, its head outside."""
-    return with_towers(c, c.section("text_config").model_type, towers)
+    return restated(c, tie_word_embeddings=False)
 
 
 @family("qwen2_audio")
@@ -81,7 +70,7 @@ def qwen3_asr(c: Config) -> Blueprint:
     audio = c.section("audio_config")
     named = ("linear_1", audio.hidden_size, audio.hidden_size), ("linear_2", audio.hidden_size, audio.output_dim)
     projector = linears("model.multi_modal_projector", *named)
-    return within(c, qwen3_audio(audio, "model.audio_tower", projector))
+    return with_towers(c, qwen3_audio(audio, "model.audio_tower", projector))
 
 
 @family("moss_transcribe_diarize")
@@ -91,13 +80,13 @@ def moss_transcribe_diarize(c: Config) -> Blueprint:
     root, joined = "model.multi_modal_projector", audio.hidden_size * c.audio_merge_size
     named = ("linear_1", joined, width), ("linear_2", width, width)
     projector = (*linears(root, *named, bias=c.flag("projector_bias")), layer_norm(f"{root}.norm", width))
-    return within(c, whisper(audio, "model.audio_tower", projector))
+    return with_towers(c, whisper(audio, "model.audio_tower", projector))
 
 
 @family("fun_asr_nano")
 def fun_asr_nano(c: Config) -> Blueprint:
     width: int = c.section("text_config").hidden_size
-    return within(c, *fun_asr_towers(c.section("audio_config"), c.section("adaptor_config"), width))
+    return with_towers(c, *fun_asr_towers(c.section("audio_config"), c.section("adaptor_config"), width))
 
 
 @family("voxtral_realtime_text")
@@ -105,7 +94,7 @@ def voxtral_realtime_text(c: Config) -> Blueprint:
     """Mistral with a scale of each layer's second norm, made from the delay with which the model listens."""
     heard = ConditionedScale("ada_rms_norm", c.hidden_size, 32)
     window = c.get("sliding_window")
-    parts = pre_norm(c, self_attention(c, window=window), gated_mlp(c), kind=attention_kind(window)).parts
+    parts = pre_norm(c, self_attention(c, window=window), gated_mlp(c)).parts
     return decoder(c, Layer(attention_kind(window), (*parts[:4], heard, *parts[4:])))
 
 
@@ -256,7 +245,7 @@ def nemo_speechlm(c: Config) -> Blueprint:
         nemo_encoder(voices, f"{root}.diarization_model.encoder", diarization, normed=False),
         nemo_encoder(timed, f"{place}.transformer", (upsampling, classes), normed=True, stacked=False),
     )
-    built = with_towers(untied(c), text.model_type, towers, old="backbone.", new="llm.model.", head="llm.lm_head")
+    built = with_towers(untied(c), *towers, old="backbone.", new="llm.model.", head="llm.lm_head")
     stack = moved(built.text, "llm.model.embeddings", "llm.model.embed_tokens")
     return replace(built, text=moved(stack, "llm.model.norm_f", "llm.model.norm"))
 

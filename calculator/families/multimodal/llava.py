@@ -6,20 +6,15 @@ from dataclasses import replace
 
 from calculator.config import Config
 from calculator.families.decoders.llama import phi3
-from calculator.families.fields import renamed
-from calculator.families.models import HELD, decoder, with_towers
+from calculator.families.fields import changed, renamed
+from calculator.families.layers import layer_norm, plain_mlp, whole_heads
+from calculator.families.models import HELD, beside, decoder, with_towers
 from calculator.families.registry import FAMILIES, Blueprint, family
 from calculator.families.towers.images import intern_vit, intern_vit_6b, sam, sam_neck
 from calculator.families.towers.pieces import feature_layers, square, two_layer_projector, vectors
 from calculator.families.towers.vision import clip, image_tower, llama4_vision, pixtral, siglip
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Linear, Norm, Part, Positions, Residual, VectorWeights
-
-
-def beside(c: Config, *towers: Stack, field: str = "text_config", own_ties: bool = False) -> Blueprint:
-    """The language model whole, under language_model, as LLaVA's checkpoints keep it."""
-    kind, head = c.section(field).model_type, "language_model.lm_head"
-    return with_towers(c, kind, towers, old="", new="language_model.", head=head, field=field, own_ties=own_ties)
+from calculator.parts import Linear, Norm, Part, Positions, Residual, VectorWeights
 
 
 def llava_projector(c: Config) -> tuple[Part, ...]:
@@ -45,7 +40,7 @@ def vipllava(c: Config) -> Blueprint:
     """Several of the tower's layers, normalised together (arXiv:2312.00784)."""
     vision, width = c.section("vision_config"), c.section("text_config").hidden_size
     inputs, root = vision.hidden_size * feature_layers(c), "multi_modal_projector"
-    norm = Norm(f"{root}.projector_layernorm", inputs, "layer", True)
+    norm = layer_norm(f"{root}.projector_layernorm", inputs)
     return beside(c, image_tower(vision, "vision_tower", (norm, *two_layer_projector(root, inputs, width, width))))
 
 
@@ -72,7 +67,7 @@ def aya_vision(c: Config) -> Blueprint:
     joined, root = vision.hidden_size * c.downsample_factor**2, "multi_modal_projector"
     inner = c.alignment_intermediate_size if c.get("alignment_intermediate_size") is not None else width
     projector = (
-        Norm(f"{root}.layernorm", joined, "layer", True),
+        layer_norm(f"{root}.layernorm", joined),
         Linear(f"{root}.linear_1", joined, inner, True),
         Linear(f"{root}.linear_2", inner // 2, width, True),
     )
@@ -88,7 +83,7 @@ def cohere2_vision(c: Config) -> Blueprint:
         Linear(f"{root}.multi_modal_projector.linear_1", joined, inner, True),
         Linear(f"{root}.multi_modal_projector.linear_2", inner // 2, text.hidden_size, True),
     )
-    return with_towers(c, text.model_type, (image_tower(vision, f"{root}.vision_tower", projector),))
+    return with_towers(c, image_tower(vision, f"{root}.vision_tower", projector))
 
 
 @family("internvl")
@@ -96,7 +91,7 @@ def internvl(c: Config) -> Blueprint:
     """InternVL 2.5 to 3.5 (arXiv:2504.10479): InternViT, neighbouring patches joined."""
     vision, width = c.section("vision_config", "internvl_vision"), c.section("text_config").hidden_size
     joined, root = vision.hidden_size * int(1 / c.downsample_ratio) ** 2, "multi_modal_projector"
-    norm = Norm(f"{root}.layer_norm", joined, "layer", True)
+    norm = layer_norm(f"{root}.layer_norm", joined)
     projector = (norm, *two_layer_projector(root, joined, width, width))
     return beside(c, intern_vit(vision, "vision_tower", projector))
 
@@ -112,7 +107,7 @@ def internvl_chat(c: Config) -> Blueprint:
     width = c.section(field).hidden_size
     joined = vision.hidden_size * int(1 / c.downsample_ratio) ** 2
     projector = (
-        Norm("mlp1.0", joined, "layer", True),
+        layer_norm("mlp1.0", joined),
         Linear("mlp1.1", joined, width, True),
         Linear("mlp1.3", width, width, True),
     )
@@ -129,7 +124,7 @@ def lighton_ocr(c: Config) -> Blueprint:
         Linear(f"{root}.patch_merger.merging_layer", width * c.spatial_merge_size**2, width),
         *two_layer_projector(root, width, text.hidden_size, text.hidden_size, bias=False),
     )
-    return with_towers(c, text.model_type, (pixtral(vision, "model.vision_encoder", projector),))
+    return with_towers(c, pixtral(vision, "model.vision_encoder", projector))
 
 
 @family("deepseek_vl")
@@ -140,7 +135,7 @@ def deepseek_vl(c: Config) -> Blueprint:
         Linear(f"{root}.linear1", vision.hidden_size, text.hidden_size, True),
         Linear(f"{root}.linear2", text.hidden_size, text.hidden_size, True),
     )
-    return with_towers(c, text.model_type, (siglip(vision, "model.vision_model", projector),))
+    return with_towers(c, siglip(vision, "model.vision_model", projector))
 
 
 @family("deepseek_vl_hybrid")
@@ -164,7 +159,7 @@ def deepseek_vl_hybrid(c: Config) -> Blueprint:
         sam(fine, f"{detail}_model.vision_encoder", more),
         siglip(vision, "model.vision_model", projector),
     )
-    return with_towers(c, text.model_type, towers)
+    return with_towers(c, *towers)
 
 
 @family("video_llama_3")
@@ -172,7 +167,7 @@ def video_llama_3(c: Config) -> Blueprint:
     """SigLIP with rotary positions instead of learned ones (arXiv:2501.13106)."""
     vision, text = c.section("vision_config"), c.section("text_config")
     projector = video_llama_projector("model.projector", vision.hidden_size, text.hidden_size)
-    return with_towers(c, text.model_type, (rotary_siglip(vision, "model.vision_model", projector),))
+    return with_towers(c, rotary_siglip(vision, "model.vision_model", projector))
 
 
 @family("videollama3_qwen2")
@@ -190,7 +185,7 @@ def video_llama_projector(name: str, inputs: int, outputs: int) -> tuple[Part, .
 
 
 def rotary_siglip(c: Config, root: str, after: tuple[Part, ...]) -> Stack:
-    stack = siglip(Config({**c.values_, "num_patches": 1}, c.model_type, where=c.where), root, after)
+    stack = siglip(changed(c, num_patches=1), root, after)
     return replace(stack, before=stack.before[:1])
 
 
@@ -214,7 +209,7 @@ def idefics3(c: Config) -> Blueprint:
     joined = vision.hidden_size * c.scale_factor**2
     projector = Linear("model.connector.modality_projection.proj", joined, text.hidden_size)
     tower = siglip(vision, "model.vision_model", (projector,))
-    return with_towers(c, text.model_type, (tower,), new="model.text_model.")
+    return with_towers(c, tower, new="model.text_model.")
 
 
 # The vision tower that the code of Phi-3-vision and 3.5-vision fixes, whatever the config says.
@@ -249,28 +244,23 @@ def phi3_v(c: Config) -> Blueprint:
 def git(c: Config) -> Blueprint:
     """GIT (arXiv:2205.14100): BERT's layers read the patches as a prefix of the text."""
     width, vision = c.hidden_size, c.section("vision_config", "git_vision_model")
-    attention = Attention(
+    attention = whole_heads(
+        c,
         "attention",
-        width,
-        c.num_attention_heads,
-        c.num_attention_heads,
-        width // c.num_attention_heads,
         query="self.query",
         key="self.key",
         value="self.value",
         out="output.dense",
-        qkv_bias=True,
-        out_bias=True,
         dropout=bool(c.get("attention_probs_dropout_prob")),
     )
     dropout = bool(c.get("hidden_dropout_prob"))
     parts = (
         attention,
         Residual("mixer_residual", width, dropout),
-        Norm("attention.output.LayerNorm", width, "layer", True),
-        MLP("", width, c.intermediate_size, gated=False, bias=True, up="intermediate.dense", down="output.dense"),
+        layer_norm("attention.output.LayerNorm", width),
+        plain_mlp(c, "", up="intermediate.dense", down="output.dense"),
         Residual("channel_residual", width, dropout),
-        Norm("output.LayerNorm", width, "layer", True),
+        layer_norm("output.LayerNorm", width),
     )
     built = decoder(
         c,
@@ -281,7 +271,7 @@ def git(c: Config) -> Blueprint:
         head_bias=True,
         before=(
             Positions("git.embeddings.position_embeddings", c.max_position_embeddings, width),
-            Norm("git.embeddings.LayerNorm", width, "layer", True),
+            layer_norm("git.embeddings.LayerNorm", width),
         ),
     )
     frames = c.get("num_image_with_embedding") or 0
@@ -289,7 +279,7 @@ def git(c: Config) -> Blueprint:
     projector: tuple[Part, ...] = (
         *(vectors("git", **{f"img_temporal_embedding.{i}": (1, 1, vision.hidden_size) for i in range(frames)}),),
         Linear(f"{root}.0", vision.hidden_size, width, True),
-        Norm(f"{root}.1", width, "layer", True),
+        layer_norm(f"{root}.1", width),
     )
     tower = clip(vision, "git.image_encoder.vision_model", projector)
     # The layers are post-norm: nothing stands between the last one and the head.
@@ -303,13 +293,13 @@ def fuyu(c: Config) -> Blueprint:
     pixels = c.num_channels * c.patch_size**2
     projector = Linear("vision_embed_tokens", pixels, text.hidden_size, True)
     tower = Stack("vision_embed_tokens", text.hidden_size, (), after=(projector,), tower="vision")
-    return with_towers(c, text.model_type, (tower,), old="", new="language_model.", head="language_model.lm_head")
+    return beside(c, tower)
 
 
 @family("llama4")
 def llama4(c: Config) -> Blueprint:
     tower = llama4_vision(c.section("vision_config"), c.section("text_config").hidden_size)
-    return with_towers(c, "llama4_text", (tower,), new="language_model.model.", head="language_model.lm_head")
+    return beside(c, tower, text="llama4_text")
 
 
 @family("mistral3")
@@ -326,4 +316,4 @@ def mistral3(c: Config) -> Blueprint:
         Linear(f"{root}.linear_2", text.hidden_size, text.hidden_size, bias),
     )
     tower = pixtral(vision, "vision_tower", projector)
-    return with_towers(c, text.model_type, (tower,), new="language_model.model.", head="language_model.lm_head")
+    return beside(c, tower)

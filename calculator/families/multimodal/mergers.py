@@ -6,23 +6,12 @@ from dataclasses import replace
 from math import prod
 
 from calculator.config import Config
-from calculator.families.fields import head_shape, renamed
+from calculator.families.fields import changed, head_shape, renamed
+from calculator.families.layers import layer_norm, plain_mlp, whole_heads
 from calculator.families.models import with_towers
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.conformers import parakeet
-from calculator.families.towers.pieces import (
-    block,
-    convolution,
-    encoder_layer,
-    held,
-    layer_norm,
-    linears,
-    patches,
-    plain_mlp,
-    square,
-    vectors,
-    vision_attention,
-)
+from calculator.families.towers.pieces import block, convolution, encoder_layer, held, linears, patches, square, vectors
 from calculator.families.towers.vision import siglip
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, Embedding, Linear, Norm, Part, Positions, Residual, VectorWeights
@@ -75,7 +64,7 @@ def lfm3_vl(c: Config) -> Blueprint:
         ),
         "vision",
     )
-    return with_towers(c, text.model_type, (tower,))
+    return with_towers(c, tower)
 
 
 def area(patch: int | list[int]) -> int:
@@ -116,7 +105,7 @@ def granite_docling(c: Config) -> Blueprint:
         *density_router(c, width),
     )
     tower = siglip(vision, root, after)
-    return with_towers(c, "granite_docling_text", (tower,), new="model.text_model.")
+    return with_towers(c, tower, text="granite_docling_text", new="model.text_model.")
 
 
 def density_router(c: Config, width: int) -> tuple[Part, ...]:
@@ -151,11 +140,9 @@ def nemotron_h_omni(c: Config) -> Blueprint:
         named = ("linear1", heard, between), ("linear2", between, width)
         projector = (Norm(f"{root}.norm", heard), *linears(root, *named, bias=audio.flag("projection_bias")))
         towers.append(parakeet(audio, "sound_encoder.encoder", projector))
-    c = Config({**c.values_, "tie_word_embeddings": text.flag("tie_word_embeddings")}, c.model_type, where=c.where)
+    c = changed(c, tie_word_embeddings=text.flag("tie_word_embeddings"))
     place = "language_model"
-    return with_towers(
-        c, text.model_type, tuple(towers), old="backbone.", new=f"{place}.backbone.", head=f"{place}.lm_head"
-    )
+    return with_towers(c, *towers, old="backbone.", new=f"{place}.backbone.", head=f"{place}.lm_head")
 
 
 def radio(c: Config, root: str, frames: int | None, after: tuple[Part, ...]) -> Stack:
@@ -163,21 +150,10 @@ def radio(c: Config, root: str, frames: int | None, after: tuple[Part, ...]) -> 
     blocks with a scale on each branch."""
     width: int = c.hidden_size
     inner = int(width * c.mlp_ratio)
-    mlp = MLP("mlp", width, inner, gated=False, bias=True, up="fc1", down="fc2")
+    mlp = plain_mlp(c, "mlp", inner)
     if c.flag("use_swiglu_ffn"):
         mlp = MLP("mlp", width, (int(inner * 2 / 3) + 7) // 8 * 8, bias=True)
-    heads: int = c.num_attention_heads
-    attention = Attention(
-        "attn",
-        width,
-        heads,
-        heads,
-        width // heads,
-        fused="qkv",
-        out="proj",
-        qkv_bias=c.flag("qkv_bias"),
-        out_bias=True,
-    )
+    attention = whole_heads(c, "attn", qkv_bias=c.flag("qkv_bias"), out_bias=True, fused="qkv", out="proj")
     scales = [held(f"layer_scale{i}", (("lambda1", (width,)),)) for i in (1, 2)]
     norms = layer_norm("norm1", width), layer_norm("norm2", width)
     layer = replace(block(width, norms, (attention, scales[0]), (mlp, scales[1])), kind="vision")
@@ -202,12 +178,12 @@ def step3p7(c: Config) -> Blueprint:
     block = Layer(
         "vision",
         (
-            Norm("ln_1", width, "layer", True),
+            layer_norm("ln_1", width),
             vectors("attn", in_proj_weight=(3 * width, width), in_proj_bias=(3 * width,)),
             Linear("attn.out_proj", width, width, True, component="attention"),
             Residual("mixer_residual", width),
-            Norm("ln_2", width, "layer", True),
-            MLP("mlp", width, inner, gated=False, bias=True, up="c_fc", down="c_proj"),
+            layer_norm("ln_2", width),
+            plain_mlp(vision, "mlp", inner, up="c_fc", down="c_proj"),
             VectorWeights("", (("ls_1.gamma", (width,)), ("ls_2.gamma", (width,)))),
             Residual("channel_residual", width),
         ),
@@ -219,7 +195,7 @@ def step3p7(c: Config) -> Blueprint:
         before=(
             patches(vision, f"{root}.conv1", bias=False),
             vectors(root, positional_embedding=((vision.image_size // vision.patch_size) ** 2, width)),
-            Norm(f"{root}.ln_pre", width, "layer", True),
+            layer_norm(f"{root}.ln_pre", width),
         ),
         after=(
             square(f"{root}.vit_downsampler1", width, made, 3),
@@ -228,7 +204,7 @@ def step3p7(c: Config) -> Blueprint:
         ),
         tower="vision",
     )
-    return with_towers(c, "step3p5", (tower,), new="model.")
+    return with_towers(c, tower, text="step3p5", new="model.")
 
 
 @family("minicpmv4_6")
@@ -241,20 +217,20 @@ def minicpmv4_6(c: Config) -> Blueprint:
     def merger(i: int) -> tuple[Part, ...]:
         name, outputs = f"model.merger.mlp.{i}", text.hidden_size if i == c.merger_times - 1 else width
         return (
-            Norm(f"{name}.pre_norm", joined, "layer", True),
+            layer_norm(f"{name}.pre_norm", joined),
             Linear(f"{name}.linear_1", joined, joined, True),
             Linear(f"{name}.linear_2", joined, outputs, True),
         )
 
     after: tuple[Part, ...] = (
-        Norm(f"{root}.layer_norm1", width, "layer", True),
-        vision_attention(vision, f"{root}.self_attn", out="out_proj"),
-        Norm(f"{root}.pre_norm", width * area, "layer", True),
+        layer_norm(f"{root}.layer_norm1", width),
+        whole_heads(vision, f"{root}.self_attn", out="out_proj"),
+        layer_norm(f"{root}.pre_norm", width * area),
         Linear(f"{root}.linear_1", width * area, vision.intermediate_size * area, True),
         Linear(f"{root}.linear_2", vision.intermediate_size * area, width, True),
         *(part for i in range(c.merger_times) for part in merger(i)),
     )
-    return with_towers(c, text.model_type, (siglip(vision, "model.vision_tower", after),))
+    return with_towers(c, siglip(vision, "model.vision_tower", after))
 
 
 @family("muse_glimmer")
@@ -263,7 +239,7 @@ def muse_glimmer(c: Config) -> Blueprint:
     vision, text, root = c.section("vision_config"), c.section("text_config"), "model.vision_tower"
     width: int = vision.hidden_size
     layer = encoder_layer(
-        vision, norms=("norm1", "norm2"), attention=vision_attention(vision, "attn", out="proj"), mlp=plain_mlp(vision)
+        vision, norms=("norm1", "norm2"), attention=whole_heads(vision, "attn", out="proj"), mlp=plain_mlp(vision)
     )
     tower = Stack(
         f"{root}.layers",
@@ -274,17 +250,17 @@ def muse_glimmer(c: Config) -> Blueprint:
             Embedding(
                 f"{root}.patch_embedder.position_embedding_table", vision.pos_emb_height * vision.pos_emb_width, width
             ),
-            Norm(f"{root}.ln_pre", width, "layer", True),
+            layer_norm(f"{root}.ln_pre", width),
         ),
         after=(
-            Norm(f"{root}.ln_post", width, "layer", True),
+            layer_norm(f"{root}.ln_post", width),
             Linear("model.vision_adapter.fc1", c.out_hidden_size, c.projector_hidden_size),
             Linear("model.vision_adapter.fc2", c.projector_hidden_size, c.projector_hidden_size),
             Linear("model.vision_projection", c.projector_hidden_size, text.hidden_size),
         ),
         tower="vision",
     )
-    return with_towers(c, "muse_glimmer_text", (tower,))
+    return with_towers(c, tower, text="muse_glimmer_text")
 
 
 @family("hunyuan_vl")
@@ -293,7 +269,7 @@ def hunyuan_vl(c: Config) -> Blueprint:
     vision, root = c.section("vision_config"), "vit"
     width, outputs, merge = vision.hidden_size, vision.text_hidden_size, vision.spatial_merge_size
     size = vision.head_dim if vision.get("head_dim") else width // vision.num_attention_heads
-    attention = replace(vision_attention(vision), head_dim=size)
+    attention = replace(whole_heads(vision), head_dim=size)
     mlp = replace(plain_mlp(vision), up="dense_h_to_4h", down="dense_4h_to_h")
     layer = encoder_layer(vision, norms=("input_layernorm", "post_attention_layernorm"), attention=attention, mlp=mlp)
     merger, inner = f"{root}.perceive", 4 * width
@@ -317,4 +293,4 @@ def hunyuan_vl(c: Config) -> Blueprint:
         ),
         tower="vision",
     )
-    return with_towers(c, "hunyuan_vl_text", (tower,), new="model.")
+    return with_towers(c, tower, text="hunyuan_vl_text", new="model.")

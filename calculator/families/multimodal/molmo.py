@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from calculator.config import Config
 from calculator.families.fields import renamed
-from calculator.families.layers import gated_mlp, self_attention
+from calculator.families.layers import gated_mlp, plain_mlp, self_attention
 from calculator.families.models import decoder, with_towers
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.pieces import encoder_layer, pair, vectors
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Embedding, Linear, Norm, Part, Residual
+from calculator.parts import Attention, Embedding, Linear, Norm, Part, Residual
 
 
 @family("molmo2_text")
@@ -71,7 +71,7 @@ def molmo2(c: Config) -> Blueprint:
     width, patch, vit = vision.hidden_size, vision.patch_size, f"{root}.image_vit"
     high, wide = pair(vision.get("image_size") or [378, 378])
     positions = vision.get("num_position_embeddings") or (high // patch) * (wide // patch)
-    mlp = MLP("feed_forward", width, vision.intermediate_size, gated=False, bias=True, up="w1", down="w2")
+    mlp = plain_mlp(vision, "feed_forward", vision.intermediate_size, up="w1", down="w2")
     layer = encoder_layer(
         vision, norms=("attention_norm", "ffn_norm"), attention=molmo_attention(vision, "attention"), mlp=mlp
     )
@@ -93,4 +93,4 @@ def molmo2(c: Config) -> Blueprint:
         ),
         tower="vision",
     )
-    return with_towers(c, "molmo2_text", (tower,), new="model.")
+    return with_towers(c, tower, text="molmo2_text", new="model.")

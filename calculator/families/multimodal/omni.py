@@ -9,12 +9,12 @@ from dataclasses import replace
 from calculator.config import Config
 from calculator.families.decoders.llama import qwen2, qwen3
 from calculator.families.fields import head_shape
-from calculator.families.layers import pre_norm, self_attention
+from calculator.families.layers import layer_norm, pre_norm, self_attention
 from calculator.families.mixtures.mixtral import own_head_size, qwen_experts
-from calculator.families.models import moved, with_towers
+from calculator.families.models import each_part, moved, with_towers
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.any_size import qwen2_tower, qwen3_tower
-from calculator.families.towers.pieces import Shapes, conv, convolution, held, layer_norm, linears, projections
+from calculator.families.towers.pieces import Shapes, conv, convolution, held, linears, projections
 from calculator.families.towers.sound import qwen3_audio, whisper
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, Embedding, Head, Linear, Norm, Part, PatchMerger, Residual
@@ -49,7 +49,7 @@ def qwen2_5_omni_thinker(c: Config) -> Blueprint:
     after = (Linear(f"{root}.proj", audio.hidden_size, audio.output_dim, True), ends)
     ear = whisper(audio, root, after, norm="ln_post", positions=False)
     eye = qwen2_tower(c.section("vision_config"), gated=True)
-    return with_towers(c, "qwen2_5_omni_text", (ear, split_projections(eye)), new="model.")
+    return with_towers(c, ear, split_projections(eye), text="qwen2_5_omni_text", new="model.")
 
 
 def split_projections(tower: Stack) -> Stack:
@@ -58,8 +58,7 @@ def split_projections(tower: Stack) -> Stack:
     def split(part: Part) -> Part:
         return replace(part, fused=None, query="q", key="k", value="v") if isinstance(part, Attention) else part
 
-    layers = tuple(Layer(layer.kind, tuple(map(split, layer.parts))) for layer in tower.layers)
-    return replace(tower, layers=layers)
+    return each_part(tower, split)
 
 
 @family("qwen2_5_omni")
@@ -165,7 +164,7 @@ def qwen3_omni_moe_thinker(c: Config) -> Blueprint:
     width: int = audio.hidden_size
     ear = qwen3_audio(audio, root, linears(root, ("proj1", width, width), ("proj2", width, audio.output_dim)))
     eye = renamed_mergers(qwen3_tower(c.section("vision_config")))
-    return with_towers(c, "qwen3_omni_moe_text", (ear, eye), new="model.")
+    return with_towers(c, ear, eye, text="qwen3_omni_moe_text", new="model.")
 
 
 def renamed_mergers(tower: Stack) -> Stack:

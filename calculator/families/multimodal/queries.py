@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.models import HELD, decoder, tied_inside, with_towers
-from calculator.families.multimodal.llava import beside
+from calculator.families.layers import layer_norm, plain_mlp, whole_heads
+from calculator.families.models import HELD, beside, decoder, tied_inside, with_towers
 from calculator.families.registry import Blueprint, family
-from calculator.families.towers.pieces import patches, vectors, vision_attention
+from calculator.families.towers.pieces import patches, vectors
 from calculator.families.towers.vision import clip, siglip
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, CrossAttention, Embedding, Linear, Norm, Part, Positions, Residual
@@ -35,41 +35,31 @@ def aria(c: Config) -> Blueprint:
         vectors(f"{across}.multihead_attn", in_proj_weight=(3 * width, width), in_proj_bias=(3 * width,)),
         Linear(f"{across}.multihead_attn.out_proj", width, width, True),
         Linear(f"{across}.linear", width, width, True),
-        Norm(f"{across}.layer_norm", width, "layer", True),
-        Norm(f"{across}.layer_norm_kv", width, "layer", True),
-        Norm(f"{root}.layer_norm", width, "layer", True),
+        layer_norm(f"{across}.layer_norm", width),
+        layer_norm(f"{across}.layer_norm_kv", width),
+        layer_norm(f"{root}.layer_norm", width),
         Linear(f"{root}.feed_forward.linear_in", width, outputs),
         Linear(f"{root}.feed_forward.linear_out", outputs, outputs),
     )
     tower = siglip(vision, "vision_tower", projector)
-    return with_towers(c, "aria_text", (tower,), old="", new="language_model.", head="language_model.lm_head")
+    return beside(c, tower, text="aria_text")
 
 
 @family("kosmos-2")
 def kosmos_2(c: Config) -> Blueprint:
     """LayerNorms inside each half too (arXiv:2306.14824), sinusoidal positions, CLIP's tower, latents that read it."""
     text, vision = c.section("text_config"), c.section("vision_config")
-    width, heads = text.hidden_size, text.num_attention_heads
-    attention = Attention(
-        "self_attn",
-        width,
-        heads,
-        heads,
-        width // heads,
-        out="out_proj",
-        qkv_bias=True,
-        out_bias=True,
-        dropout=bool(text.get("attention_dropout")),
-    )
+    width: int = text.hidden_size
+    attention = whole_heads(text, out="out_proj", dropout=bool(text.get("attention_dropout")))
     dropout = bool(text.get("dropout"))
     parts: tuple[Part, ...] = (
-        Norm("self_attn_layer_norm", width, "layer", True),
+        layer_norm("self_attn_layer_norm", width),
         attention,
-        Norm("self_attn.inner_attn_ln", width, "layer", True),
+        layer_norm("self_attn.inner_attn_ln", width),
         Residual("mixer_residual", width, dropout),
-        Norm("final_layer_norm", width, "layer", True),
-        MLP("ffn", width, text.ffn_dim, gated=False, bias=True, up="fc1", down="fc2"),
-        Norm("ffn.ffn_layernorm", text.ffn_dim, "layer", True),
+        layer_norm("final_layer_norm", width),
+        plain_mlp(text, "ffn", text.ffn_dim),
+        layer_norm("ffn.ffn_layernorm", text.ffn_dim),
         Residual("channel_residual", width, dropout),
     )
     # A whole model inside another: either flag ties.
@@ -81,8 +71,7 @@ def kosmos_2(c: Config) -> Blueprint:
         embedding="text_model.model.embed_tokens",
         final="text_model.model.layer_norm",
         head="text_model.lm_head",
-        norm="layer",
-        norm_bias=True,
+        norm=layer_norm,
     )
     root = "image_to_text_projection"
     projector = (
@@ -97,7 +86,7 @@ def blip_vision(c: Config) -> Stack:
     """EVA-CLIP: a class token, learned positions, one packed projection."""
     width, root = c.hidden_size, "vision_model"
     stack = siglip(c, root)
-    attention = replace(vision_attention(c, out="projection"), fused="qkv", qkv_bias=c.flag("qkv_bias"))
+    attention = replace(whole_heads(c, out="projection"), fused="qkv", qkv_bias=c.flag("qkv_bias"))
     block = stack.layers[0]
     parts = tuple(attention if p.name == "self_attn" else p for p in block.parts)
     places = (1, (c.image_size // c.patch_size) ** 2 + 1, width)
@@ -117,10 +106,10 @@ def qformer(c: Config, source: int, queries: int, after: tuple[Part, ...], *, re
         return (
             Linear(f"intermediate{suffix}.dense", width, c.intermediate_size, True, component="mlp"),
             Linear(f"output{suffix}.dense", c.intermediate_size, width, True, component="mlp"),
-            Norm(f"output{suffix}.LayerNorm", width, "layer", True),
+            layer_norm(f"output{suffix}.LayerNorm", width),
         )
 
-    own = vision_attention(c, "attention", out="output.dense")
+    own = whole_heads(c, "attention", out="output.dense")
     own = replace(own, query="attention.query", key="attention.key", value="attention.value")
     across = CrossAttention(
         "crossattention",
@@ -140,10 +129,10 @@ def qformer(c: Config, source: int, queries: int, after: tuple[Part, ...], *, re
     )
 
     def layer(i: int) -> Layer:
-        crossing: tuple[Part, ...] = (across, Norm("crossattention.output.LayerNorm", width, "layer", True))
+        crossing: tuple[Part, ...] = (across, layer_norm("crossattention.output.LayerNorm", width))
         parts = (
             own,
-            Norm("attention.output.LayerNorm", width, "layer", True),
+            layer_norm("attention.output.LayerNorm", width),
             Residual("mixer_residual", width),
             *(crossing if i % c.cross_attention_frequency == 0 else ()),
             *(mlp("") if reads_text else ()),
@@ -155,7 +144,7 @@ def qformer(c: Config, source: int, queries: int, after: tuple[Part, ...], *, re
         Embedding("qformer.embeddings.word_embeddings", c.vocab_size, width),
         Positions("qformer.embeddings.position_embeddings", c.max_position_embeddings, width),
     )
-    norm = Norm("qformer.embeddings.layernorm" if reads_text else "qformer.layernorm", width, "layer", True)
+    norm = layer_norm("qformer.embeddings.layernorm" if reads_text else "qformer.layernorm", width)
     return Stack(
         "qformer.encoder.layer",
         width,
@@ -204,4 +193,4 @@ def idefics2(c: Config) -> Blueprint:
         Linear(f"{root}.down_proj", text.intermediate_size, outputs),
     )
     towers = (siglip(vision, "model.vision_model", projector), idefics2_perceiver(perceiver))
-    return with_towers(c, text.model_type, towers, new="model.text_model.")
+    return with_towers(c, *towers, new="model.text_model.")

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from calculator.config import Config
 from calculator.families.fields import context_length, dropped
+from calculator.families.layers import layer_norm, plain_mlp
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer, Stack
 from calculator.parts import (
-    MLP,
     Attention,
     CrossAttention,
     Elsewhere,
@@ -128,8 +128,8 @@ def layer_of(c: Config, side: str, style: Style, *, cross: bool = True, channel:
         out_bias=biases,
         dropout=drop,
     )
-    mlp = channel or MLP("", width, getattr(c, f"{side}_ffn_dim"), gated=False, bias=True, up="fc1", down="fc2")
-    norms = [Norm(f"{n}_layer_norm", width, "layer", True) for n in ("self_attn", style.cross, style.last)]
+    mlp = channel or plain_mlp(c, "", getattr(c, f"{side}_ffn_dim"))
+    norms = [layer_norm(f"{n}_layer_norm", width) for n in ("self_attn", style.cross, style.last)]
     parts = [*step(norms[0], attention, "mixer", pre=style.pre, dropout=dropout)]
     if side == "decoder":
         source = c.get("cross_attention_hidden_size") or width
@@ -162,8 +162,8 @@ def ends_of(c: Config, root: str, length: int | None, style: Style) -> tuple[tup
     """What stands between the embedding and the layers, and after the layers."""
     width: int = c.d_model
     positions = () if length is None else (Positions(f"{root}.embed_positions", length, width),)
-    norm = (Norm(f"{root}.layernorm_embedding", width, "layer", True),) if style.embedding_norm else ()
-    last = (Norm(f"{root}.{style.final}", width, "layer", True),) if style.pre else ()
+    norm = (layer_norm(f"{root}.layernorm_embedding", width),) if style.embedding_norm else ()
+    last = (layer_norm(f"{root}.{style.final}", width),) if style.pre else ()
     return (*positions, *norm), last
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from calculator.config import Config
 from calculator.families.fields import dropped
+from calculator.families.layers import layer_norm
 from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import Style, encoder_decoder, heads_of, layer_of
 from calculator.model import Layer
@@ -15,7 +16,6 @@ from calculator.parts import (
     Embedding,
     GlobalLocalAttention,
     Idle,
-    Norm,
     Padded,
     Part,
     SlidingAttention,
@@ -98,7 +98,7 @@ def pegasus_x(c: Config) -> Blueprint:
             extra = beside + (block // 2 * 2 if shifted and p is attention else 0)
             if p.name == "self_attn_layer_norm":
                 parts.append(Padded(p.name, p, block))
-                parts.append(Padded(f"global_{p.name}", Norm(f"global_{p.name}", width, "layer", True), 0, beside))
+                parts.append(Padded(f"global_{p.name}", layer_norm(f"global_{p.name}", width), 0, beside))
             else:
                 parts.append(Padded(p.name, p, block, extra))
         return replace(plain, kind=plain.kind + (", shifted" if shifted else ""), parts=tuple(parts))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from calculator.config import Config
 from calculator.families.fields import context_length, dropped
+from calculator.families.layers import layer_norm, plain_mlp
 from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import built, held, step, unnamed
 from calculator.model import Layer, Stack
 from calculator.parts import (
-    MLP,
     Attention,
     CrossAttention,
     Elsewhere,
@@ -44,11 +44,11 @@ def prophetnet(c: Config) -> Blueprint:
         return heads, width // heads
 
     def norm(name: str) -> Norm:
-        return Norm(f"{name}_layer_norm", width, "layer", True)
+        return layer_norm(f"{name}_layer_norm", width)
 
     def feed_forward(side: str) -> tuple[Part, ...]:
         inner: int = getattr(c, f"{side}_ffn_dim")
-        mlp = MLP("feed_forward", width, inner, gated=False, bias=True, up="intermediate", down="output")
+        mlp = plain_mlp(c, "feed_forward", inner, up="intermediate", down="output")
         return step(norm("feed_forward"), mlp, "channel", pre=False, dropout=drop)
 
     def reader() -> Layer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from calculator.config import Config
 from calculator.families.fields import context_length, dropped, rotary_size
+from calculator.families.layers import unbiased_norm
 from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import Style, built, encoder_decoder, step
 from calculator.model import Layer, Stack
@@ -81,7 +82,7 @@ def moonshine(c: Config) -> Blueprint:
     bias, drop = c.flag("attention_bias"), dropped(c, "attention_dropout")
 
     def norm(name: str) -> Norm:
-        return Norm(name, width, "layer")
+        return unbiased_norm(name, width)
 
     def layer(side: str) -> Layer:
         heads: int = getattr(c, f"{side}_num_attention_heads")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from calculator.config import Config
+from calculator.families.layers import mixture, plain_mlp
 from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import Style, built, encoder_decoder, layer_of
 from calculator.model import Layer
-from calculator.parts import MLP, Experts
 
 
 @family("marian")
@@ -40,14 +40,13 @@ def nllb_moe(c: Config) -> Blueprint:
     style = Style(pre=True, embedding_norm=False, offset=None, logits_bias=False, cross="cross_attention", last="ff")
 
     def layers(side: str) -> list[Layer]:
-        every, width, inner = c.get(f"{side}_sparse_step") or 0, c.d_model, getattr(c, f"{side}_ffn_dim")
-        dense = MLP("ffn", width, inner, gated=False, bias=True, up="fc1", down="fc2")
-        experts = Experts(
+        every, inner = c.get(f"{side}_sparse_step") or 0, getattr(c, f"{side}_ffn_dim")
+        dense = plain_mlp(c, "ffn", inner)
+        experts = mixture(
+            c,
             "ffn",
-            width,
-            inner,
-            c.num_experts,
-            2,
+            intermediate=inner,
+            top_k=2,
             gated=False,
             bias=True,
             router="router.classifier",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.towers.pieces import batch_norm, convolution, held, layer_norm, linears, projections
+from calculator.families.layers import layer_norm
+from calculator.families.towers.pieces import batch_norm, convolution, held, linears, projections
 from calculator.model import Layer, Stack
 from calculator.parts import Linear, Part, Positions
 

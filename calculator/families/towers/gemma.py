@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from calculator.config import Config
+from calculator.families.layers import plain_norm, unbiased_norm
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, Embedding, Linear, Norm, Part, PatchEmbedding, Residual, VectorWeights
 
@@ -50,7 +51,7 @@ def gemma4_vision(c: Config, text_width: int) -> Stack:
         ),
         after=(
             *((VectorWeights(root, standard, role="buffer"),) if c.flag("standardize") else ()),
-            Norm("model.embed_vision.embedding_pre_projection_norm", width, affine=False),
+            plain_norm("model.embed_vision.embedding_pre_projection_norm", width),
             Linear("model.embed_vision.embedding_projection", width, text_width),
         ),
         tower="vision",
@@ -112,14 +113,14 @@ def gemma4_audio(c: Config, text_width: int) -> Stack:
         (layer,) * c.num_hidden_layers,
         before=(
             PatchEmbedding(f"{sub}.layer0.conv", 9, first, (first, 1, 3, 3), bias=False),
-            Norm(f"{sub}.layer0.norm", first, "layer"),
+            unbiased_norm(f"{sub}.layer0.norm", first),
             PatchEmbedding(f"{sub}.layer1.conv", 9 * first, second, (second, first, 3, 3), bias=False),
-            Norm(f"{sub}.layer1.norm", second, "layer"),
+            unbiased_norm(f"{sub}.layer1.norm", second),
             Linear(f"{sub}.input_proj_linear", first // 4 * second, width),
         ),
         after=(
             Linear(f"{root}.output_proj", width, outputs, True),
-            Norm("model.embed_audio.embedding_pre_projection_norm", outputs, affine=False),
+            plain_norm("model.embed_audio.embedding_pre_projection_norm", outputs),
             Linear("model.embed_audio.embedding_projection", outputs, text_width),
         ),
         tower="audio",
@@ -133,7 +134,7 @@ def gemma3n_embedder(c: Config, name: str, width: int, text_width: int) -> tuple
         Norm(f"{name}.hard_embedding_norm", width),
         Norm(f"{name}.soft_embedding_norm", width),
         Linear(f"{name}.embedding_projection", width, text_width),
-        Norm(f"{name}.embedding_post_projection_norm", text_width, affine=False),
+        plain_norm(f"{name}.embedding_post_projection_norm", text_width),
     )
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 from math import prod
 
 from calculator.config import Config
-from calculator.families.towers.pieces import encoder_layer, pair, patches, plain_mlp, square, vectors, vision_attention
+from calculator.families.layers import layer_norm, plain_mlp, whole_heads
+from calculator.families.towers.pieces import encoder_layer, pair, patches, square, vectors
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Norm, Part, PatchEmbedding, Positions, Residual
+from calculator.parts import MLP, Norm, Part, PatchEmbedding, Positions, Residual
 
 
 def intern_vit(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
@@ -18,7 +19,7 @@ def intern_vit(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     positions = (rows // high) * (columns // wide) + 1
     kind = "layer" if c.norm_type == "layer_norm" else "rms"
     attention = replace(
-        vision_attention(c, "attention", out="projection_layer"),
+        whole_heads(c, "attention", out="projection_layer"),
         qkv_bias=c.flag("attention_bias"),
         head_norm="full" if c.flag("use_qk_norm") else None,
     )
@@ -40,7 +41,7 @@ def intern_vit(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     if c.flag("use_absolute_position_embeddings"):
         tokens["position_embeddings"] = (1, positions, width)
     shape = (width, c.num_channels, high, wide)
-    last = () if c.flag("use_mean_pooling") else (Norm(f"{root}.layernorm", width, "layer", True),)
+    last = () if c.flag("use_mean_pooling") else (layer_norm(f"{root}.layernorm", width),)
     return Stack(
         f"{root}.encoder.layer",
         width,
@@ -60,7 +61,7 @@ def intern_vit_6b(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     (high, wide), (rows, columns) = pair(c.patch_size), pair(c.image_size)
     kind = "layer" if c.norm_type == "layer_norm" else "rms"
     attention = replace(
-        vision_attention(c, "attn", out="proj"),
+        whole_heads(c, "attn", out="proj"),
         fused="qkv",
         qkv_bias=c.flag("attention_bias"),
         head_norm="full" if c.flag("use_qk_norm") else None,
@@ -95,9 +96,9 @@ def intern_vit_6b(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
 def sam_neck(name: str, inputs: int, outputs: int) -> tuple[Part, ...]:
     return (
         square(f"{name}.conv1", inputs, outputs, 1, bias=False),
-        Norm(f"{name}.layer_norm1", outputs, "layer", True),
+        layer_norm(f"{name}.layer_norm1", outputs),
         square(f"{name}.conv2", outputs, outputs, 3, bias=False),
-        Norm(f"{name}.layer_norm2", outputs, "layer", True),
+        layer_norm(f"{name}.layer_norm2", outputs),
     )
 
 
@@ -105,11 +106,9 @@ def sam(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     """Segment Anything's image encoder (arXiv:2304.02643): windows in most blocks, relative positions in each."""
     width, heads = c.hidden_size, c.num_attention_heads
     side = c.image_size // c.patch_size
-    attention = Attention(
-        "attn", width, heads, heads, width // heads, fused="qkv", out="proj", qkv_bias=c.flag("qkv_bias"), out_bias=True
-    )
+    attention = whole_heads(c, "attn", qkv_bias=c.flag("qkv_bias"), out_bias=True, fused="qkv", out="proj")
     inner = int(width * c.mlp_ratio) if c.get("mlp_dim") is None else c.mlp_dim
-    mlp = MLP("mlp", width, inner, gated=False, bias=True, up="lin1", down="lin2")
+    mlp = plain_mlp(c, "mlp", inner, up="lin1", down="lin2")
 
     def layer(i: int) -> Layer:
         reach = 2 * (side if i in c.global_attn_indexes or not c.window_size else c.window_size) - 1
@@ -133,9 +132,9 @@ def sam(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
 def aimv2(c: Config, root: str) -> Stack:
     """AIMv2 (arXiv:2411.14402): RMSNorm and gated MLPs."""
     width, bias = c.hidden_size, c.flag("qkv_bias")
-    attention = replace(vision_attention(c, "attention", out="out_proj", bias=bias))
+    attention = replace(whole_heads(c, "attention", out="out_proj", bias=bias))
     mlp = MLP("ffn", width, c.intermediate_size, bias=c.flag("mlp_bias"))
-    layer = encoder_layer(c, norms=("rms_norm1", "rms_norm2"), attention=attention, mlp=mlp, kind="rms")
+    layer = encoder_layer(c, norms=("rms_norm1", "rms_norm2"), attention=attention, mlp=mlp, norm=Norm)
     return Stack(
         f"{root}.encoder.layers",
         width,
@@ -153,9 +152,9 @@ def aimv2(c: Config, root: str) -> Stack:
 def own_aimv2(c: Config, root: str) -> Stack:
     """AIMv2 as its authors' own code (modeling_aimv2.py) spells it."""
     width, bias = c.hidden_size, c.flag("use_bias")
-    attention = replace(vision_attention(c, "attn", out="proj", bias=bias), fused="qkv", qkv_bias=c.flag("qkv_bias"))
+    attention = replace(whole_heads(c, "attn", out="proj", bias=bias), fused="qkv", qkv_bias=c.flag("qkv_bias"))
     mlp = MLP("mlp", width, c.intermediate_size, bias=bias, gate="fc1", up="fc3", down="fc2")
-    layer = encoder_layer(c, norms=("norm_1", "norm_2"), attention=attention, mlp=mlp, kind="rms")
+    layer = encoder_layer(c, norms=("norm_1", "norm_2"), attention=attention, mlp=mlp, norm=Norm)
     start = f"{root}.preprocessor"
     places = (1, (c.image_size // c.patch_size) ** 2, width)
     return Stack(

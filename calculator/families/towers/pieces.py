@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 
 from calculator.config import Config
+from calculator.families.layers import Half, MakeNorm, layer_norm, pre_norm
 from calculator.model import Layer
-from calculator.parts import MLP, Attention, Linear, Norm, Part, PatchEmbedding, Residual, VectorWeights
+from calculator.parts import Linear, Part, PatchEmbedding, Residual, VectorWeights
 
 
 def pair(value: int | Sequence[int]) -> tuple[int, int]:
@@ -21,6 +22,11 @@ def pair(value: int | Sequence[int]) -> tuple[int, int]:
 def square(name: str, inputs: int, outputs: int, side: int, *, bias: bool = True) -> PatchEmbedding:
     """A convolution over a map by a square kernel."""
     return PatchEmbedding(name, inputs * side**2, outputs, (outputs, inputs, side, side), bias=bias)
+
+
+def volume_patches(c: Config, name: str, width: int, *, bias: bool = True) -> PatchEmbedding:
+    """A convolution over patches of a few frames."""
+    return convolution(name, width, c.in_channels, c.temporal_patch_size, c.patch_size, c.patch_size, bias=bias)
 
 
 def vectors(name: str, **shapes: tuple[int, ...]) -> VectorWeights:
@@ -43,52 +49,16 @@ def patches(c: Config, name: str, *, bias: bool) -> PatchEmbedding:
     return PatchEmbedding(name, prod(shape[1:]), c.hidden_size, shape, bias=bias)
 
 
-def encoder_layer(c: Config, *, norms: tuple[str, str], attention: Attention, mlp: MLP, kind: str = "layer") -> Layer:
+def encoder_layer(
+    c: Config, *, norms: tuple[str, str], attention: Half, mlp: Half, norm: MakeNorm = layer_norm
+) -> Layer:
     """Pre-norm attention and MLP."""
-    width: int = c.hidden_size
-    bias = kind == "layer"
-    return Layer(
-        "vision",
-        (
-            Norm(norms[0], width, kind, bias),
-            attention,
-            Residual("mixer_residual", width),
-            Norm(norms[1], width, kind, bias),
-            mlp,
-            Residual("channel_residual", width),
-        ),
-    )
-
-
-def plain_mlp(c: Config) -> MLP:
-    return MLP("mlp", c.hidden_size, c.intermediate_size, gated=False, bias=True, up="fc1", down="fc2")
-
-
-def vision_attention(
-    c: Config, name: str = "self_attn", *, out: str = "o_proj", bias: bool = True, rotary: bool = False
-) -> Attention:
-    heads: int = c.num_attention_heads
-    head_dim = c.hidden_size // heads
-    return Attention(
-        name,
-        c.hidden_size,
-        heads,
-        heads,
-        head_dim,
-        out=out,
-        qkv_bias=bias,
-        out_bias=bias,
-        rotary=head_dim if rotary else 0,
-    )
+    return pre_norm(c, attention, mlp, kind="vision", norm=norm, names=norms)
 
 
 def convolution(name: str, outputs: int, inputs: int, *kernel: int, bias: bool = True) -> PatchEmbedding:
     """A convolution by its kernel [outputs, inputs of a group, ...]."""
     return PatchEmbedding(name, inputs * prod(kernel), outputs, (outputs, inputs, *kernel), bias)
-
-
-def layer_norm(name: str, width: int) -> Norm:
-    return Norm(name, width, "layer", True)
 
 
 def linears(root: str, *named: tuple[str, int, int], bias: bool = True) -> tuple[Part, ...]:

@@ -4,7 +4,8 @@ attention stand one by one: Whisper's keys, alone of them, have no bias."""
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.towers.pieces import block, convolution, layer_norm, linears, projections
+from calculator.families.layers import layer_norm
+from calculator.families.towers.pieces import block, convolution, linears, projections
 from calculator.model import Layer, Stack
 from calculator.parts import Linear, Norm, Part, Positions
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from calculator.config import Config
 from calculator.errors import ConfigError
-from calculator.families.towers.pieces import encoder_layer, patches, plain_mlp, vectors, vision_attention
+from calculator.families.layers import layer_norm, plain_mlp, whole_heads
+from calculator.families.towers.pieces import encoder_layer, patches, vectors
 from calculator.model import Stack
 from calculator.parts import MLP, Linear, Norm, Part, Positions, VectorWeights
 
@@ -15,7 +16,7 @@ def siglip(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     """SigLIP (arXiv:2303.15343): learned positions, pre-norm blocks, perhaps an attention-pooling head."""
     width: int = c.hidden_size
     layer = encoder_layer(
-        c, norms=("layer_norm1", "layer_norm2"), attention=vision_attention(c, out="out_proj"), mlp=plain_mlp(c)
+        c, norms=("layer_norm1", "layer_norm2"), attention=whole_heads(c, out="out_proj"), mlp=plain_mlp(c)
     )
     positions = c.get("num_patches") or (c.image_size // c.patch_size) ** 2
     pooled: tuple[Part, ...] = ()
@@ -28,8 +29,8 @@ def siglip(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
         pooled = (
             VectorWeights(f"{root}.head", shapes),
             Linear(f"{root}.head.attention.out_proj", width, width, True),
-            Norm(f"{root}.head.layernorm", width, "layer", True),
-            MLP(f"{root}.head.mlp", width, c.intermediate_size, gated=False, bias=True, up="fc1", down="fc2"),
+            layer_norm(f"{root}.head.layernorm", width),
+            plain_mlp(c, f"{root}.head.mlp"),
         )
     return Stack(
         f"{root}.encoder.layers",
@@ -39,7 +40,7 @@ def siglip(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
             patches(c, f"{root}.embeddings.patch_embedding", bias=True),
             Positions(f"{root}.embeddings.position_embedding", positions, width),
         ),
-        after=(Norm(f"{root}.post_layernorm", width, "layer", True), *pooled, *after),
+        after=(layer_norm(f"{root}.post_layernorm", width), *pooled, *after),
         tower="vision",
     )
 
@@ -50,9 +51,9 @@ def pixtral(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     layer = encoder_layer(
         c,
         norms=("attention_norm", "ffn_norm"),
-        attention=vision_attention(c, "attention", bias=False, rotary=True),
+        attention=whole_heads(c, "attention", bias=False, rotates=True),
         mlp=MLP("feed_forward", width, c.intermediate_size),
-        kind="rms",
+        norm=Norm,
     )
     before = (patches(c, f"{root}.patch_conv", bias=False), Norm(f"{root}.ln_pre", width))
     return Stack(f"{root}.transformer.layers", width, (layer,) * c.num_hidden_layers, before, after, "vision")
@@ -64,7 +65,7 @@ def llama4_vision(c: Config, text_width: int) -> Stack:
     layer = encoder_layer(
         c,
         norms=("input_layernorm", "post_attention_layernorm"),
-        attention=vision_attention(c, rotary=True),
+        attention=whole_heads(c, rotates=True),
         mlp=plain_mlp(c),
     )
     side, channels, root = c.image_size // c.patch_size, c.num_channels, "vision_model"
@@ -77,10 +78,10 @@ def llama4_vision(c: Config, text_width: int) -> Stack:
         before=(
             Linear(f"{root}.patch_embedding.linear", channels * c.patch_size**2, width),
             VectorWeights(root, vectors),
-            Norm(f"{root}.layernorm_pre", width, "layer", True),
+            layer_norm(f"{root}.layernorm_pre", width),
         ),
         after=(
-            Norm(f"{root}.layernorm_post", width, "layer", True),
+            layer_norm(f"{root}.layernorm_post", width),
             Linear(f"{adapter}.fc1", c.intermediate_size, c.projector_input_dim),
             Linear(f"{adapter}.fc2", c.projector_output_dim, c.projector_output_dim),
             Linear("multi_modal_projector.linear_1", c.vision_output_dim, text_width),
@@ -104,7 +105,7 @@ def clip(c: Config, root: str, after: tuple[Part, ...] = (), patch_bias: bool = 
         vectors(f"{root}.embeddings", class_embedding=(width,)),
         patches(c, f"{root}.embeddings.patch_embedding", bias=patch_bias),
         Positions(f"{root}.embeddings.position_embedding", side * side + 1, width),
-        Norm(f"{root}.pre_layrnorm", width, "layer", True),
+        layer_norm(f"{root}.pre_layrnorm", width),
     )
     return replace(siglip(c, root, after), before=before)
 

@@ -1,17 +1,23 @@
-"""LayerNorm before each half, rotary or ALiBi positions: GPT-NeoX's kind, one half after the other."""
+"""LayerNorm before each half, rotary or ALiBi positions."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from calculator.config import Config
-from calculator.families.decoders.gpt import whole_heads
-from calculator.families.fields import attention_kind, dropped, head_shape, partly_rotated, rotary_size
-from calculator.families.layers import gated_mlp, pre_norm, self_attention
-from calculator.families.models import blueprint, decoder, language_model
+from calculator.families.fields import dropped, head_shape, partly_rotated, rotary_size
+from calculator.families.layers import (
+    gated_mlp,
+    layer_norm,
+    plain_mlp,
+    pre_norm,
+    self_attention,
+    unbiased_norm,
+    whole_heads,
+)
+from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
-from calculator.parts import MLP, Attention, VectorWeights
+from calculator.parts import MLP, Norm, VectorWeights
 
 
 @family("gpt_neox_japanese")
@@ -28,12 +34,10 @@ def gpt_neox_japanese(c: Config) -> Blueprint:
         dropout=dropped(c, "attention_dropout"),
     )
     inner = int(width * c.intermediate_multiple_size)
-    mlp = MLP("mlp", width, inner, gated=False, up="dense_h_to_4h", down="dense_4h_to_h")
-    layer = pre_norm(
-        c, attention, mlp, kind="full attention", norm="layer", bias=True, dropout=dropped(c, "hidden_dropout")
-    )
-    norm, mixer, *rest = layer.parts
+    mlp = plain_mlp(c, "mlp", inner, bias=False, up="dense_h_to_4h", down="dense_4h_to_h")
+    layer = pre_norm(c, attention, mlp, norm=layer_norm, dropout=dropped(c, "hidden_dropout"))
     bias = VectorWeights("attention", (("dense_bias", (width,)),))
+    norm, mixer, *rest = layer.parts
     last = replace(layer, kind="full attention with a bias", parts=(norm, mixer, bias, *rest))
     return decoder(
         c,
@@ -42,8 +46,7 @@ def gpt_neox_japanese(c: Config) -> Blueprint:
         embedding="gpt_neox_japanese.embed_in",
         final="gpt_neox_japanese.final_layer_norm",
         head="embed_out",
-        norm="layer",
-        norm_bias=True,
+        norm=layer_norm,
     )
 
 
@@ -61,59 +64,41 @@ def persimmon(c: Config) -> Blueprint:
         norm_names=("q_layernorm", "k_layernorm"),
         dropout=dropped(c, "attention_dropout"),
     )
-    mlp = MLP("mlp", width, c.intermediate_size, gated=False, bias=True, up="dense_h_to_4h", down="dense_4h_to_h")
-    layer = pre_norm(
-        c, attention, mlp, kind="full attention", norm="layer", bias=True, dropout=dropped(c, "hidden_dropout")
-    )
-    return decoder(c, layer, final="model.final_layernorm", norm="layer", norm_bias=True)
+    mlp = plain_mlp(c, up="dense_h_to_4h", down="dense_4h_to_h")
+    layer = pre_norm(c, attention, mlp, norm=layer_norm, dropout=dropped(c, "hidden_dropout"))
+    return decoder(c, layer, final="model.final_layernorm", norm=layer_norm)
 
 
 @family("mpt")
 def mpt(c: Config) -> Blueprint:
     """No biases, not even in the norms, and ALiBi positions; replit-code-v1_5 has grouped heads."""
-    width, heads = c.hidden_size, c.num_attention_heads
     settings = c.section("attn_config")
     drop = dropped(settings, "attn_pdrop")
-    grouped = settings.get("attn_type") == "grouped_query_attention"
-    attention = Attention(
-        "attn",
-        width,
-        heads,
-        settings.kv_n_heads if grouped else heads,
-        width // heads,
-        fused="Wqkv",
-        out="out_proj",
-        dropout=drop,
-    )
+    attention = whole_heads(c, "attn", bias=False, fused="Wqkv", out="out_proj", dropout=drop)
+    if settings.get("attn_type") == "grouped_query_attention":
+        attention = replace(attention, kv_heads=settings.kv_n_heads)
     # Every published size has the expansion ratio 4, and transformers knows no other.
-    mlp = MLP("ffn", width, 4 * width, gated=False)
-    layer = pre_norm(c, attention, mlp, kind="full attention", norm="layer", names=("norm_1", "norm_2"), dropout=drop)
+    mlp = MLP("ffn", c.hidden_size, 4 * c.hidden_size, gated=False)
+    layer = pre_norm(c, attention, mlp, norm=unbiased_norm, names=("norm_1", "norm_2"), dropout=drop)
     return decoder(
-        c,
-        layer,
-        path="transformer.blocks",
-        embedding="transformer.wte",
-        final="transformer.norm_f",
-        norm="layer",
+        c, layer, path="transformer.blocks", embedding="transformer.wte", final="transformer.norm_f", norm=unbiased_norm
     )
 
 
 @family("starcoder2")
 def starcoder2(c: Config) -> Blueprint:
     window, bias = c.get("sliding_window"), c.flag("use_bias")
-    attention = self_attention(c, window=window, qkv_bias=bias, out_bias=bias)
-    mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False, bias=bias, up="c_fc", down="c_proj")
-    layer = pre_norm(
-        c, attention, mlp, kind=attention_kind(window), norm="layer", bias=True, dropout=dropped(c, "residual_dropout")
-    )
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers, norm="layer", norm_bias=True))
+    attention = self_attention(c, window=window, bias=bias)
+    mlp = plain_mlp(c, bias=bias, up="c_fc", down="c_proj")
+    layer = pre_norm(c, attention, mlp, norm=layer_norm, dropout=dropped(c, "residual_dropout"))
+    return decoder(c, layer, norm=layer_norm)
 
 
 @family("orion")
 def orion(c: Config) -> Blueprint:
     """Llama with LayerNorm (arXiv:2401.12246)."""
-    layer = pre_norm(c, self_attention(c), gated_mlp(c), kind="full attention", norm="layer", bias=True)
-    return decoder(c, layer, norm="layer", norm_bias=True)
+    layer = pre_norm(c, self_attention(c), gated_mlp(c), norm=layer_norm)
+    return decoder(c, layer, norm=layer_norm)
 
 
 @family("phi3small")
@@ -124,13 +109,12 @@ def phi3small(c: Config) -> Blueprint:
         c,
         fused="query_key_value",
         out="dense",
-        qkv_bias=True,
-        out_bias=True,
+        bias=True,
         dropout=dropped(c, "attention_dropout_prob"),
     )
     mlp = MLP("mlp", width, c.ff_intermediate_size, bias=True, fused="up_proj")
     drop = dropped(c, "ffn_dropout_prob")
-    layer = pre_norm(c, attention, mlp, kind="full attention", norm="layer", bias=True, dropout=drop)
+    layer = pre_norm(c, attention, mlp, norm=layer_norm, dropout=drop)
     period = c.get("dense_attention_every_n_layers") or 1
     told = (
         f"Only every {period}th layer attends to all tokens; the others, whose attention is sparse in blocks, are "
@@ -140,8 +124,7 @@ def phi3small(c: Config) -> Blueprint:
         c,
         layer,
         final="model.final_layernorm",
-        norm="layer",
-        norm_bias=True,
+        norm=layer_norm,
         tied=tied_unless_stated(c),
         notes=(told,) if period > 1 else (),
     )
@@ -155,17 +138,16 @@ def tied_unless_stated(c: Config) -> bool:
 @family("jais2")
 def jais2(c: Config) -> Blueprint:
     """Llama with LayerNorm, and a plain MLP with squared ReLU."""
-    mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False, bias=c.flag("mlp_bias"))
-    layer = pre_norm(c, self_attention(c), mlp, kind="full attention", norm="layer", bias=True)
-    return decoder(c, layer, norm="layer", norm_bias=True)
+    mlp = plain_mlp(c, bias=c.flag("mlp_bias"), up="up_proj", down="down_proj")
+    layer = pre_norm(c, self_attention(c), mlp, norm=layer_norm)
+    return decoder(c, layer, norm=layer_norm)
 
 
 @family("arcee", "nemotron")
 def arcee(c: Config) -> Blueprint:
     """A plain MLP with squared ReLU; Nemotron-4 has LayerNorm and rotates half of each head."""
     older = c.model_type == "nemotron"
-    norm = "layer" if older else "rms"
-    rotary: dict[str, Any] = {"rotary": partly_rotated(c, head_shape(c)[2], 0.5)} if older else {}
-    mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False, bias=c.flag("mlp_bias"))
-    layer = pre_norm(c, self_attention(c, **rotary), mlp, kind="full attention", norm=norm, bias=older)
-    return blueprint(c, language_model(c, [layer] * c.num_hidden_layers, norm=norm, norm_bias=older))
+    norm = layer_norm if older else Norm
+    attention = self_attention(c, rotary=partly_rotated(c, head_shape(c)[2], 0.5)) if older else self_attention(c)
+    mlp = plain_mlp(c, bias=c.flag("mlp_bias"), up="up_proj", down="down_proj")
+    return decoder(c, pre_norm(c, attention, mlp, norm=norm), norm=norm)
