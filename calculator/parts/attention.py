@@ -349,25 +349,3 @@ def _flash_decode_workspace(run: Run, heads: Number, value_dim: Number, seen: Re
     if not (run.decoding and run.workload.flash_decode):
         return 0
     return run.batch * heads * run.splits(seen, run.workload.flash_decode_block_size) * (value_dim + 2) * 4
-
-
-@dataclass(frozen=True)
-class AttentionCore(Part):
-    """Scores, softmax and weighted sum alone, of queries, keys and values that other parts make (SqueezeBERT, whose
-    projections are convolutions)."""
-
-    heads: int
-    head_dim: int
-    dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"heads": "n_h", "head_dim": "d_h"}
-
-    def write(self, run: Run) -> None:
-        attend(
-            run,
-            self.name,
-            heads=self.heads,
-            kv_heads=self.heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
-            dropout=self.dropout,
-        )

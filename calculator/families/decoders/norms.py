@@ -6,15 +6,7 @@ from typing import Any
 
 from calculator.config import Config
 from calculator.families.fields import every, head_shape, layer_types, partly_rotated, windows
-from calculator.families.layers import (
-    gated_mlp,
-    plain_mlp,
-    plain_norm,
-    post_norm,
-    pre_norm,
-    sandwiched,
-    self_attention,
-)
+from calculator.families.layers import gated_mlp, plain_mlp, plain_norm, post_norm, pre_norm, sandwiched, self_attention
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
 from calculator.parts import Attention, Norm

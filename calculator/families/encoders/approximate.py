@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from calculator.config import Config
-from calculator.families.encoders.common import POOLED, Heads, bert_attention, bert_layer, embeddings, encoder, lm_head
+from calculator.families.encoders.common import (
+    POOLED,
+    Heads,
+    attention_core,
+    bert_attention,
+    bert_layer,
+    embeddings,
+    encoder,
+    lm_head,
+)
 from calculator.families.fields import dropped, head_shape
 from calculator.families.layers import layer_norm
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import (
     Activation,
-    AttentionCore,
     BlockSparseAttention,
     LandmarkAttention,
     Linear,
@@ -77,7 +85,7 @@ def squeezebert(c: Config) -> Blueprint:
     named = (("query", c.q_groups), ("key", c.k_groups), ("value", c.v_groups))
     parts: tuple[Part, ...] = (
         *(TokenConvolution(f"attention.{n}", width, width, 1, groups) for n, groups in named),
-        AttentionCore("attention", heads, head_dim, dropped(c, "attention_probs_dropout_prob")),
+        attention_core(c, heads, head_dim),
         TokenConvolution("post_attention.conv1d", width, width, 1, c.post_attention_groups),
         Residual("mixer_residual", width, drop),
         layer_norm("post_attention.layernorm", width),

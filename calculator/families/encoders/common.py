@@ -24,6 +24,7 @@ from calculator.parts import (
     Positioned,
     Positions,
     Residual,
+    StoredAttention,
     VectorWeights,
 )
 from calculator.parts.basic import check
@@ -215,6 +216,12 @@ def bert_attention(c: Config, name: str = "attention", *, head_dim: int | None =
         "dropout": dropped(c, "attention_probs_dropout_prob"),
     }
     return Attention(name, c.hidden_size, heads, heads, head_dim, **{**options, **changes})
+
+
+def attention_core(c: Config, heads: int, head_dim: int) -> StoredAttention:
+    """BERT's attention alone, of queries, keys and values that other parts make."""
+    drop = dropped(c, "attention_probs_dropout_prob")
+    return StoredAttention("attention", heads, heads, head_dim, head_dim, dropout=drop)
 
 
 def bert_mlp(c: Config, **changes: Any) -> MLP:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from calculator.config import Config
 from calculator.families.encoders.bert import projected
-from calculator.families.encoders.common import POOLED, Heads, bert_layer, bert_mlp, embeddings, encoder, lm_head
+from calculator.families.encoders.common import (
+    POOLED,
+    Heads,
+    attention_core,
+    bert_layer,
+    bert_mlp,
+    embeddings,
+    encoder,
+    lm_head,
+)
 from calculator.families.fields import dropped
 from calculator.families.layers import layer_norm
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import (
     Activation,
-    AttentionCore,
     DynamicConvolution,
     Embedding,
     GroupedLinear,
@@ -52,7 +60,7 @@ def convbert(c: Config) -> Blueprint:
         Linear(f"{name}.conv_kernel_layer", half, heads * kernel, True, component="attention"),
         Linear(f"{name}.conv_out_layer", width, half, True, component="attention"),
         DynamicConvolution(f"{name}.convolution", half, kernel),
-        AttentionCore("attention", heads, head_dim, dropped(c, "attention_probs_dropout_prob")),
+        attention_core(c, heads, head_dim),
         Linear("attention.output.dense", width, width, True, component="attention"),
         Residual("mixer_residual", width, drop),
         layer_norm("attention.output.LayerNorm", width),
@@ -128,7 +136,7 @@ def mobilebert(c: Config) -> Blueprint:
         Linear("attention.self.query", narrow, heads * head_dim, True, component="attention"),
         Linear("attention.self.key", narrow, heads * head_dim, True, component="attention"),
         Linear("attention.self.value", values, heads * head_dim, True, component="attention"),
-        AttentionCore("attention", heads, head_dim, dropped(c, "attention_probs_dropout_prob")),
+        attention_core(c, heads, head_dim),
         Linear("attention.output.dense", narrow, narrow, True, component="attention"),
         Residual("mixer_residual", narrow, drop),
         Norm("attention.output.LayerNorm", narrow, norm, True),

@@ -1,4 +1,4 @@
-"""Linear attention by the delta rule beside softmax attention, and other recurrences with attention or without."""
+"""Linear attention, by the delta rule or with a decay, beside softmax attention; other recurrences of a matrix."""
 
 from __future__ import annotations
 
@@ -294,3 +294,25 @@ def xlstm(c: Config) -> Blueprint:
         return built
     table = Embedding("backbone.embeddings", c.vocab_size, c.embedding_dim)
     return replace(built, text=replace(built.text, before=(table,)))
+
+
+@family("minimax", "minimax_m1")
+def minimax(c: Config) -> Blueprint:
+    """Seven layers of lightning attention to one of softmax attention, each before experts (arXiv:2501.08313)."""
+    listed = c.get("attn_type_list")
+    types = (
+        ["full_attention" if t else "linear_attention" for t in listed]
+        if isinstance(listed, list)
+        else layer_types(c, lambda i: "linear_attention" if i % 2 else "full_attention")
+    )
+    heads, _, head_dim = head_shape(c)
+    rotary = c.get("rotary_dim") or partly_rotated(c, head_dim, 1)
+    mixers: dict[str, Part] = {
+        "full_attention": self_attention(c, window=c.get("sliding_window"), bias=False, rotary=rotary),
+        "linear_attention": LightningAttention("self_attn", c.hidden_size, heads, head_dim),
+    }
+    experts = mixture(
+        c, "block_sparse_moe", intermediate=c.intermediate_size, experts=c.num_local_experts, names=MIXTRAL_NAMES
+    )
+    layers = [pre_norm(c, mixers[t], experts, kind=f"{t.replace('_', ' ')} + experts") for t in types]
+    return decoder(c, layers)

@@ -9,16 +9,7 @@ from calculator.families.fields import changed
 from calculator.families.layers import layer_norm, plain_mlp, whole_heads
 from calculator.families.towers.pieces import encoder_layer, linears, patches, square, volume_patches
 from calculator.model import Layer, Stack
-from calculator.parts import (
-    MLP,
-    Linear,
-    Norm,
-    Part,
-    PatchMerger,
-    Positions,
-    VectorWeights,
-    VisionAttention,
-)
+from calculator.parts import MLP, Linear, Norm, Part, PatchMerger, Positions, VectorWeights, VisionAttention
 
 
 def kimi_vision(c: Config, text_width: int) -> Stack:
