@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from calculator.config import Config
 from calculator.families.fields import head_shape, layer_types, windows
-from calculator.families.layers import mixture, pre_norm, sandwiched, self_attention
+from calculator.families.layers import MIXTRAL_NAMES, mixture, pre_norm, sandwiched, self_attention
 from calculator.families.linear.state_space import is_attention
-from calculator.families.mixtures.mixtral import MIXTRAL_NAMES
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer

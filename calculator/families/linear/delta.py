@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from calculator.config import Config
 from calculator.errors import ConfigError
-from calculator.families.fields import attention_kind, dense_or_sparse, head_shape, layer_types, partly_rotated
-from calculator.families.layers import gated_mlp, mixture, post_norm, pre_norm, self_attention
+from calculator.families.fields import attention_kind, dense_or_sparse, every, head_shape, layer_types, partly_rotated
+from calculator.families.layers import MIXTRAL_NAMES, gated_mlp, mixture, post_norm, pre_norm, self_attention
 from calculator.families.mixtures.latent import deepseek_experts, latent_attention
-from calculator.families.mixtures.mixtral import MIXTRAL_NAMES
+from calculator.families.mixtures.mixtral import mixtral_experts
 from calculator.families.models import decoder
 from calculator.families.prediction import prediction_notes
 from calculator.families.registry import Blueprint, family
@@ -24,7 +24,6 @@ from calculator.parts import (
     MatrixLSTM,
     Norm,
     Part,
-    Residual,
 )
 
 FULL, LINEAR = "full_attention", "linear_attention"
@@ -171,7 +170,7 @@ def bailing_hybrid(c: Config) -> Blueprint:
         gate=HeadGate("g_proj", c.hidden_size, heads, c.v_head_dim),
     )
     mixers: dict[str, tuple[str, Part]] = {FULL: ("latent attention", latent), LINEAR: ("linear attention", delta)}
-    types = layer_types(c, lambda i: LINEAR if (i + 1) % period else FULL)
+    types = layer_types(c, every(period, LINEAR))
     experts = replace(deepseek_experts(c, correction=True), correction_name="gate.expert_bias")
     return decoder(
         c,
@@ -199,7 +198,7 @@ def olmo_hybrid(c: Config) -> Blueprint:
         c.linear_conv_kernel_dim,
         state_width=4,
     )
-    types = layer_types(c, lambda i: LINEAR if (i + 1) % 4 else FULL)
+    types = layer_types(c, every(4, LINEAR))
     if c.get("layer_types") is None and FULL not in types:
         types[-1] = FULL
     rope = c.get("rope_parameters") or {}
@@ -269,17 +268,11 @@ def xlstm(c: Config) -> Blueprint:
         down="proj_down",
         fused="proj_up_gate_z" if fused else None,
     )
-    layer = Layer(
-        "mLSTM + mlp",
-        (
-            Norm("norm_mlstm", width, bias=bias),
-            mixer,
-            Residual("mixer_residual", width),
-            Norm("norm_ffn", width, bias=bias),
-            mlp,
-            Residual("channel_residual", width),
-        ),
-    )
+
+    def norm(name: str, size: int) -> Norm:
+        return Norm(name, size, bias=bias)
+
+    layer = pre_norm(c, mixer, mlp, kind="mLSTM + mlp", norm=norm, names=("norm_mlstm", "norm_ffn"))
     count: int = c.first("num_blocks", "num_hidden_layers")
     # transformers ties no head of this type, whatever tie_word_embeddings says.
     built = decoder(
@@ -311,8 +304,5 @@ def minimax(c: Config) -> Blueprint:
         "full_attention": self_attention(c, window=c.get("sliding_window"), bias=False, rotary=rotary),
         "linear_attention": LightningAttention("self_attn", c.hidden_size, heads, head_dim),
     }
-    experts = mixture(
-        c, "block_sparse_moe", intermediate=c.intermediate_size, experts=c.num_local_experts, names=MIXTRAL_NAMES
-    )
-    layers = [pre_norm(c, mixers[t], experts, kind=f"{t.replace('_', ' ')} + experts") for t in types]
+    layers = [pre_norm(c, mixers[t], mixtral_experts(c), kind=f"{t.replace('_', ' ')} + experts") for t in types]
     return decoder(c, layers)

@@ -10,7 +10,7 @@ from calculator.config import Config
 from calculator.errors import ConfigError
 from calculator.families.fields import head_shape, layer_types, partly_rotated
 from calculator.families.layers import self_attention
-from calculator.families.linear.qwen import delta_net
+from calculator.families.linear.qwen import split_delta_net
 from calculator.families.mixtures.mixtral import qwen_experts
 from calculator.families.models import decoder
 from calculator.families.prediction import prediction_notes
@@ -70,7 +70,7 @@ def qwen4_exp_text(c: Config) -> Blueprint:
 
     def mixer(kind: str) -> tuple[Part, ...]:
         if kind == "linear_attention":
-            return (replace(delta_net(c), state_width=4),)
+            return (replace(split_delta_net(c), state_width=4),)
         rotary = partly_rotated(c, head_shape(c)[2], 1)
         indexer = MeanBlockIndexer(
             "self_attn.indexer",

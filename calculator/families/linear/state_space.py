@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from calculator.config import Config
 from calculator.families.fields import head_shape, layer_types, partly_rotated
 from calculator.families.layers import gated_mlp, mixture, pre_norm, self_attention
@@ -18,23 +21,14 @@ def backbone(c: Config, mixer: Mamba | Mamba2) -> Blueprint:
     return decoder(c, layer, path="backbone.layers", embedding="backbone.embeddings", final="backbone.norm_f")
 
 
-@family("mamba")
+@family("mamba", "falcon_mamba")
 def mamba(c: Config) -> Blueprint:
+    """Mamba (arXiv:2312.00752); Falcon Mamba has norms without weights on B, C and the time step."""
+    # Falcon Mamba 7B states an expand that its intermediate_size, the true width, contradicts.
     inner = c.intermediate_size if c.has_stated("intermediate_size") else int(c.expand * c.hidden_size)
     rank = -(-c.hidden_size // 16) if c.get("time_step_rank") == "auto" else c.time_step_rank
-    return backbone(
-        c,
-        Mamba(
-            "mixer",
-            c.hidden_size,
-            inner,
-            c.state_size,
-            rank,
-            c.conv_kernel,
-            bias=c.flag("use_bias"),
-            conv_bias=c.flag("use_conv_bias"),
-        ),
-    )
+    biases = {"bias": c.flag("use_bias"), "conv_bias": c.flag("use_conv_bias")}
+    return backbone(c, Mamba("mixer", c.hidden_size, inner, c.state_size, rank, c.conv_kernel, **biases))
 
 
 @family("mamba2")
@@ -58,40 +52,30 @@ def mamba2(c: Config) -> Blueprint:
     )
 
 
+def mamba2_mixer(c: Config, inner: int | None = None, **changes: Any) -> Mamba2:
+    """Mamba-2 by the field names of Bamba, Granite 4 and Falcon-H1, `inner` or mamba_expand times as wide."""
+    heads: int = c.mamba_n_heads
+    inner = c.mamba_expand * c.hidden_size if inner is None else inner
+    head_dim = inner // heads if c.get("mamba_d_head") in (None, "auto") else c.mamba_d_head
+    bias = c.flag("mamba_proj_bias")
+    options: dict[str, Any] = {"bias": bias, "out_bias": bias, "conv_bias": c.flag("mamba_conv_bias"), **changes}
+    sizes = (heads, head_dim, c.mamba_n_groups, c.mamba_d_state, c.mamba_d_conv)
+    return Mamba2("mamba", c.hidden_size, *sizes, **options)
+
+
 @family("falcon_h1")
 def falcon_h1(c: Config) -> Blueprint:
     """A Mamba-2 mixer and attention side by side in every layer, then an MLP."""
-    width: int = c.hidden_size
-    inner = c.mamba_d_ssm if c.get("mamba_d_ssm") is not None else int(c.mamba_expand * width)
-    heads: int = c.mamba_n_heads
-    head_dim = inner // heads if c.get("mamba_d_head") in (None, "auto") else c.mamba_d_head
-    mixer = Mamba2(
-        "mamba",
-        width,
-        heads,
-        head_dim,
-        c.mamba_n_groups,
-        c.mamba_d_state,
-        c.mamba_d_conv,
-        bias=c.flag("mamba_proj_bias"),
-        out_bias=c.flag("projectors_bias"),
-        conv_bias=c.flag("mamba_conv_bias"),
-        norm=c.flag("mamba_rms_norm"),
+    inner = c.mamba_d_ssm if c.get("mamba_d_ssm") is not None else int(c.mamba_expand * c.hidden_size)
+    mixer = mamba2_mixer(c, inner, out_bias=c.flag("projectors_bias"), norm=c.flag("mamba_rms_norm"))
+    layer = pre_norm(
+        c,
+        (mixer, self_attention(c, shares_input=True)),
+        gated_mlp(c, name="feed_forward"),
+        kind="full attention beside state space + mlp",
+        names=("input_layernorm", "pre_ff_layernorm"),
     )
-    layer = Layer(
-        "full attention beside state space + mlp",
-        (
-            Norm("input_layernorm", width),
-            mixer,
-            self_attention(c, shares_input=True),
-            Residual("mixer_residual", width),
-            Norm("pre_ff_layernorm", width),
-            gated_mlp(c, name="feed_forward"),
-            Residual("channel_residual", width),
-        ),
-        parallel=("mamba", "self_attn"),
-    )
-    return decoder(c, layer, final="model.final_layernorm")
+    return decoder(c, replace(layer, parallel=("mamba", "self_attn")), final="model.final_layernorm")
 
 
 def time_step_rank(c: Config) -> int:
@@ -138,61 +122,17 @@ def jamba(c: Config) -> Blueprint:
     return decoder(c, layers, final="model.final_layernorm")
 
 
-@family("falcon_mamba")
-def falcon_mamba(c: Config) -> Blueprint:
-    """Mamba with norms without weights on B, C and the time step."""
-    # The published 7B states an expand that its intermediate_size, the true width, contradicts.
-    inner = c.intermediate_size if c.has_stated("intermediate_size") else int(c.expand * c.hidden_size)
-    rank = -(-c.hidden_size // 16) if c.get("time_step_rank") == "auto" else c.time_step_rank
-    mixer = Mamba(
-        "mixer",
-        c.hidden_size,
-        inner,
-        c.state_size,
-        rank,
-        c.conv_kernel,
-        bias=c.flag("use_bias"),
-        conv_bias=c.flag("use_conv_bias"),
-    )
-    return backbone(c, mixer)
-
-
-def mamba2_mixer(c: Config) -> Mamba2:
-    """Mamba-2 by the field names of Bamba and Granite 4."""
-    heads: int = c.mamba_n_heads
-    head_dim = c.mamba_expand * c.hidden_size // heads if c.get("mamba_d_head") in (None, "auto") else c.mamba_d_head
-    bias = c.flag("mamba_proj_bias")
-    return Mamba2(
-        "mamba",
-        c.hidden_size,
-        heads,
-        head_dim,
-        c.mamba_n_groups,
-        c.mamba_d_state,
-        c.mamba_d_conv,
-        bias=bias,
-        out_bias=bias,
-        conv_bias=c.flag("mamba_conv_bias"),
-    )
-
-
 @family("bamba")
 def bamba(c: Config) -> Blueprint:
     chosen = set(c.get("attn_layer_indices") or ())
     types = layer_types(c, lambda i: "attention" if i in chosen else "mamba")
     full = self_attention(c, rotary=partly_rotated(c, head_shape(c)[2], 0.5))
-    mixers: dict[bool, tuple[str, Part]] = {True: ("full attention", full), False: ("state space", mamba2_mixer(c))}
-    layers = [
-        pre_norm(
-            c,
-            mixers[is_attention(t)][1],
-            gated_mlp(c, name="feed_forward"),
-            kind=f"{mixers[is_attention(t)][0]} + mlp",
-            names=("input_layernorm", "pre_ff_layernorm"),
-        )
-        for t in types
-    ]
-    return decoder(c, layers, final="model.final_layernorm")
+    mlp, names = gated_mlp(c, name="feed_forward"), ("input_layernorm", "pre_ff_layernorm")
+    layers = {
+        True: pre_norm(c, full, mlp, kind="full attention + mlp", names=names),
+        False: pre_norm(c, mamba2_mixer(c), mlp, kind="state space + mlp", names=names),
+    }
+    return decoder(c, [layers[is_attention(t)] for t in types], final="model.final_layernorm")
 
 
 @family("granitemoehybrid")
@@ -201,11 +141,8 @@ def granitemoehybrid(c: Config) -> Blueprint:
     types = layer_types(c, lambda i: "mamba")
     full = self_attention(c) if c.get("position_embedding_type") == "rope" else self_attention(c, rotates=False)
     mixer = mamba2_mixer(c) if not all(is_attention(t) for t in types) else full
-    layers = [
-        granite_layer(c, full, "full attention") if is_attention(t) else granite_layer(c, mixer, "state space")
-        for t in types
-    ]
-    return decoder(c, layers)
+    layers = {True: granite_layer(c, full, "full attention"), False: granite_layer(c, mixer, "state space")}
+    return decoder(c, [layers[is_attention(t)] for t in types])
 
 
 def is_attention(kind: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from calculator.config import Config
 from calculator.errors import ConfigError
 from calculator.families.fields import dropped
-from calculator.families.layers import mixture
+from calculator.families.layers import MIXTRAL_NAMES, mixture
 from calculator.families.models import blueprint, language_model
 from calculator.families.prediction import prediction_notes
 from calculator.families.registry import Blueprint, family
@@ -68,11 +68,11 @@ def deepseek_v4(c: Config) -> Blueprint:
         c,
         "ffn",
         experts=c.n_routed_experts,
-        names=("w1", "w3", "w2"),
+        names=MIXTRAL_NAMES,
         correction=True,
         shared=(c.get("n_shared_experts") or 0) * c.moe_intermediate_size,
         correction_name="gate.bias",
-        shared_names=("w1", "w3", "w2"),
+        shared_names=MIXTRAL_NAMES,
     )
     table = VectorWeights(
         "ffn", (("gate.tid2eid", (c.vocab_size, c.num_experts_per_tok)),), component="router", role="buffer"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from calculator.config import Config
 from calculator.families.fields import (
     dense_or_sparse,
@@ -99,22 +97,28 @@ def hunyuan_v1_moe(c: Config) -> Blueprint:
     return decoder(c, layers)
 
 
+def ernie_experts(c: Config, width: int, count: int, routers: int = 1) -> Experts:
+    """Experts beside shared ones; the score biases of all `routers` of a layer are one tensor."""
+    return mixture(
+        c,
+        intermediate=width,
+        experts=count,
+        top_k=c.moe_k,
+        shared=c.moe_num_shared_experts * width,
+        shared_bias=c.flag("use_bias"),
+        correction=True,
+        correction_name="moe_statics.e_score_correction_bias",
+        correction_role="vector",
+        correction_shape=(routers, count),
+    )
+
+
 @family("ernie4_5_moe")
 def ernie4_5_moe(c: Config) -> Blueprint:
     bias, interval, count = c.flag("use_bias"), c.moe_layer_interval, c.num_hidden_layers
     last = count - 1 if c.moe_layer_end_index == -1 else c.moe_layer_end_index
     sparse = [(i + 1) % interval == 0 and c.moe_layer_start_index <= i <= last for i in range(count)]
-    experts = mixture(
-        c,
-        experts=c.moe_num_experts,
-        top_k=c.moe_k,
-        shared_bias=bias,
-        shared=c.moe_num_shared_experts * c.moe_intermediate_size,
-        correction=True,
-        correction_name="moe_statics.e_score_correction_bias",
-        correction_role="vector",
-        correction_shape=(1, c.moe_num_experts),
-    )
+    experts = ernie_experts(c, c.moe_intermediate_size, c.moe_num_experts)
     layers = mixed_layers(c, self_attention(c, bias=bias), experts, sparse, dense=gated_mlp(c, bias=bias))
     return decoder(c, layers, head_bias=bias, notes=prediction_notes(c))
 
@@ -146,9 +150,7 @@ def granite_layer(c: Config, mixer: Part, kind: str, experts: Experts | None = N
         channels.append(experts or granite_experts(c))
     if c.get("shared_intermediate_size"):
         channels.append(granite_mlp(c))
-    layer = pre_norm(c, mixer, channels[0], kind=f"{kind} + {'experts' if isinstance(channels[0], Experts) else 'mlp'}")
-    *first, add = layer.parts
-    return replace(layer, parts=(*first, *channels[1:], add))
+    return pre_norm(c, mixer, channels, kind=f"{kind} + {'experts' if isinstance(channels[0], Experts) else 'mlp'}")
 
 
 @family("granitemoe", "granitemoeshared")

@@ -7,10 +7,10 @@ from dataclasses import replace
 from calculator.config import Config
 from calculator.families.fields import changed, dropped
 from calculator.families.layers import gated_mlp, mixture, pre_norm
-from calculator.families.models import decoder
+from calculator.families.models import decoder, each_part
 from calculator.families.prediction import further_layers, stated
 from calculator.families.registry import Blueprint, family
-from calculator.parts import Experts, LatentAttention
+from calculator.parts import Experts, LatentAttention, Part
 
 
 def latent_attention(c: Config) -> LatentAttention:
@@ -54,15 +54,16 @@ def deepseek_v2(c: Config) -> Blueprint:
     return deepseek(c, correction=False)
 
 
+def packed(part: Part) -> Part:
+    """Each layer's experts in one tensor."""
+    return replace(part, packed=True) if isinstance(part, Experts) else part
+
+
 @family("mistral4")
 def mistral4(c: Config) -> Blueprint:
     """DeepSeek-V2's layers with each layer's experts packed into one tensor, and no score bias."""
     built = deepseek(c, correction=False)
-    layers = tuple(
-        replace(layer, parts=tuple(replace(p, packed=True) if isinstance(p, Experts) else p for p in layer.parts))
-        for layer in built.text.layers
-    )
-    return replace(built, text=replace(built.text, layers=layers))
+    return replace(built, text=each_part(built.text, packed))
 
 
 @family("deepseek_v3", "kimi_k2")

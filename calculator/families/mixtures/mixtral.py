@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from calculator.config import Config
-from calculator.families.fields import attention_kind, head_shape, layer_types, partly_rotated, restated, windows
-from calculator.families.layers import gated_mlp, layer_norm, mixture, pre_norm, self_attention
+from calculator.families.fields import attention_kind, every, head_shape, layer_types, partly_rotated, restated, windows
+from calculator.families.layers import MIXTRAL_NAMES, gated_mlp, layer_norm, mixture, pre_norm, self_attention
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import Experts, Part
 
 
+def mixtral_experts(c: Config, **changes: Any) -> Experts:
+    """One width for all, and Mixtral's names."""
+    options: dict[str, Any] = {"intermediate": c.intermediate_size, "names": MIXTRAL_NAMES, **changes}
+    if "experts" not in options:
+        options["experts"] = c.num_local_experts
+    return mixture(c, "block_sparse_moe", **options)
+
+
 @family("mixtral")
 def mixtral(c: Config) -> Blueprint:
-    window = c.get("sliding_window")
-    experts = mixture(
-        c,
-        "block_sparse_moe",
-        intermediate=c.intermediate_size,
-        experts=c.first("num_local_experts", "num_experts"),
-        names=("w1", "w3", "w2"),
-    )
-    layer = pre_norm(c, self_attention(c, window=window), experts)
-    return decoder(c, layer)
+    """Mixtral (arXiv:2401.04088)."""
+    experts = mixtral_experts(c, experts=c.first("num_local_experts", "num_experts"))
+    return decoder(c, pre_norm(c, self_attention(c, window=c.get("sliding_window")), experts))
 
 
 def sparse(c: Config) -> Callable[[int], bool]:
@@ -75,7 +77,7 @@ def qwen3_moe(c: Config) -> Blueprint:
 
 @family("gpt_oss")
 def gpt_oss(c: Config) -> Blueprint:
-    types = layer_types(c, lambda i: "full_attention" if i % 2 else "sliding_attention")
+    types = layer_types(c, every(2))
     experts = mixture(
         c,
         intermediate=c.intermediate_size,
@@ -89,47 +91,22 @@ def gpt_oss(c: Config) -> Blueprint:
     return decoder(c, layers)
 
 
-MIXTRAL_NAMES = ("w1", "w3", "w2")
-
-
 @family("phimoe")
 def phimoe(c: Config) -> Blueprint:
     """Mixtral with LayerNorm and biases; its router (SparseMixer, arXiv:2310.00811) always chooses two experts."""
-    window = c.get("sliding_window")
-    experts = mixture(
-        c,
-        "block_sparse_moe",
-        intermediate=c.intermediate_size,
-        experts=c.num_local_experts,
-        top_k=2,
-        names=MIXTRAL_NAMES,
-    )
-    layer = pre_norm(c, self_attention(c, window=window), experts, norm=layer_norm)
+    mixer, experts = self_attention(c, window=c.get("sliding_window")), mixtral_experts(c, top_k=2)
+    layer = pre_norm(c, mixer, experts, norm=layer_norm)
     return decoder(c, layer, norm=layer_norm, head_bias=c.flag("lm_head_bias"))
 
 
 @family("minimax_m2")
 def minimax_m2(c: Config) -> Blueprint:
     """Norms over all query or key heads together; rotary_dim elements of each head are rotated."""
-    head_dim = head_shape(c)[2]
-    attention = self_attention(
-        c,
-        head_norm="full",
-        rotary=c.get("rotary_dim") or partly_rotated(c, head_dim, 1),
-        bias=False,
-    )
-    experts = mixture(
-        c,
-        "block_sparse_moe",
-        intermediate=c.intermediate_size,
-        experts=c.num_local_experts,
-        names=MIXTRAL_NAMES,
-        correction=True,
-        correction_name="e_score_correction_bias",
-    )
-    layer = pre_norm(c, attention, experts)
+    rotary = c.get("rotary_dim") or partly_rotated(c, head_shape(c)[2], 1)
+    attention = self_attention(c, head_norm="full", rotary=rotary, bias=False)
+    experts = mixtral_experts(c, correction=True, correction_name="e_score_correction_bias")
     # The published checkpoints hold none of the modules that num_mtp_modules counts.
-    return decoder(c, layer)
+    return decoder(c, pre_norm(c, attention, experts))
 
 
 def olmoe_experts(c: Config) -> Experts:
@@ -138,11 +115,8 @@ def olmoe_experts(c: Config) -> Experts:
 
 @family("olmoe")
 def olmoe(c: Config) -> Blueprint:
-    layer = pre_norm(c, self_attention(c, head_norm="full"), olmoe_experts(c))
-    return decoder(c, layer)
-
-
-# -------------------------------------------------------------------------------------- Qwen3-Omni (arXiv:2509.17765)
+    """Norms over all query or key heads together (arXiv:2409.02060)."""
+    return decoder(c, pre_norm(c, self_attention(c, head_norm="full"), olmoe_experts(c)))
 
 
 def own_head_size(c: Config) -> Config:

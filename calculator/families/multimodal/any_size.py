@@ -7,11 +7,12 @@ from dataclasses import replace
 from calculator.config import Config
 from calculator.families.fields import renamed, restated
 from calculator.families.layers import layer_norm
-from calculator.families.models import beside, moved, with_towers
+from calculator.families.mixtures.latent import packed
+from calculator.families.models import beside, each_part, moved, with_towers
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.any_size import glm4v_vision, glm_ocr_vision, kimi_vision, qwen2_tower, qwen3_tower
 from calculator.families.towers.vision import siglip, siglip2
-from calculator.parts import Attention, Experts, Linear, Part
+from calculator.parts import Attention, Linear, Part
 
 
 @family("kimi_k25")
@@ -74,12 +75,7 @@ def qwen3_vl(c: Config) -> Blueprint:
 def qwen3_vl_moe(c: Config) -> Blueprint:
     """Unlike Qwen3-MoE, the checkpoint packs each layer's experts into one tensor."""
     built = with_towers(c, qwen3_tower(c.section("vision_config")), text="qwen3_moe")
-    layers = tuple(replace(layer, parts=tuple(map(pack_experts, layer.parts))) for layer in built.text.layers)
-    return replace(built, text=replace(built.text, layers=layers))
-
-
-def pack_experts(part: Part) -> Part:
-    return replace(part, packed=True) if isinstance(part, Experts) else part
+    return replace(built, text=each_part(built.text, packed))
 
 
 @family("exaone4_5")
@@ -95,8 +91,7 @@ def exaone4_5(c: Config) -> Blueprint:
     def grouped(part: Part) -> Part:
         return replace(part, kv_heads=vision.num_key_value_heads) if isinstance(part, Attention) else part
 
-    layers = tuple(replace(layer, parts=tuple(map(grouped, layer.parts))) for layer in tower.layers)
-    return with_towers(c, replace(tower, layers=layers))
+    return with_towers(c, each_part(tower, grouped))
 
 
 @family("glm_ocr")
@@ -147,5 +142,4 @@ def cosmos3_omni(c: Config) -> Blueprint:
             return part
         return replace(part, query="to_q", key="to_k", value="to_v", out="to_out", norm_names=("norm_q", "norm_k"))
 
-    layers = tuple(replace(layer, parts=tuple(map(named, layer.parts))) for layer in built.text.layers)
-    return replace(built, text=replace(built.text, layers=layers))
+    return replace(built, text=each_part(built.text, named))

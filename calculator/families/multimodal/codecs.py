@@ -17,8 +17,6 @@ from calculator.families.towers.pieces import Shapes, conv, convolution, held, l
 from calculator.model import Layer, Stack
 from calculator.parts import Embedding, Linear, Norm, Part, Residual
 
-# ------------------------------------------------------------------------------------------------------------- Moshi
-
 
 def helium(c: Config, *, vocabulary: int, embedding: str, tied: bool) -> Blueprint:
     """The language model of Moshi (arXiv:2410.00037): full heads in a window, one projection for gate and up."""
@@ -189,9 +187,6 @@ def mimi_decoder(c: Config, ratios: list[int]) -> Shapes:
             index += 1
             yield from mimi_residual(c, index, width)
     yield from conv(f"{index + 2}.conv", c.audio_channels, width, c.last_kernel_size)
-
-
-# ------------------------------------------------------------------------------------------------------------ Sesame
 
 
 @family("csm")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.layers import gated_mlp, layer_norm, mixture, plain_mlp, pre_norm, self_attention, whole_heads
+from calculator.families.layers import gated_mlp, layer_norm, plain_mlp, pre_norm, self_attention, whole_heads
+from calculator.families.mixtures.grouped import ernie_experts
 from calculator.families.models import HELD, decoder, with_towers
 from calculator.families.registry import Blueprint, family
-from calculator.families.towers.pieces import encoder_layer
+from calculator.families.towers.pieces import encoder_layer, linears
 from calculator.model import Layer, Stack
 from calculator.parts import IdleExperts, Linear, Norm, Part, PatchEmbedding
 
@@ -25,18 +26,7 @@ def ernie4_5_moe_vl(c: Config) -> Blueprint:
     width, bias, count = c.hidden_size, c.flag("use_bias"), c.num_hidden_layers
     (text, images), number = c.moe_intermediate_size, c.moe_num_experts
     texts, pictures = between(number, 0), between(number, 1)
-    experts = mixture(
-        c,
-        intermediate=text,
-        experts=texts,
-        top_k=c.moe_k,
-        shared=c.moe_num_shared_experts * text,
-        shared_bias=bias,
-        correction=True,
-        correction_name="moe_statics.e_score_correction_bias",
-        correction_role="vector",
-        correction_shape=(2, texts),
-    )
+    experts = ernie_experts(c, text, texts, routers=2)
     others = IdleExperts("mlp", width, images, pictures, texts)
     attention = self_attention(c, bias=bias)
 
@@ -53,6 +43,11 @@ def ernie4_5_moe_vl(c: Config) -> Blueprint:
     return replace(built, towers=(ernie_tower(c.section("vision_config"), c),))
 
 
+def joined(name: str, inputs: int, width: int) -> tuple[Part, ...]:
+    """One half of the resampler: two projections and a norm."""
+    return (*linears(name, ("0", inputs, width), ("2", width, width)), layer_norm(f"{name}.3", width))
+
+
 def ernie_tower(c: Config, whole: Config) -> Stack:
     """A plain transformer with rotary positions, and a resampler that joins patches of a square, then of two frames."""
     width: int = c.hidden_size
@@ -62,14 +57,6 @@ def ernie_tower(c: Config, whole: Config) -> Stack:
     root, sampler = "model.vision_model", "model.resampler_model"
     square = whole.pixel_hidden_size * whole.spatial_conv_size**2
 
-    def joined(name: str, inputs: int) -> tuple[Part, ...]:
-        path = f"{sampler}.{name}"
-        return (
-            Linear(f"{path}.0", inputs, square, True),
-            Linear(f"{path}.2", square, square, True),
-            layer_norm(f"{path}.3", square),
-        )
-
     pixels = c.first("in_channels", "in_chans") * c.patch_size**2
     return Stack(
         f"{root}.blocks",
@@ -78,8 +65,8 @@ def ernie_tower(c: Config, whole: Config) -> Stack:
         before=(PatchEmbedding(f"{root}.patch_embed.proj", pixels, width, bias=False),),
         after=(
             layer_norm(f"{root}.ln", width),
-            *joined("spatial_linear", square),
-            *joined("temporal_linear", square * whole.temporal_conv_size),
+            *joined(f"{sampler}.spatial_linear", square, square),
+            *joined(f"{sampler}.temporal_linear", square * whole.temporal_conv_size, square),
             Linear(f"{sampler}.mlp", square, whole.hidden_size, True),
             Norm(f"{sampler}.after_norm", whole.hidden_size),
         ),
@@ -93,18 +80,7 @@ def ernie4_5_vl_moe_text(c: Config) -> Blueprint:
     width, bias, count = c.hidden_size, c.flag("use_bias"), c.num_hidden_layers
     wide, narrow = c.get("moe_intermediate_size") or (1536, 512)
     number: int = c.moe_num_experts
-    experts = mixture(
-        c,
-        intermediate=wide,
-        experts=number,
-        top_k=c.moe_k,
-        shared=c.moe_num_shared_experts * wide,
-        shared_bias=bias,
-        correction=True,
-        correction_name="moe_statics.e_score_correction_bias",
-        correction_role="vector",
-        correction_shape=(2, number),
-    )
+    experts = ernie_experts(c, wide, number, routers=2)
     seeing = IdleExperts("mlp", width, narrow, number, number)
     listed = c.get("mlp_layer_types") or ["dense"] + ["sparse"] * (count - 1)
     attention = self_attention(c, bias=bias)
@@ -122,13 +98,6 @@ def ernie_vision(c: Config, text: Config) -> Stack:
     spatial = width * c.spatial_merge_size**2
     temporal = spatial * c.temporal_merge_size
 
-    def mlp(name: str, inputs: int) -> tuple[Part, ...]:
-        return (
-            Linear(f"{name}.0", inputs, spatial, True),
-            Linear(f"{name}.2", spatial, spatial, True),
-            layer_norm(f"{name}.3", spatial),
-        )
-
     return Stack(
         f"{root}.blocks",
         width,
@@ -136,8 +105,8 @@ def ernie_vision(c: Config, text: Config) -> Stack:
         before=(Linear(f"{root}.patch_embed.proj", c.in_channels * c.patch_size**2, width),),
         after=(
             layer_norm(f"{root}.ln", width),
-            *mlp(f"{resampler}.spatial_linear", spatial),
-            *mlp(f"{resampler}.temporal_linear", temporal),
+            *joined(f"{resampler}.spatial_linear", spatial, spatial),
+            *joined(f"{resampler}.temporal_linear", temporal, spatial),
             Linear(f"{resampler}.mlp", spatial, outputs, True),
             Norm(f"{resampler}.after_norm", outputs),
         ),

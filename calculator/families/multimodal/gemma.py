@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from calculator.config import Config
-from calculator.families.fields import attention_kind, head_shape, layer_types, windows
+from calculator.families.fields import attention_kind, every, head_shape, layer_types, windows
 from calculator.families.layers import gated_mlp, layer_norm, mixture, plain_norm, self_attention
 from calculator.families.models import beside, blueprint, decoder, language_model, moved, with_towers
 from calculator.families.registry import Blueprint, family
@@ -67,7 +67,7 @@ def gemma3n_text(c: Config) -> Blueprint:
     """Four residual streams of which one is computed (AltUp), a low-rank bypass of attention (LAuReL,
     arXiv:2411.07501), one embedding per layer, and the last layers' keys and values shared."""
     width, streams = c.hidden_size, c.altup_num_inputs
-    types = layer_types(c, lambda i: "sliding_attention" if (i + 1) % 5 else "full_attention")
+    types = layer_types(c, every(5))
     inner = c.intermediate_size if isinstance(c.intermediate_size, list) else [c.intermediate_size] * len(types)
     layers = []
     for window, shared, wide in zip(windows(c, types), shared_kv(c), inner, strict=True):
@@ -189,7 +189,7 @@ def gemma4_layer(c: Config, window: int | None, shared: bool) -> Layer:
 
 @family("gemma4_text", "gemma4_unified_text")
 def gemma4_text(c: Config) -> Blueprint:
-    types = layer_types(c, lambda i: "sliding_attention" if (i + 1) % 6 else "full_attention")
+    types = layer_types(c, every(6))
     types[-1] = "full_attention"  # the type insists on it
     seen = windows(c, types)
     if c.get("use_bidirectional_attention") == "all":

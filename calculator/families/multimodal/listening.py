@@ -172,9 +172,6 @@ def phi4_vision(c: Config, root: str, text_width: int) -> Stack:
     return siglip(Config(fields, "", where=c.where), f"{root}.img_processor", after)
 
 
-# --------------------------------------------------------------------------------------------------------- VibeVoice
-
-
 @family("vibevoice_asr")
 def vibevoice_asr(c: Config) -> Blueprint:
     """arXiv:2601.18184: two encoders of ConvNeXt blocks, one for the sound and one for the meaning, and a projector
@@ -214,9 +211,6 @@ def vibevoice_stage(c: Config, root: str, width: int, depth: int) -> Iterator[Pa
         yield Norm(f"{name}.ffn_norm", width)
         yield from linears(f"{name}.ffn", ("linear1", width, wide), ("linear2", wide, width))
         yield held(name, (("gamma", (width,)), ("ffn_gamma", (width,))))
-
-
-# ------------------------------------------------------------------------------------------ Nemotron 3.5 Transcribe
 
 
 @family("nemo_speechlm")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from calculator.config import Config
-from calculator.families.fields import attention_kind, context_length, dropped, head_shape, layer_types, windows
+from calculator.families.fields import attention_kind, context_length, dropped, every, head_shape, layer_types, windows
 from calculator.families.layers import gated_mlp, self_attention
 from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import Style, built, embeddings, heads_for, step
@@ -215,7 +215,7 @@ def t5gemma(c: Config) -> Blueprint:
 
     def stack(side: str, after: tuple[Part, ...]) -> Stack:
         s, path = sides[side], f"{prefix}{side}"
-        types = layer_types(s, lambda i: "full_attention" if i % 2 else "sliding_attention")
+        types = layer_types(s, every(2))
         return Stack(
             f"{path}.layers",
             s.hidden_size,

@@ -1,96 +1,55 @@
-"""Image towers that several vision-language types share: CLIP, InternViT, SAM, BLIP's, and the Q-Former."""
+"""Image encoders beside SigLIP's kind: InternViT, Segment Anything's, AIMv2."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 
 from calculator.config import Config
 from calculator.families.layers import layer_norm, plain_mlp, whole_heads
-from calculator.families.towers.pieces import encoder_layer, pair, patches, square, vectors
+from calculator.families.towers.pieces import convolution, encoder_layer, pair, patches, square, vectors
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Norm, Part, PatchEmbedding, Positions, Residual
+from calculator.parts import MLP, Attention, Norm, Part, PatchEmbedding, Positions
+
+
+def intern_layer(c: Config, attention: Attention, norms: tuple[str, str], scales: tuple[str, str]) -> Layer:
+    """Pre-norm halves, both of them scaled by learned vectors."""
+    norm, width = layer_norm if c.norm_type == "layer_norm" else Norm, c.hidden_size
+    bias, head_norm = c.flag("attention_bias"), "full" if c.flag("use_qk_norm") else None
+    attention = replace(attention, qkv_bias=bias, head_norm=head_norm)
+    scaled = vectors("", **dict.fromkeys(scales, (width,)))
+    return encoder_layer(c, norms=norms, attention=attention, mlp=(plain_mlp(c), scaled), norm=norm)
+
+
+def intern_patches(c: Config, name: str) -> tuple[PatchEmbedding, tuple[int, int, int]]:
+    """A convolution over patches, and the shape of the positions of all patches and a class token."""
+    (high, wide), (rows, columns) = pair(c.patch_size), pair(c.image_size)
+    patch = convolution(name, c.hidden_size, c.get("num_channels") or 3, high, wide)
+    return patch, (1, (rows // high) * (columns // wide) + 1, c.hidden_size)
 
 
 def intern_vit(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
-    """InternViT (arXiv:2312.14238) as transformers spells it: branches scaled by learned vectors."""
+    """InternViT (arXiv:2312.14238) as transformers spells it."""
     width: int = c.hidden_size
-    (high, wide), (rows, columns) = pair(c.patch_size), pair(c.image_size)
-    positions = (rows // high) * (columns // wide) + 1
-    kind = "layer" if c.norm_type == "layer_norm" else "rms"
-    attention = replace(
-        whole_heads(c, "attention", out="projection_layer"),
-        qkv_bias=c.flag("attention_bias"),
-        head_norm="full" if c.flag("use_qk_norm") else None,
-    )
-    layer = Layer(
-        "vision",
-        (
-            Norm("layernorm_before", width, kind, kind == "layer"),
-            attention,
-            Residual("mixer_residual", width),
-            Norm("layernorm_after", width, kind, kind == "layer"),
-            plain_mlp(c),
-            vectors("", lambda_1=(width,), lambda_2=(width,)),
-            Residual("channel_residual", width),
-        ),
-    )
-    tokens = {"cls_token": (1, 1, width)}
+    attention = whole_heads(c, "attention", out="projection_layer")
+    layer = intern_layer(c, attention, ("layernorm_before", "layernorm_after"), ("lambda_1", "lambda_2"))
+    patch, places = intern_patches(c, f"{root}.embeddings.patch_embeddings.projection")
+    tokens: dict[str, tuple[int, ...]] = {"cls_token": (1, 1, width)}
     if c.flag("use_mask_token"):
         tokens["mask_token"] = (1, 1, width)
     if c.flag("use_absolute_position_embeddings"):
-        tokens["position_embeddings"] = (1, positions, width)
-    shape = (width, c.num_channels, high, wide)
+        tokens["position_embeddings"] = places
     last = () if c.flag("use_mean_pooling") else (layer_norm(f"{root}.layernorm", width),)
-    return Stack(
-        f"{root}.encoder.layer",
-        width,
-        (layer,) * c.num_hidden_layers,
-        before=(
-            vectors(f"{root}.embeddings", **tokens),
-            PatchEmbedding(f"{root}.embeddings.patch_embeddings.projection", prod(shape[1:]), width, shape),
-        ),
-        after=(*last, *after),
-        tower="vision",
-    )
+    before = (vectors(f"{root}.embeddings", **tokens), patch)
+    return Stack(f"{root}.encoder.layer", width, (layer,) * c.num_hidden_layers, before, (*last, *after), "vision")
 
 
 def intern_vit_6b(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     """InternViT as its authors' own code spells it: one packed projection."""
     width: int = c.hidden_size
-    (high, wide), (rows, columns) = pair(c.patch_size), pair(c.image_size)
-    kind = "layer" if c.norm_type == "layer_norm" else "rms"
-    attention = replace(
-        whole_heads(c, "attn", out="proj"),
-        fused="qkv",
-        qkv_bias=c.flag("attention_bias"),
-        head_norm="full" if c.flag("use_qk_norm") else None,
-    )
-    layer = Layer(
-        "vision",
-        (
-            Norm("norm1", width, kind, kind == "layer"),
-            attention,
-            Residual("mixer_residual", width),
-            Norm("norm2", width, kind, kind == "layer"),
-            plain_mlp(c),
-            vectors("", ls1=(width,), ls2=(width,)),
-            Residual("channel_residual", width),
-        ),
-    )
-    places = (1, (rows // high) * (columns // wide) + 1, width)
-    shape = (width, c.get("num_channels") or 3, high, wide)
-    return Stack(
-        f"{root}.encoder.layers",
-        width,
-        (layer,) * c.num_hidden_layers,
-        before=(
-            vectors(f"{root}.embeddings", class_embedding=(1, 1, width), position_embedding=places),
-            PatchEmbedding(f"{root}.embeddings.patch_embedding", prod(shape[1:]), width, shape),
-        ),
-        after=after,
-        tower="vision",
-    )
+    layer = intern_layer(c, whole_heads(c, "attn", out="proj", fused="qkv"), ("norm1", "norm2"), ("ls1", "ls2"))
+    patch, places = intern_patches(c, f"{root}.embeddings.patch_embedding")
+    before = (vectors(f"{root}.embeddings", class_embedding=(1, 1, width), position_embedding=places), patch)
+    return Stack(f"{root}.encoder.layers", width, (layer,) * c.num_hidden_layers, before, after, "vision")
 
 
 def sam_neck(name: str, inputs: int, outputs: int) -> tuple[Part, ...]:
