@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.operation import Cache, Kept, Weight
-from calculator.parts.basic import ROTARY_FLOPS, SOFTMAX_FLOPS, Norm, Part, project
+from calculator.parts.basic import ROTARY_FLOPS, SOFTMAX_FLOPS, Norm, Part, elementwise, project
 from calculator.run import Reach, Run
 from calculator.symbolic import Number, ceil_div, half, maximum, minimum
 
@@ -182,16 +182,7 @@ def sinks(run: Run, name: str, tensor: str, heads: Number) -> None:
 def gate(run: Run, name: str, size: Number) -> None:
     """A sigmoid gate on `size` features of the output."""
     elements = run.tokens * size
-    run.add(
-        name,
-        "attention",
-        "elementwise",
-        flops=5 * elements,
-        reads=2 * elements * run.width,
-        writes=elements * run.width,
-        saved=2 * elements * run.width,
-        split="head",
-    )
+    elementwise(run, name, "attention", elements, 5, inputs=2, split="head")
 
 
 def rotate(run: Run, name: str, elements: Number) -> None:
