@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.operation import Cache, Kept, Weight
-from calculator.parts.basic import ROTARY_FLOPS, SOFTMAX_FLOPS, Norm, Part, elementwise, project
+from calculator.parts.basic import HEAD_SYMBOLS, ROTARY_FLOPS, SOFTMAX_FLOPS, Norm, Part, elementwise, project
 from calculator.run import Reach, Run
 from calculator.symbolic import Number, ceil_div, half, maximum, minimum
 
@@ -70,11 +70,7 @@ class Attention(Part):
     key_bias: bool | None = None
     chunked: bool = False
     selected: int | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "kv_heads": "n_kv",
-        "head_dim": "d_h",
+    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {
         "window": "W",
         "rotary": "d_r",
         "value_dim": "d_v",

@@ -15,6 +15,7 @@ LAYER_NORM_FLOPS = 7  # per element: accumulate, centre, square, accumulate, sca
 SCALE_FLOPS = 2  # per element: weight, bias
 ACTIVATION_FLOPS = 5  # per element: SiLU as exp, add, divide, multiply; GELU's tanh form is of the same size
 SOFTMAX_FLOPS = 5  # per score: scale, maximum, subtract, exp, divide (the sum rides on the accumulate)
+HEAD_SYMBOLS = {"hidden": "d", "heads": "n_h", "kv_heads": "n_kv", "head_dim": "d_h"}  # of every attention
 ROTARY_FLOPS = 3  # per rotated element: two multiplies and an add (RoFormer, arXiv:2104.09864)
 
 

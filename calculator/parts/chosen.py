@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.operation import Weight
 from calculator.parts.attention import attend, rotate
-from calculator.parts.basic import SOFTMAX_FLOPS, Part, elementwise, project
+from calculator.parts.basic import HEAD_SYMBOLS, SOFTMAX_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import short_convolution, state_bytes
 from calculator.run import Run
 from calculator.symbolic import Number
@@ -111,14 +111,7 @@ class ConvolvedAttention(Part):
     rotary: int = 0
     bias: bool = False
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "kv_heads": "n_kv",
-        "head_dim": "d_h",
-        "window": "W",
-        "rotary": "d_r",
-    }
+    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {"window": "W", "rotary": "d_r"}
 
     def write(self, run: Run) -> None:
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim

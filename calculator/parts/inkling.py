@@ -7,7 +7,16 @@ from typing import ClassVar
 
 from calculator.operation import Weight
 from calculator.parts.attention import attend
-from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, activation, elementwise, project
+from calculator.parts.basic import (
+    ACTIVATION_FLOPS,
+    HEAD_SYMBOLS,
+    RMS_NORM_FLOPS,
+    Norm,
+    Part,
+    activation,
+    elementwise,
+    project,
+)
 from calculator.parts.recurrent import short_convolution, state_bytes
 from calculator.run import Run
 from calculator.symbolic import Number, half
@@ -100,15 +109,7 @@ class DistanceAttention(Part):
     dropout: bool = False
     later: bool = False
     dynamic: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "kv_heads": "n_kv",
-        "head_dim": "d_h",
-        "relative": "d_rel",
-        "extent": "L_r",
-        "window": "W",
-    }
+    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {"relative": "d_rel", "extent": "L_r", "window": "W"}
 
     def write(self, run: Run) -> None:
         queries, keys, mixes = self.heads * self.head_dim, self.kv_heads * self.head_dim, self.heads * self.relative

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from calculator.config import Config
-from calculator.families.layers import plain_norm, unbiased_norm
+from calculator.families.layers import plain_norm, sandwiched, unbiased_norm, whole_heads
+from calculator.families.towers.pieces import convolution, square
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Embedding, Linear, Norm, Part, PatchEmbedding, Residual, VectorWeights
+from calculator.parts import MLP, Attention, Embedding, Linear, Norm, Part, VectorWeights
+
+QKV = ("query", "key", "value")
 
 
 def gemma4_vision(c: Config, text_width: int) -> Stack:
@@ -26,19 +31,7 @@ def gemma4_vision(c: Config, text_width: int) -> Stack:
         rotary=c.head_dim,
     )
     mlp = MLP("mlp", width, c.intermediate_size, gate="gate_proj.linear", up="up_proj.linear", down="down_proj.linear")
-    layer = Layer(
-        "vision",
-        (
-            Norm("input_layernorm", width),
-            attention,
-            Norm("post_attention_layernorm", width),
-            Residual("mixer_residual", width),
-            Norm("pre_feedforward_layernorm", width),
-            mlp,
-            Norm("post_feedforward_layernorm", width),
-            Residual("channel_residual", width),
-        ),
-    )
+    layer = sandwiched(c, attention, mlp, kind="vision")
     table = (("position_embedding_table", (2, c.position_embedding_size, width)),)
     standard = (("std_bias", (width,)), ("std_scale", (width,)))
     return Stack(
@@ -58,13 +51,20 @@ def gemma4_vision(c: Config, text_width: int) -> Stack:
     )
 
 
-def gemma4_audio(c: Config, text_width: int) -> Stack:
-    """Gemma 4's sound tower, a conformer: half-step MLPs around chunked attention and a light convolution."""
-    width, root = c.hidden_size, "model.audio_tower"
-    head_dim = width // c.num_attention_heads
+def conformer_layer(
+    width: int,
+    kernel: int,
+    attention: Attention,
+    positions: str,
+    norms: tuple[str, str, str],
+    ends: tuple[str, str],
+    inside: str = "",
+) -> Layer:
+    """Half-step MLPs, named `ends`, around chunked attention and a light convolution. `norms` stand before and after
+    the attention and at the end; `inside` is where a clipped projection keeps its matrix."""
 
     def linear(name: str, inputs: int, outputs: int) -> Linear:
-        return Linear(f"{name}.linear", inputs, outputs)
+        return Linear(f"{name}{inside}", inputs, outputs)
 
     def feed_forward(name: str) -> tuple[Part, ...]:
         return (
@@ -74,35 +74,33 @@ def gemma4_audio(c: Config, text_width: int) -> Stack:
             Norm(f"{name}.post_layer_norm", width),
         )
 
-    attention = Attention(
-        "self_attn",
-        width,
-        c.num_attention_heads,
-        c.num_attention_heads,
-        head_dim,
-        query="q_proj.linear",
-        key="k_proj.linear",
-        value="v_proj.linear",
-        out="post.linear",
+    scaled = attention.name if inside else f"{attention.name}.attn"
+    parts = (
+        *feed_forward(ends[0]),
+        Norm(norms[0], width),
+        attention,
+        Linear(positions, width, width),
+        VectorWeights(scaled, (("per_dim_scale", (attention.head_dim,)),)),
+        Norm(norms[1], width),
+        Norm("lconv1d.pre_layer_norm", width),
+        linear("lconv1d.linear_start", width, 2 * width),
+        convolution("lconv1d.depthwise_conv1d", width, 1, kernel, bias=False),
+        Norm("lconv1d.conv_norm", width),
+        linear("lconv1d.linear_end", width, width),
+        *feed_forward(ends[1]),
+        Norm(norms[2], width),
     )
-    kernel = c.conv_kernel_size
-    layer = Layer(
-        "audio",
-        (
-            *feed_forward("feed_forward1"),
-            Norm("norm_pre_attn", width),
-            attention,
-            Linear("self_attn.relative_k_proj", width, width),
-            VectorWeights("self_attn", (("per_dim_scale", (head_dim,)),)),
-            Norm("norm_post_attn", width),
-            Norm("lconv1d.pre_layer_norm", width),
-            linear("lconv1d.linear_start", width, 2 * width),
-            PatchEmbedding("lconv1d.depthwise_conv1d", kernel, width, (width, 1, kernel), bias=False),
-            Norm("lconv1d.conv_norm", width),
-            linear("lconv1d.linear_end", width, width),
-            *feed_forward("feed_forward2"),
-            Norm("norm_out", width),
-        ),
+    return Layer("audio", parts)
+
+
+def gemma4_audio(c: Config, text_width: int) -> Stack:
+    """Gemma 4's sound tower, a conformer: half-step MLPs around chunked attention and a light convolution."""
+    width, root = c.hidden_size, "model.audio_tower"
+    named: dict[str, Any] = {f: f"{f[0]}_proj.linear" for f in QKV}
+    attention = whole_heads(c, bias=False, out="post.linear", **named)
+    norms, ends = ("norm_pre_attn", "norm_post_attn", "norm_out"), ("feed_forward1", "feed_forward2")
+    layer = conformer_layer(
+        width, c.conv_kernel_size, attention, "self_attn.relative_k_proj", norms, ends, inside=".linear"
     )
     first, second = c.subsampling_conv_channels
     sub = f"{root}.subsample_conv_projection"
@@ -112,9 +110,9 @@ def gemma4_audio(c: Config, text_width: int) -> Stack:
         width,
         (layer,) * c.num_hidden_layers,
         before=(
-            PatchEmbedding(f"{sub}.layer0.conv", 9, first, (first, 1, 3, 3), bias=False),
+            square(f"{sub}.layer0.conv", 1, first, 3, bias=False),
             unbiased_norm(f"{sub}.layer0.norm", first),
-            PatchEmbedding(f"{sub}.layer1.conv", 9 * first, second, (second, first, 3, 3), bias=False),
+            square(f"{sub}.layer1.conv", first, second, 3, bias=False),
             unbiased_norm(f"{sub}.layer1.norm", second),
             Linear(f"{sub}.input_proj_linear", first // 4 * second, width),
         ),
@@ -141,54 +139,18 @@ def gemma3n_embedder(c: Config, name: str, width: int, text_width: int) -> tuple
 def gemma3n_audio(c: Config, text_width: int) -> Stack:
     """Gemma 3n's sound tower, the conformer that Gemma 4's grew from."""
     width, root = c.hidden_size, "model.audio_tower"
-    head_dim = width // c.conf_num_attention_heads
-
-    def feed_forward(name: str) -> tuple[Part, ...]:
-        return (
-            Norm(f"{name}.pre_layer_norm", width),
-            Linear(f"{name}.ffw_layer_1", width, 4 * width),
-            Linear(f"{name}.ffw_layer_2", 4 * width, width),
-            Norm(f"{name}.post_layer_norm", width),
-        )
-
-    heads: int = c.conf_num_attention_heads
-    attention = Attention(
-        "attention",
-        width,
-        heads,
-        heads,
-        head_dim,
-        query="attn.q_proj",
-        key="attn.k_proj",
-        value="attn.v_proj",
-        out="post",
-    )
-    kernel = c.conf_conv_kernel_size
-    layer = Layer(
-        "audio",
-        (
-            *feed_forward("ffw_layer_start"),
-            Norm("attention.pre_attn_norm", width),
-            attention,
-            Linear("attention.attn.relative_position_embedding.pos_proj", width, width),
-            VectorWeights("attention.attn", (("per_dim_scale", (head_dim,)),)),
-            Norm("attention.post_norm", width),
-            Norm("lconv1d.pre_layer_norm", width),
-            Linear("lconv1d.linear_start", width, 2 * width),
-            PatchEmbedding("lconv1d.depthwise_conv1d", kernel, width, (width, 1, kernel), bias=False),
-            Norm("lconv1d.conv_norm", width),
-            Linear("lconv1d.linear_end", width, width),
-            *feed_forward("ffw_layer_end"),
-            Norm("norm", width),
-        ),
-    )
+    named: dict[str, Any] = {f: f"attn.{f[0]}_proj" for f in QKV}
+    attention = whole_heads(c, "attention", bias=False, heads=c.conf_num_attention_heads, out="post", **named)
+    norms, ends = ("attention.pre_attn_norm", "attention.post_norm", "norm"), ("ffw_layer_start", "ffw_layer_end")
+    positions = "attention.attn.relative_position_embedding.pos_proj"
+    layer = conformer_layer(width, c.conf_conv_kernel_size, attention, positions, norms, ends)
     before: list[Part] = []
     channels, features = 1, c.input_feat_size
     # Kernels and strides are pairs, one for time and one for features.
     shapes = zip(c.sscp_conv_channel_size, c["sscp_conv_kernel_size"], c["sscp_conv_stride_size"], strict=True)
     for i, (made, (high, wide), (_, stride)) in enumerate(shapes):
         name = f"{root}.subsample_conv_projection.conv_{i}"
-        patch = PatchEmbedding(f"{name}.conv", channels * high * wide, made, (made, channels, high, wide), bias=False)
+        patch = convolution(f"{name}.conv", made, channels, high, wide, bias=False)
         before += [patch, Norm(f"{name}.norm", made)]
         channels, features = made, -(-features // stride)
     before.append(Linear(f"{root}.subsample_conv_projection.input_proj_linear", channels * features, width))
