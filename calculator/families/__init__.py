@@ -1,16 +1,16 @@
 """The families: each turns the config of its model types into a description of what is built.
 
-Every module here registers its families when it is imported; a new module needs no list to be put on.
+Every module here and in the groups registers its families when it is imported; a new one needs no list to be put on.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
-from calculator.families.common import FAMILIES, Blueprint
+from calculator.families.registry import FAMILIES, Blueprint
 
-for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")
+for _module in walk_packages(__path__, f"{__name__}."):
+    import_module(_module.name)
 
 __all__ = ["FAMILIES", "Blueprint"]

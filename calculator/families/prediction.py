@@ -50,3 +50,12 @@ def layers_of_their_own(c: Config, layer: Layer, count: int) -> tuple[Stack, ...
     front = joined(c, ("pre_fc_norm_embedding", "pre_fc_norm_hidden"), "fc")
     layers = tuple(p for i in range(count) for p in inside(f"layers.{i}", layer.parts))
     return (Stack("", width, (), before=inside("mtp", (*front, *layers, Norm("norm", width)))),)
+
+
+def prediction_notes(c: Config, *names: str) -> tuple[str, ...]:
+    """What to tell the reader about multi-token-prediction layers whose tensors are not known here."""
+    found = next((c.get(n) for n in (*names, "num_nextn_predict_layers") if c.get(n)), 0)
+    text = (
+        f"The config states {found} multi-token-prediction layer(s); what the checkpoint holds of them is not counted."
+    )
+    return (text,) if found else ()

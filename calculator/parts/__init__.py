@@ -2,7 +2,7 @@
 
 from calculator.parts.altup import AltUp
 from calculator.parts.approximate import BlockSparseAttention, LandmarkAttention, WindowAttention
-from calculator.parts.attention import Attention, AttentionCore
+from calculator.parts.attention import Attention
 from calculator.parts.basic import (
     Embedding,
     GatedNorm,
@@ -55,7 +55,6 @@ __all__ = [
     "AltUp",
     "AtPatches",
     "Attention",
-    "AttentionCore",
     "AudioConvolution",
     "BlockIndexer",
     "BlockResidual",

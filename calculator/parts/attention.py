@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.operation import Cache, Kept, Weight
-from calculator.parts.basic import ROTARY_FLOPS, SOFTMAX_FLOPS, Norm, Part, project
+from calculator.parts.basic import HEAD_SYMBOLS, ROTARY_FLOPS, SOFTMAX_FLOPS, Norm, Part, elementwise, project
 from calculator.run import Reach, Run
 from calculator.symbolic import Number, ceil_div, half, maximum, minimum
 
@@ -70,11 +70,7 @@ class Attention(Part):
     key_bias: bool | None = None
     chunked: bool = False
     selected: int | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "kv_heads": "n_kv",
-        "head_dim": "d_h",
+    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {
         "window": "W",
         "rotary": "d_r",
         "value_dim": "d_v",
@@ -182,16 +178,7 @@ def sinks(run: Run, name: str, tensor: str, heads: Number) -> None:
 def gate(run: Run, name: str, size: Number) -> None:
     """A sigmoid gate on `size` features of the output."""
     elements = run.tokens * size
-    run.add(
-        name,
-        "attention",
-        "elementwise",
-        flops=5 * elements,
-        reads=2 * elements * run.width,
-        writes=elements * run.width,
-        saved=2 * elements * run.width,
-        split="head",
-    )
+    elementwise(run, name, "attention", elements, 5, inputs=2, split="head")
 
 
 def rotate(run: Run, name: str, elements: Number) -> None:
@@ -349,25 +336,3 @@ def _flash_decode_workspace(run: Run, heads: Number, value_dim: Number, seen: Re
     if not (run.decoding and run.workload.flash_decode):
         return 0
     return run.batch * heads * run.splits(seen, run.workload.flash_decode_block_size) * (value_dim + 2) * 4
-
-
-@dataclass(frozen=True)
-class AttentionCore(Part):
-    """Scores, softmax and weighted sum alone, of queries, keys and values that other parts make (SqueezeBERT, whose
-    projections are convolutions)."""
-
-    heads: int
-    head_dim: int
-    dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"heads": "n_h", "head_dim": "d_h"}
-
-    def write(self, run: Run) -> None:
-        attend(
-            run,
-            self.name,
-            heads=self.heads,
-            kv_heads=self.heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
-            dropout=self.dropout,
-        )

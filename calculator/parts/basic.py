@@ -15,6 +15,7 @@ LAYER_NORM_FLOPS = 7  # per element: accumulate, centre, square, accumulate, sca
 SCALE_FLOPS = 2  # per element: weight, bias
 ACTIVATION_FLOPS = 5  # per element: SiLU as exp, add, divide, multiply; GELU's tanh form is of the same size
 SOFTMAX_FLOPS = 5  # per score: scale, maximum, subtract, exp, divide (the sum rides on the accumulate)
+HEAD_SYMBOLS = {"hidden": "d", "heads": "n_h", "kv_heads": "n_kv", "head_dim": "d_h"}  # of every attention
 ROTARY_FLOPS = 3  # per rotated element: two multiplies and an add (RoFormer, arXiv:2104.09864)
 
 
@@ -180,15 +181,7 @@ class GatedNorm(Part):
         activation(run, self.path("act"), run.tokens, self.rank, gated=False, component="norm", stream=run.stream)
         project(run, self.path("W_up"), self.rank, self.size, component="norm", split="replicated", saves_input=False)
         elements = run.tokens * self.size
-        run.add(
-            self.path("gate"),
-            "norm",
-            "elementwise",
-            flops=5 * elements,
-            reads=2 * elements * run.width,
-            writes=elements * run.width,
-            saved=2 * elements * run.width,
-        )
+        elementwise(run, self.path("gate"), "norm", elements, 5, inputs=2)
 
 
 @dataclass(frozen=True)
@@ -357,6 +350,24 @@ class Idle(Part):
                 weights += (Weight(f"{self.path(name)}.bias", shape[:1], "vector"),)
             share = None if self.active else (0, 1)
             run.add(self.path(name), self.component, "matmul", weights=weights, active_share=share, weight_reads=0)
+
+
+def elementwise(
+    run: Run, name: str, component: str, elements: Number, per_element: int, *, inputs: int = 1, **more: Any
+) -> None:
+    """One number from the same place of each of `inputs` tensors, with `per_element` FLOPs; the backward pass needs all
+    that is read."""
+    read = inputs * elements * run.width
+    run.add(
+        name,
+        component,
+        "elementwise",
+        flops=per_element * elements,
+        reads=read,
+        writes=elements * run.width,
+        saved=read,
+        **more,
+    )
 
 
 def activation(run: Run, name: str, rows: Number, size: Number, *, gated: bool, component: str, stream: Number) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.operation import Weight
 from calculator.parts.attention import attend, rotate
-from calculator.parts.basic import SOFTMAX_FLOPS, Part, project
+from calculator.parts.basic import HEAD_SYMBOLS, SOFTMAX_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import short_convolution, state_bytes
 from calculator.run import Run
 from calculator.symbolic import Number
@@ -111,14 +111,7 @@ class ConvolvedAttention(Part):
     rotary: int = 0
     bias: bool = False
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "kv_heads": "n_kv",
-        "head_dim": "d_h",
-        "window": "W",
-        "rotary": "d_r",
-    }
+    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {"window": "W", "rotary": "d_r"}
 
     def write(self, run: Run) -> None:
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
@@ -131,16 +124,15 @@ class ConvolvedAttention(Part):
         short_convolution(run, name, channels, self.kernels[0], bias=True, component="attention", activated=False)
         self._by_head(run, channels)
         elements = run.tokens * channels
-        run.add(
+        elementwise(
+            run,
             self.path("qk_norm"),
             "attention",
-            "elementwise",
-            flops=8 * elements,  # the mean of queries and keys, its addition, the norm and the scale
-            reads=2 * elements * run.width,
-            writes=elements * run.width,
+            elements,
+            8,
+            inputs=2,
             weights=(Weight(self.path("qk_norm.temp"), (self.kv_heads,), "vector"),),
             cache=state_bytes(run, keys // 2, run.width),
-            saved=2 * elements * run.width,
             split="head",
         )
         rotate(run, self.path("rotary"), (self.heads + self.kv_heads) * self.rotary)
@@ -200,16 +192,7 @@ class RouterMLP(Part):
         if self.follows:
             vectors += (Weight(self.path("router_states_scale"), (self.size,), "vector"),)
         elements = run.tokens * self.size
-        run.add(
-            self.path("router_mlp.norm"),
-            "router",
-            "elementwise",
-            flops=6 * elements,
-            reads=2 * elements * run.width,
-            writes=elements * run.width,
-            weights=vectors,
-            saved=2 * elements * run.width,
-        )
+        elementwise(run, self.path("router_mlp.norm"), "router", elements, 6, inputs=2, weights=vectors)
         step("router_mlp.fc1", self.size, self.size, True)
         step("router_mlp.fc2", self.size, self.size, True)
         step("router_mlp.out_proj", self.size, self.choices, False)

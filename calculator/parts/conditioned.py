@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.operation import Weight
-from calculator.parts.basic import Part
+from calculator.parts.basic import Part, elementwise
 from calculator.run import Run
 
 
@@ -36,12 +36,4 @@ class ConditionedScale(Part):
                 input_gradient=i > 0,
             )
         elements = run.tokens * self.size
-        run.add(
-            self.path("scale"),
-            "norm",
-            "elementwise",
-            flops=2 * elements,
-            reads=elements * run.width,
-            writes=elements * run.width,
-            saved=elements * run.width,
-        )
+        elementwise(run, self.path("scale"), "norm", elements, 2)

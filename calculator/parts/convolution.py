@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.operation import Weight
 from calculator.parts.attention import rotate
-from calculator.parts.basic import Norm, Part, project
+from calculator.parts.basic import Norm, Part, elementwise, project
 from calculator.parts.recurrent import SSD_FLOPS, scan, short_convolution
 from calculator.run import Run
 
@@ -28,16 +28,7 @@ class GatedConvolution(Part):
         for name in ("input_gate", "output_gate"):
             if name == "output_gate":
                 short_convolution(run, self.path("conv"), self.hidden, self.kernel, bias=self.bias, activated=False)
-            run.add(
-                self.path(name),
-                "recurrent",
-                "elementwise",
-                flops=elements,
-                reads=2 * elements * run.width,
-                writes=elements * run.width,
-                saved=2 * elements * run.width,
-                split="head",
-            )
+            elementwise(run, self.path(name), "recurrent", elements, 1, inputs=2, split="head")
         project(
             run, self.path("out_proj"), self.hidden, self.hidden, component="recurrent", bias=self.bias, split="row"
         )
@@ -78,16 +69,7 @@ class LightningAttention(Part):
         Norm(self.path(norm), inner).write(run)
         project(run, self.path(gate), self.hidden, inner, component="recurrent", saves_input=False)
         elements = run.tokens * inner
-        run.add(
-            self.path("gate"),
-            "recurrent",
-            "elementwise",
-            flops=5 * elements,
-            reads=2 * elements * run.width,
-            writes=elements * run.width,
-            saved=2 * elements * run.width,
-            split="head",
-        )
+        elementwise(run, self.path("gate"), "recurrent", elements, 5, inputs=2, split="head")
         project(run, self.path(out), inner, self.hidden, component="recurrent", bias=self.out_bias, split="row")
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from calculator.operation import Weight
 from calculator.parts.attention import attend
-from calculator.parts.basic import Part, project
+from calculator.parts.basic import HEAD_SYMBOLS, Part, project
 from calculator.run import Run
 
 
@@ -37,13 +37,7 @@ class CrossAttention(Part):
     v_bias: bool = False
     out_bias: bool = False
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "kv_heads": "n_kv",
-        "head_dim": "d_h",
-        "source": "d_x",
-    }
+    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {"source": "d_x"}
 
     def write(self, run: Run) -> None:
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.operation import Weight
 from calculator.parts.attention import attend, rotate
-from calculator.parts.basic import Norm, Part, project
+from calculator.parts.basic import HEAD_SYMBOLS, Norm, Part, project
 from calculator.run import Run
 
 
@@ -26,13 +26,7 @@ class DifferentialAttention(Part):
     head_dim: int
     bias: bool = False
     rotary: int = 0
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "kv_heads": "n_kv",
-        "head_dim": "d_h",
-        "rotary": "d_r",
-    }
+    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {"rotary": "d_r"}
 
     def write(self, run: Run) -> None:
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.operation import Weight
 from calculator.parts.attention import attend
-from calculator.parts.basic import LAYER_NORM_FLOPS, Part, project
+from calculator.parts.basic import LAYER_NORM_FLOPS, Part, elementwise, project
 from calculator.run import Run
 from calculator.symbolic import Number, minimum
 
@@ -28,16 +28,7 @@ class DistanceTable(Part):
         if self.normed:
             elements = 2 * self.span * self.size if run.active else 0
             scale = tuple(Weight(self.path(f"LayerNorm.{n}"), (self.size,), "norm") for n in ("weight", "bias"))
-            run.add(
-                self.path("LayerNorm"),
-                "norm",
-                "elementwise",
-                flops=LAYER_NORM_FLOPS * elements,
-                reads=elements * run.width,
-                writes=elements * run.width,
-                weights=scale,
-                saved=elements * run.width,
-            )
+            elementwise(run, self.path("LayerNorm"), "norm", elements, LAYER_NORM_FLOPS, weights=scale)
 
 
 @dataclass(frozen=True)

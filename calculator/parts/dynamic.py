@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.operation import Weight
-from calculator.parts.basic import ACTIVATION_FLOPS, SOFTMAX_FLOPS, Part, project
+from calculator.parts.basic import ACTIVATION_FLOPS, SOFTMAX_FLOPS, Part, elementwise, project
 from calculator.run import Run
 
 
@@ -32,15 +32,13 @@ class DynamicMask(Part):
             tokens=rows,
         )
         scores = rows * self.kv_heads
-        run.add(
+        elementwise(
+            run,
             self.path("dynamic_mask"),
             "attention",
-            "elementwise",
-            flops=ACTIVATION_FLOPS * scores,
-            reads=scores * run.width,
-            writes=scores * run.width,
+            scores,
+            ACTIVATION_FLOPS,
             weights=(Weight(self.path("A"), (self.kv_heads,), "vector"),),
-            saved=scores * run.width,
             split="head",
         )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.operation import Weight
-from calculator.parts.basic import ACTIVATION_FLOPS, Part, project
+from calculator.parts.basic import ACTIVATION_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import scan, short_convolution
 from calculator.run import Run
 from calculator.symbolic import Number
@@ -63,14 +63,13 @@ class GatedLinearRecurrence(Part):
             (Weight(self.path("rg_lru.recurrent_param"), (self.inner,), "vector"),),
             beside=self.inner,
         )
-        run.add(
+        elementwise(
+            run,
             self.path("gate"),
             "recurrent",
-            "elementwise",
-            flops=(ACTIVATION_FLOPS + 1) * elements,
-            reads=2 * elements * run.width,
-            writes=elements * run.width,
-            saved=2 * elements * run.width,
+            elements,
+            ACTIVATION_FLOPS + 1,
+            inputs=2,
             stream=run.stream,
             split="head",
         )

@@ -7,7 +7,16 @@ from typing import ClassVar
 
 from calculator.operation import Weight
 from calculator.parts.attention import attend
-from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, activation, project
+from calculator.parts.basic import (
+    ACTIVATION_FLOPS,
+    HEAD_SYMBOLS,
+    RMS_NORM_FLOPS,
+    Norm,
+    Part,
+    activation,
+    elementwise,
+    project,
+)
 from calculator.parts.recurrent import short_convolution, state_bytes
 from calculator.run import Run
 from calculator.symbolic import Number, half
@@ -100,15 +109,7 @@ class DistanceAttention(Part):
     dropout: bool = False
     later: bool = False
     dynamic: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "kv_heads": "n_kv",
-        "head_dim": "d_h",
-        "relative": "d_rel",
-        "extent": "L_r",
-        "window": "W",
-    }
+    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {"relative": "d_rel", "extent": "L_r", "window": "W"}
 
     def write(self, run: Run) -> None:
         queries, keys, mixes = self.heads * self.head_dim, self.kv_heads * self.head_dim, self.heads * self.relative
@@ -167,16 +168,7 @@ class DistanceAttention(Part):
         )
         if self.later:
             elements = run.tokens * queries
-            run.add(
-                self.path("gate"),
-                "attention",
-                "elementwise",
-                flops=(ACTIVATION_FLOPS + 1) * elements,
-                reads=2 * elements * run.width,
-                writes=elements * run.width,
-                saved=2 * elements * run.width,
-                split="head",
-            )
+            elementwise(run, self.path("gate"), "attention", elements, ACTIVATION_FLOPS + 1, inputs=2, split="head")
         project(run, self.path(o), queries, self.hidden, component="attention", split="row")
 
     def _clip(self, run: Run) -> None:
@@ -186,15 +178,13 @@ class DistanceAttention(Part):
             ("rel_l2_clip", self.heads, self.relative, True),
         ):
             elements = run.tokens * heads * size
-            run.add(
+            elementwise(
+                run,
                 self.path(name),
                 "norm",
-                "elementwise",
-                flops=RMS_NORM_FLOPS * elements,
-                reads=elements * run.width,
-                writes=elements * run.width,
+                elements,
+                RMS_NORM_FLOPS,
                 weights=(Weight(self.path(f"{name}.scale"), (heads, size), "norm"),) if scaled else (),
-                saved=elements * run.width,
                 split="head",
             )
         Norm(self.path("v_norm"), self.head_dim, groups=self.kv_heads, affine=False).write(run)

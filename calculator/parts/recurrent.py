@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.operation import Cache, Kept, Weight
-from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, project
+from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, elementwise, project
 from calculator.run import Run
 from calculator.symbolic import Number
 
@@ -109,14 +109,13 @@ def scan(
 def gated_norm(run: Run, name: str, groups: Number, size: Number, weight: Number) -> None:
     """RMSNorm of the mixer's output times SiLU of its gate."""
     elements = run.tokens * groups * size
-    run.add(
+    elementwise(
+        run,
         name,
         "norm",
-        "elementwise",
-        flops=(RMS_NORM_FLOPS + ACTIVATION_FLOPS + 1) * elements,
-        reads=2 * elements * run.width,
-        writes=elements * run.width,
-        saved=2 * elements * run.width,
+        elements,
+        RMS_NORM_FLOPS + ACTIVATION_FLOPS + 1,
+        inputs=2,
         stream=run.stream,
         weights=(Weight(f"{name}.weight", (weight,), "norm"),),
     )
@@ -125,17 +124,7 @@ def gated_norm(run: Run, name: str, groups: Number, size: Number, weight: Number
 def gate(run: Run, name: str, size: Number) -> None:
     """The mixer's output times SiLU of its gate."""
     elements = run.tokens * size
-    run.add(
-        name,
-        "recurrent",
-        "elementwise",
-        flops=(ACTIVATION_FLOPS + 1) * elements,
-        reads=2 * elements * run.width,
-        writes=elements * run.width,
-        saved=2 * elements * run.width,
-        stream=run.stream,
-        split="head",
-    )
+    elementwise(run, name, "recurrent", elements, ACTIVATION_FLOPS + 1, inputs=2, stream=run.stream, split="head")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.operation import Weight
-from calculator.parts.basic import ACTIVATION_FLOPS, LAYER_NORM_FLOPS, Part, project
+from calculator.parts.basic import ACTIVATION_FLOPS, LAYER_NORM_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import scan, state_bytes
 from calculator.run import Run
 from calculator.symbolic import Number
@@ -66,16 +66,7 @@ class TimeMix(Part):
             stream=run.stream + elements * run.width,
             split="head",
         )
-        run.add(
-            self.path("gate"),
-            "recurrent",
-            "elementwise",
-            flops=(ACTIVATION_FLOPS + 1) * elements,
-            reads=2 * elements * run.width,
-            writes=elements * run.width,
-            saved=2 * elements * run.width,
-            split="head",
-        )
+        elementwise(run, self.path("gate"), "recurrent", elements, ACTIVATION_FLOPS + 1, inputs=2, split="head")
         project(run, self.path("output"), self.inner, self.hidden, component="recurrent", split="row")
 
 
@@ -130,14 +121,13 @@ class MatrixTimeMix(Part):
             ),
             beside=self.inner,
         )
-        run.add(
+        elementwise(
+            run,
             self.path("ln_x"),
             "norm",
-            "elementwise",
-            flops=(LAYER_NORM_FLOPS + ACTIVATION_FLOPS + 1) * elements,
-            reads=2 * elements * run.width,
-            writes=elements * run.width,
-            saved=2 * elements * run.width,
+            elements,
+            LAYER_NORM_FLOPS + ACTIVATION_FLOPS + 1,
+            inputs=2,
             stream=run.stream,
             weights=tuple(Weight(self.path(f"ln_x.{n}"), (self.inner,), "norm") for n in ("weight", "bias")),
         )
@@ -181,25 +171,7 @@ class ChannelMix(Part):
         token_shift(run, self.name, self.hidden, tuple((n, (1, 1, self.hidden)) for n in self.mix), 2)
         inner, elements = run.tokens * self.intermediate, run.tokens * self.hidden
         project(run, self.path("key"), self.hidden, self.intermediate, component="mlp")
-        run.add(
-            self.path("activation"),
-            "mlp",
-            "elementwise",
-            flops=2 * inner,
-            reads=inner * run.width,
-            writes=inner * run.width,
-            saved=inner * run.width,
-            stream=run.stream,
-            split="column",
-        )
+        elementwise(run, self.path("activation"), "mlp", inner, 2, stream=run.stream, split="column")
         project(run, self.path("value"), self.intermediate, self.hidden, component="mlp", split="row")
         project(run, self.path("receptance"), self.hidden, self.hidden, component="mlp", split="replicated")
-        run.add(
-            self.path("gate"),
-            "mlp",
-            "elementwise",
-            flops=(ACTIVATION_FLOPS + 1) * elements,
-            reads=2 * elements * run.width,
-            writes=elements * run.width,
-            saved=2 * elements * run.width,
-        )
+        elementwise(run, self.path("gate"), "mlp", elements, ACTIVATION_FLOPS + 1, inputs=2)

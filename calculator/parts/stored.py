@@ -1,4 +1,4 @@
-"""Parts made from a checkpoint's headers: matrices by their tensors' names, and attention without its projections."""
+"""Matrices by their tensors' names, as a checkpoint's headers give them, and attention without its projections."""
 
 from __future__ import annotations
 
@@ -111,7 +111,8 @@ class Tensors(Part):
 
 @dataclass(frozen=True)
 class StoredAttention(Part):
-    """Scores, softmax and weighted sum of grouped-query attention, with the cache; the projections stand beside it.
+    """Scores, softmax and weighted sum of grouped-query attention, with the cache; the projections stand beside it
+    (as a checkpoint's headers name them, or SqueezeBERT's convolutions).
 
     Attributes:
         caches: the layer keeps keys and values of its own.
@@ -123,6 +124,7 @@ class StoredAttention(Part):
     value_dim: int
     window: int | None = None
     caches: bool = True
+    dropout: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {
         "heads": "n_h",
         "kv_heads": "n_kv",
@@ -141,6 +143,7 @@ class StoredAttention(Part):
             value_dim=self.value_dim,
             window=self.window,
             caches=self.caches,
+            dropout=self.dropout,
         )
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.operation import Cache, Kept, Weight
 from calculator.parts.attention import rotate
-from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, project
+from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, elementwise, project
 from calculator.parts.compressed import entries, entries_sum
 from calculator.parts.recurrent import state_bytes
 from calculator.run import Run
@@ -114,16 +114,7 @@ class NGramEmbedding(Part):
         )
         for name in ("norm_key", "norm_query", "norm_conv"):
             Norm(self.path(name), self.hidden, groups=self.streams, weight_shape=(wide,)).write(run)
-        run.add(
-            self.path("gate"),
-            "embedding",
-            "elementwise",
-            flops=3 * elements,
-            reads=3 * elements * run.width,
-            writes=elements * run.width,
-            saved=3 * elements * run.width,
-            stream=run.stream,
-        )
+        elementwise(run, self.path("gate"), "embedding", elements, 3, inputs=3, stream=run.stream)
         run.add(
             self.path("conv1d"),
             "embedding",

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.operation import Weight
 from calculator.parts.attention import attend, rotate
-from calculator.parts.basic import LAYER_NORM_FLOPS, Part, activation, project
+from calculator.parts.basic import LAYER_NORM_FLOPS, Part, activation, elementwise, project
 from calculator.run import Run
 
 
@@ -88,16 +88,7 @@ class PatchMerger(Part):
         size = joined if self.norm_after else self.hidden
         elements = run.tokens * self.hidden
         weights = tuple(Weight(self.path(f"norm.{n}"), (size,), "norm") for n in ("weight", "bias"))
-        run.add(
-            self.path("norm"),
-            "vision",
-            "elementwise",
-            flops=LAYER_NORM_FLOPS * elements,
-            reads=elements * run.width,
-            writes=elements * run.width,
-            weights=weights,
-            saved=elements * run.width,
-        )
+        elementwise(run, self.path("norm"), "vision", elements, LAYER_NORM_FLOPS, weights=weights)
         project(run, self.path("linear_fc1"), joined, joined, component="vision", bias=True, tokens=rows)
         activation(run, self.path("activation"), rows, joined, gated=False, component="vision", stream=0)
         project(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.operation import Weight
-from calculator.parts.basic import ACTIVATION_FLOPS, LAYER_NORM_FLOPS, Part, project
+from calculator.parts.basic import ACTIVATION_FLOPS, LAYER_NORM_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import state_bytes
 from calculator.run import Run
 
@@ -67,14 +67,13 @@ class MatrixLSTM(Part):
         )
         norm = self.path("multihead_norm")
         names = ("weight", "bias") if self.bias else ("weight",)
-        run.add(
+        elementwise(
+            run,
             norm,
             "norm",
-            "elementwise",
-            flops=(LAYER_NORM_FLOPS + ACTIVATION_FLOPS + 1) * outputs,
-            reads=2 * outputs * run.width,
-            writes=outputs * run.width,
-            saved=2 * outputs * run.width,
+            outputs,
+            LAYER_NORM_FLOPS + ACTIVATION_FLOPS + 1,
+            inputs=2,
             stream=run.stream,
             weights=tuple(Weight(f"{norm}.{n}", (self.values,), "norm") for n in names),
         )

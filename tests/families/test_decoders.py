@@ -15,7 +15,7 @@ def outside_the_embedding(model: Model) -> int:
     return model.parameters.total - parts["embedding"] - parts.get("head", 0)
 
 
-# ------------------------------------------------------- dense decoders whose code is on the Hub (families/remote.py)
+# Dense decoders whose code is on the Hub
 
 LLAMA_SIZES = {
     "hidden_size": 5120,

@@ -1,0 +1,1 @@
+"""Encoders of text, with the head that a checkpoint's class names."""

@@ -1,0 +1,1 @@
+"""State spaces, linear attention and short convolutions, alone or beside softmax attention."""

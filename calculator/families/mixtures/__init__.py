@@ -1,0 +1,1 @@
+"""Decoders whose channel mixer is, in some or all layers, a mixture of experts."""

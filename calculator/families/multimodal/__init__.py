@@ -1,0 +1,1 @@
+"""Language models beside towers for images, video and sound, or that read and write codes of them."""

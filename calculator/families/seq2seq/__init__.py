@@ -1,0 +1,1 @@
+"""Encoders with decoders that attend to their output."""
