@@ -69,7 +69,8 @@ def deepseek_v4(c: Config) -> Blueprint:
         c.num_experts_per_tok,
         names=("w1", "w3", "w2"),
         correction=True,
-        shared=(c.get("n_shared_experts") or 0) * c.moe_intermediate_size,
+        shared=c.moe_intermediate_size,  # one, whatever n_shared_experts says (transformers, modeling_deepseek_v4.py)
+        shared_bias=c.flag("mlp_bias"),
         correction_name="gate.bias",
         shared_names=("w1", "w3", "w2"),
     )
