@@ -187,7 +187,7 @@ def own_head_size(c: Config) -> Config:
     """The config with the head size that the type takes where none is stated: what is left of the division goes."""
     if c.get("head_dim") is not None:
         return c
-    return Config({**c.raw, "head_dim": c.hidden_size // c.num_attention_heads}, c.model_type, where=c.where)
+    return Config({**c.values_, "head_dim": c.hidden_size // c.num_attention_heads}, c.model_type, where=c.where)
 
 
 @family("qwen3_omni_moe_text")

@@ -192,7 +192,7 @@ def heads_for(c: Config, what: str, style: Style, vocabulary: int) -> tuple[Part
     if what == "tokens":
         return (Linear("classifier", width, labels, bias=True, component="head"),)
     if what == "answers":
-        return (Linear("qa_outputs", width, labels, bias=True, component="head"),)
+        return (Linear("qa_outputs", width, 2, bias=True, component="head"),)  # a start and an end, whatever the labels
     if what == "headless":
         return ()
     tied = c.flag("tie_word_embeddings") and not (style.untied and what == "decoder")

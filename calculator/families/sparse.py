@@ -248,7 +248,6 @@ def cohere_compass_text(c: Config) -> Blueprint:
     types = layer_types(c, lambda i: "full_attention")
     ropes = c.get("rope_parameters") or {}
     by_type = not set(types).isdisjoint(ropes)
-    c = Config({**c.values_, "head_dim": None}, c.model_type, where=c.where)  # always hidden_size / heads
 
     def layer(kind: str, window: int | None) -> Layer:
         changes: dict[str, Any] = {"rotary": 0} if by_type and ropes.get(kind) is None else {}

@@ -41,7 +41,7 @@ def step3p5(c: Config) -> Blueprint:
     width, count = c.hidden_size, c.num_hidden_layers
     listed = c.get("layer_types")
     if isinstance(listed, list) and len(listed) > count:
-        c = Config({**c.raw, "layer_types": listed[:count]}, c.model_type, where=c.where)
+        c = Config({**c.values_, "layer_types": listed[:count]}, c.model_type, where=c.where)
     other = c.get("attention_other_setting") or {}
     narrow = c.get("num_sliding_attention_heads") or other.get("num_attention_heads") or c.num_attention_heads
     whole = self_attention(
