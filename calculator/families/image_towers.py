@@ -144,17 +144,22 @@ def intern_vit_6b(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
             Residual("channel_residual", width),
         ),
     )
-    places = (1, (rows // high) * (columns // wide) + 1, width)
+    tokens = {"class_embedding": (1, 1, width)}
+    if c.flag("use_mask_token"):
+        tokens["mask_token"] = (1, 1, width)
+    if c.flag("use_absolute_position_embeddings"):
+        tokens["position_embedding"] = (1, (rows // high) * (columns // wide) + 1, width)
     shape = (width, c.get("num_channels") or 3, high, wide)
+    last = () if c.flag("use_mean_pooling") else (Norm(f"{root}.layernorm", width, "layer", True),)
     return Stack(
         f"{root}.encoder.layers",
         width,
         (layer,) * c.num_hidden_layers,
         before=(
-            vectors(f"{root}.embeddings", class_embedding=(1, 1, width), position_embedding=places),
+            vectors(f"{root}.embeddings", **tokens),
             PatchEmbedding(f"{root}.embeddings.patch_embedding", prod(shape[1:]), width, shape),
         ),
-        after=after,
+        after=(*last, *after),
         tower="vision",
     )
 

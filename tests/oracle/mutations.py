@@ -58,20 +58,33 @@ NOT_ARCHITECTURE = frozenset(
 MAPPING = HERE.parent / "data" / "mapping.json"
 Lengths = tuple[int, int]  # batch, sequence
 LENGTHS: Lengths = (2, 24)
+WIDTHS = ("hidden_size", "d_model", "embed_dim")
+HEADS = ("num_attention_heads", "num_heads", "encoder_attention_heads", "attention_heads")
 LARGEST = 4096  # an int above is a length or an id, changed only by doubling
 
 
-def mutated(config: dict[str, Any], whole: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(what changed, config): `whole` is the config with every default, `config` the part that is stated."""
+def mutated(config: dict[str, Any], whole: dict[str, Any], held: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(what changed, config): `whole` is the config with every default, `config` the part that is stated. What is held
+    and not run (a tower) transformers builds with heads that nothing divides into, too; those say nothing."""
     for name, value in whole.items():
         if name in NOT_ARCHITECTURE or name.startswith("_") or name.endswith(("_token_id", "_id")):
             continue
         if isinstance(value, dict) and name.endswith("_config"):
-            for what, inner in mutated(config.get(name) or {}, value):
+            for what, inner in mutated(config.get(name) or {}, value, "text" not in name):
                 yield f"{name}.{what}", {**config, name: inner}
             continue
         for new in changes(name, value):
-            yield f"{name}={new}", {**config, name: new}
+            if not held or divides({**whole, name: new}):
+                yield f"{name}={new}", {**config, name: new}
+
+
+def divides(section: dict[str, Any]) -> bool:
+    """Whether the width divides into the heads, and the heads into those of keys and values."""
+    width, heads, shared = (
+        next((section[name] for name in names if section.get(name)), 0)
+        for names in (WIDTHS, HEADS, ("num_key_value_heads",))
+    )
+    return not (heads and width % heads and not section.get("head_dim")) and not (shared and heads % shared)
 
 
 def changes(name: str, value: Any) -> Iterator[Any]:
