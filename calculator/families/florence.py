@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from calculator.config import Config
 from calculator.families.common import Blueprint, family
-from calculator.families.shared import with_towers
+from calculator.families.shared import tied_inside, with_towers
 from calculator.model import Stack
-from calculator.parts import MLP, Linear, Norm, Part, PatchEmbedding, Positions, VectorWeights
+from calculator.parts import MLP, Head, Linear, Norm, Part, PatchEmbedding, Positions, VectorWeights
 
 
 def depthwise(name: str, channels: int) -> PatchEmbedding:
@@ -61,5 +63,9 @@ def florence2(c: Config) -> Blueprint:
             role="buffer",
         ),
     )
-    kind = c.section("text_config").model_type
-    return with_towers(c, kind, (davit(vision, "model.vision_tower", projector),))
+    # The flag inside ties the tables of encoder and decoder, the whole's the head.
+    inside = c.section("text_config")
+    built = with_towers(c, inside.model_type, (davit(vision, "model.vision_tower", projector),), own_ties=True)
+    tied = tied_inside(c, inside)
+    after = tuple(replace(p, tied=tied) if isinstance(p, Head) else p for p in built.text.after)
+    return replace(built, text=replace(built.text, after=after))

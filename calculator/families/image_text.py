@@ -344,7 +344,9 @@ def aria(c: Config) -> Blueprint:
             where=c.where,
         )
     width, outputs, root = vision.hidden_size, c.section("text_config").hidden_size, "multi_modal_projector"
-    queries = max((c.get("projector_patch_to_query_dict") or {"1225": 128, "4900": 256}).values())
+    named = c.get("projector_patch_to_query_dict") or {"1225": 128, "4900": 256}
+    # Saved files state the largest of them apart, and that one counts.
+    queries = c.get("max_value_projector_patch_to_query_dict") or max(named.values())
     across = f"{root}.cross_attn"
     projector: tuple[Part, ...] = (
         vectors(root, query=(queries, width)),

@@ -56,7 +56,9 @@ def llama4_text(c: Config) -> Blueprint:
 @family("llama4")
 def llama4(c: Config) -> Blueprint:
     tower = llama4_vision(c.section("vision_config"), c.section("text_config").hidden_size)
-    return with_towers(c, "llama4_text", (tower,), new="language_model.model.", head="language_model.lm_head")
+    return with_towers(
+        c, "llama4_text", (tower,), new="language_model.model.", head="language_model.lm_head", own_ties=True
+    )
 
 
 @family("ministral3")
