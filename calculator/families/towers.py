@@ -263,8 +263,9 @@ def gemma4_audio(c: Config, text_width: int) -> Stack:
     )
 
 
-def kimi_vision(c: Config, text_width: int) -> Stack:
-    """Kimi K2.5's MoonViT: learned positions resampled to the image, packed projections, and a two-layer projector."""
+def kimi_vision(c: Config, text_width: int, normed: int) -> Stack:
+    """Kimi K2.5's MoonViT: learned positions resampled to the image, packed projections, and a two-layer projector
+    behind a norm of `normed` features."""
     width, root = c.hidden_size, "vision_tower"
     heads: int = c.num_attention_heads
     layer = Layer(
@@ -298,7 +299,7 @@ def kimi_vision(c: Config, text_width: int) -> Stack:
         before=(patches(c, f"{root}.patch_embed.proj", bias=True), VectorWeights(f"{root}.patch_embed.pos_emb", grid)),
         after=(
             Norm(f"{root}.encoder.final_layernorm", width, "layer", True),
-            Norm("mm_projector.pre_norm", width, "layer", True),
+            Norm("mm_projector.pre_norm", normed, "layer", True),
             Linear("mm_projector.proj.0", joined, joined, True),
             Linear("mm_projector.proj.2", joined, text_width, True),
         ),

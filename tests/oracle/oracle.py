@@ -146,7 +146,8 @@ def build(
     if "use_cache" not in inspect.signature(model_class(config).forward).parameters and hasattr(built, "text_config"):
         built.text_config.use_cache = False  # where a caller cannot say so (Qwen4-Exp with its tower)
     stated = config.keys() - {"model_type", "architectures"}
-    with torch.device("cpu" if config["model_type"] in VALUED and stated else "meta"):
+    device = "cpu" if config["model_type"] in VALUED and stated else "meta"
+    with torch.device(device):
         model = model_class(config)._from_config(built, dtype=dtype, attn_implementation=attention)
     for module in model.modules():
         if isinstance(module, PreTrainedModel) and module._can_set_experts_implementation():
@@ -158,7 +159,7 @@ def build(
         if type(module).__name__ in LOOPED:
             module.forward = partial(_batched_experts, module)
     choices.answered(model)
-    return model.to("meta").eval()  # torch.normal makes its tensors on the CPU all the same (DiffLlama)
+    return model.to(device).eval()  # torch.normal makes its tensors on the CPU all the same (DiffLlama)
 
 
 def _batched_experts(
