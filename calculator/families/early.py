@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from calculator.config import Config
 from calculator.families.common import Blueprint, blueprint, dropped, family, head_shape, language_model, pre_norm
+from calculator.families.seq2seq import unread_encoder
 from calculator.families.shared import parallel_layer, partly_rotated, renamed
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, Embedding, Head, Norm, Positions
@@ -155,6 +158,7 @@ def xglm(c: Config) -> Blueprint:
         names=("self_attn_layer_norm", "final_layer_norm"),
         dropout=dropped(c, "dropout"),
     )
+    layer = replace(layer, parts=(*layer.parts, *unread_encoder(c, attention)))
     text = language_model(c, [layer] * c.num_hidden_layers, final="model.layer_norm", norm="layer", norm_bias=True)
     return blueprint(c, text)
 

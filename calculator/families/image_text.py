@@ -18,6 +18,7 @@ from calculator.families.common import (
     windows,
 )
 from calculator.families.image_towers import clip, convolution, pair, vectors
+from calculator.families.seq2seq import unread_encoder
 from calculator.families.shared import HELD, moved, renamed, tied_inside, with_towers
 from calculator.families.towers import encoder_layer, patches, plain_mlp, qwen2_tower, siglip, vision_attention
 from calculator.model import Layer, Stack
@@ -428,7 +429,7 @@ def kosmos_2(c: Config) -> Blueprint:
     text.values_["tie_word_embeddings"] = text.flag("tie_word_embeddings") or tied_inside(c, text)
     built = decoder(
         text,
-        Layer("full attention", parts),
+        Layer("full attention", (*parts, *unread_encoder(text, attention))),
         path="text_model.model.layers",
         embedding="text_model.model.embed_tokens",
         final="text_model.model.layer_norm",

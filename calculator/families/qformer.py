@@ -66,7 +66,7 @@ def qformer(c: Config, source: int, queries: int, after: tuple[Part, ...], *, re
             Norm("attention.output.LayerNorm", width, "layer", True),
             Residual("mixer_residual", width),
             *(crossing if i % c.cross_attention_frequency == 0 else ()),
-            *(mlp("") if reads_text else ()),
+            *(mlp("") if reads_text or c.flag("use_qformer_text_input") else ()),
             *mlp("_query"),
         )
         return Layer("q-former", parts)
