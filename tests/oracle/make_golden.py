@@ -28,6 +28,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(1, str(Path(__file__).parents[2]))
+
 import oracle
 import transformers
 import variations
