@@ -67,7 +67,9 @@ class Exact(Format):
 
 
 def _bytes(bits: Number) -> Number:
-    return bits // 8 if isinstance(bits, Expression) else math.ceil(Fraction(bits) / 8)
+    if isinstance(bits, Expression):
+        return ceil_div(bits, 8) if bits.value() % 8 else bits // 8
+    return math.ceil(Fraction(bits) / 8)
 
 
 @dataclass(frozen=True, slots=True)

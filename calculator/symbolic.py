@@ -10,6 +10,7 @@ Expression is a sum of products of named atoms (B, S, d_ff, min(S, 128) ...). Tw
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -93,10 +94,12 @@ class Expression:
     __rmul__ = __mul__
 
     def __floordiv__(self, divisor: Number) -> Expression:
-        """Division that leaves no remainder: two halves, an even byte count, one of E equal experts; by a symbol
-        that is no factor, rounded down."""
+        """Rounded down, as of integers. Where nothing is left over (two halves, an even byte count, one of E equal
+        experts) each product is divided, so that sums still add up by coefficients."""
         if not isinstance(divisor, Expression):
-            return Expression({m: _divided(c, divisor) for m, c in self.terms.items()}, self.memo)
+            parts = {m: _divided(c, divisor) for m, c in self.terms.items()}
+            whole = all(isinstance(c, int) for c in parts.values()) or _divides(self.value(), divisor)
+            return Expression(parts, self.memo) if whole else _function("floor", self, divisor)
         if len(divisor.terms) != 1 or any(_short(m, f) for m in self.terms for f in divisor.terms):
             return _function("floor", self, divisor)
         ((factors, coefficient),) = divisor.terms.items()
@@ -109,15 +112,21 @@ class Expression:
             return int(total) if isinstance(total, Fraction) and total.denominator == 1 else total
         import numpy as np
 
-        dtype = np.int64 if self._fits_int64() else np.float64
+        # Halves and eighths that add up to whole numbers are summed in whole numbers first.
+        fractions = (c.denominator for c in self.terms.values() if isinstance(c, Fraction))
+        unit = math.lcm(*fractions)
+        scaled = Expression({m: c * unit for m, c in self.terms.items()}, self.memo) if unit > 1 else self
+        dtype = np.int64 if scaled._fits_int64() else np.float64
         total = np.zeros((), dtype)
-        for monomial, coefficient in self.terms.items():
+        for monomial, coefficient in scaled.terms.items():
             coefficient = float(coefficient) if dtype is np.float64 else int(coefficient)
             arrays = [np.asarray(atom.value).astype(dtype, copy=False) for atom in monomial]
             # Small factors first: a row times a column stays a row and a column until the last product.
             product = reduce(operator.mul, sorted(arrays, key=lambda a: a.size), np.asarray(coefficient, dtype))
             total = total + product
-        return total
+        if unit == 1:
+            return total
+        return total // unit if dtype is np.int64 and _divides(total, unit) else total / unit
 
     def _fits_int64(self) -> bool:
         bound = 0
@@ -265,6 +274,12 @@ def _computed(kind: str, values: list[Any]) -> Any:
 def _divided(coefficient: Any, divisor: int) -> Any:
     quotient = Fraction(coefficient, divisor)
     return int(quotient) if quotient.denominator == 1 else quotient
+
+
+def _divides(value: Any, divisor: int) -> bool:
+    """Whether nothing is left over, in no element of an array."""
+    rest = value % divisor
+    return not (rest.any() if hasattr(rest, "any") else rest)
 
 
 def _short(monomial: Monomial, factors: Monomial) -> bool:

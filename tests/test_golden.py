@@ -116,6 +116,10 @@ def apart(case: dict, model, w: Workload) -> int:
     return of_any_type(model, w) + sum(more(model, w) for more in beyond)
 
 
+def test_every_variation_is_recorded():
+    assert {(c["model_type"], c["name"]) for c in CASES} == {(kind, name) for kind, name, _ in variations.cases()}
+
+
 def test_the_recording_covers_what_it_claims():
     assert sum(len(c["flops"]) for c in FLOPS) >= 900
     assert sum(len(c.get("decode", ())) for c in FLOPS) >= 550

@@ -79,8 +79,13 @@ def moved(stack: Stack, old: str, new: str) -> Stack:
     def renamed(name: str) -> str:
         return new + name.removeprefix(old) if name.startswith(old) else name
 
+    def placed(part: Part) -> Part:
+        inside = getattr(part, "part", None)  # of a part around another
+        changes: dict[str, Any] = {"part": placed(inside)} if isinstance(inside, Part) else {}
+        return replace(part, name=renamed(part.name), **changes)
+
     def ends(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-        return tuple(replace(p, name=renamed(p.name)) for p in parts)
+        return tuple(map(placed, parts))
 
     return replace(stack, path=renamed(stack.path), before=ends(stack.before), after=ends(stack.after))
 

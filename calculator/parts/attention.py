@@ -322,7 +322,7 @@ def _rereads(run: Run, fresh: Number, seen: Reach) -> Number:
     """Key and value bytes that flash attention reads beside the first time: every tile of `block` queries reads all
     keys, or under a window the block + window that its queries see, of a chunk the chunk."""
     block = run.workload.flash_block_size
-    if block is None or run.decoding:
+    if block is None or run.decoding or not seen.fresh:
         return 0
     if seen.window is None:
         keys = seen.fresh

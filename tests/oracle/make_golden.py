@@ -28,7 +28,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parents[2]))
+sys.path.insert(1, str(Path(__file__).parents[2]))
 
 import oracle
 import transformers

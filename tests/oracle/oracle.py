@@ -143,10 +143,9 @@ def build(
     built = CONFIG_MAPPING[config["model_type"]].from_dict(config)
     if config["model_type"] == "xlstm":  # the reference of its recurrence takes one dtype only
         dtype, built.autocast_kernel_dtype = torch.float32, "float32"
-    if "use_cache" not in inspect.signature(model_class(config).forward).parameters and hasattr(built, "text_config"):
-        built.text_config.use_cache = False  # where a caller cannot say so (Qwen4-Exp with its tower)
     stated = config.keys() - {"model_type", "architectures"}
-    with torch.device("cpu" if config["model_type"] in VALUED and stated else "meta"):
+    device = "cpu" if config["model_type"] in VALUED and stated else "meta"
+    with torch.device(device):
         model = model_class(config)._from_config(built, dtype=dtype, attn_implementation=attention)
     for module in model.modules():
         if isinstance(module, PreTrainedModel) and module._can_set_experts_implementation():
@@ -158,7 +157,7 @@ def build(
         if type(module).__name__ in LOOPED:
             module.forward = partial(_batched_experts, module)
     choices.answered(model)
-    return model.to("meta").eval()  # torch.normal makes its tensors on the CPU all the same (DiffLlama)
+    return model.to(device).eval()  # torch.normal makes its tensors on the CPU all the same (DiffLlama)
 
 
 def _batched_experts(
@@ -503,8 +502,7 @@ def _tokens(batch: int, sequence: int, device: torch.device | str = "meta") -> t
 
 def _inputs(model: PreTrainedModel, batch: int, sequence: int, *, cached: bool) -> dict[str, Any]:
     """What the model reads: tokens, and of an encoder-decoder model the encoder's input beside the decoder's tokens."""
-    known = inspect.signature(type(model).forward).parameters
-    inputs: dict[str, Any] = {"use_cache": cached} if "use_cache" in known else {}
+    inputs: dict[str, Any] = {"use_cache": cached} if _caches(model) else {}
     caches = transformers.DynamicCache(), transformers.DynamicCache()
     prophet = model.config.model_type == "prophetnet"
     if not _encodes(model):
@@ -550,6 +548,8 @@ def encoder_length(model: PreTrainedModel) -> int | None:
 def generates(model: PreTrainedModel) -> bool:
     """Whether it has a cache and a next token; an encoder has neither."""
     causal = not hasattr(model.config, "is_decoder") or model.config.is_decoder or model.config.is_encoder_decoder
+    if model.config.model_type == "gpt_neox":  # whose is_decoder is False and says nothing
+        causal = True
     if model.config.model_type == "blt":  # its cache forgets the patches
         return False
     if getattr(model.config, "attention_hidden_size", None) is not None and model.config.model_type == "rwkv":
@@ -557,7 +557,17 @@ def generates(model: PreTrainedModel) -> bool:
     known = inspect.signature(type(model).forward).parameters
     # An encoder's class and some with another head take the option, and no cache back.
     cached = "past_key_values" in known or not model.config.is_encoder_decoder
-    return "use_cache" in known and bool(causal) and cached
+    return _caches(model) and bool(causal) and cached
+
+
+def _caches(model: PreTrainedModel) -> bool:
+    """Whether a caller may say if it caches, by name or among the options it hands on (Qwen3-VL; Switch hands them to
+    its encoder, which refuses)."""
+    known = inspect.signature(type(model).forward).parameters
+    if model.config.model_type == "switch_transformers":
+        return False
+    handed = "past_key_values" in known and any(p.kind is p.VAR_KEYWORD for p in known.values())
+    return "use_cache" in known or handed
 
 
 def keeps_last(model: PreTrainedModel) -> bool:

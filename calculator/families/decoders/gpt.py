@@ -10,6 +10,7 @@ from calculator.families.fields import attention_kind, dropped
 from calculator.families.layers import additions, layer_norm, plain_mlp, pre_norm, whole_heads
 from calculator.families.models import GPT2_PATHS, blueprint, decoder, language_model
 from calculator.families.registry import Blueprint, family
+from calculator.families.seq2seq.bart import unread_encoder
 from calculator.model import Layer, Stack
 from calculator.parts import Embedding, Head, Idle, Linear, Norm, Part, Positions, VectorWeights
 
@@ -158,4 +159,5 @@ def xglm(c: Config) -> Blueprint:
     """Sinusoidal positions, which are computed and not stored."""
     attention = whole_heads(c, out="out_proj", dropout=dropped(c, "attention_dropout"))
     layer = gpt_layer(c, attention, plain_mlp(c, "", c.ffn_dim), FAIRSEQ_NORMS, "dropout")
+    layer = replace(layer, parts=(*layer.parts, *unread_encoder(c, attention)))
     return decoder(c, layer, final="model.layer_norm", norm=layer_norm)

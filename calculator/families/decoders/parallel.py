@@ -7,7 +7,6 @@ from typing import Any
 
 from calculator.config import Config
 from calculator.families.fields import (
-    changed,
     dropped,
     every,
     head_shape,
@@ -120,7 +119,6 @@ def cohere_compass_text(c: Config) -> Blueprint:
     types = layer_types(c, lambda i: "full_attention")
     ropes = c.get("rope_parameters") or {}
     by_type = not set(types).isdisjoint(ropes)
-    c = changed(c, head_dim=None)  # always hidden_size / heads
 
     def attention(kind: str, window: int | None) -> Attention:
         return self_attention(c, window=window, rotates=not by_type or ropes.get(kind) is not None)

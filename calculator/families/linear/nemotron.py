@@ -13,14 +13,18 @@ from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, Mamba2, Norm, Part, Residual
 
 PATTERN = {"M": "linear_attention", "E": "moe", "*": "full_attention", "-": "mlp"}
+DEFAULT_TYPES = ("linear_attention", "moe", "full_attention", "mlp")
 OLD_NAMES = {"mamba": "linear_attention", "attention": "full_attention"}
 
 
 def nemotron_types(c: Config) -> list[str]:
-    """Each layer's one part: layers_block_type, or hybrid_override_pattern spelled out."""
+    """Each layer's one part: layers_block_type, or hybrid_override_pattern spelled out; the class's four layers where
+    the file states neither them nor another number of layers."""
     listed = c.get("layers_block_type")
     if listed:
         return [OLD_NAMES.get(t, t) for t in listed]
+    if c.get("hybrid_override_pattern") is None and c.get("num_hidden_layers") in (None, len(DEFAULT_TYPES)):
+        return list(DEFAULT_TYPES)
     pattern = c.hybrid_override_pattern
     unknown = set(pattern) - PATTERN.keys()
     if unknown:

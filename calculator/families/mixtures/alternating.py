@@ -8,11 +8,11 @@ from calculator.config import Config
 from calculator.families.decoders.norms import exaone_attention, exaone_windows
 from calculator.families.fields import (
     attention_kind,
+    changed,
     dense_or_sparse,
     every,
     layer_types,
     partly_rotated,
-    restated,
     windows,
 )
 from calculator.families.layers import (
@@ -316,7 +316,7 @@ def step3p5(c: Config) -> Blueprint:
     width, count = c.hidden_size, c.num_hidden_layers
     listed = c.get("layer_types")
     if isinstance(listed, list) and len(listed) > count:
-        c = restated(c, layer_types=listed[:count])
+        c = changed(c, layer_types=listed[:count])
     other = c.get("attention_other_setting") or {}
     narrow = c.get("num_sliding_attention_heads") or other.get("num_attention_heads") or c.num_attention_heads
     whole = self_attention(

@@ -70,7 +70,8 @@ def deepseek_v4(c: Config) -> Blueprint:
         experts=c.n_routed_experts,
         names=MIXTRAL_NAMES,
         correction=True,
-        shared=(c.get("n_shared_experts") or 0) * c.moe_intermediate_size,
+        shared=c.moe_intermediate_size,  # one, whatever n_shared_experts says (transformers, modeling_deepseek_v4.py)
+        shared_bias=c.flag("mlp_bias"),
         correction_name="gate.bias",
         shared_names=MIXTRAL_NAMES,
     )

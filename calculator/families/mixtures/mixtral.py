@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from calculator.config import Config
-from calculator.families.fields import attention_kind, every, head_shape, layer_types, partly_rotated, restated, windows
+from calculator.families.fields import attention_kind, changed, every, head_shape, layer_types, partly_rotated, windows
 from calculator.families.layers import MIXTRAL_NAMES, gated_mlp, layer_norm, mixture, pre_norm, self_attention
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
@@ -123,7 +123,7 @@ def own_head_size(c: Config) -> Config:
     """The config with the head size that the type takes where none is stated: what is left of the division goes."""
     if c.get("head_dim") is not None:
         return c
-    return restated(c, head_dim=c.hidden_size // c.num_attention_heads)
+    return changed(c, head_dim=c.hidden_size // c.num_attention_heads)
 
 
 @family("qwen3_omni_moe_text")

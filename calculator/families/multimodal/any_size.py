@@ -28,7 +28,9 @@ def kimi_k25(c: Config) -> Blueprint:
         pos_emb_height="init_pos_emb_height",
         pos_emb_width="init_pos_emb_width",
     )
-    tower = kimi_vision(vision, text.hidden_size)
+    # The published files name the width of the projector's norm inside vision_config, where it is the tower's.
+    published = "vt_hidden_size" in vision
+    tower = kimi_vision(vision, text.hidden_size, vision.hidden_size if published else c.projection_hidden_size)
     return beside(c, tower)
 
 

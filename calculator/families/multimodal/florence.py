@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from calculator.config import Config
 from calculator.families.fields import restated
 from calculator.families.layers import layer_norm
-from calculator.families.models import with_towers
+from calculator.families.models import tied_inside, with_towers
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.pieces import convolution, square
 from calculator.model import Stack
-from calculator.parts import MLP, Linear, Part, Positions, VectorWeights
+from calculator.parts import MLP, Head, Linear, Part, Positions, VectorWeights
 
 
 def davit_half(name: str, attention: str, width: int, inner: int, bias: bool) -> tuple[Part, ...]:
@@ -60,5 +62,10 @@ def florence2(c: Config) -> Blueprint:
             role="buffer",
         ),
     )
-    kind = c.section("text_config").model_type
-    return with_towers(c, davit(vision, "model.vision_tower", projector), text=kind)
+    # The flag inside ties the tables of encoder and decoder, the whole's the head.
+    inside = c.section("text_config")
+    tower = davit(vision, "model.vision_tower", projector)
+    built = with_towers(c, tower, text=inside.model_type, own_ties=True)
+    tied = tied_inside(c, inside)
+    after = tuple(replace(p, tied=tied) if isinstance(p, Head) else p for p in built.text.after)
+    return replace(built, text=replace(built.text, after=after))

@@ -299,7 +299,7 @@ def fuyu(c: Config) -> Blueprint:
 @family("llama4")
 def llama4(c: Config) -> Blueprint:
     tower = llama4_vision(c.section("vision_config"), c.section("text_config").hidden_size)
-    return beside(c, tower, text="llama4_text")
+    return beside(c, tower, text="llama4_text", own_ties=True)
 
 
 @family("mistral3")

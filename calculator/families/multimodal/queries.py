@@ -8,6 +8,7 @@ from calculator.config import Config
 from calculator.families.layers import layer_norm, plain_mlp, whole_heads
 from calculator.families.models import HELD, beside, decoder, tied_inside, with_towers
 from calculator.families.registry import Blueprint, family
+from calculator.families.seq2seq.bart import unread_encoder
 from calculator.families.towers.pieces import patches, vectors
 from calculator.families.towers.vision import clip, siglip
 from calculator.model import Layer, Stack
@@ -27,7 +28,9 @@ def aria(c: Config) -> Blueprint:
             where=c.where,
         )
     width, outputs, root = vision.hidden_size, c.section("text_config").hidden_size, "multi_modal_projector"
-    queries = max((c.get("projector_patch_to_query_dict") or {"1225": 128, "4900": 256}).values())
+    named = c.get("projector_patch_to_query_dict") or {"1225": 128, "4900": 256}
+    # Saved files state the largest of them apart, and that one counts.
+    queries = c.get("max_value_projector_patch_to_query_dict") or max(named.values())
     across = f"{root}.cross_attn"
     projector: tuple[Part, ...] = (
         vectors(root, query=(queries, width)),
@@ -66,7 +69,7 @@ def kosmos_2(c: Config) -> Blueprint:
     text.values_["tie_word_embeddings"] = text.flag("tie_word_embeddings") or tied_inside(c, text)
     built = decoder(
         text,
-        Layer("full attention", parts),
+        Layer("full attention", (*parts, *unread_encoder(text, attention))),
         path="text_model.model.layers",
         embedding="text_model.model.embed_tokens",
         final="text_model.model.layer_norm",
@@ -135,7 +138,7 @@ def qformer(c: Config, source: int, queries: int, after: tuple[Part, ...], *, re
             layer_norm("attention.output.LayerNorm", width),
             Residual("mixer_residual", width),
             *(crossing if i % c.cross_attention_frequency == 0 else ()),
-            *(mlp("") if reads_text else ()),
+            *(mlp("") if reads_text or c.flag("use_qformer_text_input") else ()),
             *mlp("_query"),
         )
         return Layer("q-former", parts)

@@ -153,6 +153,17 @@ def layer_of(c: Config, side: str, style: Style, *, cross: bool = True, channel:
     return Layer(f"full attention{crossed}{' + experts' if isinstance(mlp, Experts) else ''}", tuple(parts))
 
 
+def unread_encoder(c: Config, attention: Attention, name: str = "encoder_attn") -> tuple[Part, ...]:
+    """Attention over an encoder's output beside the decoder's own, which a decoder with add_cross_attention holds and
+    alone does not run."""
+    if not c.flag("add_cross_attention"):
+        return ()
+    a = attention
+    sizes = (a.hidden, a.heads, a.heads, a.head_dim, a.hidden)
+    across = CrossAttention(name, *sizes, q_bias=True, k_bias=True, v_bias=True, out_bias=True)
+    return held(across, Norm(f"{name}_layer_norm", a.hidden, "layer", True))
+
+
 def held(*parts: Part) -> tuple[Part, ...]:
     """What the checkpoint holds of these parts, and this pass does not run."""
     return tuple(Elsewhere(p.name, p, held=True) for p in parts if not isinstance(p, Residual))
@@ -193,7 +204,7 @@ def heads_for(c: Config, what: str, style: Style, vocabulary: int) -> tuple[Part
     if what == "tokens":
         return (Linear("classifier", width, labels, bias=True, component="head"),)
     if what == "answers":
-        return (Linear("qa_outputs", width, labels, bias=True, component="head"),)
+        return (Linear("qa_outputs", width, 2, bias=True, component="head"),)  # a start and an end, whatever the labels
     if what == "headless":
         return ()
     tied = c.flag("tie_word_embeddings") and not (style.untied and what == "decoder")

@@ -85,8 +85,10 @@ def moonshine(c: Config) -> Blueprint:
         return unbiased_norm(name, width)
 
     def layer(side: str) -> Layer:
-        heads: int = getattr(c, f"{side}_num_attention_heads")
-        kv_heads: int = c.first(f"{side}_num_key_value_heads", f"{side}_num_attention_heads")
+        # The decoder's layers have the encoder's heads, whatever the file says of its own: building the encoder's
+        # attention overwrites those fields (transformers, modeling_moonshine.py).
+        heads: int = c.encoder_num_attention_heads
+        kv_heads: int = c.first("encoder_num_key_value_heads", "encoder_num_attention_heads")
         head_dim: int = c.get("head_dim") or width // heads
         share = c.get("rope_parameters") or {}
         rotary = rotary_size(c, head_dim) if share.get("partial_rotary_factor") else int(head_dim * 0.9)

@@ -34,13 +34,14 @@ Mixer = Callable[[str], Part]  # of its name
 
 
 def feed_forward(c: Config) -> Channel:
-    """The MLP that feed_forward_proj names: "relu", or "gated-gelu" for T5 1.1 (arXiv:2002.05202)."""
+    """The MLP that feed_forward_proj names: "relu", or "gated-gelu" for T5 1.1 (arXiv:2002.05202). Saved files state
+    is_gated_act beside it, which counts."""
     kind = str(c.feed_forward_proj).split("-")
     check(
         len(kind) == 1 or (kind[0] == "gated" and len(kind) == 2),
         f"feed_forward_proj in {c.where} is {c.feed_forward_proj!r}; it is an activation, or gated- before one.",
     )
-    gated = kind[0] == "gated"
+    gated = kind[0] == "gated" if c.get("is_gated_act") is None else c.flag("is_gated_act")
     return lambda side, i, name: MLP(
         f"{name}.DenseReluDense",
         c.d_model,
@@ -126,9 +127,13 @@ def t5(c: Config) -> Blueprint:
 
 @family("switch_transformers")
 def switch_transformers(c: Config) -> Blueprint:
-    """T5 whose every n-th MLP is a mixture, one expert a token (arXiv:2101.03961)."""
+    """T5 whose every n-th MLP is a mixture, one expert a token (arXiv:2101.03961); n is stated, or follows from the
+    number of mixtures."""
     counts = {"encoder": c.num_layers, "decoder": c.first("num_decoder_layers", "num_layers")}
-    steps = {side: n // (c.get(f"num_sparse_{side}_layers") or 1) for side, n in counts.items()}
+    steps = {
+        side: n // (c.get(f"num_sparse_{side}_layers") or 1) if (step := c.get(f"{side}_sparse_step")) is None else step
+        for side, n in counts.items()
+    }
 
     def channel(side: str, i: int, name: str) -> Part:
         every = steps[side]

@@ -12,8 +12,9 @@ from calculator.model import Layer, Stack
 from calculator.parts import MLP, Linear, Norm, Part, PatchMerger, Positions, VectorWeights, VisionAttention
 
 
-def kimi_vision(c: Config, text_width: int) -> Stack:
-    """Kimi K2.5's MoonViT: learned positions resampled to the image, packed projections, and a two-layer projector."""
+def kimi_vision(c: Config, text_width: int, normed: int) -> Stack:
+    """Kimi K2.5's MoonViT: learned positions resampled to the image, packed projections, and a two-layer projector
+    behind a norm of `normed` features."""
     width, root = c.hidden_size, "vision_tower"
     attention = whole_heads(c, "", fused="wqkv", out="wo", rotates=True)
     mlp = plain_mlp(c, up="fc0", down="fc1")
@@ -27,7 +28,7 @@ def kimi_vision(c: Config, text_width: int) -> Stack:
         before=(patches(c, f"{root}.patch_embed.proj", bias=True), VectorWeights(f"{root}.patch_embed.pos_emb", grid)),
         after=(
             layer_norm(f"{root}.encoder.final_layernorm", width),
-            layer_norm("mm_projector.pre_norm", width),
+            layer_norm("mm_projector.pre_norm", normed),
             Linear("mm_projector.proj.0", joined, joined, True),
             Linear("mm_projector.proj.2", joined, text_width, True),
         ),

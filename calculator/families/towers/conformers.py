@@ -103,7 +103,7 @@ def phi4_audio(c: Config, root: str, text_width: int) -> Stack:
         (
             held(f"{encoder}.encoder_embedding", statistics, role="buffer"),
             *thinning,
-            Linear(f"{encoder}.embed.out", channels * bins, width, True),
+            Linear(f"{encoder}.embed.out", channels * (c.get("nemo_final_size") or bins), width, True),
             Positions(f"{encoder}.relative_attention_bias_layer.bias_values", distances, c.num_attention_heads),
         ),
         linears(root, *up_and_down),

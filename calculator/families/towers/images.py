@@ -48,8 +48,14 @@ def intern_vit_6b(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     width: int = c.hidden_size
     layer = intern_layer(c, whole_heads(c, "attn", out="proj", fused="qkv"), ("norm1", "norm2"), ("ls1", "ls2"))
     patch, places = intern_patches(c, f"{root}.embeddings.patch_embedding")
-    before = (vectors(f"{root}.embeddings", class_embedding=(1, 1, width), position_embedding=places), patch)
-    return Stack(f"{root}.encoder.layers", width, (layer,) * c.num_hidden_layers, before, after, "vision")
+    tokens: dict[str, tuple[int, ...]] = {"class_embedding": (1, 1, width)}
+    if c.flag("use_mask_token"):
+        tokens["mask_token"] = (1, 1, width)
+    if c.flag("use_absolute_position_embeddings"):
+        tokens["position_embedding"] = places
+    last = () if c.flag("use_mean_pooling") else (layer_norm(f"{root}.layernorm", width),)
+    before = (vectors(f"{root}.embeddings", **tokens), patch)
+    return Stack(f"{root}.encoder.layers", width, (layer,) * c.num_hidden_layers, before, (*last, *after), "vision")
 
 
 def sam_neck(name: str, inputs: int, outputs: int) -> tuple[Part, ...]:

@@ -82,7 +82,11 @@ TYPES: dict[str, Type] = {
             "attention_heads": 6,
             "max_position_embeddings": 128,
         },
-        {"six heads": {}, "untied": {"tie_word_embeddings": False, "attention_heads": 4}},
+        {
+            "six heads": {},
+            "untied": {"tie_word_embeddings": False, "attention_heads": 4},
+            "crossed": {"add_cross_attention": True},
+        },
     ),
     "phi": (
         "PhiForCausalLM",

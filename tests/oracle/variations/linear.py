@@ -379,7 +379,8 @@ SCANS = {
 }
 NOTES = {
     "rwkv": "a decode step of B sequences computes B × B tokens",
-    "blt": "as many patches as patch_size says; a decode step there forgets the patches before",
+    "blt": "as many patches as patch_size says (without patch_in_forward transformers makes each byte one); a decode "
+    "step there forgets the patches before",
     **dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), "the indexer chooses nothing and scores nothing"),
     "kimi_linear": MLA_NOTE,
     "bailing_hybrid": MLA_NOTE,

@@ -154,7 +154,6 @@ TYPES: dict[str, Type] = {
 
 NO_DEFAULT = {
     "lfm2_moe": "layer_types has no default",
-    "nemotron_h": "the order of its layers is arbitrary; the engine asks for it",
 }
 BUFFERS = {"lfm2_moe": ("expert_bias",)}
 SCANS = {

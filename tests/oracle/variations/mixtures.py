@@ -236,7 +236,11 @@ TYPES: dict[str, Type] = {
             "compress_rates": {"compressed_sparse_attention": 4, "heavily_compressed_attention": 16},
             "partial_rotary_factor": 0.25,
         },
-        {"small": {}, "three streams": {"hc_mult": 3, "num_hash_layers": 1}},
+        {
+            "small": {},
+            "three streams": {"hc_mult": 3, "num_hash_layers": 1},
+            "one shared expert all the same": {"n_shared_experts": 2, "mlp_bias": True},
+        },
     ),
 }
 

@@ -157,6 +157,10 @@ TYPES: dict[str, Type] = {
         PLAIN | {"sliding_window": 16},
         {
             "full": {"rope_parameters": {FULL: {"rope_type": "default", "rope_theta": 10000.0}}},
+            "own head size": {
+                "head_dim": 40,
+                "rope_parameters": {FULL: {"rope_type": "default", "rope_theta": 10000.0}},
+            },
             "windows, biases": {
                 "layer_types": [SLIDING, FULL, SLIDING],
                 "rope_parameters": {SLIDING: {"rope_type": "default", "rope_theta": 10000.0}, FULL: None},

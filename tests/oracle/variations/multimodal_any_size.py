@@ -119,7 +119,12 @@ TYPES: dict[str, Type] = {
     "llama4": (
         "Llama4ForConditionalGeneration",
         {"text_config": MIXTURES["llama4_text"][1], "vision_config": LLAMA4_VISION},
-        {"small": {}, "other image": {"vision_config": {"image_size": 96, "patch_size": 12, "num_hidden_layers": 2}}},
+        {
+            "small": {},
+            "other image": {"vision_config": {"image_size": 96, "patch_size": 12, "num_hidden_layers": 2}},
+            "tied inside": {"text_config": {"tie_word_embeddings": True}},
+            "tied outside": {"tie_word_embeddings": True},
+        },
     ),
     "mistral3": (
         "Mistral3ForConditionalGeneration",

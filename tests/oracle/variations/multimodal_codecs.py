@@ -141,4 +141,5 @@ RENAMED = {"nemo_speechlm": ((r"\.mixer\.(A_log|D|dt_bias)$", r".mixer._fp32_par
 CODEBOOKS = ("codebook.initialized", "codebook.cluster_usage", "codebook.embed_sum")
 BUFFERS = dict.fromkeys(("kyutai_speech_to_text", "csm"), CODEBOOKS)
 SCANS = {"nemo_speechlm": MAMBA2_NOTE}
+NOTES = {"nemo_speechlm": "values have all heads where num_key_value_heads says fewer, which no attention takes"}
 NO_FORWARD = {"kyutai_speech_to_text": "it reads a word and all codes of a frame for each position"}

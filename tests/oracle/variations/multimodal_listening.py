@@ -424,6 +424,7 @@ TYPES: dict[str, Type] = {
                 "vision_config": {"deepstack_visual_indexes": [1]},
             },
             "every other layer dense": {"text_config": {"num_hidden_layers": 4, "decoder_sparse_step": 2}},
+            "tied": {"tie_word_embeddings": True},
         },
     ),
     "qwen3_omni_moe": (

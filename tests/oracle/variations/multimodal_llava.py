@@ -125,7 +125,10 @@ TYPES: dict[str, Type] = {
         {
             "small": {},
             "untied, wider": UNTIED | {"alignment_intermediate_size": 264, "downsample_factor": 3},
-            "Cohere": {"text_config": {"model_type": "cohere", "use_qk_norm": True}, "vision_config": SMALLER},
+            "Cohere": {
+                "text_config": {"model_type": "cohere", "use_qk_norm": True, "sliding_window": None},
+                "vision_config": SMALLER,
+            },
         },
     ),
     "cohere2_vision": (

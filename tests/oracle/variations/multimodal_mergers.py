@@ -166,4 +166,3 @@ BUFFERS = {
     )
 }
 SCANS = {"nemotron_h_omni": MAMBA2_NOTE}
-NO_DEFAULT = {"nemotron_h_omni": "the order of the language model's layers is arbitrary; the engine asks for it"}

@@ -59,6 +59,7 @@ TYPES: dict[str, Type] = {
         {
             "small": {},
             "tied": TIED | {"vision_config": SMALLER, "projector_patch_to_query_dict": {"49": 11, "64": 23}},
+            "queries stated": {"max_value_projector_patch_to_query_dict": 17},
         },
     ),
     "chameleon": (
@@ -247,6 +248,8 @@ TYPES: dict[str, Type] = {
                 "vision_config": {"qkv_bias": False, "mlp_ratio": 3.0, "patch_prenorm": [False, False]},
                 "text_config": {"encoder_attention_heads": 4},
             },
+            "tables apart": {"text_config": {"tie_word_embeddings": False}},
+            "head apart": {"tie_word_embeddings": False},
         },
     ),
     "idefics": (

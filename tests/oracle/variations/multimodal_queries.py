@@ -52,6 +52,13 @@ TYPES: dict[str, Type] = {
             "tied, oblong, no bias": TIED
             | {"vision_config": {"attention_bias": False, "image_size": [112, 84], "patch_size": [14, 14]}},
             "Qwen2": {"text_config": QWEN2, "downsample_ratio": 0.25, "vision_config": {"num_hidden_layers": 2}},
+            "mask token, no positions, a last norm": {
+                "vision_config": {
+                    "use_mask_token": True,
+                    "use_absolute_position_embeddings": False,
+                    "use_mean_pooling": False,
+                }
+            },
         },
     ),
     "lighton_ocr": (

@@ -129,7 +129,7 @@ TYPES: dict[str, Type] = {
         {"small": {}, "wider": WIDER, "deep encoder": DEEP_ENCODER, "untied": UNTIED | DEEP_ENCODER}
         | classes("M2M100", "Model"),
     ),
-    "t5": like_t5("T5", **t5_heads("T5")),
+    "t5": like_t5("T5", gate={"is_gated_act": True}, **t5_heads("T5")),
     "mt5": like_t5("MT5", **t5_heads("MT5")),
     "umt5": like_t5("UMT5", **t5_heads("UMT5")),
     "switch_transformers": (
@@ -143,6 +143,7 @@ TYPES: dict[str, Type] = {
             "uneven": {"num_layers": 5, "num_sparse_encoder_layers": 2, "num_decoder_layers": 7},
             "symmetric": {"num_decoder_layers": None, "num_sparse_decoder_layers": 1, "router_bias": True},
             "untied": UNTIED | {"d_kv": 40},
+            "steps stated": {"encoder_sparse_step": 1, "decoder_sparse_step": 5},
             "Model": {"architectures": ["SwitchTransformersModel"], "num_experts": 11},
             "EncoderModel": {"architectures": ["SwitchTransformersEncoderModel"], "relative_attention_num_buckets": 28},
         },
@@ -208,6 +209,7 @@ TYPES: dict[str, Type] = {
             "biases": {"attention_bias": True, "hidden_size": 240, "intermediate_size": 136},
             "deep encoder": {"encoder_num_hidden_layers": 5, "decoder_num_hidden_layers": 1},
             "untied": UNTIED | {"encoder_num_attention_heads": 4, "decoder_num_attention_heads": 4},
+            "other heads": {"encoder_num_attention_heads": 4, "decoder_num_attention_heads": 8},
             "padded heads": {"pad_head_dim_to_multiple_of": 20},
             "Model": {"architectures": ["MoonshineModel"]},
         },
