@@ -68,14 +68,16 @@ HEADS = ("num_attention_heads", "num_heads", "encoder_attention_heads", "attenti
 LARGEST = 4096  # an int above is a length or an id, changed only by doubling
 
 
-def mutated(config: dict[str, Any], whole: dict[str, Any], held: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+def mutated(
+    config: dict[str, Any], whole: dict[str, Any], held: bool = False, runs: bool = True
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """(what changed, config): `whole` is the config with every default, `config` the part that is stated. What is held
     and not run (a tower) transformers builds with heads that nothing divides into, too; those say nothing."""
     for name, value in whole.items():
         if name in NOT_ARCHITECTURE or name.startswith("_") or name.endswith(("_token_id", "_id")):
             continue
         if isinstance(value, dict) and name.endswith("_config"):
-            for what, inner in mutated(config.get(name) or {}, value, "text" not in name):
+            for what, inner in mutated(config.get(name) or {}, value, not runs or "text" not in name, runs):
                 yield f"{name}.{what}", {**config, name: inner}
             continue
         for new in changes(name, value):
@@ -124,8 +126,8 @@ def faults(model_type: str, lengths: Lengths | None) -> Iterator[str]:
     if base is None:
         yield f"{model_type}: no small config builds and runs"
         return
-    whole = model.config.to_dict()
-    for what, config in (("nothing", base), *mutated(base, whole)):
+    whole, runs = model.config.to_dict(), model_type not in NEVER_RUN
+    for what, config in (("nothing", base), *mutated(base, whole, not runs, runs)):
         found = built(config)
         if found is None:
             continue

@@ -205,7 +205,10 @@ def qwen3_talkers(c: Config) -> tuple[Stack, Stack]:
         width,
         (layer,) * text.num_hidden_layers,
         (Embedding("talker.model.codec_embedding", text.vocab_size, width), *between),
-        (Norm("talker.model.norm", width), Head("talker.codec_head", text.vocab_size, width)),
+        (
+            Norm("talker.model.norm", width),
+            Head("talker.codec_head", text.vocab_size, width, tied=c.flag("tie_word_embeddings")),
+        ),
         "audio",
     )
     root, others, size = "talker.code_predictor", range(rest.num_code_groups - 1), rest.hidden_size
