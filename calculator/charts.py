@@ -62,7 +62,7 @@ def _spec(chart: Any) -> Spec:
     return spec
 
 
-def _color(present: tuple[str, ...], *, columns: int = 5) -> alt.Color:
+def _color(present: tuple[str, ...], *, columns: int = 3) -> alt.Color:
     """The colour of a component; `columns` of the legend, 0 for none."""
     shown = (
         alt.Legend(orient="bottom", title=None, values=list(present), columns=columns, symbolLimit=0)
@@ -91,7 +91,7 @@ def _x(title: str) -> alt.X:
 
 def _series(names: tuple[str, ...]) -> alt.Color:
     colors = [KINDS.get(name, SERIES[i % len(SERIES)]) for i, name in enumerate(names)]
-    legend = alt.Legend(orient="bottom", title=None, columns=5, symbolLimit=0)
+    legend = alt.Legend(orient="bottom", title=None, columns=3, symbolLimit=0)
     return alt.Color("series:N", sort=list(names), scale=alt.Scale(domain=list(names), range=colors), legend=legend)
 
 

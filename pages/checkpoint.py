@@ -153,7 +153,7 @@ def by_type(found: Checkpoint) -> None:
     largest = max(found.by_dtype.values(), default=1)
     scale, unit = (2**30, "GiB") if largest >= 2**30 else (2**20, "MiB")
     rows = [
-        {"label": dtype, "value": size / scale, "text": ui.gib(size), "room": largest / scale * 1.2}
+        {"label": dtype, "value": size / scale, "text": ui.gib(size), "room": largest / scale * 1.5}
         for dtype, size in found.by_dtype.items()
     ]
     st.subheader("Bytes by stored type", anchor=False)

@@ -202,7 +202,7 @@ def flops(inputs: Inputs) -> None:
         {
             "component": TITLES[c],
             "value": by_component[c] / scale,
-            "room": by_component[ranked[0]] / scale * 1.15,
+            "room": by_component[ranked[0]] / scale * 1.35,
             "text": ui.flops(by_component[c]),
             "label": ui.percent(by_component[c] / whole),
         }

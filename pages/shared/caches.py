@@ -21,7 +21,7 @@ def caches(inputs: Inputs) -> None:
     largest = max(held.values())
     scale, unit = (2**30, "GiB") if largest >= 2**30 else (2**20, "MiB")
     rows = [
-        {"label": title, "value": size / scale, "text": ui.gib(size), "room": largest / scale * 1.15}
+        {"label": title, "value": size / scale, "text": ui.gib(size), "room": largest / scale * 1.5}
         for title, size in held.items()
     ]
     with st.container(border=True):
