@@ -99,8 +99,9 @@ def blt(c: Config) -> Blueprint:
     tables = c.encoder_hash_byte_group_nb_functions * len(sizes)
     rows = c.encoder_hash_byte_group_vocab * tables
     inside = encoder.hidden_size * c.cross_attn_k
+    tied = c.flag("tie_word_embeddings")  # a tied table is saved as the head
     before: tuple[Part, ...] = (
-        Embedding("model.local_encoder.embed_tokens", encoder.vocab_size, encoder.hidden_size),
+        Embedding("lm_head" if tied else "model.local_encoder.embed_tokens", encoder.vocab_size, encoder.hidden_size),
         HashEmbedding("model.encoder_hash_tok_embedding", rows, encoder.hidden_size, tables),
     )
     if c.flag("patch_in_forward"):
@@ -119,7 +120,7 @@ def blt(c: Config) -> Blueprint:
         after=(
             *local_decoder(decoder, patch, window),
             Norm("model.local_decoder.norm", decoder.hidden_size),
-            Head("lm_head", c.vocab_size, decoder.hidden_size, tied=c.flag("tie_word_embeddings")),
+            Head("lm_head", c.vocab_size, decoder.hidden_size, tied=tied),
         ),
     )
     note = (

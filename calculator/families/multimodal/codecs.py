@@ -201,11 +201,9 @@ def csm(c: Config) -> Blueprint:
     d = c.section("depth_decoder_config")
     root, read = "depth_decoder.model", d.backbone_hidden_size
     depth = moved(llama(d).text, "model.", f"{root}.")
-    own = (
-        ()
-        if c.flag("tie_codebooks_embeddings")
-        else (Embedding(f"{root}.embed_tokens", d.num_codebooks * codes, read),)
-    )
+    own: tuple[Part, ...] = (Embedding(f"{root}.embed_tokens", d.num_codebooks * codes, read),)
+    if c.flag("tie_codebooks_embeddings"):  # one table, saved under the depth decoder's name
+        said, own = replace(said, name=f"{root}.embed_tokens"), ()
     before = (*own, Linear(f"{root}.inputs_embeds_projector", read, d.hidden_size))
     heads = held("depth_decoder", (("codebooks_head.weight", (d.num_codebooks - 1, d.hidden_size, d.vocab_size)),))
     towers = (
