@@ -8,7 +8,8 @@ from typing import Any
 
 SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config", "decoder")
 NAMES = {
-    "layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers"),
+    # The decoder's first: beside an encoder the usual names count that one's layers (T5, BART).
+    "layers": ("num_decoder_layers", "decoder_layers", "num_hidden_layers", "n_layer", "num_layers", "n_layers"),
     "width": ("hidden_size", "n_embd", "d_model", "dim", "model_dim"),
     "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads"),
     "kv_heads": ("num_key_value_heads", "n_kv_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"),
