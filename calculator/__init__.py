@@ -11,19 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import CalculatorError
-from calculator.estimate import Estimate, estimate
-from calculator.explain import explain
+from calculator.estimation import Estimate, estimate
 from calculator.model import Model
-from calculator.operation import COMPONENTS, Operation
-from calculator.operations import operations
-from calculator.workload import Workload
+from calculator.passes.forward import operations
+from calculator.record.operation import COMPONENTS, Operation
+from calculator.record.workload import Workload
+from calculator.report.why import explain
 
 if TYPE_CHECKING:
-    from calculator.checkpoint import Checkpoint, Comparison, load_checkpoint
-    from calculator.checkpoint.compare import compare
     from calculator.compatibility import TransformerCalculator
-    from calculator.manual import DataType, ModelConfig, ModelType, OperationMode
-    from calculator.sources import load_model
+    from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
+    from calculator.sources.checkpoint.compare import compare
+    from calculator.sources.load import load_model
+    from calculator.sources.manual import DataType, ModelConfig, ModelType, OperationMode
 
 __all__ = [
     "COMPONENTS",
@@ -48,15 +48,15 @@ __all__ = [
 ]
 
 LATER = {
-    "load_model": "sources",
-    "load_checkpoint": "checkpoint",
-    "compare": "checkpoint",
-    "Checkpoint": "checkpoint",
-    "Comparison": "checkpoint",
-    "DataType": "manual",
-    "ModelConfig": "manual",
-    "ModelType": "manual",
-    "OperationMode": "manual",
+    "load_model": "sources.load",
+    "load_checkpoint": "sources.checkpoint",
+    "compare": "sources.checkpoint",
+    "Checkpoint": "sources.checkpoint",
+    "Comparison": "sources.checkpoint",
+    "DataType": "sources.manual",
+    "ModelConfig": "sources.manual",
+    "ModelType": "sources.manual",
+    "OperationMode": "sources.manual",
     "TransformerCalculator": "compatibility",
 }
 """Names whose modules load when they are first used. (A name that is also a module's must not wait: whoever imports the

@@ -13,16 +13,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from calculator import catalogue, output
 from calculator.errors import CalculatorError, SourceError
-from calculator.estimate import Estimate
-from calculator.formats import ALIASES, CACHE_BITS, FORMATS
+from calculator.estimation import Estimate
+from calculator.formats.named import ALIASES, CACHE_BITS, FORMATS
 from calculator.model import Model
-from calculator.sources import load_model
-from calculator.workload import CHOICES, DEFAULT_LENGTH, MODES, Workload
+from calculator.record.workload import CHOICES, DEFAULT_LENGTH, MODES, Workload
+from calculator.report import output
+from calculator.sources import catalogue
+from calculator.sources.load import load_model
 
 if TYPE_CHECKING:
-    from calculator.checkpoint import Comparison
+    from calculator.sources.checkpoint import Comparison
 
 FAILED, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 
@@ -297,7 +298,7 @@ def compare_all(
     named: Sequence[str], models: Sequence[Model], revision: str | None, token: str | None
 ) -> list[Comparison]:
     """Each model against the checkpoint that it was named by; of a bundled model, the one on the Hub."""
-    from calculator.checkpoint import compare, load_checkpoint
+    from calculator.sources.checkpoint import compare, load_checkpoint
 
     found = []
     for source, model in zip(named, models, strict=True):

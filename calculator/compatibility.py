@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from calculator import format as words
 from calculator.errors import WorkloadError
-from calculator.estimate import Estimate, Flops, Memory, Traffic, intensity_class
-from calculator.manual import ModelConfig, OperationMode, manual_model
+from calculator.estimation import Estimate
 from calculator.model import Model
-from calculator.operation import Operation
-from calculator.operations import optimizer_bytes, plan_of
-from calculator.run import gradient_bytes
+from calculator.numbers import units as words
+from calculator.passes.forward import optimizer_bytes
+from calculator.passes.plan import plan_of
+from calculator.passes.totals import Flops, Memory, Traffic, intensity_class
+from calculator.record.operation import Operation
+from calculator.record.run import gradient_bytes
+from calculator.sources.manual import ModelConfig, OperationMode, manual_model
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from calculator.formats import TORCH_DTYPES
-from calculator.operation import COMPONENTS
+from calculator.formats.named import TORCH_DTYPES
+from calculator.record.operation import COMPONENTS
+from calculator.record.run import weights_of, written
 
 if TYPE_CHECKING:
+    from calculator.formats.quantization import Scheme
     from calculator.parts import Experts, Part
-    from calculator.quantization import Scheme
 
 
 @dataclass(frozen=True)
@@ -138,14 +140,17 @@ class Model:
     @cached_property
     def parameters(self) -> Parameters:
         """Counts over the same operations every other number comes from."""
-        from calculator.operations import forward, weights_of
-        from calculator.workload import Workload
-
-        listed = forward(self, Workload(), 1, 1)
-        by_component = {c: sum(op.parameters * op.stored for op in listed if op.component == c) for c in COMPONENTS}
+        by_component, active = dict.fromkeys(COMPONENTS, 0), 0
+        for stack in self.stacks:
+            places = (((stack.before, 1), (stack.after, 1)), ((layer.parts, len(at)) for layer, at in stack.groups))
+            for parts, count in chain(*places):
+                for op in written(parts):
+                    copies = op.stored * count
+                    by_component["vision" if stack.tower else op.component] += op.parameters * copies
+                    active += op.active * copies
         return Parameters(
             total=sum(by_component.values()),
-            active=sum(op.active * op.stored for op in listed),
+            active=active,
             embedding=by_component["embedding"],
             by_component={c: n for c, n in by_component.items() if n},
             apart=sum(
@@ -161,8 +166,6 @@ class Model:
         """Every stored tensor by its name in the checkpoint, with its shape ([outputs, inputs] for a matrix). A tied
         head is stored with the embedding and not listed; buffers are listed; with `apart`, so are the tensors that the
         checkpoint holds and no pass runs."""
-        from calculator.operations import weights_of
-
         for stack in (*self.stacks, *(self.apart if apart else ())):
             places = [
                 ("", stack.before),
@@ -181,7 +184,7 @@ class Model:
     @cached_property
     def scheme(self) -> Scheme | None:
         """How the checkpoint is quantized, None if it is not (or not in a way that is understood: see `notes`)."""
-        from calculator.quantization import scheme_of
+        from calculator.formats.quantization import scheme_of
 
         return self.stored or scheme_of(self.config)[0]
 

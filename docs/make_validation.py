@@ -20,12 +20,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from calculator import Workload, catalogue, estimate, load_model  # noqa: E402
+from calculator import Workload, estimate, load_model  # noqa: E402
 from calculator.families import FAMILIES  # noqa: E402
-from calculator.formats import FORMATS, Format  # noqa: E402
+from calculator.formats.named import FORMATS, Format  # noqa: E402
 from calculator.model import Model  # noqa: E402
-from calculator.operation import MATMUL_KINDS, Operation  # noqa: E402
-from calculator.operations import operations, plan_of  # noqa: E402
+from calculator.passes.forward import operations  # noqa: E402
+from calculator.passes.plan import plan_of  # noqa: E402
+from calculator.record.operation import MATMUL_KINDS, Operation  # noqa: E402
+from calculator.sources import catalogue  # noqa: E402
 
 DATA = ROOT / "tests" / "data" / "published.json"
 PAGE = ROOT / "docs" / "VALIDATION.md"

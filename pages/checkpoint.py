@@ -7,12 +7,12 @@ from typing import Any
 
 import streamlit as st
 
-from calculator import charts
-from calculator.checkpoint import Checkpoint, Comparison, compare, load
-from calculator.checkpoint.compare import collapsed
-from calculator.checkpoint.report import TITLES, csv_rows
-from calculator.hub_ids import is_repo, parse_file
 from calculator.model import Model
+from calculator.report import charts
+from calculator.sources.checkpoint import Checkpoint, Comparison, compare, load
+from calculator.sources.checkpoint.compare import collapsed
+from calculator.sources.checkpoint.report import TITLES, csv_rows
+from calculator.sources.hub.ids import is_repo, parse_file
 from pages.shared import show as ui
 from pages.shared.show import Inputs
 

@@ -6,11 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from calculator import catalogue, charts
-from calculator.estimate import MEMORY_KINDS, Estimate, estimate, intensity_class
+from calculator.estimation import Estimate, estimate
 from calculator.families import FAMILIES
-from calculator.formats import FORMATS
-from calculator.tables import TITLES
+from calculator.formats.named import FORMATS
+from calculator.passes.totals import MEMORY_KINDS, intensity_class
+from calculator.report import charts
+from calculator.report.rows import TITLES
+from calculator.sources import catalogue
 from pages.shared import show as ui
 from pages.shared.model import bundled
 from pages.shared.show import Inputs

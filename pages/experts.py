@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from calculator import charts
-from calculator.estimate import estimate
+from calculator.estimation import estimate
 from calculator.model import Model
-from calculator.tables import TITLES
+from calculator.report import charts
+from calculator.report.rows import TITLES
 from calculator.whatif import as_mixture, balance, mlp_width
 from pages.shared import show as ui
 from pages.shared.show import Inputs

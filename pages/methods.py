@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from calculator.explain import MEANINGS, explain
+from calculator.report.why import MEANINGS, explain
 from pages.shared import show as ui
 from pages.shared.show import Inputs
 

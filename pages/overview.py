@@ -6,12 +6,12 @@ from collections import Counter
 
 import streamlit as st
 
-from calculator import charts
-from calculator.estimate import MEMORY_KINDS, intensity_class
 from calculator.model import Model, Stack
-from calculator.operation import COMPONENTS
 from calculator.parts import Attention, LatentAttention
-from calculator.tables import TITLES
+from calculator.passes.totals import MEMORY_KINDS, intensity_class
+from calculator.record.operation import COMPONENTS
+from calculator.report import charts
+from calculator.report.rows import TITLES
 from pages.shared import show as ui
 from pages.shared.caches import caches, keeps
 from pages.shared.columns import COLUMNS

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from calculator import charts
-from calculator.estimate import MEMORY_KINDS, Estimate, estimate
-from calculator.formats import FORMATS
-from calculator.tables import TITLES
-from calculator.workload import Workload
+from calculator.estimation import Estimate, estimate
+from calculator.formats.named import FORMATS
+from calculator.passes.totals import MEMORY_KINDS
+from calculator.record.workload import Workload
+from calculator.report import charts
+from calculator.report.rows import TITLES
 from pages.shared import show as ui
 from pages.shared.show import Inputs
 

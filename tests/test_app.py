@@ -11,7 +11,7 @@ import pytest
 
 import calculator.errors as errors
 from calculator import load_model
-from calculator.hub import HubFile
+from calculator.sources.hub.client import HubFile
 
 PAGES = ("overview", "scaling", "compare", "experts", "methods")
 TINY = {
@@ -60,8 +60,8 @@ def hub(monkeypatch):
     def from_headers(repo_id, *arguments):
         raise errors.MissingFileError(f"{repo_id} holds no safetensors file.")
 
-    monkeypatch.setattr("calculator.hub.fetch_config", fetch_config)
-    monkeypatch.setattr("calculator.checkpoint.load.from_hub", from_headers)
+    monkeypatch.setattr("calculator.sources.hub.client.fetch_config", fetch_config)
+    monkeypatch.setattr("calculator.sources.checkpoint.load.from_hub", from_headers)
     return known
 
 

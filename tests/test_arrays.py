@@ -9,7 +9,7 @@ import test_golden
 
 from calculator import estimate
 from calculator.errors import WorkloadError
-from calculator.symbolic import symbol
+from calculator.numbers.symbolic import symbol
 
 # A variation of each type; the class default where that is all there is.
 SMALL = {c["model_type"]: c for c in sorted(test_golden.RUNS, key=lambda c: c["name"] != "default")}

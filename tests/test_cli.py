@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 from writers import write_gguf, write_safetensors
 
-from calculator import catalogue, cli
+from calculator import cli
 from calculator.families import FAMILIES
-from calculator.sources import load_model
+from calculator.sources import catalogue
+from calculator.sources.load import load_model
 
 QWEN, LLAMA, DEEPSEEK = "Qwen/Qwen2.5-7B", "meta-llama/Llama-2-7b-hf", "deepseek-ai/DeepSeek-V3.1-Terminus"
 MIXTRAL = "mistralai/Mixtral-8x7B-v0.1"

@@ -10,7 +10,7 @@ import pytest
 import calculator
 from calculator.compatibility import FlopsComponents, MemoryComponents, TransformerCalculator
 from calculator.errors import ConfigError, WorkloadError
-from calculator.manual import DataType, ModelConfig, ModelType, OperationMode, manual_model
+from calculator.sources.manual import DataType, ModelConfig, ModelType, OperationMode, manual_model
 
 IMPORT = "from calculator import TransformerCalculator, ModelConfig, ModelType, OperationMode\n"
 

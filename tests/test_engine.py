@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import calculator
-from calculator import Workload, catalogue, estimate, load_model
-from calculator.estimate import intensity_class
-from calculator.explain import explain
-from calculator.formats import FORMATS
-from calculator.operation import HELD, QUANTITIES
-from calculator.sources import model_from_config
-from calculator.workload import MODES
+from calculator import Workload, estimate, load_model
+from calculator.formats.named import FORMATS
+from calculator.passes.totals import intensity_class
+from calculator.record.operation import HELD, QUANTITIES
+from calculator.record.workload import MODES
+from calculator.report.why import explain
+from calculator.sources import catalogue
+from calculator.sources.load import model_from_config
 
 MIXED = [
     "Qwen/Qwen2.5-7B",

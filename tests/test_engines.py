@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from calculator import Workload, estimate, load_model
-from calculator.engines import ENGINES, reserved
+from calculator.engines.reserved import ENGINES, reserved
 from calculator.errors import WorkloadError
 
 GIB = 2**30

@@ -15,7 +15,7 @@ import pytest
 
 from calculator import Workload, estimate
 from calculator.families import FAMILIES
-from calculator.sources import model_from_config
+from calculator.sources.load import model_from_config
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "oracle"))

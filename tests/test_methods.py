@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 import calculator
-from calculator import catalogue
-from calculator.explain import MEANINGS, Explained, explain
 from calculator.families import FAMILIES
-from calculator.formats import CACHE_BITS, FORMATS, GGML_FORMATS
+from calculator.formats.named import CACHE_BITS, FORMATS, GGML_FORMATS
+from calculator.formats.quantization import READERS
 from calculator.model import Model
-from calculator.operations import ADAMW_FLOPS
 from calculator.parts import basic, recurrent
-from calculator.quantization import READERS
-from calculator.workload import Workload
+from calculator.passes.forward import ADAMW_FLOPS
+from calculator.record.workload import Workload
+from calculator.report.why import MEANINGS, Explained, explain
+from calculator.sources import catalogue
 
 PAGE = (Path(__file__).parents[1] / "docs" / "METHODS.md").read_text(encoding="utf-8")
 BUNDLED = [e.id for e in catalogue.entries() if e.config.get("model_type") in FAMILIES]

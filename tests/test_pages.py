@@ -9,14 +9,15 @@ import math
 
 import pytest
 
-from calculator import catalogue, estimate, load_model
-from calculator.estimate import MEMORY_KINDS
-from calculator.explain import explain
-from calculator.formats import FORMATS
-from calculator.operation import COMPONENTS
-from calculator.tables import TITLES
+from calculator import estimate, load_model
+from calculator.formats.named import FORMATS
+from calculator.passes.totals import MEMORY_KINDS
+from calculator.record.operation import COMPONENTS
+from calculator.record.workload import MODES, Workload
+from calculator.report.rows import TITLES
+from calculator.report.why import explain
+from calculator.sources import catalogue
 from calculator.whatif import as_mixture, balance
-from calculator.workload import MODES, Workload
 from pages.shared.model import packed
 
 PAGES = ("overview", "scaling", "compare", "experts", "methods")

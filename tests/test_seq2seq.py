@@ -10,10 +10,10 @@ import pytest
 
 from calculator import Workload, estimate, load_model
 from calculator.cli import main
-from calculator.explain import explain
 from calculator.model import Model
-from calculator.operation import Operation
-from calculator.sources import model_from_config
+from calculator.record.operation import Operation
+from calculator.report.why import explain
+from calculator.sources.load import model_from_config
 from calculator.whatif import as_mixture
 
 T5, BART, WHISPER = "google-t5/t5-base", "facebook/bart-large", "openai/whisper-large-v3"

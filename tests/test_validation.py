@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from calculator import catalogue
 from calculator.families import FAMILIES
+from calculator.sources import catalogue
 from docs import make_validation
 from docs.make_validation import Row
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Weight
+from calculator.formats.weight import Weight
+from calculator.numbers.symbolic import Number, maximum, minimum
 from calculator.parts.basic import SOFTMAX_FLOPS, Part, project
-from calculator.run import Run
-from calculator.symbolic import Number, maximum, minimum
+from calculator.record.run import Run
 
 INVERSE_STEPS, INVERSE_PRODUCTS = 6, 4  # of the iteration for the landmarks' inverse (arXiv:2102.03902, section 3.2)
 

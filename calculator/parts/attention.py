@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Cache, Kept, Weight
+from calculator.formats.weight import Weight
+from calculator.numbers.symbolic import Number, ceil_div, half, maximum, minimum
 from calculator.parts.basic import HEAD_SYMBOLS, ROTARY_FLOPS, SOFTMAX_FLOPS, Norm, Part, elementwise, project
-from calculator.run import Reach, Run
-from calculator.symbolic import Number, ceil_div, half, maximum, minimum
+from calculator.record.operation import Cache, Kept
+from calculator.record.run import Reach, Run
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from calculator.errors import ConfigError
-from calculator.operation import Weight
-from calculator.run import Run
-from calculator.symbolic import Expression, Number
+from calculator.formats.weight import Weight
+from calculator.numbers.symbolic import Expression, Number
+from calculator.record.run import Run
 
 RMS_NORM_FLOPS = 4  # per element: square, accumulate, scale by 1/rms, scale by the weight
 LAYER_NORM_FLOPS = 7  # per element: accumulate, centre, square, accumulate, scale by 1/std, weight, bias

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Weight
+from calculator.formats.weight import Weight
+from calculator.numbers.symbolic import Number
 from calculator.parts.attention import attend, rotate
 from calculator.parts.basic import HEAD_SYMBOLS, SOFTMAX_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import short_convolution, state_bytes
-from calculator.run import Run
-from calculator.symbolic import Number
+from calculator.record.run import Run
 
 
 @dataclass(frozen=True)

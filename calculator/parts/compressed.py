@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Cache, Kept, Weight
+from calculator.formats.weight import Weight
+from calculator.numbers.symbolic import Number, ceil_div, half, maximum, minimum
 from calculator.parts.attention import attend, rotate
 from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
 from calculator.parts.sparse import INDEX_BLOCK
-from calculator.run import Run
-from calculator.symbolic import Number, ceil_div, half, maximum, minimum
+from calculator.record.operation import Cache, Kept
+from calculator.record.run import Run
 
 
 def entries(tokens: Number, ratio: Number) -> Number:

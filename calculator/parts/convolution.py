@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Weight
+from calculator.formats.weight import Weight
 from calculator.parts.attention import rotate
 from calculator.parts.basic import Norm, Part, elementwise, project
 from calculator.parts.recurrent import SSD_FLOPS, scan, short_convolution
-from calculator.run import Run
+from calculator.record.run import Run
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Weight
+from calculator.formats.weight import Weight
 from calculator.parts.attention import attend
 from calculator.parts.basic import HEAD_SYMBOLS, Part, project
-from calculator.run import Run
+from calculator.record.run import Run
 
 
 @dataclass(frozen=True)

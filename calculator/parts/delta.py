@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Weight
+from calculator.formats.weight import Weight
+from calculator.numbers.symbolic import Number
 from calculator.parts.basic import ACTIVATION_FLOPS, Part, project
 from calculator.parts.recurrent import DELTA_FLOPS, gated_norm, scan, short_convolution
-from calculator.run import Run
-from calculator.symbolic import Number
+from calculator.record.run import Run
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from calculator.parts.basic import Part
-from calculator.run import Run
+from calculator.record.run import Run
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Weight
+from calculator.formats.weight import Weight
+from calculator.numbers.symbolic import Number
 from calculator.parts.basic import ACTIVATION_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import scan, short_convolution
-from calculator.run import Run
-from calculator.symbolic import Number
+from calculator.record.run import Run
 
 # Per channel: c·r·softplus(Λ) (2), a = exp (1), a² (1), √(1 − a²) (2), i·x (1), √·(i·x) (1), a·h (1), their sum (1);
 # arXiv:2402.19427, equations 1 to 4.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Weight
+from calculator.formats.weight import Weight
+from calculator.numbers.symbolic import Number, half
 from calculator.parts.attention import attend
 from calculator.parts.basic import (
     ACTIVATION_FLOPS,
@@ -18,8 +19,7 @@ from calculator.parts.basic import (
     project,
 )
 from calculator.parts.recurrent import short_convolution, state_bytes
-from calculator.run import Run
-from calculator.symbolic import Number, half
+from calculator.record.run import Run
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "r_proj", "o_proj")
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.parts.attention import attend, gate, rotate, sinks
 from calculator.parts.basic import Norm, Part, project
-from calculator.run import Run
+from calculator.record.run import Run
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from calculator.numbers.symbolic import Number, ceil_div, maximum, minimum
 from calculator.parts.attention import attend
 from calculator.parts.basic import Norm, Part, project
-from calculator.run import Reach, Run
-from calculator.symbolic import Number, ceil_div, maximum, minimum
+from calculator.record.run import Reach, Run
 
 
 @dataclass(frozen=True)

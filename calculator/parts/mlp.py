@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.errors import ConfigError
-from calculator.operation import Weight
+from calculator.formats.weight import Weight
+from calculator.numbers.symbolic import Number
 from calculator.parts.basic import ACTIVATION_FLOPS, SOFTMAX_FLOPS, Norm, Part, activation, project
-from calculator.run import Run
-from calculator.symbolic import Number
+from calculator.record.run import Run
 
 
 @dataclass(frozen=True)

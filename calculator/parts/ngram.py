@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.parts.attention import attend
 from calculator.parts.basic import Part, project
-from calculator.run import Reach, Run
+from calculator.record.run import Reach, Run
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from calculator.operation import Weight
+from calculator.formats.weight import Weight
+from calculator.numbers.symbolic import Number, ceil_div, half
 from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
-from calculator.run import Run
-from calculator.symbolic import Number, ceil_div, half
+from calculator.record.run import Run
 
 
 @dataclass(frozen=True)

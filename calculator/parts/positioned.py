@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from calculator.parts.basic import Part, activation
-from calculator.run import Run
+from calculator.record.run import Run
 
 
 @dataclass(frozen=True)

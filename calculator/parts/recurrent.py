@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Cache, Kept, Weight
+from calculator.formats.weight import Weight
+from calculator.numbers.symbolic import Number
 from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, elementwise, project
-from calculator.run import Run
-from calculator.symbolic import Number
+from calculator.record.operation import Cache, Kept
+from calculator.record.run import Run
 
 SELECTIVE_SCAN_FLOPS = 6  # per state element: Ā·h (1), B̄ = Δ·B and B̄·x (2), their sum (1), C·h (2); arXiv:2312.00752
 SSD_FLOPS = 5  # per state element: decay·h (1), B ⊗ Δx (1), their sum (1), C·h (2); arXiv:2405.21060

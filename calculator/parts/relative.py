@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Weight
+from calculator.formats.weight import Weight
+from calculator.numbers.symbolic import Number
 from calculator.parts.attention import attend
 from calculator.parts.basic import Part
-from calculator.run import Run
-from calculator.symbolic import Number
+from calculator.record.run import Run
 
 
 @dataclass(frozen=True)

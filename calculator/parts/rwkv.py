@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Weight
+from calculator.formats.weight import Weight
+from calculator.numbers.symbolic import Number
 from calculator.parts.basic import ACTIVATION_FLOPS, LAYER_NORM_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import scan, state_bytes
-from calculator.run import Run
-from calculator.symbolic import Number
+from calculator.record.run import Run
 
 # Per channel and token (arXiv:2305.13048, appendix D, the form that cannot overflow). Output: k + u (1), the larger
 # exponent (1), two shifted exponentials (4), numerator (3), denominator (2), their quotient (1). State: m + w (1), the

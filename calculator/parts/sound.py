@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Weight
+from calculator.formats.weight import Weight
 from calculator.parts.basic import Norm, Part, activation
-from calculator.run import Run
+from calculator.record.run import Run
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Cache, Kept
+from calculator.numbers.symbolic import Number, ceil_div, half
 from calculator.parts.attention import rotate
 from calculator.parts.basic import Norm, Part, project
-from calculator.run import Run
-from calculator.symbolic import Number, ceil_div, half
+from calculator.record.operation import Cache, Kept
+from calculator.record.run import Run
 
 INDEX_BLOCK = 128  # elements of an index key that share one 32-bit scale
 

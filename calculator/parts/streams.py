@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Cache, Kept, Weight
+from calculator.formats.weight import Weight
+from calculator.numbers.symbolic import Number, half
 from calculator.parts.attention import rotate
 from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, elementwise, project
 from calculator.parts.compressed import entries, entries_sum
 from calculator.parts.recurrent import state_bytes
-from calculator.run import Run
-from calculator.symbolic import Number, half
+from calculator.record.operation import Cache, Kept
+from calculator.record.run import Run
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calculator.operation import Weight
+from calculator.formats.weight import Weight
 from calculator.parts.basic import ACTIVATION_FLOPS, LAYER_NORM_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import state_bytes
-from calculator.run import Run
+from calculator.record.run import Run
 
 # Per element of the matrix memory: f·C (1), k ⊗ i·v (1), their sum (1), q·C (2); of the normalizer: f·n (1), + i·k (2),
 # q·n (2); arXiv:2405.04517, equations 19 to 27.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from calculator import charts
+from calculator.report import charts
 from pages.shared import show as ui
 from pages.shared.show import Inputs
 

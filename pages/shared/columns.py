@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from calculator.estimate import MEMORY_KINDS
-from calculator.tables import TITLES
+from calculator.passes.totals import MEMORY_KINDS
+from calculator.report.rows import TITLES
 from pages.shared import show as ui
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import streamlit as st
 
-from calculator import catalogue
 from calculator.errors import SourceError
 from calculator.families import FAMILIES
-from calculator.manual import ModelConfig, ModelType, manual_model
 from calculator.model import Model
-from calculator.sources import from_hub, load_model, model_from_config, parse_config
+from calculator.sources import catalogue
+from calculator.sources.load import from_hub, load_model, model_from_config
+from calculator.sources.manual import ModelConfig, ModelType, manual_model
+from calculator.sources.paths import parse_config
 
 SOURCES = ("popular", "hub", "upload", "manual")  # what the link says, so they are shown as they are
 DEFAULT_MODEL = "Qwen/Qwen2.5-7B"

@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from calculator import format as fmt
-from calculator.estimate import Estimate, estimate
+from calculator.estimation import Estimate, estimate
 from calculator.model import Model
-from calculator.workload import Workload
+from calculator.numbers import units as fmt
+from calculator.record.workload import Workload
 
 Rows = Sequence[Mapping[str, Any]]
 MODE_WORDS = {"pretraining": "one training step", "prefill": "prefill", "decode": "one decode step"}

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from calculator.estimate import MEMORY_KINDS
-from calculator.explain import MEANINGS, Explained, Formula, explain
-from calculator.operation import HELD
-from calculator.tables import TITLES as NAMES
+from calculator.passes.totals import MEMORY_KINDS
+from calculator.record.operation import HELD
+from calculator.report.rows import TITLES as NAMES
+from calculator.report.why import MEANINGS, Explained, Formula, explain
 from pages.shared import show as ui
 from pages.shared.show import Inputs
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from calculator.formats import CACHE_BITS, FORMATS
+from calculator.formats.named import CACHE_BITS, FORMATS
 from calculator.model import Model
-from calculator.workload import DEFAULT_LENGTH, MODES, Workload
+from calculator.record.workload import DEFAULT_LENGTH, MODES, Workload
 
 LARGEST = 10**9
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from calculator import Workload, estimate, load_model
-from calculator.catalogue import entries
+from calculator.sources.catalogue import entries
 
 REFERENCE_MS = 10.0  # what one round of the reference takes on two slow cores; the ratios below are stated against it
 

@@ -35,7 +35,7 @@ from playwright.sync_api import (
 )
 from writers import safetensors_bytes
 
-from calculator.sources import model_from_config
+from calculator.sources.load import model_from_config
 
 ROOT = Path(__file__).parents[2]
 FLAGS = [

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from calculator import estimate, load_model
-from calculator import format as fmt
+from calculator.numbers import units as fmt
 
 QWEN = load_model("Qwen/Qwen2.5-7B")
 GPT2 = load_model("openai-community/gpt2")

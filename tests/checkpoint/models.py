@@ -8,7 +8,7 @@ from typing import Any
 
 from writers import Tensors, write_safetensors
 
-from calculator.sources import model_from_config
+from calculator.sources.load import model_from_config
 
 LLAMA: dict[str, Any] = {
     "model_type": "llama",

@@ -11,7 +11,7 @@ from models import DEEPSEEK, EVERY, GEMMA, GPT2, GPT_OSS, LLAMA, QWEN3_MOE, fold
 from writers import Tensors, write_gguf
 
 from calculator import Comparison, compare, estimate, load_checkpoint, load_model
-from calculator.sources import model_from_config
+from calculator.sources.load import model_from_config
 
 
 def compared(path: Path, config: dict[str, Any], stored: Tensors) -> Comparison:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from writers import gguf_bytes, safetensors_bytes, write, write_gguf, write_safetensors, write_shards
 
-from calculator.checkpoint.load import load_checkpoint
 from calculator.errors import CalculatorError, CheckpointError, SourceError
-from calculator.ggml import GGML_TYPES, QUANTIZED
+from calculator.formats.ggml import GGML_TYPES, QUANTIZED
+from calculator.sources.checkpoint.load import load_checkpoint
 
 TWO = {"a.weight": ("BF16", (4, 6)), "b.weight": ("F8_E4M3", (2, 3))}
 

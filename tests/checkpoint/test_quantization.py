@@ -13,11 +13,11 @@ from layouts import METHODS, MLX, Layout
 from writers import Tensors, write_safetensors
 
 from calculator import compare, estimate, load_checkpoint, load_model
-from calculator.checkpoint import model_from_checkpoint
 from calculator.errors import WorkloadError
-from calculator.formats import FORMATS, GGML_FORMATS
-from calculator.quantization import READERS, UNPRICED
-from calculator.sources import model_from_config
+from calculator.formats.named import FORMATS, GGML_FORMATS
+from calculator.formats.quantization import READERS, UNPRICED
+from calculator.sources.checkpoint import model_from_checkpoint
+from calculator.sources.load import model_from_config
 
 SMALL: dict[str, Any] = {
     "model_type": "llama",
@@ -148,7 +148,7 @@ def test_what_is_not_known_is_said(method: str) -> None:
 def test_experts_of_deepseek_v4_are_in_4_bit() -> None:
     """expert_dtype beside FP8 for everything else: 4-bit floats with an 8-bit scale per 32."""
     config = {"expert_dtype": "fp4", "quantization_config": METHODS["fp8, blocks"][0]}
-    from calculator.quantization import scheme_of
+    from calculator.formats.quantization import scheme_of
 
     scheme, _ = scheme_of(config)
     assert scheme is not None
@@ -159,7 +159,7 @@ def test_experts_of_deepseek_v4_are_in_4_bit() -> None:
 
 
 def test_experts_as_mlx_names_them() -> None:
-    from calculator.quantization import scheme_of
+    from calculator.formats.quantization import scheme_of
 
     settings = {"bits": 4, "group_size": 64}
     settings |= {"model.layers.0.mlp.switch_mlp.down_proj": {"bits": 4, "group_size": 32, "mode": "mxfp4"}}
@@ -230,7 +230,7 @@ def test_gguf_types_by_name(sizes: dict[str, int], kind: str, gib: float) -> Non
 
 def test_gguf_rows_that_are_no_whole_blocks() -> None:
     """llama.cpp falls back to blocks of 32, and to 16 bit where these do not fit either."""
-    from calculator.operation import Weight
+    from calculator.formats.weight import Weight
 
     q4 = GGML_FORMATS["q4_k"]
     assert q4.size(Weight("", (2, 512), "linear")) == 2 * 2 * 144

@@ -13,9 +13,9 @@ from models import DEEPSEEK, QWEN3_MOE, folder, tensors
 from writers import gguf_bytes, safetensors_bytes, write
 
 from calculator import Workload, compare, estimate, load_checkpoint, load_model
-from calculator.checkpoint import model_from_checkpoint
-from calculator.checkpoint.tensors import Checkpoint, StoredTensor
 from calculator.errors import CalculatorError
+from calculator.sources.checkpoint import model_from_checkpoint
+from calculator.sources.checkpoint.tensors import Checkpoint, StoredTensor
 
 ODD: list[Any] = [None, 0, -1, 1, 3, 10**30, 1.5, True, "", "x", "8", [], [1], [None], {}, {"a": 1}, [[1, 2], 3]]
 

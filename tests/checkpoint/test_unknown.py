@@ -11,10 +11,10 @@ from models import DEEPSEEK, EVERY, GPT_OSS, LLAMA, MAMBA, QWEN3_MOE, folder, te
 from writers import Tensors, write_gguf
 
 from calculator import Workload, compare, estimate, explain, load_checkpoint, load_model
-from calculator.checkpoint import model_from_checkpoint
 from calculator.errors import CheckpointError, SourceError, UnknownModelTypeError
-from calculator.sources import model_from_config
-from calculator.workload import MODES
+from calculator.record.workload import MODES
+from calculator.sources.checkpoint import model_from_checkpoint
+from calculator.sources.load import model_from_config
 
 CERTAIN = {
     "parameters": "exact",

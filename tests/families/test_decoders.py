@@ -6,7 +6,7 @@ import pytest
 
 from calculator import Model, Workload, estimate
 from calculator.errors import ConfigError
-from calculator.sources import model_from_config
+from calculator.sources.load import model_from_config
 
 
 def outside_the_embedding(model: Model) -> int:

@@ -3,7 +3,7 @@ MobileNet-V5 as timm 1.0.31 defines it, and the totals of the published safetens
 
 import pytest
 
-from calculator.sources import model_from_config
+from calculator.sources.load import model_from_config
 
 TEXT = {"hidden_size": 2048, "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 256, "vocab_size": 262400}
 SIZES = {

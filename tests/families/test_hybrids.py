@@ -7,7 +7,7 @@ from math import prod
 import pytest
 
 from calculator import Workload, estimate
-from calculator.sources import load_model, model_from_config
+from calculator.sources.load import load_model, model_from_config
 
 # ---------------------------------------------------------------------------------- hybrids and caches
 

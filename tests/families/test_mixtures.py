@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from calculator import Workload, estimate
-from calculator.sources import load_model, model_from_config
+from calculator.sources.load import load_model, model_from_config
 
 # ---------------------------------------------------------------------------------------- mixtures of experts
 

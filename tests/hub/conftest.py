@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import constants
 from loopback import Hub, Storage
 
-from calculator.checkpoint import load
+from calculator.sources.checkpoint import load
 
 VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")

@@ -17,7 +17,6 @@ from loopback import COMMIT, Answer, Fault, Hub, Model, Storage
 from writers import Tensors, gguf_bytes, safetensors_bytes
 
 from calculator import compare, load_checkpoint, load_model
-from calculator.checkpoint import load, safetensors
 from calculator.errors import (
     CalculatorError,
     CheckpointError,
@@ -30,6 +29,7 @@ from calculator.errors import (
     SourceError,
     UnknownModelTypeError,
 )
+from calculator.sources.checkpoint import load, safetensors
 
 TOKEN = "hf_" + "SecretTokenOfATest" * 2
 LAYER = {"self_attn.q_proj": (8, 8), "self_attn.k_proj": (4, 8), "self_attn.v_proj": (4, 8), "self_attn.o_proj": (8, 8)}

@@ -19,7 +19,6 @@ import pytest
 from huggingface_hub import constants
 from loopback import COMMIT, Answer, Fault, Hub, Model, Storage
 
-from calculator import hub as reader
 from calculator.errors import (
     CalculatorError,
     ConfigError,
@@ -30,6 +29,7 @@ from calculator.errors import (
     ModelNotFoundError,
     SourceError,
 )
+from calculator.sources.hub import client as reader
 
 CONFIG = {"model_type": "llama", "hidden_size": 64}
 BODY = json.dumps(CONFIG).encode()
@@ -602,15 +602,15 @@ def test_offline(hub: Hub, model: Model, refused: Refused, monkeypatch: pytest.M
 
 
 def test_importing_costs_no_client() -> None:
-    code = (
-        "import sys, calculator.hub; print([name for name in sys.modules if 'huggingface' in name or 'httpx' in name])"
-    )
-    assert _python(code) == "[]"
+    clients = "[name for name in sys.modules if 'huggingface' in name or 'httpx' in name]"
+    assert _python(f"import sys, calculator.sources.hub.client; print({clients})") == "[]"
 
 
 def test_the_variables_of_a_new_process(hub: Hub, model: Model, tmp_path: Path) -> None:
     hub.tokens, model.access, model.readers = {TOKEN}, "private", {TOKEN}
-    code = "from calculator.hub import fetch_config; print(fetch_config('org/name', timeout=30).provenance)"
+    code = (
+        "from calculator.sources.hub.client import fetch_config; print(fetch_config('org/name', timeout=30).provenance)"
+    )
     variables = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": TOKEN}
     assert _python(code, **variables) == "org/name@0123456 on the Hugging Face Hub"
     assert (tmp_path / "home/hub/models--org--name/refs/main").read_text() == COMMIT

@@ -12,7 +12,7 @@ from models import DEEPSEEK, LLAMA, tensors
 from writers import safetensors_bytes
 
 from calculator import estimate
-from calculator.sources import model_from_config
+from calculator.sources.load import model_from_config
 
 TOKEN = "hf_" + "SecretTokenOfATest" * 2
 

@@ -27,8 +27,8 @@ import transformers  # noqa: E402
 import variations  # noqa: E402
 
 from calculator import estimate  # noqa: E402
-from calculator.operation import MATMUL_KINDS  # noqa: E402
-from calculator.sources import model_from_config  # noqa: E402
+from calculator.record.operation import MATMUL_KINDS  # noqa: E402
+from calculator.sources.load import model_from_config  # noqa: E402
 
 SHOWN = 12  # differing tensors of a kind
 

@@ -36,7 +36,7 @@ from transformers import CONFIG_MAPPING  # noqa: E402
 from calculator import Workload, estimate  # noqa: E402
 from calculator.errors import CalculatorError  # noqa: E402
 from calculator.families import FAMILIES  # noqa: E402
-from calculator.sources import model_from_config  # noqa: E402
+from calculator.sources.load import model_from_config  # noqa: E402
 
 # Names that no checkpoint carries as an architecture: they say how a model is run, not what it is.
 NOT_ARCHITECTURE = frozenset(

@@ -16,8 +16,8 @@ import test_golden  # noqa: E402
 from transformers import CONFIG_MAPPING  # noqa: E402
 
 from calculator import compare, estimate, load_checkpoint, load_model  # noqa: E402
-from calculator.checkpoint import model_from_checkpoint  # noqa: E402
-from calculator.ggml import GGML_TYPES  # noqa: E402
+from calculator.formats.ggml import GGML_TYPES  # noqa: E402
+from calculator.sources.checkpoint import model_from_checkpoint  # noqa: E402
 
 TYPES = ("llama", "qwen2", "qwen3", "gpt2", "gpt_oss", "mixtral", "qwen3_moe", "deepseek_v3", "phi3", "gemma3_text")
 TYPES += (

@@ -14,8 +14,8 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1]), str(HERE.parent)]
 oracle = pytest.importorskip("oracle")
 import test_golden  # noqa: E402
 
-from calculator import catalogue  # noqa: E402
-from calculator.sources import model_from_config  # noqa: E402
+from calculator.sources import catalogue  # noqa: E402
+from calculator.sources.load import model_from_config  # noqa: E402
 
 
 def spread() -> list[dict]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 from calculator import Workload, estimate
 from calculator.model import Model
-from calculator.operations import forward
 from calculator.parts import (
     Attention,
     ConvolvedAttention,
@@ -17,6 +16,7 @@ from calculator.parts import (
     Padded,
     WindowAttention,
 )
+from calculator.passes.forward import forward
 
 Beyond = Callable[[Model, Workload], int]
 

@@ -1,0 +1,1 @@
+"""What inference engines reserve and how they are started."""

@@ -1,0 +1,200 @@
+"""`estimate(model, workload)`: memory, FLOPs, traffic and intensity, each a sum over one list of operations."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from calculator.errors import WorkloadError
+from calculator.formats.named import format_named
+from calculator.model import Model
+from calculator.numbers.symbolic import numeric
+from calculator.passes.forward import (
+    encoder_length,
+    forward,
+    numbers,
+    optimizer_bytes,
+    resolved_length,
+    shape_of,
+    symbols,
+)
+from calculator.passes.plan import cache_format, plan_of
+from calculator.passes.totals import MEMORY_KINDS, Flops, Generation, Memory, Traffic, intensity_class, total
+from calculator.record.operation import Operation
+from calculator.record.run import gradient_bytes
+from calculator.record.workload import Workload
+
+if TYPE_CHECKING:
+    from calculator.engines.reserved import Reserved
+
+
+class Estimate:
+    """The numbers of one workload on one model. Amounts are ints, or arrays where the workload's are.
+
+    Attributes:
+        model, workload: what was asked. sequence_length: the length used; encoder_length: the encoder's, None where
+            the model has no encoder before its decoder.
+        memory, flops, traffic, generation: see their classes; generation is None outside decode mode.
+        notes: what a reader should know beside the numbers; warnings: what makes them doubtful.
+    """
+
+    def __init__(self, model: Model, workload: Workload) -> None:
+        self.model, self.workload = model, workload
+        self.sequence_length = resolved_length(model, workload)
+        self._batch, self._length = symbols(workload.batch_size, self.sequence_length)
+        self._source = encoder_length(model, workload, self._length)
+        self.encoder_length = numeric(self._source, shape_of(self._batch, self._length)) if model.encoder else None
+        self._listed = forward(model, workload, self._batch, self._length, source=self._source)
+        training = workload.mode == "pretraining"
+        plan = plan_of(model, workload)
+        self._shape = shape_of(self._batch, self._length)
+        gradient, optimizer = gradient_bytes(workload, plan.native), optimizer_bytes(plan.native)
+        self.memory = Memory(self._listed, training, gradient, optimizer, self._shape)
+        self.flops = Flops(self._listed, self._shape)
+        self.traffic = Traffic(self._listed, self._shape)
+
+    @property
+    def scalar(self) -> bool:
+        """Whether the amounts are single numbers."""
+        return self._shape is None
+
+    @cached_property
+    def intensity(self) -> Any:
+        """FLOPs per byte moved."""
+        return self.flops.total / self.traffic.total
+
+    @property
+    def parameters(self) -> Any:
+        """The model's parameter counts."""
+        return self.model.parameters
+
+    @cached_property
+    def operations(self) -> list[Operation]:
+        """The operations with amounts as numbers (or arrays)."""
+        return numbers(self._listed, self._shape)
+
+    @cached_property
+    def generation(self) -> Generation | None:
+        if self.workload.mode != "decode":
+            return None
+        steps, source = self.workload.decode_length, self._source
+        listed = forward(self.model, self.workload, self._batch, self._length, steps=steps, source=source)
+        after = forward(self.model, self.workload, self._batch, self._length + steps, source=source)
+        return Generation(listed, after, self._shape, steps)
+
+    @cached_property
+    def cache_growth(self) -> Any:
+        """Bytes that the cache of one sequence grows by with its next token: 0 if windows are full or states fixed."""
+        if self.workload.mode == "pretraining":
+            return numeric(0, self._shape)
+        lengths, source = (self._length, self._length + 1), self._source
+        held = [forward(self.model, self.workload, 1, n, source=source) for n in lengths]
+        before, after = (total(listed, lambda op: op.cache_bytes * op.count) for listed in held)
+        return numeric(after - before, self._shape)
+
+    @cached_property
+    def reserved(self) -> list[Reserved]:
+        """What inference engines reserve for the caches, beside `memory.kv_cache`, the architecture's minimum.
+
+        Raises:
+            WorkloadError: pretraining, or arrays.
+        """
+        from calculator.engines.reserved import reserved
+
+        return reserved(self.model, self.workload)
+
+    @property
+    def precision(self) -> str:
+        """How the weights are stored, in words."""
+        return plan_of(self.model, self.workload).title
+
+    @property
+    def kv_precision(self) -> str:
+        """The KV cache's format."""
+        return cache_format(self.model, self.workload)
+
+    @property
+    def last_logits(self) -> bool:
+        """Whether only the last position of each sequence reaches the head; an encoder's positions all do."""
+        return self.workload.last_logits and (self.model.text.causal or self.workload.logits == "last")
+
+    @property
+    def conventions(self) -> str:
+        """The counting conventions behind the FLOPs, in words."""
+        return self.workload.with_(logits="last" if self.last_logits else "all").conventions
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        found = []
+        longest, context = _largest_value(self.sequence_length), self.model.context_length
+        if self.workload.mode == "decode":
+            longest += self.workload.decode_length
+        if context is not None and longest > context:
+            found.append(
+                f"{longest:,} tokens are more than the {context:,} that {self.model.name} was configured for; the "
+                "numbers hold for the arithmetic, not for what the model can use."
+            )
+        positions, asked = self.model.encoder_length, self.workload.encoder_length
+        if positions is not None and asked is not None and asked != positions:
+            found.append(
+                f"The encoder of {self.model.name} always reads {positions:,} tokens; the numbers for {asked:,} hold "
+                "for the arithmetic, not for what the model can use."
+            )
+        if (
+            self.workload.mode == "pretraining"
+            and self.workload.dtype != "auto"
+            and format_named(self.workload.dtype).bits < 8
+        ):
+            found.append(f"Weights in {self.workload.dtype} cannot be pretrained; what is priced is their storage.")
+        return tuple(found)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        found = list(self.model.notes)
+        if self.workload.sequence_length is None:
+            found.append(f"No sequence length was given: {self.sequence_length:,} tokens are taken.")
+        return tuple(found)
+
+    def rows(self, kind: str) -> list[dict[str, Any]]:
+        """The table of that kind as a list of rows with raw numbers: "memory", "flops", "reuse", "operations", "cache"
+        or "engines"."""
+        from calculator.report.rows import rows
+
+        return rows(self, kind)
+
+    def table(self, kind: str) -> Any:
+        """The table of that kind as a pandas DataFrame with raw numbers."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows(kind))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for json.dumps."""
+        from calculator.report.rows import as_dict
+
+        return as_dict(self)
+
+
+def _largest_value(length: Any) -> int:
+    return int(length.max()) if hasattr(length, "max") else int(length)
+
+
+def estimate(model: Model, workload: Workload | None = None, **options: Any) -> Estimate:
+    """Memory, FLOPs, traffic and intensity of a workload.
+
+    Args:
+        model: what `load_model` returned.
+        workload: what is run; or its fields as keywords, `estimate(model, mode="decode", batch_size=8)`.
+
+    Raises:
+        WorkloadError: an option outside what is allowed.
+    """
+    if not isinstance(model, Model):
+        raise WorkloadError(f"estimate needs the Model that load_model returns, not {type(model).__name__}.")
+    if workload is not None and not isinstance(workload, Workload):
+        raise WorkloadError(f"estimate needs a Workload or its fields as keywords, not {type(workload).__name__}.")
+    chosen = workload or Workload()
+    return Estimate(model, chosen.with_(**options) if options else chosen)
+
+
+__all__ = ["MEMORY_KINDS", "Estimate", "Flops", "Generation", "Memory", "Traffic", "estimate", "intensity_class"]

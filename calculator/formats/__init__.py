@@ -1,0 +1,1 @@
+"""Number formats, GGUF's types, and how checkpoints are quantized."""

@@ -1,0 +1,224 @@
+"""Number formats: what a tensor of a given shape costs in bytes, with its scales and zero points."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from calculator.errors import WorkloadError
+from calculator.formats.ggml import QUANTIZED
+from calculator.formats.weight import Weight
+from calculator.numbers.symbolic import Expression, Number, ceil_div
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A storage format. A matrix is (rows = outputs) × (columns = inputs); leading axes are separate matrices.
+
+    One scale (and zero point, where the format has them) serves a tile of `tile_rows` × `tile_columns` elements; 0
+    means the whole extent. `column_bits` is stored once per input column (GPTQ's g_idx), `tensor_bits` once per matrix.
+    """
+
+    name: str
+    bits: int
+    tile_rows: int = 1
+    tile_columns: int = 0
+    scale_bits: Number = 0
+    zero_bits: int = 0
+    column_bits: int = 0
+    tensor_bits: int = 0
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= 32 or self.tile_rows < 0 or self.tile_columns < 0:
+            raise ValueError(f"no format has {self.bits} bits and tiles of {self.tile_rows} × {self.tile_columns}")
+
+    @property
+    def quantized(self) -> bool:
+        return self.bits < 16
+
+    def size(self, weight: Weight) -> Number:
+        """Bytes of the weight, scales and zero points included."""
+        if not self.quantized:
+            return weight.elements() * (self.bits // 8)
+        *leading, rows, columns = weight.shape
+        matrices = math.prod(leading) * weight.copies
+        tiles = (ceil_div(rows, self.tile_rows) if self.tile_rows else 1) * (
+            ceil_div(columns, self.tile_columns) if self.tile_columns else 1
+        )
+        bits = rows * columns * self.bits + tiles * (self.scale_bits + self.zero_bits)
+        return matrices * _bytes(bits + columns * self.column_bits + self.tensor_bits)
+
+    def bits_per_weight(self, rows: int = 4096, columns: int = 4096) -> float:
+        """Average bits an element costs in a matrix of the given size."""
+        return float(self.size(Weight("", (rows, columns), "linear"))) * 8 / (rows * columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Exact(Format):
+    """How one tensor (or the tensors of all experts) is stored, when its bytes are known rather than computed."""
+
+    nbytes: int = 0
+
+    def size(self, weight: Weight) -> Number:
+        return self.nbytes
+
+
+def _bytes(bits: Number) -> Number:
+    if isinstance(bits, Expression):
+        return ceil_div(bits, 8) if bits.value() % 8 else bits // 8
+    return math.ceil(Fraction(bits) / 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks(Format):
+    """A GGUF type. Rows that are no whole blocks are stored as llama.cpp stores them: in `otherwise`, or in 16 bit."""
+
+    otherwise: Format | None = None
+
+    def size(self, weight: Weight) -> Number:
+        columns = weight.shape[-1]
+        if isinstance(columns, Expression) or columns % self.tile_columns == 0:
+            return Format.size(self, weight)
+        return (self.otherwise or FORMATS["fp16"]).size(weight)
+
+
+FORMATS = {
+    f.name: f
+    for f in (
+        Format("fp32", 32, title="32-bit float"),
+        Format("fp16", 16, title="16-bit float"),
+        Format("bf16", 16, title="bfloat16"),
+        Format("fp8", 8, tile_rows=0, scale_bits=32, title="8-bit float, one 32-bit scale a matrix"),
+        Format("int8", 8, scale_bits=16, title="8-bit integer, one 16-bit scale a row (W8A8)"),
+        Format(
+            "int4", 4, tile_columns=128, scale_bits=16, zero_bits=4, title="4-bit integer, groups of 128 (AWQ, GPTQ)"
+        ),
+        Format("mxfp4", 4, tile_columns=32, scale_bits=8, title="4-bit float, blocks of 32, 8-bit scale (OCP MX)"),
+        Format("nvfp4", 4, tile_columns=16, scale_bits=8, tensor_bits=32, title="4-bit float, blocks of 16, FP8 scale"),
+        Format(
+            "nf4",
+            4,
+            tile_rows=1,
+            tile_columns=64,
+            scale_bits=Fraction(8 * 256 + 32, 256),
+            title="4-bit NormalFloat, blocks of 64, double-quantized scales (QLoRA)",
+        ),
+    )
+}
+"""The formats a user can ask for by name. Sources: AWQ arXiv:2306.00978, OCP Microscaling v1.0, NVFP4 (NVIDIA
+TensorRT-LLM), NF4 with double quantization arXiv:2305.14314 (8-bit scale per 64 weights,
+32-bit scale per 256 of those)."""
+
+FALLBACKS = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0", "tq1_0": "q4_0", "tq2_0": "q4_0"}
+"""What llama.cpp stores rows in that are no whole blocks of 256 (src/llama-quant.cpp); IQ4_NL for the other types."""
+
+
+def _ggml_formats() -> dict[str, Blocks]:
+    found: dict[str, Blocks] = {}
+    for name, t in sorted(QUANTIZED.items(), key=lambda item: item[1].block):
+        if name in FORMATS or name in ("q8_1", "q8_k"):  # those two exist while a product is computed only
+            continue
+        bits = t.size * 8 // t.block
+        other = found[FALLBACKS.get(name, "iq4_nl")] if t.block == 256 else None
+        title = f"GGUF {t.name}, {t.bits_per_weight:g} bits a weight"
+        found[name] = Blocks(
+            name, bits, tile_columns=t.block, scale_bits=t.size * 8 - bits * t.block, title=title, otherwise=other
+        )
+    return dict(sorted(found.items()))
+
+
+GGML_FORMATS = _ggml_formats()
+"""GGUF types by name. As llama.cpp writes them, the embedding is converted too, and vectors and routers are in 32 bit
+(docs/METHODS.md)."""
+
+
+def ggml_head(form: Format) -> Format:
+    """What llama.cpp stores the head in beside matrices of that type (src/llama-quant.cpp, llama_tensor_get_type)."""
+    if form.name == "q8_0":
+        return form
+    lowest = ("iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs")
+    return GGML_FORMATS["q5_k" if form.name in lowest else "q6_k"]
+
+
+CACHE_BITS: dict[str, Number] = {
+    "fp32": 32,
+    "fp16": 16,
+    "bf16": 16,
+    "fp8": 8,
+    "int8": 8,
+    "int4": Fraction(9, 2),
+    "mxfp4": Fraction(17, 4),
+    "nvfp4": Fraction(9, 2),
+}
+"""Bits per KV-cache element. fp8 and int8 keep one scale per tensor (vLLM, TensorRT-LLM); int4 one 16-bit scale per 32
+(llama.cpp q4_0); mxfp4 and nvfp4 their block scales."""
+
+TORCH_DTYPES = {
+    "float32": "fp32",
+    "float": "fp32",
+    "float16": "fp16",
+    "half": "fp16",
+    "bfloat16": "bf16",
+    "fp32": "fp32",
+    "fp16": "fp16",
+    "bf16": "bf16",
+}
+"""What `torch_dtype` says in a config.json, by our name."""
+
+ALIASES = {
+    "float32": "fp32",
+    "float16": "fp16",
+    "half": "fp16",
+    "bfloat16": "bf16",
+    "float8_e4m3fn": "fp8",
+    "e4m3": "fp8",
+    "fp4": "nvfp4",
+}
+
+UNCONVERTED_ROLES = frozenset(("router", "norm", "embedding", "head", "convolution", "vector", "buffer"))
+"""Tensor classes that quantizers leave in 16 bit: only the matrices of attention, MLPs and experts are converted."""
+
+
+def normalised(name: str) -> str:
+    """A precision's name as this package spells it: "torch.BFloat16" is "bf16"."""
+    key = name.strip().lower().removeprefix("torch.")
+    return ALIASES.get(key, key)
+
+
+def format_named(name: str) -> Format:
+    """The format of that name.
+
+    Raises:
+        WorkloadError: no such format.
+    """
+    key = normalised(name)
+    found = FORMATS.get(key) or GGML_FORMATS.get(key)
+    if found is None and re.match(r"i?[qt]q?\d", key):
+        raise WorkloadError(
+            f"{name!r} is no GGUF type that a precision can be; choose one of {', '.join(GGML_FORMATS)}. Names such as "
+            "q4_k_m are mixtures of types, which the headers of a GGUF file tell: load the file."
+        )
+    if found is None:
+        raise WorkloadError(f"Precision {name!r} is not known; choose one of auto, {', '.join(FORMATS)}.")
+    return found
+
+
+def cache_format_named(name: str) -> Format:
+    """The format of that name, if a KV cache can be kept in it.
+
+    Raises:
+        WorkloadError: the cache cannot be kept in that format.
+    """
+    key = normalised(name)
+    if key not in CACHE_BITS:
+        raise WorkloadError(f"The KV cache cannot be kept in {name!r}; choose one of auto, {', '.join(CACHE_BITS)}.")
+    return FORMATS[key]
+
+
+def grouped(base: Format, *, columns: int, name: str | None = None, zero_bits: int | None = None) -> Format:
+    """The format with another group size along the inputs; -1 and 0 mean one group a row."""
+    zeros = base.zero_bits if zero_bits is None else zero_bits
+    return replace(base, tile_columns=max(columns, 0), zero_bits=zeros, name=name or base.name)

@@ -1,0 +1,22 @@
+"""The tensor of a checkpoint: what a format prices and an operation reads."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from calculator.numbers.symbolic import Number
+
+
+class Weight(NamedTuple):
+    """A tensor of the checkpoint, or `copies` equal ones (one per expert, counted from `first`), by its name inside the
+    layer."""
+
+    name: str
+    shape: tuple[Number, ...]
+    role: str  # linear, experts, router, norm, embedding, head, convolution, vector (biases, scalars) or buffer
+    copies: Number = 1
+    first: int = 0
+
+    def elements(self) -> Number:
+        return math.prod(self.shape) * self.copies

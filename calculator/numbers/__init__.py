@@ -1,0 +1,1 @@
+"""Numbers that print as formulas, and their units."""

@@ -1,0 +1,1 @@
+"""Tables, text, files, charts and formulas of an estimate."""

@@ -1,0 +1,1 @@
+"""From a name, a path, a config or numbers to a model."""

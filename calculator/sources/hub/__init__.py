@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: what is asked, how long, and what its refusals mean."""

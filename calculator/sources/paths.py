@@ -1,0 +1,70 @@
+"""Which text is a path, and the config.json that stands there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from calculator.errors import SourceError
+
+LARGEST_CONFIG = 20 * 2**20  # bytes
+
+
+def path_of(text: str) -> Path | None:
+    """The path that the text is, None where it is rather a name.
+
+    Raises:
+        SourceError: no file can have such a name.
+    """
+    try:
+        path = Path(text).expanduser()
+        found = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SourceError(f"{text[:80]!r} names no file and no model ({error}).") from error
+    named = "://" not in text and (
+        text.endswith((".json", ".safetensors")) or (text.endswith(".gguf") and ":" not in text)
+    )
+    return path if found or named or text.startswith(("/", "./", "../", "~")) else None
+
+
+def path_name(path: Path) -> str:
+    """What a model at that path is called: its folder's name, or the file's."""
+    return path.resolve().parent.name if path.is_file() and path.name == "config.json" else path.stem
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The parsed config.json at a path, or in the folder at that path.
+
+    Raises:
+        SourceError: there is no such file, or it is not a JSON object.
+    """
+    file = path / "config.json" if path.is_dir() else path
+    if not file.is_file():
+        raise SourceError(
+            f"There is no file {str(file)!r}; give the path of a config.json or of the folder that holds one."
+        )
+    try:
+        if file.stat().st_size > LARGEST_CONFIG:
+            raise SourceError(f"{str(file)!r} is larger than 20 MiB, so it is no config.json.")
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{str(file)!r} could not be read as text: {error}.") from error
+    return parse_config(text, str(file))
+
+
+def parse_config(text: str, where: str = "the config") -> dict[str, Any]:
+    """A config.json's text as a dict.
+
+    Raises:
+        SourceError: the text is not a JSON object.
+    """
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{where} is not valid JSON ({error}); a model's config.json is needed.") from error
+    if not isinstance(parsed, dict):
+        raise SourceError(
+            f"{where} holds a JSON {type(parsed).__name__}, not an object; a model's config.json is needed."
+        )
+    return parsed
