@@ -108,6 +108,8 @@ def _add_workload(add: Add) -> None:
     said = "tokens that the encoder of an encoder-decoder model reads; default: its positions (Whisper), or --seq-len"
     add("--encoder-len", dest="encoder_length", type=int, metavar="N", help=said)
     add("--batch-size", type=int, default=1, metavar="N", help="sequences; default: 1")
+    said = "tokens per sequence that a prefill finds in the cache (earlier chunks, a shared prefix); default: 0"
+    add("--past-len", dest="past_length", type=int, default=0, metavar="N", help=said)
     add(
         "--decode-len",
         dest="decode_length",
@@ -129,6 +131,8 @@ def _add_precision(add: Add) -> None:
 def _add_counting(add: Add) -> None:
     said = "eager writes the S × S scores to memory; default: flash"
     add("--attention", choices=CHOICES["attention"], default="flash", help=said)
+    said = "what a training step keeps: as the published formulas count, or as compiled, plain or autocast modules do; "
+    add("--kernels", choices=CHOICES["kernels"], default="formula", help=said + "default: formula")
     said = "full counts every query against every key, causal the half a causal kernel computes; default: full"
     add("--attention-flops", choices=CHOICES["attention_flops"], default="full", help=said)
     said = "positions that reach the head; default: auto, the last one in prefill and all in pretraining"

@@ -130,7 +130,7 @@ def test_options_reach_the_workload(outcome: Callable[..., str]) -> None:
         "--mode decode --seq-len max --batch-size 2 --decode-len 3 --dtype INT4 --kv-dtype float16 --attention eager "
         "--attention-flops causal --logits last --routing uniform --expert-capacity-factor 1.5 --share-experts "
         "--flash-block-size 64 --no-flash-decode --flash-decode-block-size 32 --gradient-dtype fp32 "
-        "--encoder-len 77 --format json"
+        "--encoder-len 77 --kernels plain --format json"
     )
     found = json.loads(outcome(MIXTRAL, *shlex.split(options)))
     assert found["workload"] == {
@@ -151,6 +151,8 @@ def test_options_reach_the_workload(outcome: Callable[..., str]) -> None:
         "share_experts_across_layers": True,
         "gradient_dtype": "fp32",
         "encoder_length": 77,
+        "past_length": 0,
+        "kernels": "plain",
     }
 
 

@@ -15,7 +15,7 @@ from calculator.formats.named import CACHE_BITS, FORMATS, GGML_FORMATS
 from calculator.formats.quantization import READERS
 from calculator.model import Model
 from calculator.parts import basic, recurrent
-from calculator.passes.forward import ADAMW_FLOPS
+from calculator.passes.training import ADAMW_FLOPS
 from calculator.record.workload import Workload
 from calculator.report.why import MEANINGS, Explained, explain
 from calculator.sources import catalogue

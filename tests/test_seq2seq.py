@@ -177,7 +177,8 @@ def test_decode_reads_the_encoder_s_keys_and_runs_no_encoder():
 
 
 def test_the_encoder_s_output_is_kept_once_for_the_backward_pass():
-    (output,) = named(load_model(T5), "encoder_output", mode="pretraining", batch_size=2, encoder_length=30)
+    output, gradient = named(load_model(T5), "encoder_output", mode="pretraining", batch_size=2, encoder_length=30)
+    assert (output.phase, gradient.phase, gradient.saved) == ("forward", "backward", 0)
     assert output.saved == 2 * 30 * 768 * 2
     assert output.count == 1
     keys = named(load_model(T5), "EncDecAttention.k", mode="pretraining", batch_size=2, encoder_length=30)

@@ -34,6 +34,7 @@ class ConditionedScale(Part):
                 weights=(Weight(f"{self.path(name)}.weight", shape, "linear"),),
                 saved=read,
                 input_gradient=i > 0,
+                stream=0,
             )
         elements = run.tokens * self.size
-        elementwise(run, self.path("scale"), "norm", elements, 2)
+        elementwise(run, self.path("scale"), "norm", elements, 2, stream=0)

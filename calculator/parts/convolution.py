@@ -10,6 +10,7 @@ from calculator.parts.attention import rotate
 from calculator.parts.basic import Norm, Part, elementwise, project
 from calculator.parts.recurrent import SSD_FLOPS, scan, short_convolution
 from calculator.record.run import Run
+from calculator.record.split import HEAD, ROW
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,8 @@ class GatedConvolution(Part):
         for name in ("input_gate", "output_gate"):
             if name == "output_gate":
                 short_convolution(run, self.path("conv"), self.hidden, self.kernel, bias=self.bias, activated=False)
-            elementwise(run, self.path(name), "recurrent", elements, 1, inputs=2, split="head")
-        project(
-            run, self.path("out_proj"), self.hidden, self.hidden, component="recurrent", bias=self.bias, split="row"
-        )
+            elementwise(run, self.path(name), "recurrent", elements, 1, inputs=2, split=HEAD, stream=0)
+        project(run, self.path("out_proj"), self.hidden, self.hidden, component="recurrent", bias=self.bias, split=ROW)
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,8 @@ class LightningAttention(Part):
         Norm(self.path(norm), inner).write(run)
         project(run, self.path(gate), self.hidden, inner, component="recurrent", saves_input=False)
         elements = run.tokens * inner
-        elementwise(run, self.path("gate"), "recurrent", elements, 5, inputs=2, split="head")
-        project(run, self.path(out), inner, self.hidden, component="recurrent", bias=self.out_bias, split="row")
+        elementwise(run, self.path("gate"), "recurrent", elements, 5, inputs=2, split=HEAD, stream=0)
+        project(run, self.path(out), inner, self.hidden, component="recurrent", bias=self.out_bias, split=ROW)
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,6 @@ class TokenConvolution(Part):
             writes=run.tokens * self.outputs * run.width,
             weights=weights,
             saved=read,
-            stream=run.stream,
         )
 
 
@@ -123,8 +121,7 @@ class DynamicConvolution(Part):
             reads=elements * self.kernel,
             writes=elements,
             saved=elements * self.kernel,
-            stream=run.stream,
-            split="head",
+            split=HEAD,
         )
 
 
@@ -154,5 +151,4 @@ class GroupedLinear(Part):
             writes=run.tokens * self.outputs * run.width,
             weights=weights,
             saved=read,
-            stream=run.stream,
         )

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
-from calculator.parts.attention import attend
+from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import HEAD_SYMBOLS, Part, project
 from calculator.record.run import Run
+from calculator.record.split import HEAD, REPLICATED, ROW
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class CrossAttention(Part):
 
     def write(self, run: Run) -> None:
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        made = 0 if run.decoding else run.batch * run.source
+        cached = bool(run.decoding or run.past)
+        made = 0 if cached else run.batch * run.source
         project(run, self.path(self.query), self.hidden, queries, component="attention", bias=self.q_bias)
         for name, bias in ((self.key, self.k_bias), (self.value, self.v_bias)):
             # The encoder's output is one tensor for all layers; the encoder's last operation keeps it.
@@ -54,19 +56,16 @@ class CrossAttention(Part):
                 bias=bias,
                 tokens=made,
                 saves_input=False,
-                idle=run.decoding,
+                idle=cached,
             )
         attend(
             run,
             self.path("attention"),
-            heads=self.heads,
-            kv_heads=self.kv_heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
+            Heads(self.heads, self.kv_heads, self.head_dim, self.head_dim),
             dropout=self.dropout,
             across=True,
         )
-        project(run, self.path(self.out), queries, self.hidden, component="attention", bias=self.out_bias, split="row")
+        project(run, self.path(self.out), queries, self.hidden, component="attention", bias=self.out_bias, split=ROW)
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class RelativeBias(Part):
 
     def write(self, run: Run) -> None:
         weight = Weight(f"{self.name}.weight", (self.buckets, self.heads), "embedding")
-        run.add(self.name, "attention", "elementwise", weights=(weight,), split="head")
+        run.add(self.name, "attention", "elementwise", weights=(weight,), split=HEAD, stream=0)
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class EncoderOutput(Part):
     SYMBOLS: ClassVar[dict[str, str]] = {"size": "d_x"}
 
     def write(self, run: Run) -> None:
-        run.add(self.name, "attention", "elementwise", saved=run.tokens * self.size * run.width)
+        run.add(self.name, "attention", "elementwise", saved=run.tokens * self.size * run.width, stream=0)
 
 
 @dataclass(frozen=True)
@@ -107,4 +106,4 @@ class PooledHead(Part):
     def write(self, run: Run) -> None:
         rows = run.batch * run.steps
         for name, inputs, outputs in (("dense", self.hidden, self.inner), ("out_proj", self.inner, self.labels)):
-            project(run, self.path(name), inputs, outputs, component="head", bias=True, tokens=rows, split="replicated")
+            project(run, self.path(name), inputs, outputs, component="head", bias=True, tokens=rows, split=REPLICATED)

@@ -11,6 +11,7 @@ from calculator.numbers.symbolic import Number
 from calculator.parts.basic import ACTIVATION_FLOPS, Part, project
 from calculator.parts.recurrent import DELTA_FLOPS, gated_norm, scan, short_convolution
 from calculator.record.run import Run
+from calculator.record.split import HEAD, REPLICATED, ROW
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class DeltaAttention(Part):
         )
         self._gate(run, "g", self.gate_rank, values)
         gated_norm(run, self.path("o_norm"), self.value_heads, self.value_dim, self.value_dim)
-        project(run, self.path(self.out), values, self.hidden, component="recurrent", split="row")
+        project(run, self.path(self.out), values, self.hidden, component="recurrent", split=ROW)
 
     def _from_input(self, run: Run, name: str, outputs: Number) -> None:
         project(run, self.path(name), self.hidden, outputs, component="recurrent", saves_input=False)
@@ -90,7 +91,7 @@ class DeltaAttention(Part):
             self.hidden,
             rank,
             component="recurrent",
-            split="replicated",
+            split=REPLICATED,
             saves_input=False,
         )
         project(run, self.path(f"{letter}_b_proj"), rank, outputs, component="recurrent")
@@ -116,5 +117,6 @@ class HeadGate(Part):
             reads=(gates + elements) * run.width,
             writes=elements * run.width,
             saved=(gates + elements) * run.width,
-            split="head",
+            split=HEAD,
+            stream=0,
         )

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
-from calculator.parts.attention import attend, rotate
+from calculator.parts.attention import Heads, attend, rotate
 from calculator.parts.basic import HEAD_SYMBOLS, Norm, Part, project
 from calculator.record.run import Run
+from calculator.record.split import HEAD, ROW
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,14 @@ class DifferentialAttention(Part):
             attend(
                 run,
                 self.path(f"attention.{half}"),
-                heads=self.heads,
-                kv_heads=self.kv_heads,
-                key_dim=self.head_dim,
-                value_dim=self.head_dim,
-                cached_dim=2 * keys if half == 1 else keys,
-                fresh_dim=2 * keys if half == 1 else keys,
+                Heads(
+                    self.heads,
+                    self.kv_heads,
+                    self.head_dim,
+                    self.head_dim,
+                    cached_dim=2 * keys if half == 1 else keys,
+                    fresh_dim=2 * keys if half == 1 else keys,
+                ),
                 caches=half == 1,
             )
         names = ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2")
@@ -65,7 +68,8 @@ class DifferentialAttention(Part):
             writes=elements // 2 * run.width,
             weights=tuple(Weight(self.path(name), (self.head_dim,), "vector") for name in names),
             saved=elements * run.width,
-            split="head",
+            split=HEAD,
+            stream=0,
         )
         Norm(self.path("groupnorm"), 2 * self.head_dim, groups=self.heads // 2, affine=False).write(run)
-        project(run, self.path("o_proj"), queries, self.hidden, component="attention", bias=self.bias, split="row")
+        project(run, self.path("o_proj"), queries, self.hidden, component="attention", bias=self.bias, split=ROW)

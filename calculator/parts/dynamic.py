@@ -8,6 +8,7 @@ from typing import ClassVar
 from calculator.formats.weight import Weight
 from calculator.parts.basic import ACTIVATION_FLOPS, SOFTMAX_FLOPS, Part, elementwise, project
 from calculator.record.run import Run
+from calculator.record.split import EXPERT, HEAD, REPLICATED
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class DynamicMask(Part):
     SYMBOLS: ClassVar[dict[str, str]] = {"kv_heads": "n_kv", "head_dim": "d_h", "window": "W"}
 
     def write(self, run: Run) -> None:
-        rows = run.batch * run.keys(self.window) if run.decoding else run.tokens
+        rows = run.batch * (run.keys(self.window) if run.decoding else run.past + run.queries)
         project(
             run,
             self.path("dt_proj"),
@@ -39,7 +40,8 @@ class DynamicMask(Part):
             scores,
             ACTIVATION_FLOPS,
             weights=(Weight(self.path("A"), (self.kv_heads,), "vector"),),
-            split="head",
+            split=HEAD,
+            stream=0,
         )
 
 
@@ -62,7 +64,7 @@ class RetrievalExperts(Part):
             2 * self.keys,
             component="router",
             role="router",
-            split="replicated",
+            split=REPLICATED,
             saves_input=False,
         )
         scores = run.tokens * self.keys * self.keys
@@ -74,6 +76,7 @@ class RetrievalExperts(Part):
             reads=run.tokens * 2 * self.keys * run.width,
             writes=scores * run.width,
             saved=run.tokens * self.top_k * run.width,
+            stream=0,
         )
         rows = run.tokens * self.top_k
         for name in ("down_embed", "up_embed"):
@@ -91,5 +94,6 @@ class RetrievalExperts(Part):
                 weight_reads=row * run.experts_touched(self.experts, self.top_k),
                 # The looked-up rows are tensors of their own, kept for the backward pass.
                 saved=rows * (self.hidden + 1) * run.width,
-                split="expert",
+                split=EXPERT,
+                stream=0,
             )

@@ -10,6 +10,7 @@ from calculator.numbers.symbolic import Number
 from calculator.parts.basic import ACTIVATION_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import scan, short_convolution
 from calculator.record.run import Run
+from calculator.record.split import HEAD, ROW
 
 # Per channel: c·r·softplus(Λ) (2), a = exp (1), a² (1), √(1 − a²) (2), i·x (1), √·(i·x) (1), a·h (1), their sum (1);
 # arXiv:2402.19427, equations 1 to 4.
@@ -50,7 +51,8 @@ class GatedLinearRecurrence(Part):
             "elementwise",
             flops=2 * ACTIVATION_FLOPS * elements,
             saved=2 * elements * run.width,
-            split="head",
+            split=HEAD,
+            stream=0,
         )
         scan(
             run,
@@ -70,10 +72,9 @@ class GatedLinearRecurrence(Part):
             elements,
             ACTIVATION_FLOPS + 1,
             inputs=2,
-            stream=run.stream,
-            split="head",
+            split=HEAD,
         )
-        project(run, self.path("linear_out"), self.inner, self.hidden, component="recurrent", bias=True, split="row")
+        project(run, self.path("linear_out"), self.inner, self.hidden, component="recurrent", bias=True, split=ROW)
 
     def _block_diagonal(self, run: Run, name: str, *, saves_input: bool) -> None:
         size: Number = self.inner // self.blocks
@@ -90,6 +91,5 @@ class GatedLinearRecurrence(Part):
                 Weight(self.path(f"rg_lru.{name}_bias"), (self.blocks, size), "vector"),
             ),
             saved=elements if saves_input else 0,
-            stream=run.stream,
-            split="head",
+            split=HEAD,
         )

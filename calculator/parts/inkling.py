@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, half
-from calculator.parts.attention import attend
+from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import (
     ACTIVATION_FLOPS,
     HEAD_SYMBOLS,
@@ -20,6 +20,7 @@ from calculator.parts.basic import (
 )
 from calculator.parts.recurrent import short_convolution, state_bytes
 from calculator.record.run import Run
+from calculator.record.split import COLUMN, HEAD, ROW
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "r_proj", "o_proj")
 
@@ -44,7 +45,8 @@ class ShortConvolution(Part):
             flops=elements,
             reads=2 * elements * run.width,
             writes=elements * run.width,
-            split="head",
+            split=HEAD,
+            stream=0,
         )
 
 
@@ -69,8 +71,7 @@ class GatedShortKernel(Part):
             reads=read,
             writes=run.tokens * taps * run.width,
             weights=(Weight(self.path("weight_proj"), (taps, self.hidden), "linear"),),
-            stream=run.stream,
-            split="column",
+            split=COLUMN,
         )
         run.add(
             self.name,
@@ -82,8 +83,7 @@ class GatedShortKernel(Part):
             weights=(Weight(self.path("static_w"), (self.kernel, self.size), "convolution"),),
             cache=state_bytes(run, self.size * (self.kernel - 1), 4),
             saved=elements,
-            stream=run.stream,
-            split="head",
+            split=HEAD,
         )
 
 
@@ -147,29 +147,28 @@ class DistanceAttention(Part):
             writes=run.tokens * self.heads * self.extent * run.width,
             weights=(Weight(self.path("rel_logits_proj.proj"), (self.relative, self.extent), "linear"),),
             saved=mixed,
-            stream=run.stream,
         )
         run.add(
             self.path("rel_logits"),
             "attention",
             "elementwise",
             flops=half(run.batch * run.attended(self.window) * self.heads),
-            split="head",
+            split=HEAD,
+            stream=0,
         )
         attend(
             run,
             self.path("attention"),
-            heads=self.heads,
-            kv_heads=self.kv_heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
+            Heads(self.heads, self.kv_heads, self.head_dim, self.head_dim),
             window=self.window,
             dropout=self.dropout,
         )
         if self.later:
             elements = run.tokens * queries
-            elementwise(run, self.path("gate"), "attention", elements, ACTIVATION_FLOPS + 1, inputs=2, split="head")
-        project(run, self.path(o), queries, self.hidden, component="attention", split="row")
+            elementwise(
+                run, self.path("gate"), "attention", elements, ACTIVATION_FLOPS + 1, inputs=2, split=HEAD, stream=0
+            )
+        project(run, self.path(o), queries, self.hidden, component="attention", split=ROW)
 
     def _clip(self, run: Run) -> None:
         for name, heads, size, scaled in (
@@ -185,7 +184,8 @@ class DistanceAttention(Part):
                 elements,
                 RMS_NORM_FLOPS,
                 weights=(Weight(self.path(f"{name}.scale"), (heads, size), "norm"),) if scaled else (),
-                split="head",
+                split=HEAD,
+                stream=0,
             )
         Norm(self.path("v_norm"), self.head_dim, groups=self.kv_heads, affine=False).write(run)
 
@@ -210,6 +210,7 @@ class BlockResidual(Part):
             reads=read * run.width,
             writes=read * 4,
             saved=read * run.width,
+            stream=0,
         )
         run.add(
             self.name,
@@ -219,7 +220,6 @@ class BlockResidual(Part):
             reads=read * 4,
             writes=run.tokens * self.queries * self.hidden * run.width,
             saved=read * 4,
-            stream=run.stream,
         )
 
 
@@ -258,8 +258,7 @@ class SharedExperts(Part):
                 writes=run.tokens * self.experts * outputs * run.width,
                 weights=(Weight(self.path(name), (self.experts, outputs, inputs), "linear"),),
                 saved=0 if name == "up_proj" else read,
-                stream=run.stream,
-                split="row" if name == "down_proj" else "column",
+                split=ROW if name == "down_proj" else COLUMN,
             )
         run.add(
             self.path("combine"),
@@ -268,5 +267,4 @@ class SharedExperts(Part):
             flops=2 * self.experts * run.tokens * self.hidden,
             reads=run.tokens * self.experts * self.hidden * run.width,
             writes=run.tokens * self.hidden * run.width,
-            stream=run.stream,
         )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from calculator.parts.attention import attend, gate, rotate, sinks
+from calculator.parts.attention import Heads, attend, gate, rotate, sinks
 from calculator.parts.basic import Norm, Part, project
 from calculator.record.run import Run
+from calculator.record.split import REPLICATED, ROW
+from calculator.record.tokens import Reach
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class LatentAttention(Part):
         "window": "W",
     }
 
+    def _seen(self, run: Run) -> Reach:
+        """What a prefill attends to: beside the new tokens' keys, those that are made of the cached latents."""
+        seen = run.reach(self.window if self.selected is None else self.selected, self.window)
+        return seen._replace(fresh=run.past + run.queries) if run.past else seen
+
     def write(self, run: Run) -> None:
         key_dim = self.nope_dim + self.rope_dim
         if self.query_rank:
@@ -70,15 +77,22 @@ class LatentAttention(Part):
                 self.query_rank,
                 component="attention",
                 bias=self.bias,
-                split="replicated",
+                split=REPLICATED,
             )
             Norm(self.path("q_a_layernorm"), self.query_rank).write(run)
             inputs, outputs = self.query_rank, self.heads * key_dim
             if self.gated_query:
                 inputs, outputs = 2 * inputs, outputs + self.heads * self.value_dim
-            project(run, self.path("q_b_proj"), inputs, outputs, component="attention")
+            project(run, self.path("q_b_proj"), inputs, outputs, component="attention", pieces=self.heads)
         else:
-            project(run, self.path("q_proj"), self.hidden, self.heads * key_dim, component="attention")
+            project(
+                run,
+                self.path("q_proj"),
+                self.hidden,
+                self.heads * key_dim,
+                component="attention",
+                pieces=self.heads,
+            )
         project(
             run,
             self.path("kv_a_proj_with_mqa"),
@@ -87,17 +101,21 @@ class LatentAttention(Part):
             component="attention",
             bias=self.bias,
             saves_input=False,
-            split="replicated",
+            split=REPLICATED,
         )
         Norm(self.path("kv_a_layernorm"), self.kv_rank).write(run)
         if self.rope_norm:
             Norm(self.path(self.rope_norm), self.rope_dim).write(run)
+        # A prefill that goes on from a past expands the cached latents again, as vLLM's chunked prefill does.
+        expands = run.batch * (run.past + run.queries) if run.past and not run.decoding else run.tokens
         project(
             run,
             self.path("kv_b_proj"),
             self.kv_rank,
             self.heads * (self.nope_dim + self.value_dim),
             component="attention",
+            pieces=self.heads,
+            tokens=expands,
         )
         if self.rotates:
             rotate(run, self.path("rotary"), (self.heads + 1) * self.rope_dim)
@@ -108,29 +126,19 @@ class LatentAttention(Part):
             attend(
                 run,
                 self.path("attention"),
-                heads=self.heads,
-                kv_heads=1,
-                key_dim=latent,
-                value_dim=self.kv_rank,
-                cached_dim=latent,
-                fresh_dim=latent,
+                Heads(self.heads, 1, latent, self.kv_rank, cached_dim=latent, fresh_dim=latent, latent=expanded),
                 selected=self.selected,
-                latent=expanded,
                 window=self.window,
             )
         else:
             attend(
                 run,
                 self.path("attention"),
-                heads=self.heads,
-                kv_heads=self.heads,
-                key_dim=key_dim,
-                value_dim=self.value_dim,
-                cached_dim=latent,
+                Heads(self.heads, self.heads, key_dim, self.value_dim, cached_dim=latent, latent=expanded),
                 selected=self.selected,
-                latent=expanded,
                 window=self.window,
                 dropout=self.dropout,
+                seen=self._seen(run),
             )
         if self.sink_name:
             sinks(run, self.path("sinks"), self.path(self.sink_name), self.heads)
@@ -149,5 +157,6 @@ class LatentAttention(Part):
             self.hidden,
             component="attention",
             bias=self.bias,
-            split="row",
+            split=ROW,
+            pieces=self.heads,
         )

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from calculator.numbers.symbolic import Number, ceil_div, maximum, minimum
-from calculator.parts.attention import attend
+from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import Norm, Part, project
-from calculator.record.run import Reach, Run
+from calculator.record.run import Run
+from calculator.record.split import ROW
+from calculator.record.tokens import Reach
 
 
 @dataclass(frozen=True)
@@ -62,20 +64,24 @@ class LocalAttention(Part):
         attend(
             run,
             self.path("attention"),
-            heads=self.heads,
-            kv_heads=self.heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
+            Heads(self.heads, self.heads, self.head_dim, self.head_dim),
             dropout=self.dropout,
             seen=self._reach(run, sums),
         )
-        project(run, self.path(self.out), inner, self.hidden, component="attention", bias=self.bias, split="row")
+        project(run, self.path(self.out), inner, self.hidden, component="attention", bias=self.bias, split=ROW)
 
     def _sum(self, run: Run, rows: Number) -> None:
         """The sums of the blocks' tokens, and their norm."""
         read, write = run.tokens * self.hidden, rows * self.hidden * run.width
         run.add(
-            self.path("sum"), "attention", "elementwise", flops=read, reads=read * run.width, writes=write, saved=write
+            self.path("sum"),
+            "attention",
+            "elementwise",
+            flops=read,
+            reads=read * run.width,
+            writes=write,
+            saved=write,
+            stream=0,
         )
         norm = Norm(self.path("global_input_layer_norm"), self.hidden)
         norm.write_rows(run, rows)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from calculator.parts.attention import attend
+from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import Part, project
-from calculator.record.run import Reach, Run
+from calculator.record.run import Run
+from calculator.record.split import ROW
+from calculator.record.tokens import Reach
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,12 @@ class NgramAttention(Part):
         attend(
             replace(run, queries=run.queries * (1 + self.streams)),
             self.path("attention"),
-            heads=self.heads,
-            kv_heads=self.heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
+            Heads(self.heads, self.heads, self.head_dim, self.head_dim),
             dropout=self.dropout,
             seen=self._reach(run),
         )
         project(
-            run, self.path("out_proj"), inner, self.hidden, component="attention", bias=True, tokens=rows, split="row"
+            run, self.path("out_proj"), inner, self.hidden, component="attention", bias=True, tokens=rows, split=ROW
         )
 
     def _reach(self, run: Run) -> Reach:

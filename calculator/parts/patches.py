@@ -9,6 +9,7 @@ from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, ceil_div, half
 from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
 from calculator.record.run import Run
+from calculator.record.split import HEAD, ROW
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,7 @@ class Frozen(Part):
     part: Part
 
     def write(self, run: Run) -> None:
-        if not run.training:
-            self.part.write(run)
-            return
-        first = len(run.out)
-        self.part.write(replace(run, workload=replace(run.workload, mode="prefill")))
-        for i in range(first, len(run.out)):
-            run.out[i] = replace(run.out[i], cache_bytes=0, cache_writes=0)
+        self.part.write(replace(run, differentiated=False))
 
 
 @dataclass(frozen=True)
@@ -68,6 +63,7 @@ class HashEmbedding(Part):
             writes=elements * run.width,
             weights=(Weight(f"{self.name}.weight", (self.rows, self.size), "embedding"),),
             weight_reads=elements * self.tables * run.width,
+            stream=0,
         )
 
 
@@ -116,15 +112,15 @@ class PatchAttention(Part):
             reads=moved // 2,
             writes=run.batch * queries * self.heads * size * run.width,
             saved=moved,
-            stream=run.stream,
-            split="head",
+            split=HEAD,
         )
         run.add(
             self.path("attention.softmax"),
             "attention",
             "elementwise",
             flops=half(SOFTMAX_FLOPS * doubled * self.heads),
-            split="head",
+            split=HEAD,
+            stream=0,
         )
         project(
             run,
@@ -132,6 +128,6 @@ class PatchAttention(Part):
             self.heads * size,
             self.hidden,
             component="attention",
-            split="row",
+            split=ROW,
             tokens=run.batch * queries,
         )

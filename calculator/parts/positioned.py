@@ -25,8 +25,8 @@ class Positioned(Part):
     def write(self, run: Run) -> None:
         one = self.pooled or run.last_logits
         inner = replace(run, queries=run.steps) if one else run  # writes into the same list
-        if self.unread and run.training:
-            inner = replace(inner, workload=replace(run.workload, mode="prefill"))
+        if self.unread:
+            inner = replace(inner, differentiated=False)
         for part in self.parts:
             part.write(inner)
 

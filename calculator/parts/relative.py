@@ -7,9 +7,10 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
-from calculator.parts.attention import attend
+from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import Part
 from calculator.record.run import Run
+from calculator.record.split import HEAD
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class RelativeAttention(Part):
             "elementwise",
             flops=2 * run.tokens * inner,
             weights=(*vectors, kinds),
-            split="head",
+            split=HEAD,
+            stream=0,
         )
         scores = distances * run.queries * self.heads
         run.add(
@@ -50,16 +52,12 @@ class RelativeAttention(Part):
             reads=(run.tokens + distances) * inner * run.width,
             writes=scores * run.width,
             saved=(run.tokens + distances) * inner * run.width,
-            stream=run.stream,
-            split="head",
+            split=HEAD,
         )
         attend(
             run,
             self.path("attention"),
-            heads=self.heads,
-            kv_heads=self.heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
+            Heads(self.heads, self.heads, self.head_dim, self.head_dim),
             dropout=self.dropout,
         )
         self._project(run, "o", run.tokens, first=True)
@@ -78,5 +76,4 @@ class RelativeAttention(Part):
             saved=rows * given * run.width if first else 0,
             # The encoded distances are no function of the weights, so no gradient goes to them.
             input_gradient=name != "r",
-            stream=run.stream,
         )

@@ -51,6 +51,7 @@ class AudioConvolution(Part):
             weights=weights,
             saved=read,
             input_gradient=not self.first,
+            stream=0,
         )
         if self.norm:
             Norm(self.norm, self.outputs, "layer", True).write_rows(run, rows)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
-from calculator.parts.attention import attend
+from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import Part
 from calculator.record.run import Run
+from calculator.record.split import COLUMN, EXPERT, REPLICATED
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,7 @@ class Matrix(Part):
             writes=run.tokens * self.outputs * run.width,
             weights=weights,
             saved=read,
-            stream=run.stream,
-            split="replicated" if self.role == "router" else "column",
+            split=REPLICATED if self.role == "router" else COLUMN,
         )
 
 
@@ -83,8 +83,7 @@ class RoutedMatrix(Part):
             active_share=(self.top_k, self.experts),
             weight_reads=held * run.experts_touched(self.experts, self.top_k) // self.experts,
             saved=read,
-            stream=run.stream,
-            split="expert",
+            split=EXPERT,
         )
 
 
@@ -106,7 +105,7 @@ class Tensors(Part):
         weights = tuple(Weight(*w) for w in self.weights)
         flops = 2 * run.tokens * sum(w.elements() for w in weights) if self.kernel else 0
         kind = "convolution" if self.kernel else "elementwise"
-        run.add(self.name, self.component, kind, flops=flops, weights=weights, active_share=self.share)
+        run.add(self.name, self.component, kind, flops=flops, weights=weights, active_share=self.share, stream=0)
 
 
 @dataclass(frozen=True)
@@ -137,10 +136,7 @@ class StoredAttention(Part):
         attend(
             run,
             self.name,
-            heads=self.heads,
-            kv_heads=self.kv_heads,
-            key_dim=self.head_dim,
-            value_dim=self.value_dim,
+            Heads(self.heads, self.kv_heads, self.head_dim, self.value_dim),
             window=self.window,
             caches=self.caches,
             dropout=self.dropout,
@@ -170,10 +166,12 @@ class StoredLatent(Part):
         attend(
             run,
             self.name,
-            heads=self.heads,
-            kv_heads=1 if decoding else self.heads,
-            key_dim=latent if decoding else self.nope_dim + self.rope_dim,
-            value_dim=self.kv_rank if decoding else self.value_dim,
-            cached_dim=latent,
-            fresh_dim=latent if decoding else None,
+            Heads(
+                self.heads,
+                1 if decoding else self.heads,
+                latent if decoding else self.nope_dim + self.rope_dim,
+                self.kv_rank if decoding else self.value_dim,
+                cached_dim=latent,
+                fresh_dim=latent if decoding else None,
+            ),
         )

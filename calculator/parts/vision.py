@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
-from calculator.parts.attention import attend, rotate
+from calculator.parts.attention import Heads, attend, rotate
 from calculator.parts.basic import LAYER_NORM_FLOPS, Part, activation, elementwise, project
 from calculator.record.run import Run
+from calculator.record.split import ROW
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class PatchEmbedding(Part):
             weights=weights,
             saved=read,
             input_gradient=False,
+            stream=0,
         )
 
 
@@ -57,15 +59,8 @@ class VisionAttention(Part):
         project(run, self.path("qkv"), self.hidden, 3 * inner, component="vision", bias=self.bias)
         if self.rotary:
             rotate(run, self.path("rotary"), 2 * inner)
-        attend(
-            run,
-            self.path("attention"),
-            heads=self.heads,
-            kv_heads=self.heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
-        )
-        project(run, self.path("proj"), inner, self.hidden, component="vision", bias=self.bias, split="row")
+        attend(run, self.path("attention"), Heads(self.heads, self.heads, self.head_dim, self.head_dim))
+        project(run, self.path("proj"), inner, self.hidden, component="vision", bias=self.bias, split=ROW)
 
 
 @dataclass(frozen=True)
@@ -88,9 +83,9 @@ class PatchMerger(Part):
         size = joined if self.norm_after else self.hidden
         elements = run.tokens * self.hidden
         weights = tuple(Weight(self.path(f"norm.{n}"), (size,), "norm") for n in ("weight", "bias"))
-        elementwise(run, self.path("norm"), "vision", elements, LAYER_NORM_FLOPS, weights=weights)
+        elementwise(run, self.path("norm"), "vision", elements, LAYER_NORM_FLOPS, weights=weights, stream=0)
         project(run, self.path("linear_fc1"), joined, joined, component="vision", bias=True, tokens=rows)
         activation(run, self.path("activation"), rows, joined, gated=False, component="vision", stream=0)
         project(
-            run, self.path("linear_fc2"), joined, self.outputs, component="vision", bias=True, tokens=rows, split="row"
+            run, self.path("linear_fc2"), joined, self.outputs, component="vision", bias=True, tokens=rows, split=ROW
         )

@@ -9,6 +9,7 @@ from calculator.formats.weight import Weight
 from calculator.parts.basic import ACTIVATION_FLOPS, LAYER_NORM_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import state_bytes
 from calculator.record.run import Run
+from calculator.record.split import HEAD, ROW
 
 # Per element of the matrix memory: f·C (1), k ⊗ i·v (1), their sum (1), q·C (2); of the normalizer: f·n (1), + i·k (2),
 # q·n (2); arXiv:2405.04517, equations 19 to 27.
@@ -63,7 +64,7 @@ class MatrixLSTM(Part):
             cache=state_bytes(run, matrix + vector + self.heads, self.state_width),
             saved=inputs * run.width,
             stream=run.stream + outputs * run.width,
-            split="head",
+            split=HEAD,
         )
         norm = self.path("multihead_norm")
         names = ("weight", "bias") if self.bias else ("weight",)
@@ -74,9 +75,6 @@ class MatrixLSTM(Part):
             outputs,
             LAYER_NORM_FLOPS + ACTIVATION_FLOPS + 1,
             inputs=2,
-            stream=run.stream,
             weights=tuple(Weight(f"{norm}.{n}", (self.values,), "norm") for n in names),
         )
-        project(
-            run, self.path("out_proj"), self.values, self.hidden, component="recurrent", bias=self.bias, split="row"
-        )
+        project(run, self.path("out_proj"), self.values, self.hidden, component="recurrent", bias=self.bias, split=ROW)

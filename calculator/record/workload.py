@@ -8,6 +8,7 @@ from typing import Any
 
 from calculator.errors import WorkloadError
 from calculator.formats.named import cache_format_named, format_named, normalised
+from calculator.record.saved import KERNELS
 
 MODES = ("pretraining", "prefill", "decode")
 DEFAULT_LENGTH = 4096
@@ -18,6 +19,7 @@ CHOICES = {
     "logits": ("auto", "last", "all"),
     "routing": ("balanced", "uniform"),
     "gradient_dtype": ("auto", "fp32", "bf16", "fp16"),
+    "kernels": KERNELS,
 }
 
 
@@ -49,6 +51,11 @@ class Workload:
             number of distinct experts that uniform random routing reaches.
         share_experts_across_layers: what if every layer used the same routed experts; no published model does.
         gradient_dtype: "auto" is the 16- or 32-bit type of the computation.
+        past_length: tokens per sequence that a prefill finds in the cache: the chunks before this one, a prefix that
+            other requests share; with `logits="all"` and a few tokens it is the verification of drafted ones.
+        kernels: what runs a layer in pretraining, which decides what it keeps for the backward pass: "formula" counts
+            as the published closed forms do, "compiled" as torch.compile and fused kernels, "plain" as transformers'
+            modules, "autocast" as those over 32-bit weights (see calculator.record.saved).
     """
 
     mode: str = "prefill"
@@ -68,6 +75,8 @@ class Workload:
     share_experts_across_layers: bool = False
     gradient_dtype: str = "auto"
     encoder_length: int | None = None
+    past_length: int = 0
+    kernels: str = "formula"
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -95,6 +104,7 @@ class Workload:
             )
         _check_whole("decode_length", self.decode_length, arrays=False)
         _check_whole("flash_decode_block_size", self.flash_decode_block_size, arrays=False)
+        _check_past(self)
         for name in ("flash_decode", "share_experts_across_layers"):
             if not isinstance(getattr(self, name), bool):
                 raise WorkloadError(f"{name} must be True or False, not {getattr(self, name)!r}.")
@@ -109,6 +119,11 @@ class Workload:
         for name, known in (("dtype", format_named), ("kv_dtype", cache_format_named)):
             said = str(getattr(self, name))
             object.__setattr__(self, name, "auto" if normalised(said) == "auto" else known(said).name)
+
+    @property
+    def saved_column(self) -> int:
+        """Where a Saved has the bytes that the workload's kernels keep."""
+        return 1 + KERNELS.index(self.kernels)
 
     @property
     def last_logits(self) -> bool:
@@ -139,6 +154,17 @@ class Workload:
         """The fields as plain values, arrays as nested lists."""
         values = ((f.name, getattr(self, f.name)) for f in fields(self))
         return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values}
+
+
+def _check_past(workload: Workload) -> None:
+    past = workload.past_length
+    if isinstance(past, bool) or not isinstance(past, int) or not 0 <= past <= LARGEST:
+        raise WorkloadError(f"past_length must be a whole number from 0 to {LARGEST:,}, not {past!r}.")
+    if past and workload.mode != "prefill":
+        raise WorkloadError(
+            f"past_length {past:,} is of prefill, whose new tokens follow those in the cache; a decode step's past is "
+            "its sequence_length, and pretraining has none."
+        )
 
 
 LARGEST = 10**12  # far beyond any real length or batch, near enough that no product leaves a float's range

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from calculator.errors import WorkloadError
 from calculator.model import Model
 from calculator.numbers.symbolic import Expression, numeric, symbol
-from calculator.passes.forward import encoder_length, forward, resolved_length
+from calculator.passes.forward import encoder_length, every_operation, resolved_length
 from calculator.passes.plan import Group, Plan, PlannedStack, plan_of
 from calculator.record.operation import QUANTITIES, Operation
 from calculator.record.workload import Workload
@@ -125,29 +125,28 @@ def explain(model: Model, workload: Workload) -> list[Explained]:
     batch, tokens = symbol("B", workload.batch_size, memo), symbol("S", length, memo)
     source = symbol("S_x", encoder_length(model, workload, length), memo)
     plan = _symbolic(plan_of(model, workload), memo)
-    numbers = forward(model, workload, workload.batch_size, length)
+    numbers = every_operation(model, workload, workload.batch_size, length)
     return [
         Explained(number, {q: _formula(op, q) for q in QUANTITIES if getattr(number, q)})
-        for number, op in zip(numbers, forward(model, workload, batch, tokens, plan=plan, source=source), strict=True)
+        for number, op in zip(
+            numbers, every_operation(model, workload, batch, tokens, plan=plan, source=source), strict=True
+        )
     ]
 
 
 def _symbolic(plan: Plan, memo: dict[Any, Expression]) -> Plan:
     """The plan with symbols in its parts, and in the parts inside those."""
-    copy = object.__new__(Plan)
-    copy.native, copy.title, copy.pick = plan.native, plan.title, plan.pick
-    copy.stacks = [
+    stacks = (
         PlannedStack(
             planned.stack,
             tuple(
-                Group(tuple(_named(p, memo) for p in g.parts), g.label, g.count, g.formats, g.parallel)
-                for g in planned.groups
+                Group(tuple(_named(p, memo) for p in g.parts), g.span, g.formats, g.parallel) for g in planned.groups
             ),
             _symbol("d", planned.stack.width, memo),
         )
         for planned in plan.stacks
-    ]
-    return copy
+    )
+    return replace(plan, stacks=tuple(stacks))
 
 
 def _named(part: Part, memo: dict[Any, Expression]) -> Part:
