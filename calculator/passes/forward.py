@@ -11,9 +11,11 @@ from calculator.model import Model
 from calculator.numbers.symbolic import Expression, Number, numeric, symbol
 from calculator.passes.plan import Plan, PlannedStack, cache_format, plan_of
 from calculator.passes.training import training_step
-from calculator.record.operation import HELD, OF_THE_PASS, Operation
+from calculator.record.operation import OF_THE_PASS, Operation
+from calculator.record.options import DEFAULT_LENGTH
 from calculator.record.run import Run
-from calculator.record.workload import DEFAULT_LENGTH, Workload
+from calculator.record.vocabulary import HELD
+from calculator.record.workload import Workload
 
 
 def resolved_length(model: Model, workload: Workload) -> Any:

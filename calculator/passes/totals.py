@@ -7,9 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from calculator.numbers.symbolic import Expression, Number, numeric
-from calculator.record.operation import COMPONENTS, KINDS, MATMUL_KINDS, PHASES, Operation
-
-MEMORY_KINDS = ("weights", "kv_cache", "activations", "gradients", "optimizer_states")
+from calculator.record.operation import KINDS, MATMUL_KINDS, Operation
+from calculator.record.vocabulary import COMPONENTS, MEMORY_KINDS, PHASES
 
 
 def intensity_class(intensity: float) -> str:

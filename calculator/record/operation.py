@@ -10,18 +10,12 @@ from calculator.numbers.symbolic import Number
 from calculator.record.caches import Kept
 from calculator.record.saved import Saved
 from calculator.record.split import REPLICATED, Split
-
-COMPONENTS = ("embedding", "attention", "recurrent", "mlp", "experts", "router", "norm", "head", "vision", "optimizer")
-"""Where an operation belongs. `experts` are the routed ones; shared experts run for every token and count as `mlp`.
-`recurrent` holds state-space, linear-attention and convolution mixers; `optimizer` the weight update of pretraining."""
+from calculator.record.vocabulary import HELD, QUANTITIES
 
 KINDS = ("matmul", "convolution", "attention", "scan", "elementwise", "lookup")
 """How an operation computes. `matmul`, `convolution` and `attention` are what torch's FlopCounterMode counts."""
 
 MATMUL_KINDS = frozenset(("matmul", "convolution", "attention"))
-
-PHASES = ("forward", "recompute", "backward", "optimizer", "communication")
-"""When an operation runs. A pass of inference is all forward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,25 +201,6 @@ class Operation:
         """The operation with another number of instances that keep their weights."""
         return replace(self, step=replace(self.step, stored=copies))
 
-
-QUANTITIES = (
-    "parameters",
-    "active",
-    "flops",
-    "weight_bytes",
-    "weight_reads",
-    "reads",
-    "writes",
-    "cache_bytes",
-    "cache_reads",
-    "cache_writes",
-    "saved",
-    "live",
-)
-"""The fields of an Operation that are amounts, in the order tables show them."""
-
-HELD = frozenset(("parameters", "active", "weight_bytes"))
-"""The amounts that multiply by `stored`; the others multiply by `count`. (`live` is a peak and is never summed.)"""
 
 OF_THE_PASS = (*(q for q in QUANTITIES if q not in HELD), "transient", "groups", "gradients", "states")
 """The amounts that the workload changes."""

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any
 
 from calculator.errors import WorkloadError
 from calculator.formats.named import cache_format_named, format_named, normalised
+from calculator.record.options import OPTIONS, Option
 from calculator.record.saved import KERNELS
-
-MODES = ("pretraining", "prefill", "decode")
-DEFAULT_LENGTH = 4096
-CHOICES = {
-    "mode": MODES,
-    "attention": ("flash", "eager"),
-    "attention_flops": ("full", "causal"),
-    "logits": ("auto", "last", "all"),
-    "routing": ("balanced", "uniform"),
-    "gradient_dtype": ("auto", "fp32", "bf16", "fp16"),
-    "kernels": KERNELS,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,32 +80,9 @@ class Workload:
                 else value
             )
             object.__setattr__(self, f.name, plain)
-        for name, allowed in CHOICES.items():
-            value = getattr(self, name)
-            if not isinstance(value, str) or value not in allowed:
-                raise WorkloadError(f"{name} {value!r} is not known; choose one of {', '.join(allowed)}.")
-        _check_whole("batch_size", self.batch_size)
-        if not (self.sequence_length is None or isinstance(self.sequence_length, str)):
-            _check_whole("sequence_length", self.sequence_length)
-        elif self.sequence_length not in (None, "max"):
-            raise WorkloadError(
-                f"sequence_length {self.sequence_length!r} is not a length; give a whole number of tokens, or max for "
-                "the model's own limit."
-            )
-        _check_whole("decode_length", self.decode_length, arrays=False)
-        _check_whole("flash_decode_block_size", self.flash_decode_block_size, arrays=False)
+        for option in OPTIONS:
+            CHECKS[option.kind](option, getattr(self, option.field))
         _check_past(self)
-        for name in ("flash_decode", "share_experts_across_layers"):
-            if not isinstance(getattr(self, name), bool):
-                raise WorkloadError(f"{name} must be True or False, not {getattr(self, name)!r}.")
-        for name in ("flash_block_size", "encoder_length"):
-            if getattr(self, name) is not None:
-                _check_whole(name, getattr(self, name), arrays=False)
-        factor = self.expert_capacity_factor
-        if factor is not None and (
-            isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor <= 1e6
-        ):
-            raise WorkloadError(f"expert_capacity_factor must be a positive number or None, not {factor!r}.")
         for name, known in (("dtype", format_named), ("kv_dtype", cache_format_named)):
             said = str(getattr(self, name))
             object.__setattr__(self, name, "auto" if normalised(said) == "auto" else known(said).name)
@@ -157,24 +124,63 @@ class Workload:
 
 
 def _check_past(workload: Workload) -> None:
-    past = workload.past_length
-    if isinstance(past, bool) or not isinstance(past, int) or not 0 <= past <= LARGEST:
-        raise WorkloadError(f"past_length must be a whole number from 0 to {LARGEST:,}, not {past!r}.")
-    if past and workload.mode != "prefill":
+    if workload.past_length and workload.mode != "prefill":
         raise WorkloadError(
-            f"past_length {past:,} is of prefill, whose new tokens follow those in the cache; a decode step's past is "
-            "its sequence_length, and pretraining has none."
+            f"past_length {workload.past_length:,} is of prefill, whose new tokens follow those in the cache; a decode "
+            "step's past is its sequence_length, and pretraining has none."
         )
 
 
 LARGEST = 10**12  # far beyond any real length or batch, near enough that no product leaves a float's range
+ARRAYS = ("batch_size", "sequence_length")  # the fields that may be arrays
 
 
-def _check_whole(name: str, value: Any, *, arrays: bool = True) -> None:
-    dtype = getattr(value, "dtype", None)
-    if dtype is not None and arrays:
-        if dtype.kind not in "iu" or not value.size or value.min() < 1 or value.max() > LARGEST:
-            raise WorkloadError(f"{name} must hold whole numbers from 1 to {LARGEST:,}.")
+def _choice(option: Option, value: Any) -> None:
+    if not isinstance(value, str) or value not in option.choices:
+        raise WorkloadError(f"{option.field} {value!r} is not known; choose one of {', '.join(option.choices)}.")
+
+
+def _switch(option: Option, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise WorkloadError(f"{option.field} must be True or False, not {value!r}.")
+
+
+def _factor(option: Option, value: Any) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1e6):
+        raise WorkloadError(f"{option.field} must be a positive number or None, not {value!r}.")
+
+
+def _length(option: Option, value: Any) -> None:
+    if isinstance(value, str) and value != "max":
+        raise WorkloadError(
+            f"{option.field} {value!r} is not a length; give a whole number of tokens, or max for the model's limit."
+        )
+    if not isinstance(value, str):
+        _count(option, value)
+
+
+def _count(option: Option, value: Any) -> None:
+    if value is None and option.default is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST:
-        raise WorkloadError(f"{name} must be a whole number from 1 to {LARGEST:,}, not {value!r}.")
+    dtype = getattr(value, "dtype", None)
+    if dtype is not None and option.field in ARRAYS:
+        if dtype.kind not in "iu" or not value.size or value.min() < option.least or value.max() > LARGEST:
+            raise WorkloadError(f"{option.field} must hold whole numbers from {option.least} to {LARGEST:,}.")
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not option.least <= value <= LARGEST:
+        raise WorkloadError(f"{option.field} must be a whole number from {option.least} to {LARGEST:,}, not {value!r}.")
+
+
+def _format(option: Option, value: Any) -> None:
+    """By name, when the workload is made: what a precision is called is more than its choices."""
+
+
+CHECKS: dict[str, Callable[[Option, Any], None]] = {
+    "choice": _choice,
+    "switch": _switch,
+    "factor": _factor,
+    "length": _length,
+    "count": _count,
+    "format": _format,
+}
+"""How a value of each kind of option is checked."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
-from calculator.passes.totals import MEMORY_KINDS
+from calculator.record.vocabulary import MEMORY_KINDS
 from calculator.report import text
 from calculator.report.why import MEANINGS, Explained, explain
 from calculator.sources import catalogue

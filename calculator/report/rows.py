@@ -6,31 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
-from calculator.passes.totals import MEMORY_KINDS, intensity_class
-from calculator.record.operation import COMPONENTS, HELD, MATMUL_KINDS, PHASES, QUANTITIES, Operation
+from calculator.passes.totals import intensity_class
+from calculator.record.operation import MATMUL_KINDS, Operation
+from calculator.record.vocabulary import COMPONENTS, HELD, MEMORY_KINDS, PHASES, QUANTITIES
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
 
 Row = dict[str, Any]
-TITLES = {
-    "embedding": "Embedding",
-    "attention": "Attention",
-    "recurrent": "Recurrent mixer",
-    "mlp": "MLP",
-    "experts": "Experts",
-    "router": "Router",
-    "norm": "Norms and residuals",
-    "head": "LM head",
-    "vision": "Vision tower",
-    "optimizer": "Optimizer",
-    "weights": "Weights",
-    "kv_cache": "KV cache",
-    "activations": "Activations",
-    "gradients": "Gradients",
-    "optimizer_states": "Optimizer states",
-}
-"""What people call the components and the kinds of memory."""
 
 
 def rows(estimate: Estimate, kind: str) -> list[Row]:
@@ -112,7 +95,9 @@ def phase_rows(estimate: Estimate) -> list[Row]:
         )
         row["flops"] += op.flops * op.count
         row["bytes"] += op.traffic * op.count
-    return sorted(found.values(), key=lambda row: (PHASES.index(row["phase"]), COMPONENTS.index(row["component"])))
+    return sorted(
+        found.values(), key=lambda row: (list(PHASES).index(row["phase"]), COMPONENTS.index(row["component"]))
+    )
 
 
 def _operation(phases: list[Operation]) -> Row:

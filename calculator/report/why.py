@@ -15,7 +15,8 @@ from calculator.model import Model
 from calculator.numbers.symbolic import Expression, numeric, symbol
 from calculator.passes.forward import encoder_length, every_operation, resolved_length
 from calculator.passes.plan import Group, Plan, PlannedStack, plan_of
-from calculator.record.operation import QUANTITIES, Operation
+from calculator.record.operation import Operation
+from calculator.record.vocabulary import QUANTITIES
 from calculator.record.workload import Workload
 
 if TYPE_CHECKING:
