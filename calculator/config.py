@@ -8,16 +8,19 @@ error: nothing is invented for a model.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from calculator.errors import ConfigError
+from calculator.errors import ConfigError, shown
+from calculator.limits import limits
 
 DATA = Path(__file__).parent / "data"
-MOST_LAYERS, LARGEST = 10_000, 10**12  # far beyond any real model
+LARGEST = 10**12  # far beyond any number of a real model
 COUNTS = ("num_", "n_", "moe_num_")
+NUMBERS = frozenset(("whole", "fraction", "negative"))
 SIZES = ("_size", "_dim", "_rank", "_heads", "_layers", "_experts", "_groups", "_length")
 
 
@@ -27,6 +30,23 @@ def defaults_by_type() -> dict[str, Any]:
     types: dict[str, Any] = json.loads((DATA / "defaults.json").read_text(encoding="utf-8"))["model_types"]
     # A string stands for another type with the same defaults.
     return {name: types[entry] if isinstance(entry, str) else entry for name, entry in types.items()}
+
+
+@lru_cache(maxsize=4096)
+def kinds_of(name: str) -> frozenset[str]:
+    """What the defaults of all types hold in a field of that name: "list", "object", "text", "fraction", "negative" and
+    "whole"; empty where no type has a default for it."""
+    stated = (entry.get("defaults", {}) for entry in defaults_by_type().values())
+    found = {_kind(defaults[name]) for defaults in stated if name in defaults}
+    return frozenset(found - {""})
+
+
+def _kind(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return ""
+    if isinstance(value, int):
+        return "negative" if value < 0 else "whole"
+    return {float: "fraction", str: "text", list: "list", tuple: "list", dict: "object"}.get(type(value), "object")
 
 
 class Config(Mapping[str, Any]):
@@ -50,7 +70,30 @@ class Config(Mapping[str, Any]):
         self.values_ = {**known.get("defaults", {}), **stated}
 
     def __getitem__(self, name: str) -> Any:
-        return self.values_[self.aliases.get(name, name)]
+        name = self.aliases.get(name, name)
+        value = self.values_[name]
+        kind = _kind(value)
+        if kind and (kind != "whole" or value > LARGEST):
+            self._check_kind(name, value, kind)
+        return value
+
+    def _check_kind(self, name: str, value: Any, kind: str) -> None:
+        """A scalar field is a scalar, a whole number is whole, and no number is beyond all sense: held against what the
+        field is in every type that has it."""
+        if isinstance(value, int | float) and not (math.isfinite(value) and abs(value) <= LARGEST):
+            raise ConfigError(f"{name} in {self.where} is {shown(value)}; it must lie within {LARGEST:,}.")
+        known = kinds_of(name)
+        refused = (
+            known <= NUMBERS
+            if kind in ("list", "object", "text")
+            else known <= NUMBERS - {"fraction"}
+            if kind == "fraction"
+            else "whole" in known  # negative
+        )
+        if known and kind not in known and refused:
+            words = "a number" if "fraction" in known else "a whole number"
+            least = "" if "negative" in known else ", zero or more"
+            raise ConfigError(f"{name} in {self.where} is {shown(value)}; it must be {words}{least}.")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.values_)
@@ -74,10 +117,28 @@ class Config(Mapping[str, Any]):
     def _check_whole(self, name: str, value: Any) -> None:
         values = value if isinstance(value, list | tuple) else [value]
         if not all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in values):
-            raise ConfigError(f"{name} in {self.where} is {value!r}; it must be a whole number, zero or more.")
-        most = MOST_LAYERS if name.endswith(("_layers", "depth")) else LARGEST
+            raise ConfigError(f"{name} in {self.where} is {shown(value)}; it must be a whole number, zero or more.")
+        most = limits().layers if name.endswith(("_layers", "depth")) else LARGEST
         if max(values, default=0) > most:
-            raise ConfigError(f"{name} in {self.where} is {value!r}, but at most {most:,} is allowed; check the file.")
+            raise ConfigError(
+                f"{name} in {self.where} is {shown(value)}, but at most {most:,} is allowed; check the file."
+            )
+
+    def listed(self, name: str) -> Any:
+        """A field that some types state once and others layer by layer: a number, a list of numbers, or None.
+
+        Raises:
+            ConfigError: it is neither.
+        """
+        value = self.values_.get(self.aliases.get(name, name))
+        if not isinstance(value, list | tuple):
+            return self.get(name)
+        if len(value) > limits().layers:
+            raise ConfigError(
+                f"{name} in {self.where} has {len(value):,} entries; at most {limits().layers:,} are read."
+            )
+        self._check_whole(name, [int(v) if isinstance(v, bool) else v for v in value])
+        return list(value)
 
     def flag(self, name: str) -> bool:
         """A boolean field; absent or null is False.
@@ -88,7 +149,7 @@ class Config(Mapping[str, Any]):
         value = self.get(name)
         if value is None or value in (0, 1):
             return bool(value)
-        raise ConfigError(f"{name} in {self.where} is {value!r}; it must be true or false.")
+        raise ConfigError(f"{name} in {self.where} is {shown(value)}; it must be true or false.")
 
     def first(self, *names: str) -> Any:
         """The first of the fields that is stated (or has a default)."""

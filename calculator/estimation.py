@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
 from calculator.formats.named import format_named
+from calculator.gate import check_estimate
 from calculator.model import Model
 from calculator.numbers.symbolic import numeric
 from calculator.passes.forward import (
@@ -52,6 +53,7 @@ class Estimate:
         self.memory = Memory(self._listed, training, gradient, optimizer, self._shape)
         self.flops = Flops(self._listed, self._shape)
         self.traffic = Traffic(self._listed, self._shape)
+        check_estimate(self)
 
     @property
     def scalar(self) -> bool:

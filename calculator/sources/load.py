@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,10 @@ from calculator.errors import (
     MissingFileError,
     SourceError,
     UnknownModelTypeError,
+    shown,
 )
+from calculator.gate import blamed, check_heads, check_model
+from calculator.limits import building
 from calculator.model import Model
 from calculator.passes.plan import plan_of
 from calculator.record.workload import Workload
@@ -157,28 +160,56 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
             'The config has no model_type, which says what it describes; add the field (for instance "llama").'
         )
     if kind not in FAMILIES:
-        near = ", ".join(difflib.get_close_matches(kind, FAMILIES, 4, 0))
-        raise UnknownModelTypeError(f"Model type {kind!r} is not known here; the nearest known types are {near}.")
-    config = Config(raw, kind)
+        near = ", ".join(difflib.get_close_matches(kind[:80], FAMILIES, 4, 0))
+        raise UnknownModelTypeError(f"Model type {shown(kind)} is not known here; the nearest known types are {near}.")
     try:
+        return _passed(raw, kind, name, source)
+    except UnknownModelTypeError:
+        raise
+    except ConfigError as error:
+        culprit = blamed(raw, lambda other: _passed(other, kind, name, source), error)
+        if culprit is None:
+            raise
+        raise ConfigError(f"No model can be built from this config: {culprit}. {error}") from error
+    except WRONG as error:
+        culprit = blamed(raw, lambda other: _passed(other, kind, name, source), error)
+        what = f": {culprit}" if culprit else ""
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(
+            f"The config of type {kind!r} has a field of the wrong kind or size{what} ({said[:300]}); compare it with "
+            "the config.json of a published model."
+        ) from error
+
+
+WRONG = (
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    LookupError,
+    ValueError,
+    RecursionError,
+    re.error,
+)
+"""What a family that trusts its config may raise."""
+
+
+def _passed(raw: Mapping[str, Any], kind: str, name: str | None, source: str) -> Model:
+    """The model, built within the limits and let through the gate."""
+    config = Config(raw, kind)
+    with building():
+        for part in (config, *sections(config)):
+            check_heads(part)
         model = _built(config, name, source)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
         plan_of(model, Workload())
-    except (
-        TypeError,
-        AttributeError,
-        ZeroDivisionError,
-        IndexError,
-        KeyError,
-        ValueError,
-        OverflowError,
-        re.error,
-    ) as error:
-        raise ConfigError(
-            f"The config of type {kind!r} has a field of the wrong kind or size ({type(error).__name__}: {error}); "
-            "compare it with the config.json of a published model."
-        ) from error
-    return model
+        return model
+
+
+def sections(config: Config) -> Iterator[Config]:
+    """The sub-configurations that the file holds."""
+    for name, value in config.raw.items():
+        if name.endswith("_config") and name != "quantization_config" and isinstance(value, Mapping):
+            yield config.section(name)
 
 
 def _built(config: Config, name: str | None, source: str) -> Model:
@@ -209,6 +240,7 @@ def _built(config: Config, name: str | None, source: str) -> Model:
         encoder_length=built.encoder_length,
         apart=built.apart,
     )
+    check_model(model)
     if model.apart:
         notes.append(
             f"The checkpoint also holds {model.parameters.apart:,} parameters of multi-token-prediction layers, which "

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from calculator.limits import times
+
 SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config", "decoder")
 NAMES = {
     # The decoder's first: beside an encoder the usual names count that one's layers (T5, BART).
@@ -113,7 +115,7 @@ def _windows(said: Mapping[str, Any], window: int | None) -> tuple[int | None, .
     pattern = whole(said.get("sliding_window_pattern") or said.get("_sliding_window_pattern"))
     layers = next((n for n in map(whole, map(said.get, NAMES["layers"])) if n is not None), None)
     if pattern is not None:
-        return tuple(None if (i + 1) % pattern == 0 else window for i in range(layers)) if layers else ()
+        return tuple(None if (i + 1) % pattern == 0 else window for i in range(times(layers))) if layers else ()
     # A window alone is Mistral's: it holds for every layer.
     return (window,)
 
@@ -170,5 +172,5 @@ def _gguf_windows(window: Any, pattern: Any, layers: int | None) -> tuple[int | 
         return tuple(size if each else None for each in pattern)
     every = whole(pattern)
     if every is not None and layers:
-        return tuple(None if (i + 1) % every == 0 else size for i in range(layers))
+        return tuple(None if (i + 1) % every == 0 else size for i in range(times(layers)))
     return ()  # which layers have the window is known to llama.cpp, not to the file

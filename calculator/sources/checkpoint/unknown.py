@@ -13,6 +13,7 @@ from typing import Any
 from calculator.errors import CheckpointError, ConfigError
 from calculator.formats.named import Format
 from calculator.formats.quantization import Scheme
+from calculator.limits import times
 from calculator.model import Model, Stack
 from calculator.parts import Head, Matrix, Part
 from calculator.passes.plan import plan_of
@@ -75,7 +76,7 @@ def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], b
             f"{checkpoint.name} holds no numbered layers, so no language model can be made out in it."
         )
     layers = numbered.pop(path)
-    count = facts.layers if facts.layers and all(i in layers for i in range(facts.layers)) else _run(layers)
+    count = facts.layers if facts.layers and all(i in layers for i in range(times(facts.layers))) else _run(layers)
     later = {f"{path}.{i}.{name}": w for i, found in layers.items() if i >= count for name, w in found.items()}
     if not all(is_prediction(name, path, count) for name in later):
         raise CheckpointError(
@@ -89,7 +90,7 @@ def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], b
     text = Stack(
         path,
         width,
-        tuple(layer_of(builder, path, i, layers[i]) for i in range(count)),
+        tuple(layer_of(builder, path, i, layers[i]) for i in range(times(count))),
         before=before,
         after=after,
     )

@@ -1,0 +1,235 @@
+"""The gate that every model and every estimate passes: nothing without sense leaves it, and a sentence names the field.
+
+A family reads a config and trusts it; what it builds is looked at here, once, whatever the family.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from calculator.config import Config, kinds_of
+from calculator.errors import CalculatorError, ConfigError, WorkloadError, shown
+from calculator.limits import limits
+from calculator.numbers.symbolic import Expression
+from calculator.parts import Part
+from calculator.passes.totals import MEMORY_KINDS
+from calculator.record.run import written
+
+if TYPE_CHECKING:
+    from calculator.estimation import Estimate
+    from calculator.model import Model, Stack
+
+POSITIVE = frozenset(("hidden", "heads", "kv_heads", "key_heads", "value_heads", "head_dim", "key_dim", "value_dim"))
+POSITIVE |= {"experts", "vocabulary", "top_k", "choices", "window", "kernel", "stride", "groups"}
+"""Fields of parts of which none may be zero."""
+
+WIDTHS = ("hidden_size", "d_model", "n_embd", "embed_dim", "emb_dim")
+HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads")
+HEAD_SIZES = ("head_dim", "d_kv", "d_head", "head_size", "attention_head_size", "kv_channels", "qk_nope_head_dim")
+    "head_dim",
+    "d_kv",
+    "d_head",
+    "head_size",
+    "attention_head_size",
+    "kv_channels",
+    "qk_nope_head_dim",
+    "attention_dim",
+]
+
+
+# Models
+
+
+def check_model(model: Model) -> None:
+    """Raises:
+    ConfigError: the model is larger than is built here, or has a part that no model can have.
+    """
+    bound = limits()
+    operations, seen = 0, set[int]()
+    for stack in (*model.stacks, *model.apart):
+        _check_size(stack)
+        for parts in (stack.before, *(layer.parts for layer, _ in stack.groups), stack.after):
+            for part in parts:
+                for inner in _parts_in(part):
+                    if id(inner) not in seen:
+                        seen.add(id(inner))
+                        _check_part(inner)
+            operations += _check_operations(parts)
+            if operations > bound.operations:
+                raise ConfigError(
+                    f"This model runs more than {bound.operations:,} operations that differ from one another, which is "
+                    "more than is built here; check the numbers of layers and of parts in a layer."
+                )
+    for name, value in (("vocab_size", model.vocabulary_size), ("hidden_size", model.hidden_size)):
+        if not _whole(value, 1):
+            raise ConfigError(f"{name} of this model is {shown(value)}; it must be a whole number, one or more.")
+
+
+def _check_size(stack: Stack) -> None:
+    bound = limits()
+    what = f"{stack.tower or 'language'} layers"
+    if len(stack.layers) > bound.layers:
+        raise ConfigError(f"This model has {len(stack.layers):,} {what}; at most {bound.layers:,} are built here.")
+    if len(stack.groups) > bound.distinct_layers:
+        raise ConfigError(
+            f"This model has {len(stack.groups):,} {what} that differ from one another; at most "
+            f"{bound.distinct_layers:,} are built here."
+        )
+
+
+def _parts_in(part: Part) -> Iterator[Part]:
+    """The part and those it stands around."""
+    yield part
+    for value in vars(part).values() if is_dataclass(part) else ():
+        for inner in value if isinstance(value, tuple) else (value,):
+            if isinstance(inner, Part):
+                yield from _parts_in(inner)
+
+
+def _check_part(part: Part) -> None:
+    what = f"{type(part).__name__} {part.name!r}"
+    values = {f.name: getattr(part, f.name) for f in fields(part)}
+    for name in POSITIVE & values.keys():
+        if values[name] == 0 and not isinstance(values[name], bool):
+            raise ConfigError(f"{what}: {name} is 0; it must be a whole number, one or more.")
+    for few, many in (("top_k", "experts"), ("kv_heads", "heads")):
+        least, most = values.get(few), values.get(many)
+        if isinstance(least, int) and isinstance(most, int) and least > most:
+            raise ConfigError(f"{what}: {few} is {shown(least)}, more than {many}, {shown(most)}.")
+    heads, kv_heads = values.get("heads"), values.get("kv_heads")
+    if isinstance(heads, int) and isinstance(kv_heads, int) and kv_heads and heads % kv_heads:
+        raise ConfigError(f"{what}: kv_heads is {shown(kv_heads)}; it must divide the {shown(heads)} heads.")
+
+
+def _check_operations(parts: tuple[Part, ...]) -> int:
+    """How many operations the parts write, whose weights are whole numbers, not negative, and not too many."""
+    listed = written(parts)
+    for op in listed:
+        for weight in op.weights:
+            for size in (*weight.shape, weight.copies):
+                if not _whole(size):
+                    raise ConfigError(f"Tensor {weight.name!r} would have the shape {shown(weight.shape)}.")
+            if weight.copies > limits().copies:
+                raise ConfigError(
+                    f"Tensor {weight.name!r} would stand {weight.copies:,} times in a layer; at most "
+                    f"{limits().copies:,} are built here."
+                )
+        for name in ("parameters", "active", "flops", "weight_bytes", "reads", "writes", "cache_bytes", "live"):
+            if not _sound(getattr(op, name)):
+                raise ConfigError(f"Operation {op.name!r} would have {shown(getattr(op, name))} {name}.")
+    return len(listed)
+
+
+def _whole(value: Any, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 10**40
+
+
+def _sound(value: Any) -> bool:
+    """Whether an amount is a number, finite, and not negative; arrays and expressions are held to it elsewhere."""
+    if isinstance(value, Expression) or hasattr(value, "dtype"):
+        return True
+    return value >= 0 and (not isinstance(value, float) or math.isfinite(value))
+
+
+# Heads, by the names that configs give them
+
+
+def check_heads(config: Config) -> None:
+    """Heads divide the width, or the size of a head is stated.
+
+    Sizes that a type has by default are taken as transformers takes them (GLM-4.5's 96 heads on 4,096 features).
+
+    Raises:
+        ConfigError: a file states others.
+    """
+    width = next((n for n in WIDTHS if isinstance(config.values_.get(config.aliases.get(n, n)), int)), None)
+    heads = next((n for n in HEADS if isinstance(config.values_.get(config.aliases.get(n, n)), int)), None)
+    if width is None or heads is None or any(config.get(n) for n in HEAD_SIZES):
+        return
+    whole, parts = config[width], config[heads]
+    if not (config.has_stated(width) or config.has_stated(heads)) or whole < 1:
+        return
+    if parts < 1 or whole % parts:
+        raise ConfigError(
+            f"{heads} in {config.where} is {shown(parts)}, which does not divide {width}, {shown(whole)}; give a "
+            "divisor, or state head_dim."
+        )
+
+
+# Estimates
+
+
+def check_estimate(estimate: Estimate) -> None:
+    """Raises:
+    WorkloadError: an amount is negative, not finite, or bytes or FLOPs are no whole number.
+    """
+    memory, flops, traffic = estimate.memory, estimate.flops, estimate.traffic
+    amounts = {kind: getattr(memory, kind) for kind in MEMORY_KINDS}
+    amounts |= {"FLOPs": flops.total, "bytes moved": traffic.total}
+    for name, amount in amounts.items():
+        if not _all_sound(amount):
+            raise WorkloadError(
+                f"The {name.replace('_', ' ')} of {estimate.model.name} would be {shown(amount)} for this workload, "
+                "which cannot be; check the sizes in its config."
+            )
+
+
+def _all_sound(amount: Any) -> bool:
+    if hasattr(amount, "dtype"):
+        return amount.size == 0 or bool(amount.min() >= 0)
+    return _sound(amount)
+
+
+# Which field is to blame
+
+
+def blamed(raw: Mapping[str, Any], build: Callable[[Mapping[str, Any]], object], error: Exception) -> str | None:
+    """The field without whose value a model could be built, in words; None where no single one is to blame."""
+    until = time.monotonic() + 0.5
+    for path, value in _suspects(raw):
+        if time.monotonic() > until:
+            return None
+        if path[-1] in str(error):
+            return None  # the sentence names it already
+        try:
+            build(_without(raw, path))
+        except (CalculatorError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
+            continue
+        return f"{'.'.join(path)} is {shown(value)}"
+    return None
+
+
+def _suspects(raw: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterable[tuple[tuple[str, ...], Any]]:
+    """Fields of strange values, the strangest first."""
+    found = []
+    for name, value in raw.items():
+        if isinstance(value, Mapping) and len(path) < 2:
+            found += [(_strangeness(v), p, v) for p, v in _suspects(value, (*path, name))]
+        if (strange := _strangeness(value, name)) > 0:
+            found.append((strange, (*path, name), value))
+    found.sort(key=lambda suspect: -suspect[0])
+    return [(where, value) for _, where, value in found[:24]]
+
+
+def _strangeness(value: Any, name: str = "") -> int:
+    if isinstance(value, bool) or value is None:
+        return 0
+    if isinstance(value, int | float):
+        return 4 if value < 0 or not math.isfinite(value) else 3 if value == 0 or value >= 10**6 else 1
+    known = kinds_of(name)
+    kind = "list" if isinstance(value, list) else "object" if isinstance(value, Mapping) else "text"
+    return 3 if known and kind not in known else 1 if kind == "list" else 0
+
+
+def _without(raw: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    found = copy.copy(dict(raw))
+    if len(path) == 1:
+        del found[path[0]]
+    else:
+        found[path[0]] = _without(found[path[0]], path[1:])
+    return found
