@@ -32,6 +32,11 @@ def defaults_by_type() -> dict[str, Any]:
     return {name: types[entry] if isinstance(entry, str) else entry for name, entry in types.items()}
 
 
+def is_size(name: str) -> bool:
+    """Whether a field of that name counts something or says how large it is."""
+    return name.startswith(COUNTS) or name.endswith(SIZES) or name == "depth"
+
+
 @lru_cache(maxsize=4096)
 def kinds_of(name: str) -> frozenset[str]:
     """What the defaults of all types hold in a field of that name: "list", "object", "text", "fraction", "negative" and
@@ -110,7 +115,7 @@ class Config(Mapping[str, Any]):
                 f"{self.where} has no {name!r}, which a model of type {self.model_type!r} needs and for which that "
                 "type has no default; add the field."
             )
-        if name.startswith(COUNTS) or name.endswith(SIZES) or name == "depth":
+        if is_size(name):
             self._check_whole(name, value)
         return value
 

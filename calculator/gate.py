@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from calculator.config import Config, kinds_of
+from calculator.config import Config, is_size, kinds_of
 from calculator.errors import CalculatorError, ConfigError, WorkloadError, shown
 from calculator.limits import limits
 from calculator.numbers.symbolic import Expression
@@ -26,20 +26,15 @@ if TYPE_CHECKING:
 
 POSITIVE = frozenset(("hidden", "heads", "kv_heads", "key_heads", "value_heads", "head_dim", "key_dim", "value_dim"))
 POSITIVE |= {"experts", "vocabulary", "top_k", "choices", "window", "kernel", "stride", "groups"}
+POSITIVE |= {"inner", "state"}
 """Fields of parts of which none may be zero."""
 
 WIDTHS = ("hidden_size", "d_model", "n_embd", "embed_dim", "emb_dim")
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads")
 HEAD_SIZES = ("head_dim", "d_kv", "d_head", "head_size", "attention_head_size", "kv_channels", "qk_nope_head_dim")
-    "head_dim",
-    "d_kv",
-    "d_head",
-    "head_size",
-    "attention_head_size",
-    "kv_channels",
-    "qk_nope_head_dim",
-    "attention_dim",
-]
+
+NEEDED = frozenset((*WIDTHS, *HEADS, "decoder_attention_heads", "num_key_value_heads", "vocab_size"))
+NEEDED |= {"max_position_embeddings", "n_positions"}
 
 
 # Models
@@ -136,7 +131,24 @@ def _sound(value: Any) -> bool:
     return value >= 0 and (not isinstance(value, float) or math.isfinite(value))
 
 
-# Heads, by the names that configs give them
+# Fields, by the names that configs give them
+
+
+def check_fields(config: Config) -> None:
+    """No size that a file states is negative, and none without which there is no model is zero, whether the family reads
+    it or not: whoever wrote it meant another number.
+
+    Raises:
+        ConfigError: one is.
+    """
+    for name, value in config.raw.items():
+        name = config.aliases.get(name, name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        least = 1 if name in NEEDED else 0 if is_size(name) and "negative" not in kinds_of(name) else None
+        if least is not None and not value >= least:
+            words = ("zero or more", "one or more")[least]
+            raise ConfigError(f"{name} in {config.where} is {shown(value)}; it must be a whole number, {words}.")
 
 
 def check_heads(config: Config) -> None:
@@ -196,12 +208,21 @@ def blamed(raw: Mapping[str, Any], build: Callable[[Mapping[str, Any]], object],
             return None
         if path[-1] in str(error):
             return None  # the sentence names it already
-        try:
-            build(_without(raw, path))
-        except (CalculatorError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
-            continue
-        return f"{'.'.join(path)} is {shown(value)}"
+        if any(_builds(build, _with(raw, path, other)) for other in OTHERS if other != value):
+            return f"{'.'.join(path)} is {shown(value)}"
     return None
+
+
+OTHERS = (None, 8, 1)
+"""What is tried in place of a suspect: its type's default first."""
+
+
+def _builds(build: Callable[[Mapping[str, Any]], object], raw: Mapping[str, Any]) -> bool:
+    try:
+        build(raw)
+    except (CalculatorError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
+        return False
+    return True
 
 
 def _suspects(raw: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterable[tuple[tuple[str, ...], Any]]:
@@ -226,10 +247,13 @@ def _strangeness(value: Any, name: str = "") -> int:
     return 3 if known and kind not in known else 1 if kind == "list" else 0
 
 
-def _without(raw: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+def _with(raw: Mapping[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """The config with another value in a field, without the field where that is None."""
     found = copy.copy(dict(raw))
-    if len(path) == 1:
+    if len(path) > 1:
+        found[path[0]] = _with(found[path[0]], path[1:], value)
+    elif value is None:
         del found[path[0]]
     else:
-        found[path[0]] = _without(found[path[0]], path[1:])
+        found[path[0]] = value
     return found

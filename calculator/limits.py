@@ -42,7 +42,7 @@ class Limits:
     layers: int = 10_000
     distinct_layers: int = 1_000
     repeats: int = 100_000
-    operations: int = 50_000
+    operations: int = 20_000
     copies: int = 100_000
     tensors: int = 1_000_000
     header_bytes: int = 400_000_000
@@ -61,7 +61,7 @@ SERVER = Limits(
     layers=2_000,
     distinct_layers=500,
     repeats=20_000,
-    operations=20_000,
+    operations=10_000,
     copies=20_000,
     tensors=300_000,
     header_bytes=60_000_000,

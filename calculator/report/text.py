@@ -270,9 +270,11 @@ def engines_grid(estimate: Estimate) -> Grid:
     """What engines reserve."""
     listed = estimate.rows("engines")
     rows = [
-        (r["title"], "not known", "")
-        if r["bytes"] is None
-        else (r["title"], _size(r["bytes"]), f"{r['times_minimum']:.3f}")
+        (
+            r["title"],
+            "not known" if r["bytes"] is None else _size(r["bytes"]),
+            "" if r["times_minimum"] is None else f"{r['times_minimum']:.3f}",
+        )
         for r in listed
     ]
     least = ("The architecture's minimum", _size(estimate.memory.kv_cache), "1.000")

@@ -21,7 +21,7 @@ from calculator.errors import (
     UnknownModelTypeError,
     shown,
 )
-from calculator.gate import blamed, check_heads, check_model
+from calculator.gate import blamed, check_fields, check_heads, check_model
 from calculator.limits import building
 from calculator.model import Model
 from calculator.passes.plan import plan_of
@@ -198,6 +198,7 @@ def _passed(raw: Mapping[str, Any], kind: str, name: str | None, source: str) ->
     config = Config(raw, kind)
     with building():
         for part in (config, *sections(config)):
+            check_fields(part)
             check_heads(part)
         model = _built(config, name, source)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
@@ -205,11 +206,13 @@ def _passed(raw: Mapping[str, Any], kind: str, name: str | None, source: str) ->
         return model
 
 
-def sections(config: Config) -> Iterator[Config]:
-    """The sub-configurations that the file holds."""
+def sections(config: Config, depth: int = 0) -> Iterator[Config]:
+    """The sub-configurations that the file holds, at any depth that files have."""
     for name, value in config.raw.items():
-        if name.endswith("_config") and name != "quantization_config" and isinstance(value, Mapping):
-            yield config.section(name)
+        if name.endswith("_config") and name != "quantization_config" and isinstance(value, Mapping) and depth < 4:
+            inner = config.section(name)
+            yield inner
+            yield from sections(inner, depth + 1)
 
 
 def _built(config: Config, name: str | None, source: str) -> Model:
