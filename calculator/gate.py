@@ -135,8 +135,8 @@ def _sound(value: Any) -> bool:
 
 
 def check_fields(config: Config) -> None:
-    """No size that a file states is negative, and none without which there is no model is zero, whether the family reads
-    it or not: whoever wrote it meant another number.
+    """No size that a file states is negative, and none without which there is no model is zero, whether the family
+    reads it or not: whoever wrote it meant another number.
 
     Raises:
         ConfigError: one is.

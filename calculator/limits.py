@@ -33,6 +33,7 @@ class Limits:
         own_token: whether the machine's own token (HF_TOKEN or the stored login) is sent for whoever asks.
         disk: whether what the Hub sends is kept on, and read from, the machine's disk.
         failure_seconds: how long a Hub that did not answer is not asked again for the same thing.
+        fresh_seconds: how long a model of the Hub is remembered without asking again.
     """
 
     config_bytes: int = 20_000_000
@@ -45,11 +46,12 @@ class Limits:
     operations: int = 20_000
     copies: int = 100_000
     tensors: int = 1_000_000
-    header_bytes: int = 400_000_000
+    header_bytes: int = 200_000_000
     seconds: float = 10.0
     own_token: bool = True
     disk: bool = True
     failure_seconds: float = 0.0
+    fresh_seconds: float = 0.0
 
 
 STANDARD = Limits()
@@ -63,11 +65,12 @@ SERVER = Limits(
     repeats=20_000,
     operations=10_000,
     copies=20_000,
-    tensors=300_000,
-    header_bytes=60_000_000,
+    tensors=200_000,
+    header_bytes=25_000_000,
     own_token=False,
     disk=False,
     failure_seconds=20.0,
+    fresh_seconds=86_400.0,
 )
 
 _current: ContextVar[Limits] = ContextVar("limits", default=STANDARD)

@@ -17,7 +17,6 @@ from pages.shared import show as ui
 from pages.shared.show import Inputs
 
 HOUR = 3600  # seconds headers from the Hub are kept
-PATIENCE = 30.0  # seconds all requests for one checkpoint may take
 MOST = 400  # rows of the table of differences
 
 
@@ -77,7 +76,7 @@ def wanted(inputs: Inputs) -> str:
 
 def read(model: Model, text: str, token: str | None = None) -> tuple[Checkpoint, Comparison]:
     repo_id, revision, file = parse_file(text)
-    found = load.from_hub(repo_id, revision, token, file, PATIENCE)
+    found = load.from_hub(repo_id, revision, token, file)
     return found, compare(model, found)
 
 

@@ -22,11 +22,12 @@ from calculator.errors import (
     shown,
 )
 from calculator.gate import blamed, check_fields, check_heads, check_model
-from calculator.limits import building
+from calculator.limits import Deadline, building, limits
 from calculator.model import Model
 from calculator.passes.plan import plan_of
 from calculator.record.workload import Workload
-from calculator.sources import catalogue
+from calculator.sources import catalogue, memory
+from calculator.sources.memory import MEMORY
 from calculator.sources.paths import path_name, path_of, read_config
 
 if TYPE_CHECKING:
@@ -98,8 +99,7 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None) -
     Raises:
         SourceError, HubError, ConfigError, CheckpointError: as `load_model`.
     """
-    from calculator.sources.checkpoint import load
-    from calculator.sources.hub import client as hub
+    from calculator.sources.hub import http
     from calculator.sources.hub.ids import parse_file
 
     repo_id, named_revision, file = parse_file(text)
@@ -107,18 +107,35 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None) -
     if bundled is not None:
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
     revision = revision or named_revision
-    headers = partial(load.from_hub, repo_id, revision, token, file)
+    opened_by = memory.scope(http.token_sent(token, repo_id))
+    key = ("model", http.endpoint(), repo_id, revision, file, opened_by)
+    return MEMORY.made(key, limits().fresh_seconds, lambda: _asked(repo_id, revision, token, file, opened_by))
+
+
+def _asked(repo_id: str, revision: str | None, token: str | None, file: str | None, opened_by: str) -> Model:
+    """The model as the Hub describes it now, all requests within one deadline."""
+    from calculator.sources.checkpoint import load
+    from calculator.sources.hub import client as hub
+    from calculator.sources.hub import http
+
+    deadline = Deadline(limits().seconds)
+    headers = partial(load.from_hub, repo_id, revision, token, file, deadline)
     if file is not None:
         return _from_headers(headers)
     try:
-        found = hub.fetch_config(repo_id, revision=revision, token=token)
+        timeout = min(hub.DEFAULT_TIMEOUT, deadline.left)
+        found = hub.fetch_config(repo_id, revision=revision, token=token, timeout=timeout)
     except MissingFileError as missing:
         try:
             return _from_headers(headers)
         except (HubError, ConfigError, CheckpointError):
             raise missing from None
+    build = partial(model_from_config, found.config, name=repo_id, source=found.provenance)
     try:
-        return model_from_config(found.config, name=repo_id, source=found.provenance)
+        if found.commit is None:
+            return build()
+        key = ("model at", http.endpoint(), repo_id, found.commit, found.cached, opened_by)
+        return MEMORY.made(key, limits().fresh_seconds, build)
     except UnknownModelTypeError as error:
         return _from_headers(headers, error, found.config)
 

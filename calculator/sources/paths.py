@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from calculator.errors import SourceError
-
-LARGEST_CONFIG = 20 * 2**20  # bytes
+from calculator.limits import check_json, limits
 
 
 def path_of(text: str) -> Path | None:
@@ -45,8 +44,9 @@ def read_config(path: Path) -> dict[str, Any]:
             f"There is no file {str(file)!r}; give the path of a config.json or of the folder that holds one."
         )
     try:
-        if file.stat().st_size > LARGEST_CONFIG:
-            raise SourceError(f"{str(file)!r} is larger than 20 MiB, so it is no config.json.")
+        if file.stat().st_size > limits().config_bytes:
+            most = limits().config_bytes / 1e6
+            raise SourceError(f"{str(file)!r} is larger than {most:g} MB, so it is no config.json.")
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{str(file)!r} could not be read as text: {error}.") from error
@@ -59,6 +59,7 @@ def parse_config(text: str, where: str = "the config") -> dict[str, Any]:
     Raises:
         SourceError: the text is not a JSON object.
     """
+    check_json(text, where, SourceError)
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError) as error:

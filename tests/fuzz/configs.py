@@ -115,7 +115,7 @@ def run(config: dict[str, Any]) -> None:
     model = model_from_config(config)
     p = model.parameters
     assert isinstance(p.total, int), p
-    assert 0 <= p.active, p
+    assert p.active >= 0, p
     assert p.total > 0, p
     for mode in ("prefill", "decode", "pretraining"):
         if mode == "decode" and not model.text.causal:

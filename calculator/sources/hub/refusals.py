@@ -50,6 +50,12 @@ def bad_endpoint() -> HubError:
     )
 
 
+def unreadable_token() -> HubError:
+    return HubError(
+        "The access token that this machine stores cannot be read; log in again with `hf auth login`, or pass a token."
+    )
+
+
 def malformed_token() -> HubError:
     return HubError(
         "The access token is malformed: it holds spaces or characters that no token has. Copy it again from "
@@ -84,8 +90,11 @@ def broken(request: Request, error: Exception, http: Any) -> HubError:
     """Why no complete answer came, told from what the connection, made by the library `http`, raised."""
     if isinstance(error, http.TimeoutException):
         return late(request)
-    if isinstance(error, (http.InvalidURL, http.UnsupportedProtocol)):
+    if isinstance(error, http.InvalidURL):
         return bad_endpoint()
+    if isinstance(error, http.UnsupportedProtocol):
+        # HF_ENDPOINT was looked at before, so it is the answer that led there.
+        return unreachable(request, "it sent the request on to an address that is none of the web", _LATER)
     if isinstance(error, http.ProxyError):
         return unreachable(request, "the proxy refused the connection", "correct HTTPS_PROXY or unset it")
     if "CERTIFICATE" in str(error).upper():
