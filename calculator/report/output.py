@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
 import stat
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
 from calculator.passes.totals import MEMORY_KINDS
-from calculator.report import text
+from calculator.report import clean, text
 from calculator.report.why import MEANINGS, Explained, explain
 from calculator.sources import catalogue
 
@@ -32,7 +32,7 @@ def report(estimates: Sequence[Estimate], table: str, form: str) -> str:
     if form == "json":
         return _json(_only([e.to_dict() for e in estimates]))
     if form == "csv":
-        return _csv([row for e in estimates for row in csv_rows(e, table)])
+        return clean.as_csv([row for e in estimates for row in csv_rows(e, table)])
     return _blocks(text.blocks(estimates, TABLES if table == "all" else (table,)), form)
 
 
@@ -77,7 +77,7 @@ def comparisons(found: Sequence[Comparison], form: str) -> str:
     if form == "json":
         return _json(_only([tables.as_dict(c) for c in found]))
     if form == "csv":
-        return _csv([row for c in found for row in tables.csv_rows(c)])
+        return clean.as_csv([row for c in found for row in tables.csv_rows(c)])
     return _blocks([block for c in found for block in tables.blocks(c)], form)
 
 
@@ -94,7 +94,7 @@ def explanation(estimates: Sequence[Estimate], wanted: str, form: str) -> str:
     if form == "json":
         return _json(_only([{**e.to_dict(), "formulas": _formula_rows(chosen)} for e, chosen in found]))
     if form == "csv":
-        return _csv([{**_base(e), **row} for e, chosen in found for row in _formula_rows(chosen)])
+        return clean.as_csv([{**_base(e), **row} for e, chosen in found for row in _formula_rows(chosen)])
     return _blocks([block for e, chosen in found for block in (text.header(e), *map(_formula_facts, chosen))], form)
 
 
@@ -157,7 +157,7 @@ def _listing(title: str, rows: Sequence[Row], form: str) -> str:
     if form == "json":
         return _json(rows)
     if form == "csv":
-        return _csv(rows)
+        return clean.as_csv(rows)
     cells = [[str(value) for value in row.values()] for row in rows]
     columns = [name.capitalize() for name in rows[0]]
     return _blocks([text.Grid(f"{title}: {len(rows)}", columns, cells, left=len(columns))], form)
@@ -167,7 +167,7 @@ def _listing(title: str, rows: Sequence[Row], form: str) -> str:
 
 
 def _blocks(blocks: Iterable[text.Block], form: str) -> str:
-    return text.aligned(blocks) if form == "text" else text.markdown(blocks)
+    return clean.terminal(text.aligned(blocks) if form == "text" else text.markdown(blocks))
 
 
 def _only(found: list[Row]) -> Row | list[Row]:
@@ -176,15 +176,6 @@ def _only(found: list[Row]) -> Row | list[Row]:
 
 def _json(found: Row | Sequence[Row]) -> str:
     return json.dumps(found, indent=2, allow_nan=False) + "\n"
-
-
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    out = io.StringIO()
-    names = dict.fromkeys(name for row in rows for name in row)  # not all models have an encoder's length
-    writer = csv.DictWriter(out, list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
 
 
 # Writing
@@ -229,14 +220,23 @@ def write_file(name: str, content: str) -> None:
 
 
 def _replace(path: Path, content: str) -> None:
-    beside = path.with_name(f".calculator-{os.getpid()}.part")
+    # A name that nobody can foresee, made anew: never a link that someone laid there.
+    handle, name = tempfile.mkstemp(prefix=".calculator-", suffix=".part", dir=path.parent)
+    os.close(handle)
+    beside = Path(name)
     try:
         _fill(beside, content)
-        if path.exists():
-            beside.chmod(stat.S_IMODE(path.stat().st_mode))
+        beside.chmod(stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The permissions that new files do not get, which can only be asked for by setting them."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _fill(path: Path, content: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -69,13 +70,18 @@ def _plain_grid(grid: Grid) -> str:
 
 
 def _marked_facts(facts: Facts) -> str:
-    lines = [f"- **{label}**: {text}" for label, text in facts.pairs]
-    return "\n".join([f"## {facts.title}", "", *lines])
+    lines = [f"- **{label}**: {_quiet(text)}" for label, text in facts.pairs]
+    return "\n".join([f"## {_quiet(facts.title)}", "", *lines])
+
+
+def _quiet(words: str) -> str:
+    """Words whose brackets and angles are shown, not obeyed: no image of a stranger's is loaded."""
+    return re.sub(r"([\[\]<`])", r"\\\1", words)
 
 
 def _marked_grid(grid: Grid) -> str:
     def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(_quiet(cell).replace("|", "\\|") for cell in cells) + " |"
 
     rule = line("---" if i < grid.left else "---:" for i in range(len(grid.columns)))
     total = [line(f"**{cell}**" if cell else "" for cell in grid.total)] if grid.total else []

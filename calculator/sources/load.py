@@ -27,7 +27,6 @@ from calculator.model import Model
 from calculator.passes.plan import plan_of
 from calculator.record.workload import Workload
 from calculator.sources import catalogue, memory
-from calculator.sources.memory import MEMORY
 from calculator.sources.paths import path_name, path_of, read_config
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None) -
     revision = revision or named_revision
     opened_by = memory.scope(http.token_sent(token, repo_id))
     key = ("model", http.endpoint(), repo_id, revision, file, opened_by)
-    return MEMORY.made(key, limits().fresh_seconds, lambda: _asked(repo_id, revision, token, file, opened_by))
+    return memory.current().made(key, limits().fresh_seconds, lambda: _asked(repo_id, revision, token, file, opened_by))
 
 
 def _asked(repo_id: str, revision: str | None, token: str | None, file: str | None, opened_by: str) -> Model:
@@ -123,8 +122,7 @@ def _asked(repo_id: str, revision: str | None, token: str | None, file: str | No
     if file is not None:
         return _from_headers(headers)
     try:
-        timeout = min(hub.DEFAULT_TIMEOUT, deadline.left)
-        found = hub.fetch_config(repo_id, revision=revision, token=token, timeout=timeout)
+        found = hub.fetch_config(repo_id, revision=revision, token=token)  # at most half of the time
     except MissingFileError as missing:
         try:
             return _from_headers(headers)
@@ -135,7 +133,7 @@ def _asked(repo_id: str, revision: str | None, token: str | None, file: str | No
         if found.commit is None:
             return build()
         key = ("model at", http.endpoint(), repo_id, found.commit, found.cached, opened_by)
-        return MEMORY.made(key, limits().fresh_seconds, build)
+        return memory.current().made(key, limits().fresh_seconds, build)
     except UnknownModelTypeError as error:
         return _from_headers(headers, error, found.config)
 

@@ -11,7 +11,9 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -48,6 +50,7 @@ class Memory:
         self.nbytes = 0
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._lock = threading.Lock()
+        self._making: dict[Key, threading.Lock] = {}
 
     def get(self, key: Key, seconds: float | None = None) -> Any:
         """The value, None where it is not known or older than it may be, or than these seconds."""
@@ -77,11 +80,20 @@ class Memory:
 
     def made(self, key: Key, seconds: float, make: Callable[[], T]) -> T:
         """The value that is remembered, or that `make` makes."""
-        found: T | None = self.get(key)
-        if found is None:
-            found = make()
-            self.put(key, found, seconds)
-        return found
+        if seconds <= 0:
+            return make()
+        with self._lock:
+            making = self._making.setdefault(key, threading.Lock())
+        try:
+            with making:  # who asks for the same at the same time waits for the first
+                found: T | None = self.get(key)
+                if found is None:
+                    found = make()
+                    self.put(key, found, seconds)
+                return found
+        finally:
+            with self._lock:
+                self._making.pop(key, None)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -98,8 +110,23 @@ class Memory:
             self.nbytes -= entry.nbytes
 
 
-MEMORY = Memory()
-"""The one memory of this process."""
+_default = Memory()
+_current: ContextVar[Memory] = ContextVar("memory", default=_default)
+
+
+def current() -> Memory:
+    """The memory in use: one for the process, unless the app brings its own."""
+    return _current.get()
+
+
+@contextmanager
+def used(memory: Memory) -> Iterator[None]:
+    """This memory, for what runs inside."""
+    token = _current.set(memory)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def answered(key: Key, failure_seconds: float, ask: Callable[[], T]) -> T:
@@ -109,13 +136,13 @@ def answered(key: Key, failure_seconds: float, ask: Callable[[], T]) -> T:
         HubUnreachableError: as `ask`, now or a moment ago.
     """
     key = ("failure", *key)
-    failed = MEMORY.get(key)
+    failed = current().get(key)
     if failed is not None:
         raise HubUnreachableError(failed)
     try:
         return ask()
     except HubUnreachableError as error:
-        MEMORY.put(key, str(error), failure_seconds)
+        current().put(key, str(error), failure_seconds)
         raise
 
 

@@ -3,10 +3,12 @@ options are shown as the URL and the Python package spell them."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import streamlit as st
 
+from calculator.errors import WorkloadError
 from calculator.formats.named import CACHE_BITS, FORMATS
 from calculator.model import Model
 from calculator.record.workload import DEFAULT_LENGTH, MODES, Workload
@@ -61,7 +63,18 @@ def choose_workload(model: Model) -> Workload:
 
 
 def _whole(label: str, key: str, value: int, help: str | None = None) -> int:
-    return int(st.number_input(label, 1, LARGEST, value, key=key, bind="query-params", help=help))
+    return finite(key, st.number_input(label, 1, LARGEST, value, key=key, bind="query-params", help=help))
+
+
+def finite(key: str, value: float) -> int:
+    """A widget's number as a whole one: a link may say `inf`.
+
+    Raises:
+        WorkloadError: it is none.
+    """
+    if not math.isfinite(value):
+        raise WorkloadError(f"{key} in the link is {value}; it must be a whole number from 1 to {LARGEST:,}.")
+    return int(value)
 
 
 def _length(model: Model) -> int | None:
@@ -80,7 +93,7 @@ def _length(model: Model) -> int | None:
         bind="query-params",
         help=f"Tokens per sequence; in decode mode those already in the cache. Empty: {taken:,}. {limit}",
     )
-    return None if length is None else int(length)
+    return None if length is None else finite("length", length)
 
 
 def _encoder_length(model: Model) -> int | None:
@@ -98,7 +111,7 @@ def _encoder_length(model: Model) -> int | None:
         help="Tokens per sequence that the encoder reads; the decoder attends to all of them. Empty: "
         + (f"its {fixed:,} positions." if fixed else "as many as the length."),
     )
-    return None if length is None else int(length)
+    return None if length is None else finite("encoder", length)
 
 
 def _attention(mode: str) -> dict[str, Any]:
@@ -151,7 +164,7 @@ def _attention(mode: str) -> dict[str, Any]:
                 placeholder="whole sequence",
                 help="Keys and values are read once per tile. Empty: read once.",
             )
-            options["flash_block_size"] = None if block is None else int(block)
+            options["flash_block_size"] = None if block is None else finite("tile", block)
     return options
 
 

@@ -18,7 +18,6 @@ from calculator.sources.checkpoint.tensors import Checkpoint
 from calculator.sources.hub import disk, http
 from calculator.sources.hub.ids import check, parse_file
 from calculator.sources.hub.refusals import MAX_BYTES
-from calculator.sources.memory import MEMORY
 from calculator.sources.paths import path_of
 
 FRESH = 600.0
@@ -126,7 +125,7 @@ def from_hub(
     check(repo_id, revision)
     opened_by = memory.scope(http.token_sent(token, repo_id))
     key = ("checkpoint", http.endpoint(), repo_id, revision, file, opened_by)
-    known: Checkpoint | None = MEMORY.get(key, FRESH)
+    known: Checkpoint | None = memory.current().get(key, FRESH)
     if known is not None:
         return known
     how = f'"{repo_id}:FILE.gguf" or by its quantization, "{repo_id}:Q4_K_M"'
@@ -142,13 +141,13 @@ def from_hub(
         if cached is None:
             raise
         return _folder(cached, file, how)
-    MEMORY.put(key, found, FRESH)
+    memory.current().put(key, found, FRESH)
     return found
 
 
 def forget() -> None:
     """Ask the Hub again for everything."""
-    MEMORY.clear()
+    memory.current().clear()
 
 
 def _snapshot(repo_id: str, revision: str | None, opened_by: str) -> Folder | None:
