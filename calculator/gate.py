@@ -16,13 +16,13 @@ from calculator.config import Config, is_size, kinds_of
 from calculator.errors import CalculatorError, ConfigError, WorkloadError, shown
 from calculator.limits import limits
 from calculator.numbers.symbolic import Expression
-from calculator.parts import Part
 from calculator.passes.totals import MEMORY_KINDS
 from calculator.record.run import written
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
     from calculator.model import Model, Stack
+    from calculator.parts import Part
 
 POSITIVE = frozenset(("hidden", "heads", "kv_heads", "key_heads", "value_heads", "head_dim", "key_dim", "value_dim"))
 POSITIVE |= {"experts", "vocabulary", "top_k", "choices", "window", "kernel", "stride", "groups"}
@@ -80,10 +80,10 @@ def _check_size(stack: Stack) -> None:
 def _parts_in(part: Part) -> Iterator[Part]:
     """The part and those it stands around."""
     yield part
-    for value in vars(part).values() if is_dataclass(part) else ():
+    for value in vars(part).values():
         for inner in value if isinstance(value, tuple) else (value,):
-            if isinstance(inner, Part):
-                yield from _parts_in(inner)
+            if hasattr(inner, "write") and is_dataclass(inner):
+                yield from _parts_in(inner)  # type: ignore[arg-type]
 
 
 def _check_part(part: Part) -> None:
@@ -200,9 +200,14 @@ def _all_sound(amount: Any) -> bool:
 # Which field is to blame
 
 
-def blamed(raw: Mapping[str, Any], build: Callable[[Mapping[str, Any]], object], error: Exception) -> str | None:
-    """The field without whose value a model could be built, in words; None where no single one is to blame."""
+def blamed(
+    raw: Mapping[str, Any], build: Callable[[Mapping[str, Any]], object], error: Exception, took: float
+) -> str | None:
+    """The field without whose value a model could be built, in words; None where no single one is to blame, or where
+    trying takes too long: the build that failed took so many seconds."""
     until = time.monotonic() + 0.5
+    if took > 0.2:
+        return None
     for path, value in _suspects(raw):
         if time.monotonic() > until:
             return None

@@ -26,7 +26,7 @@ class Limits:
             some thirty times the bytes of `{},`.
         link_characters: of a config packed into a link. upload_bytes: of an uploaded file.
         layers: of a stack. distinct_layers: of them that differ from one another.
-        repeats: of all loops over numbers of a config together, while a model is built.
+        repeats: of all loops over numbers of a config together, while a model is built. parts: the parts made then.
         operations: of one pass. copies: of one kind of weight in a layer (experts).
         tensors: of a checkpoint over all its files. header_bytes: the same, in bytes.
         seconds: for everything that one request asks of the Hub, headers included.
@@ -43,6 +43,7 @@ class Limits:
     layers: int = 10_000
     distinct_layers: int = 1_000
     repeats: int = 100_000
+    parts: int = 100_000
     operations: int = 20_000
     copies: int = 100_000
     tensors: int = 1_000_000
@@ -63,6 +64,7 @@ SERVER = Limits(
     layers=2_000,
     distinct_layers=500,
     repeats=20_000,
+    parts=30_000,
     operations=10_000,
     copies=20_000,
     tensors=200_000,
@@ -74,7 +76,8 @@ SERVER = Limits(
 )
 
 _current: ContextVar[Limits] = ContextVar("limits", default=STANDARD)
-_repeats: ContextVar[list[int] | None] = ContextVar("repeats", default=None)
+_spent: ContextVar[list[int] | None] = ContextVar("spent", default=None)
+REPEATS, PARTS = 0, 1
 
 
 def limits() -> Limits:
@@ -94,12 +97,29 @@ def applied(chosen: Limits) -> Iterator[None]:
 
 @contextmanager
 def building() -> Iterator[None]:
-    """A model is built inside: all its loops together have one budget of repeats."""
-    token = _repeats.set([0])
+    """A model is built inside: all its loops together have one budget of repeats, and all its parts one of parts."""
+    token = _spent.set([0, 0])
     try:
         yield
     finally:
-        _repeats.reset(token)
+        _spent.reset(token)
+
+
+def part_made() -> None:
+    """Count a part of the model that is built.
+
+    Raises:
+        ConfigError: there are more than are built here.
+    """
+    spent = _spent.get()
+    if spent is None:
+        return
+    spent[PARTS] += 1
+    if spent[PARTS] > limits().parts:
+        raise ConfigError(
+            f"This model has more than {limits().parts:,} parts that are written one by one, which is more than is "
+            "built here; check the numbers of layers and of parts in a layer."
+        )
 
 
 def times(count: Any, what: str = "a count in the config") -> int:
@@ -110,17 +130,17 @@ def times(count: Any, what: str = "a count in the config") -> int:
     """
     if isinstance(count, bool) or not isinstance(count, int):
         raise ConfigError(f"{what} is {shown(count)}; it must be a whole number, zero or more.")
-    count = max(count, 0)  # one less than none is none, as for range()
+    wanted: int = max(count, 0)  # one less than none is none, as for range()
     most = limits().repeats
-    spent = _repeats.get()
+    spent = _spent.get()
     if spent is not None:
-        spent[0] += count
-    if max(count, spent[0] if spent else 0) > most:
+        spent[REPEATS] += wanted
+    if max(wanted, spent[REPEATS] if spent else 0) > most:
         raise ConfigError(
             f"The config asks for more repetitions than are built here: {what} is {shown(count)}, and all together may "
             f"be {most:,}; correct the number."
         )
-    return count
+    return wanted
 
 
 def check_json(text: str | bytes, where: str, error: type[CalculatorError] = ConfigError) -> None:
@@ -132,8 +152,10 @@ def check_json(text: str | bytes, where: str, error: type[CalculatorError] = Con
     bound = limits()
     if len(text) > bound.config_bytes:
         raise error(f"{where} is larger than {bound.config_bytes / 1e6:g} MB, so it is no config.json.")
-    marks = (b",", b"[", b"{") if isinstance(text, bytes) else (",", "[", "{")
-    values = sum(text.count(mark) for mark in marks)  # type: ignore[arg-type]
+    if isinstance(text, bytes):
+        values = sum(map(text.count, (b",", b"[", b"{")))
+    else:
+        values = sum(map(text.count, (",", "[", "{")))
     if values > bound.config_values:
         raise error(
             f"{where} holds some {values:,} values, and at most {bound.config_values:,} are read; a model's "

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, ClassVar
 
-from calculator.errors import ConfigError
+from calculator.errors import ConfigError, shown
 from calculator.formats.weight import Weight
+from calculator.limits import part_made
 from calculator.numbers.symbolic import Expression, Number
 from calculator.record.run import Run
 
@@ -17,6 +19,12 @@ ACTIVATION_FLOPS = 5  # per element: SiLU as exp, add, divide, multiply; GELU's 
 SOFTMAX_FLOPS = 5  # per score: scale, maximum, subtract, exp, divide (the sum rides on the accumulate)
 HEAD_SYMBOLS = {"hidden": "d", "heads": "n_h", "kv_heads": "n_kv", "head_dim": "d_h"}  # of every attention
 ROTARY_FLOPS = 3  # per rotated element: two multiplies and an add (RoFormer, arXiv:2104.09864)
+
+
+@cache
+def _sizes(part: Any) -> tuple[tuple[str, bool], ...]:
+    """The fields of a kind of part that hold whole numbers, and whether they may be left out."""
+    return tuple((f.name, f.type != "int") for f in fields(part) if f.type in ("int", "int | None"))
 
 
 @dataclass(frozen=True)
@@ -30,17 +38,16 @@ class Part:
     SYMBOLS: ClassVar[dict[str, str]] = {}
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if (
-                f.type not in ("int", "int | None")
-                or isinstance(value, Expression)
-                or (value is None and f.type != "int")
-            ):
+        part_made()
+        kind: Any = type(self)
+        for name, optional in _sizes(kind):
+            value = getattr(self, name)
+            if isinstance(value, Expression) or (value is None and optional):
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ConfigError(
-                    f"{type(self).__name__} {self.name}: {f.name} is {value!r}; it must be a whole number, 0 or more."
+                    f"{type(self).__name__} {self.name}: {name} is {shown(value)}; it must be a whole number, 0 or "
+                    "more."
                 )
 
     def write(self, run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -177,17 +178,22 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
     if kind not in FAMILIES:
         near = ", ".join(difflib.get_close_matches(kind[:80], FAMILIES, 4, 0))
         raise UnknownModelTypeError(f"Model type {shown(kind)} is not known here; the nearest known types are {near}.")
+    start = time.monotonic()
+
+    def again(other: Mapping[str, Any]) -> Model:
+        return _passed(other, kind, name, source)
+
     try:
-        return _passed(raw, kind, name, source)
+        return again(raw)
     except UnknownModelTypeError:
         raise
     except ConfigError as error:
-        culprit = blamed(raw, lambda other: _passed(other, kind, name, source), error)
+        culprit = blamed(raw, again, error, time.monotonic() - start)
         if culprit is None:
             raise
         raise ConfigError(f"No model can be built from this config: {culprit}. {error}") from error
     except WRONG as error:
-        culprit = blamed(raw, lambda other: _passed(other, kind, name, source), error)
+        culprit = blamed(raw, again, error, time.monotonic() - start)
         what = f": {culprit}" if culprit else ""
         said = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(

@@ -6,7 +6,6 @@ it: what one token opened is found again with that token only.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import threading
 import time
@@ -31,6 +30,8 @@ LARGEST_SHARE = 4
 
 def scope(token: str | None) -> str:
     """The part of a key that stands for an access token: nothing of the token can be read from it."""
+    import hashlib  # here, because it takes as long to load as all the rest
+
     return hashlib.sha256(token.encode()).hexdigest()[:32] if token else ""
 
 

@@ -46,7 +46,7 @@ def load_checkpoint(
     if path is not None:
         return from_path(path)
     repo_id, named, file = parse_file(text)
-    return from_hub(repo_id, revision or named, token, file, timeout and Deadline(timeout))
+    return from_hub(repo_id, revision or named, token, file, None if timeout is None else Deadline(timeout))
 
 
 def from_path(path: Path) -> Checkpoint:
