@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from calculator.errors import CalculatorError, SourceError
+from calculator.errors import RAISE, CalculatorError, SourceError
 from calculator.estimation import Estimate
 from calculator.formats.named import ALIASES, CACHE_BITS, FORMATS
 from calculator.model import Model
@@ -208,10 +208,22 @@ def main(arguments: Sequence[str] | None = None, program: str = "transformer-cal
         return PIPE_CLOSED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception as error:
+        if os.environ.get(RAISE):
+            raise
+        said = _without_token(f"{type(error).__name__}: {error}", given)[:300]
+        _complain(
+            f"The calculator met a fault of its own ({said}). Please report the command; with {RAISE}=1 in the "
+            "environment it shows where the fault is."
+        )
+        return FAILED
     return 0
 
 
 def _run(given: list[str], program: str) -> None:
+    for value in given:
+        if value.startswith("--") and value.endswith("=--"):  # argparse takes the dashes for a separator
+            raise CalculatorError(f"{value.removesuffix('=--')[:80]} was given -- as its value, which is none.")
     options = parser(program).parse_intermixed_args(given)
     if options.output is None:
         output.write_out(_content(options))

@@ -6,6 +6,9 @@ from __future__ import annotations
 import reprlib
 from typing import Any
 
+RAISE = "CALCULATOR_RAISE"
+"""The environment variable that lets unforeseen exceptions through, for tests and for whoever mends them."""
+
 LONGEST_MESSAGE = 3000
 """Characters; a message that repeats what it was given is cut in the middle."""
 

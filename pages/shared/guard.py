@@ -9,14 +9,12 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from calculator.errors import CalculatorError
+from calculator.errors import RAISE, CalculatorError
 from calculator.limits import SERVER, applied
 from calculator.report import clean
 from calculator.sources import memory
 
 LOG = logging.getLogger("calculator.app")
-RAISE = "CALCULATOR_RAISE"
-"""The environment variable that lets unforeseen exceptions through, for tests and for whoever mends them."""
 
 
 def error(words: object) -> None:

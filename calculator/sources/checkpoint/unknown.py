@@ -13,7 +13,8 @@ from typing import Any
 from calculator.errors import CheckpointError, ConfigError
 from calculator.formats.named import Format
 from calculator.formats.quantization import Scheme
-from calculator.limits import times
+from calculator.gate import check_model
+from calculator.limits import building, times
 from calculator.model import Model, Stack
 from calculator.parts import Head, Matrix, Part
 from calculator.passes.plan import plan_of
@@ -55,7 +56,9 @@ def model_from_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any] | No
     stored = [s for s in unpacked(checkpoint, said) if not CACHE_SCALE.fullmatch(s.name)]
     builder = Builder(facts)
     try:
-        model = _built(checkpoint, said, stored, builder)
+        with building():
+            model = _built(checkpoint, said, stored, builder)
+        check_model(model)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
         plan_of(model, Workload())
     except (ConfigError, *IMPOSSIBLE) as error:
@@ -106,7 +109,7 @@ def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], b
     return Model(
         name=checkpoint.name,
         source=f"the headers of {checkpoint.source}",
-        model_type=str(kind),
+        model_type=str(kind)[:100],
         text=text,
         hidden_size=width,
         vocabulary_size=vocabulary,
