@@ -8,7 +8,6 @@ error: nothing is invented for a model.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
@@ -85,7 +84,7 @@ class Config(Mapping[str, Any]):
     def _check_kind(self, name: str, value: Any, kind: str) -> None:
         """A scalar field is a scalar, a whole number is whole, and no number is beyond all sense: held against what the
         field is in every type that has it."""
-        if isinstance(value, int | float) and not (math.isfinite(value) and abs(value) <= LARGEST):
+        if isinstance(value, int | float) and not abs(value) <= LARGEST:
             raise ConfigError(f"{name} in {self.where} is {shown(value)}; it must lie within {LARGEST:,}.")
         known = kinds_of(name)
         refused = (

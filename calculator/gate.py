@@ -246,7 +246,7 @@ def _strangeness(value: Any, name: str = "") -> int:
     if isinstance(value, bool) or value is None:
         return 0
     if isinstance(value, int | float):
-        return 4 if value < 0 or not math.isfinite(value) else 3 if value == 0 or value >= 10**6 else 1
+        return 4 if not value >= 0 else 3 if value == 0 or value >= 10**6 else 1
     known = kinds_of(name)
     kind = "list" if isinstance(value, list) else "object" if isinstance(value, Mapping) else "text"
     return 3 if known and kind not in known else 1 if kind == "list" else 0

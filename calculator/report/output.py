@@ -192,6 +192,8 @@ def target_of(name: str) -> tuple[Path, bool]:
     """
     if len(os.fsencode(name)) > LONGEST_NAME or "\0" in name:
         raise WorkloadError("--output names no file that could exist: it is too long or holds a null character.")
+    if any(len(part) > 255 for part in os.fsencode(name).split(b"/")):
+        raise WorkloadError("--output names no file that could exist: a part of its path is longer than 255 bytes.")
     special = os.path.exists(name) and not os.path.isfile(name)  # a pipe or a device
     path = Path(name) if special else Path(os.path.realpath(name))
     if not name or path.is_dir():

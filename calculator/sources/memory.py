@@ -32,7 +32,7 @@ def scope(token: str | None) -> str:
     """The part of a key that stands for an access token: nothing of the token can be read from it."""
     import hashlib  # here, because it takes as long to load as all the rest
 
-    return hashlib.sha256(token.encode()).hexdigest()[:32] if token else ""
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()[:32] if token else ""
 
 
 @dataclass

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,6 +30,26 @@ def visitors_memory() -> memory.Memory:
     return memory.Memory()
 
 
+SETTLED_SECONDS = 300.0
+_settled = [0.0]
+
+
+def settle() -> None:
+    """Set aside what lives long from Python's collector.
+
+    Streamlit lets the collector look at every object of the process after each run: with the packages and the models
+    that is a tenth of a second, twice what drawing a page takes. What is set aside is looked at again every few
+    minutes, so that nothing is kept that nobody needs.
+    """
+    now = time.monotonic()
+    if now - _settled[0] < SETTLED_SECONDS and _settled[0]:
+        return
+    _settled[0] = now
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
 @contextmanager
 def guarded() -> Iterator[None]:
     """Within the limits of a server. An error meant for the user is shown; one that nobody foresaw is logged here, and
@@ -35,6 +57,7 @@ def guarded() -> Iterator[None]:
     with applied(SERVER), memory.used(visitors_memory()):
         try:
             yield
+            settle()
         except CalculatorError as found:
             error(found)
         except Exception:

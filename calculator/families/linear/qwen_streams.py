@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 
 from calculator.config import Config
 from calculator.errors import ConfigError
@@ -16,33 +15,8 @@ from calculator.families.prediction import prediction_notes
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
 from calculator.model import Layer
+from calculator.numbers.primes import primes_from
 from calculator.parts import GatedResidual, MeanBlockIndexer, NGramEmbedding, Part
-
-WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
-
-
-@lru_cache(maxsize=64)
-def primes_from(start: int, count: int) -> tuple[int, ...]:
-    """The first `count` primes that are `start` or larger."""
-    found: list[int] = []
-    value = max(start, 2)
-    while len(found) < count:
-        if is_prime(value):
-            found.append(value)
-        value += 1
-    return tuple(found)
-
-
-def is_prime(value: int) -> bool:
-    """Miller and Rabin's test, which with these witnesses is certain below 3.3e24 (Sorenson and Webster, 2015)."""
-    if value < 2 or any(value % p == 0 for p in WITNESSES):
-        return value in WITNESSES
-    twos = ((value - 1) & (1 - value)).bit_length() - 1
-    odd = (value - 1) >> twos
-    return all(
-        pow(p, odd, value) in (1, value - 1) or any(pow(p, odd << i, value) == value - 1 for i in range(1, twos))
-        for p in WITNESSES
-    )
 
 
 def ngrams(c: Config, place: int) -> NGramEmbedding:
