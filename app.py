@@ -26,11 +26,12 @@ def _draw() -> None:
     """The sidebar's widgets belong to the app, not to a page, so their values and the URL survive a change of page."""
     from calculator.errors import CalculatorError
     from pages import checkpoint, compare, experts, methods, overview, scaling
-    from pages.shared.guard import error
+    from pages.shared.guard import error, without_endless_numbers
     from pages.shared.model import Waiting, choose_model
     from pages.shared.show import Inputs
     from pages.shared.workload import choose_workload
 
+    without_endless_numbers()
     chosen: list[Inputs] = []
 
     def page(show: Callable[[Inputs], None]) -> Callable[[], None]:

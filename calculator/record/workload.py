@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, shown
 from calculator.formats.named import cache_format_named, format_named, normalised
 
 MODES = ("pretraining", "prefill", "decode")
@@ -84,20 +84,20 @@ class Workload:
         for name, allowed in CHOICES.items():
             value = getattr(self, name)
             if not isinstance(value, str) or value not in allowed:
-                raise WorkloadError(f"{name} {value!r} is not known; choose one of {', '.join(allowed)}.")
+                raise WorkloadError(f"{name} {shown(value)} is not known; choose one of {', '.join(allowed)}.")
         _check_whole("batch_size", self.batch_size)
         if not (self.sequence_length is None or isinstance(self.sequence_length, str)):
             _check_whole("sequence_length", self.sequence_length)
         elif self.sequence_length not in (None, "max"):
             raise WorkloadError(
-                f"sequence_length {self.sequence_length!r} is not a length; give a whole number of tokens, or max for "
+                f"sequence_length {shown(self.sequence_length)} is not a length; give a whole number of tokens, or max for "
                 "the model's own limit."
             )
         _check_whole("decode_length", self.decode_length, arrays=False)
         _check_whole("flash_decode_block_size", self.flash_decode_block_size, arrays=False)
         for name in ("flash_decode", "share_experts_across_layers"):
             if not isinstance(getattr(self, name), bool):
-                raise WorkloadError(f"{name} must be True or False, not {getattr(self, name)!r}.")
+                raise WorkloadError(f"{name} must be True or False, not {shown(getattr(self, name))}.")
         for name in ("flash_block_size", "encoder_length"):
             if getattr(self, name) is not None:
                 _check_whole(name, getattr(self, name), arrays=False)
@@ -105,7 +105,7 @@ class Workload:
         if factor is not None and (
             isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor <= 1e6
         ):
-            raise WorkloadError(f"expert_capacity_factor must be a positive number or None, not {factor!r}.")
+            raise WorkloadError(f"expert_capacity_factor must be a positive number or None, not {shown(factor)}.")
         for name, known in (("dtype", format_named), ("kv_dtype", cache_format_named)):
             said = str(getattr(self, name))
             object.__setattr__(self, name, "auto" if normalised(said) == "auto" else known(said).name)
@@ -151,4 +151,4 @@ def _check_whole(name: str, value: Any, *, arrays: bool = True) -> None:
             raise WorkloadError(f"{name} must hold whole numbers from 1 to {LARGEST:,}.")
         return
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST:
-        raise WorkloadError(f"{name} must be a whole number from 1 to {LARGEST:,}, not {value!r}.")
+        raise WorkloadError(f"{name} must be a whole number from 1 to {LARGEST:,}, not {shown(value)}.")

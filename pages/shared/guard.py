@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import streamlit as st
+from streamlit.runtime.state.session_state_proxy import get_session_state
 
 from calculator.errors import RAISE, CalculatorError
 from calculator.limits import SERVER, applied
@@ -28,6 +30,27 @@ def error(words: object) -> None:
 def visitors_memory() -> memory.Memory:
     """What is remembered for all visitors together."""
     return memory.Memory()
+
+
+WORDS = ("hub", "repo", "config", "model", "models")
+"""Fields of a link that hold words."""
+
+
+def without_endless_numbers() -> None:
+    """Drop from the link what no widget can take for a number: `?batch=inf`, which Streamlit fails on."""
+    endless = [name for name in st.query_params if name not in WORDS and _endless(st.query_params[name])]
+    for name in endless:
+        del st.query_params[name]
+    if endless:  # widgets begin with what the link held when the page was opened
+        with get_session_state().query_params() as held:
+            held.set_initial_query_params_from_current()
+
+
+def _endless(text: str) -> bool:
+    try:
+        return not math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 SETTLED_SECONDS = 300.0
