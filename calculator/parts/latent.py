@@ -27,6 +27,7 @@ class LatentAttention(Part):
         rope_norm: a norm of that name on the shared rotated key (Dots 3 Note).
         rotates: False where the shared part of the keys carries no position (Kimi Linear).
         out: the output projection's name; gate: a part that runs on the heads' outputs before it.
+        output: features of the result where they are not `hidden` (an EAGLE-3 draft reads two vectors a token).
     """
 
     hidden: int
@@ -48,6 +49,7 @@ class LatentAttention(Part):
     rotates: bool = True
     out: str = "o_proj"
     gate: Part | None = None
+    output: int | None = None
     SYMBOLS: ClassVar[dict[str, str]] = {
         "hidden": "d",
         "heads": "n_h",
@@ -58,6 +60,7 @@ class LatentAttention(Part):
         "query_rank": "r_q",
         "selected": "k_i",
         "window": "W",
+        "output": "d_out",
     }
 
     def write(self, run: Run) -> None:
@@ -146,7 +149,7 @@ class LatentAttention(Part):
             run,
             self.path(self.out),
             self.heads * self.value_dim,
-            self.hidden,
+            self.hidden if self.output is None else self.output,
             component="attention",
             bias=self.bias,
             split="row",

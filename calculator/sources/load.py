@@ -27,6 +27,7 @@ from calculator.sources import catalogue
 from calculator.sources.paths import path_name, path_of, read_config
 
 if TYPE_CHECKING:
+    from calculator.families.registry import Family
     from calculator.sources.checkpoint import Checkpoint
 
 
@@ -150,18 +151,21 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
         ConfigError: a field is missing or impossible; UnknownModelTypeError: no family reads its model_type.
     """
     from calculator.families import FAMILIES
+    from calculator.families.classes import with_class
+    from calculator.families.drafts.registry import draft_of
 
-    kind = raw.get("model_type")
-    if not isinstance(kind, str) or not kind:
+    drafted = draft_of(raw)
+    kind = drafted[0].model_type if drafted else raw.get("model_type")
+    if drafted is None and (not isinstance(kind, str) or not kind):
         raise ConfigError(
             'The config has no model_type, which says what it describes; add the field (for instance "llama").'
         )
-    if kind not in FAMILIES:
+    if drafted is None and kind not in FAMILIES:
         near = ", ".join(difflib.get_close_matches(kind, FAMILIES, 4, 0))
         raise UnknownModelTypeError(f"Model type {kind!r} is not known here; the nearest known types are {near}.")
-    config = Config(raw, kind)
+    config, family = drafted or (Config(raw, kind), with_class(FAMILIES[kind]))
     try:
-        model = _built(config, name, source)
+        model = _built(config, family, name, source)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
         plan_of(model, Workload())
     except (
@@ -181,11 +185,10 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
     return model
 
 
-def _built(config: Config, name: str | None, source: str) -> Model:
-    from calculator.families import FAMILIES
+def _built(config: Config, family: Family, name: str | None, source: str) -> Model:
     from calculator.formats.quantization import scheme_of
 
-    built = FAMILIES[config.model_type](config)
+    built = family(config)
     if not built.text.layers:
         raise ConfigError("num_hidden_layers in the config is 0; a model needs at least one layer.")
     _, unknown = scheme_of(config)
