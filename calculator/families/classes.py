@@ -1,14 +1,14 @@
 """What the class in `architectures` puts on top of the layers: a language model's head, another head, or none.
 
-A family builds its type's language model; here the head is exchanged for the one the checkpoint's class has. Types whose
-family reads the class itself (BERT's and BART's kin) come with the right head already."""
+A family builds its type's language model; here the head is exchanged for the one the checkpoint's class has. Types
+whose family reads the class itself (BERT's and BART's kin) come with the right head already."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Any
 
 from calculator.config import Config
@@ -78,7 +78,12 @@ def on_top(name: str, kind: str) -> str | None:
 def _related(root: str, kind: str) -> bool:
     """Whether a class with this beginning is one of the type: they begin alike."""
     mine, others = _plain(root), [_plain(kind), *([RELATIVES[kind]] if kind in RELATIVES else ())]
-    return any(len(commonprefix((mine, other))) >= min(4, len(mine), len(other)) for other in others)
+    return any(_alike(mine, other) >= min(4, len(mine), len(other)) for other in others)
+
+
+def _alike(one: str, other: str) -> int:
+    """How many letters both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _plain(name: str) -> str:
@@ -142,5 +147,3 @@ def _reward(c: Config, width: int) -> tuple[Part, ...]:
         Activation("score.1", width),
         Linear("score.2", width, labels, True, component="head"),
     )
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,7 +23,9 @@ from calculator.model import Model
 from calculator.passes.plan import plan_of
 from calculator.record.workload import Workload
 from calculator.sources import catalogue
+from calculator.sources.kinds import reader_of
 from calculator.sources.paths import path_name, path_of, read_config
+from calculator.sources.sizes import assumed_sizes
 
 if TYPE_CHECKING:
     from calculator.families.registry import Family
@@ -150,21 +151,9 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
     Raises:
         ConfigError: a field is missing or impossible; UnknownModelTypeError: no family reads its model_type.
     """
-    from calculator.families import FAMILIES
-    from calculator.families.classes import with_class
-    from calculator.families.drafts.registry import draft_of
-
-    drafted = draft_of(raw)
-    kind = drafted[0].model_type if drafted else raw.get("model_type")
-    if drafted is None and (not isinstance(kind, str) or not kind):
-        raise ConfigError(
-            'The config has no model_type, which says what it describes; add the field (for instance "llama").'
-        )
-    if drafted is None and kind not in FAMILIES:
-        near = ", ".join(difflib.get_close_matches(kind, FAMILIES, 4, 0))
-        raise UnknownModelTypeError(f"Model type {kind!r} is not known here; the nearest known types are {near}.")
-    config, family = drafted or (Config(raw, kind), with_class(FAMILIES[kind]))
+    kind = raw.get("model_type")
     try:
+        config, family = reader_of(raw)
         model = _built(config, family, name, source)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
         plan_of(model, Workload())
@@ -189,10 +178,11 @@ def _built(config: Config, family: Family, name: str | None, source: str) -> Mod
     from calculator.formats.quantization import scheme_of
 
     built = family(config)
+    assumed = assumed_sizes(config)  # before anything else reads the config
     if not built.text.layers:
         raise ConfigError("num_hidden_layers in the config is 0; a model needs at least one layer.")
     _, unknown = scheme_of(config)
-    notes = list(built.notes)
+    notes = [*built.notes, *assumed]
     if unknown:
         notes.append(
             f"The checkpoint is quantized, but {unknown}; with precision auto its weights are priced unquantized."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from calculator.config import Config
 from calculator.families.drafts.eagle import drafted
 from calculator.families.fields import layer_types, restated, windows
@@ -28,21 +26,20 @@ def gemma4_assistant(c: Config) -> Blueprint:
     if c.flag("use_ordered_embeddings"):
         after.append(Linear("masked_embedding.centroids", width, c.num_centroids, component="head"))
         after.append(VectorWeights("masked_embedding", (("token_ordering", (text.vocab_size,)),), "head", "buffer"))
-    made = drafted(text, "Gemma 4's assistant", built.text.layers, (*built.text.before, into), after)
-    stack = replace(made.text, path=built.text.path)
-    return replace(made, text=stack, notes=(f"{made.notes[0]} Its layers read the keys and values of its target.",))
+    before = (*built.text.before, into)
+    shares = ("keys", "values")
+    return drafted(text, "Gemma 4's assistant", built.text.layers, before, after, shares=shares, path=built.text.path)
 
 
 @family("muse_glimmer_assistant")
 def muse_glimmer_assistant(c: Config) -> Blueprint:
     """DFlash under other names: the context is projected in an encoder, embedding and head are the target's."""
     width: int = c.hidden_size
-    read = len(c.target_layer_ids or (1, 13, 25, 37, 49))
+    read = len(c.get("target_layer_ids") or (1, 13, 25, 37, 49))
     seen = windows(c, layer_types(c, lambda i: "sliding_attention"))
     layers = [
         pre_norm(c, self_attention(c, window=w, head_norm="head", bias=False), gated_mlp(c, bias=False)) for w in seen
     ]
     before = [Linear("encoder.fc", read * width, width, component="mlp"), Norm("encoder.output_norm_enc", width)]
-    return drafted(c, "Muse Glimmer's assistant", layers, before, [Norm("norm", width)])
-
-
+    shares = ("embedding", "head")
+    return drafted(c, "Muse Glimmer's assistant", layers, before, [Norm("norm", width)], shares=shares)

@@ -1,5 +1,5 @@
-"""EAGLE (arXiv:2401.15077, 2406.16858) and EAGLE-3 (arXiv:2503.01840): a layer or a few of the target's kind, which read
-the next token's embedding beside the target's hidden states."""
+"""EAGLE (arXiv:2401.15077, 2406.16858) and EAGLE-3 (arXiv:2503.01840): a layer or a few of the target's kind, which
+read the next token's embedding beside the target's hidden states."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from calculator.config import Config
 from calculator.errors import ConfigError
 from calculator.families.drafts.registry import borrowed, draft
-from calculator.families.models import blueprint
+from calculator.families.fields import context_length
 from calculator.families.registry import Blueprint
 from calculator.model import Layer, Stack
 from calculator.parts import Attention, Embedding, Head, LatentAttention, Linear, Norm, Part
@@ -87,15 +87,23 @@ def eagle(c: Config) -> Blueprint:
 
 
 def drafted(
-    c: Config, title: str, layers: Sequence[Layer], before: Sequence[Part], after: Sequence[Part], more: str = ""
+    c: Config,
+    title: str,
+    layers: Sequence[Layer],
+    before: Sequence[Part],
+    after: Sequence[Part],
+    *,
+    shares: tuple[str, ...] | None = None,
+    path: str = "layers",
 ) -> Blueprint:
-    """The blueprint of a draft, with what it is told of."""
-    parts = (*before, *after)
-    shared = [p.name for p in parts if isinstance(p, Embedding | Head) and p.tied]
-    words = {"embed_tokens": "embedding", "lm_head": "head"}
-    borrows = " and ".join(words.get(name, name) for name in shared)
+    """The blueprint of a draft, with what the reader is told of it: what it `shares` with its target, which is what it
+    ties unless that is said."""
+    if shares is None:
+        tables = [p for p in (*before, *after) if isinstance(p, Embedding | Head) and p.tied]
+        shares = tuple("embedding" if isinstance(p, Embedding) else "head" for p in tables)
     told = f"A draft head ({title}) for speculative decoding, not a model by itself"
-    told += f": the {borrows} it reads is its target's and is not counted here." if borrows else "."
-    notes = (told + more,)
-    stack = Stack("layers", c.hidden_size, tuple(layers), tuple(before), tuple(after))
-    return blueprint(c, stack, notes=notes, reads_class=True)
+    verb = "are" if len(shares) > 1 else "is"
+    told += f": the {' and the '.join(shares)} {verb} its target's and not counted here." if shares else "."
+    stack = Stack(path, c.hidden_size, tuple(layers), tuple(before), tuple(after))
+    vocabulary = c.vocab_size if c.get("vocab_size") else 0
+    return Blueprint(stack, vocabulary, context=context_length(c), notes=(told,), reads_class=True)

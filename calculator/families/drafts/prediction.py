@@ -33,8 +33,8 @@ def prediction(c: Config) -> Blueprint:
     apart = borrowed(Config(whole.raw, kind, where=c.where)).apart
     if not apart:
         raise ConfigError(
-            f"This is a multi-token-prediction draft of a model of type {kind!r}, whose prediction layers are not known "
-            "here; give its safetensors files, whose headers say what it holds."
+            f"This is a multi-token-prediction draft of a model of type {kind!r}, whose prediction layers are not "
+            "known here; give its safetensors files, whose headers say what it holds."
         )
     layers = [Layer("prediction layer", tuple(stack.before)) for stack in apart]
     inside = [p for layer in layers for p in layer.parts]
@@ -48,8 +48,8 @@ def prediction(c: Config) -> Blueprint:
 
 
 def _normed_layers(c: Config) -> Blueprint:
-    """speculators' mtp/model_definitions.py, as MiMo's checkpoints have it: norms of both vectors, their projection, and
-    the target's last layer."""
+    """speculators' mtp/model_definitions.py, as MiMo's checkpoints have it: norms of both vectors, their projection,
+    and the target's last layer."""
     width: int = c.hidden_size
     layer = borrowed(c).text.layers[-1]
     front = (Norm("hidden_layernorm", width), Norm("token_layernorm", width))
