@@ -44,8 +44,23 @@ ENDINGS = (
 WHOLE = frozenset(("ChatGLMModel", "DreamModel", "Grok1Model", "InternVLChatModel", "Ovis", "Qwen2_5OmniModel"))
 """Classes whose names end as if they had no head, and which have one."""
 
-RELATIVES = {"kimi_k2": "deepseek", "nemotron-nas": "deci", "gpt-sw3": "gpt2", "deepseek_ref": "deepseek"}
+RELATIVES = {
+    "kimi_k2": "deepseek",
+    "hf_olmo": "olmo",
+    "nemotron-nas": "deci",
+    "gpt-sw3": "gpt2",
+    "deepseek_ref": "deepseek",
+}
 """Types whose classes are called after another."""
+
+TOLD = {
+    "none": "has no head, as embedding models have none: no logits are made",
+    "labels": "has one score a label in place of the head over the vocabulary",
+    "labels with a bias": "has one score a label for each token in place of the head over the vocabulary",
+    "spans": "marks the start and end of a span in place of the head over the vocabulary",
+    "two layers": "scores with layers of its own in place of the head over the vocabulary",
+    "value": "has a value head in place of the head over the vocabulary",
+}
 
 VALUE_HEADS = {"internlm2": "v_head", "internlm3": "v_head"}
 """Types whose reward models have one layer, by that name (modeling_internlm2.py of internlm2-7b-reward)."""
@@ -101,8 +116,7 @@ def of_class(c: Config, built: Blueprint) -> Blueprint:
         return built if told else replace(built, notes=(*built.notes, _unknown(c, names)))
     if known == "language model" or built.reads_class or not any(isinstance(p, Head) for p in built.text.after):
         return built
-    note = {"none": "without a head, as embedding models are"}.get(known, f"with its own head ({known})")
-    said = f"The class {names[0]} is the model {note}; no token's logits are made."
+    said = f"The class {names[0]} {TOLD[known]}."
     return replace(built, text=_exchanged(c, built.text, _head(c, known, built.text.width)), notes=(*built.notes, said))
 
 

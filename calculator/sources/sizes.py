@@ -1,5 +1,5 @@
-"""Sizes that a config does not state: which of its type's defaults were taken, and which fields stand there under a name
-that the type does not read."""
+"""Sizes that a config does not state: which of its type's defaults were taken, and which fields stand there under a
+name that the type does not read."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ Dream, which are decoders without a causal mask."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from calculator.config import Config
 from calculator.errors import ConfigError
@@ -14,10 +15,15 @@ from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
 from calculator.parts import MLP, Attention, Norm
 
-BLOCKS = {"path": "model.transformer.blocks", "embedding": "model.transformer.wte", "final": "model.transformer.ln_f"}
+BLOCKS: dict[str, Any] = {
+    "path": "model.transformer.blocks",
+    "embedding": "model.transformer.wte",
+    "final": "model.transformer.ln_f",
+}
 DIFFUSION = (
     "A diffusion model: every step of its decoder is a pass over the whole sequence, whose tokens see one another. "
-    "What prefill shows is one such step; the cache and the decode step are an autoregressive decoder's of the same shape."
+    "What prefill shows is one such step; the cache and the decode step are those of an autoregressive "
+    "decoder of the same shape."
 )
 
 

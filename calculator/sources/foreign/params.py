@@ -123,7 +123,7 @@ def _with_vision(text: dict[str, Any], vision: Mapping[str, Any]) -> dict[str, A
         "head_dim": vision["hidden_size"] // vision["num_attention_heads"],
     }
     merged = vision.get("mm_projector_id") == "patch_merge"
-    outside = {name: text.pop(name) for name in ("dtype", "quantization_config") if name in text}
+    outside: dict[str, Any] = {name: text.pop(name) for name in ("dtype", "quantization_config") if name in text}
     return {
         "model_type": "mistral3" if merged else "llava",
         "text_config": text,
