@@ -23,6 +23,8 @@ from calculator.model import Model
 from calculator.passes.plan import plan_of
 from calculator.record.workload import Workload
 from calculator.sources import catalogue
+from calculator.sources.adapters.load import adapter_model
+from calculator.sources.adapters.settings import FILE, is_adapter
 from calculator.sources.kinds import reader_of
 from calculator.sources.paths import path_name, path_of, read_config
 from calculator.sources.sizes import assumed_sizes
@@ -30,24 +32,35 @@ from calculator.sources.sizes import assumed_sizes
 if TYPE_CHECKING:
     from calculator.families.registry import Family
     from calculator.sources.checkpoint import Checkpoint
+    from calculator.sources.hub.client import HubFile
 
 
-def load_model(source: str | Path | Mapping[str, Any], revision: str | None = None, token: str | None = None) -> Model:
+def load_model(
+    source: str | Path | Mapping[str, Any],
+    revision: str | None = None,
+    token: str | None = None,
+    *,
+    base: str | None = None,
+) -> Model:
     """The model that `source` describes.
 
     Args:
         source: a bundled model's id or name, a Hugging Face id ("org/name", "org/name@revision") or URL, the path of a
             config.json or of the folder that holds one, or the parsed config itself. A model whose type no family
             reads is built from the headers of its safetensors files, and so is a GGUF file ("model.gguf",
-            "org/name:Q4_K_M"); its `certainty` says what is exact.
+            "org/name:Q4_K_M"); its `certainty` says what is exact. A folder with Mistral's or Meta's params.json, or
+            with the adapter_config.json of an adapter, which stands beside its base model, is read too.
         revision: branch, tag or commit on the Hub.
         token: Hugging Face token; without it, HF_TOKEN or the token that `hf auth login` stored.
+        base: an adapter's base model, where it is not the one that the adapter names.
 
     Raises:
         SourceError, HubError: the config could not be read.
         ConfigError: it was read, but no model can be built from it.
     """
     if isinstance(source, Mapping):
+        if is_adapter(source):
+            return _adapter(source, FILE, "a parsed config", base, token, paths=False)
         return model_from_config(source)
     if not isinstance(source, str | Path):
         raise SourceError(f"A model is named by text, a path or a parsed config, not by {type(source).__name__}.")
@@ -61,16 +74,40 @@ def load_model(source: str | Path | Mapping[str, Any], revision: str | None = No
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
     path = path_of(text)
     if path is not None:
-        return _from_path(path)
-    return from_hub(text, revision, token)
+        return _from_path(path, base, token)
+    return from_hub(text, revision, token, base=base)
 
 
-def _from_path(path: Path) -> Model:
+def _adapter(
+    raw: Mapping[str, Any], name: str, source: str, base: str | None, token: str | None, *, paths: bool
+) -> Model:
+    """An adapter beside its base model, which a file of this machine may name by its path, and no other."""
+
+    def load(wanted: str) -> Model:
+        return load_model(wanted, token=token) if paths or wanted == base else from_hub(wanted, token=token)
+
+    return adapter_model(raw, load, base=base, name=name, source=source)
+
+
+OTHER_CONFIGS = ("params.json", FILE)
+"""What a folder without a config.json may have in its place."""
+
+
+def _described(path: Path) -> Path:
+    """The file that describes the model: in a folder the config.json, or what stands in its place."""
+    if not path.is_dir() or (path / "config.json").is_file():
+        return path
+    return next((path / name for name in OTHER_CONFIGS if (path / name).is_file()), path)
+
+
+def _from_path(path: Path, base: str | None = None, token: str | None = None) -> Model:
     """The model of a config.json, or where there is none (or of a type that no family reads) of a checkpoint."""
-    folder = path if path.is_dir() else path.parent
+    folder, path = path if path.is_dir() else path.parent, _described(path)
     if path.suffix in (".gguf", ".safetensors") or (path.is_dir() and not (path / "config.json").is_file()):
         return _from_headers(partial(_headers_at, path))
     config = read_config(path)
+    if is_adapter(config):
+        return _adapter(config, path_name(path), str(path), base, token, paths=True)
     try:
         return model_from_config(config, name=path_name(path), source=str(path))
     except UnknownModelTypeError as error:
@@ -91,7 +128,7 @@ def _headers_at(path: Path) -> Checkpoint:
         ) from error
 
 
-def from_hub(text: str, revision: str | None = None, token: str | None = None) -> Model:
+def from_hub(text: str, revision: str | None = None, token: str | None = None, *, base: str | None = None) -> Model:
     """The model of a Hub id or URL, bundled ones without a network; never of a path on this machine.
 
     Raises:
@@ -112,6 +149,11 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None) -
     try:
         found = hub.fetch_config(repo_id, revision=revision, token=token)
     except MissingFileError as missing:
+        other = _other_config(repo_id, revision, token)
+        if other is not None and is_adapter(other.config):
+            return _adapter(other.config, repo_id, other.provenance, base, token, paths=False)
+        if other is not None:
+            return model_from_config(other.config, name=repo_id, source=other.provenance)
         try:
             return _from_headers(headers)
         except (HubError, ConfigError, CheckpointError):
@@ -120,6 +162,19 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None) -
         return model_from_config(found.config, name=repo_id, source=found.provenance)
     except UnknownModelTypeError as error:
         return _from_headers(headers, error, found.config)
+
+
+def _other_config(repo_id: str, revision: str | None, token: str | None) -> HubFile | None:
+    """What a repository without a config.json has in its place, by its list of files; None for nothing."""
+    from calculator.sources.checkpoint.load import listing
+    from calculator.sources.hub import client as hub
+
+    try:
+        names = listing(repo_id, revision, token)
+    except (HubError, CheckpointError):
+        return None
+    found = next((name for name in OTHER_CONFIGS if name in names), None)
+    return hub.fetch_config(repo_id, revision=revision, token=token, file=found) if found else None
 
 
 def _from_headers(
