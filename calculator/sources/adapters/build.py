@@ -10,13 +10,17 @@ from typing import Any
 from calculator.errors import ConfigError
 from calculator.formats.weight import Weight
 from calculator.model import Model, Stack
-from calculator.parts import Experts, Part, VectorWeights
+from calculator.parts import Attention, Experts, Part, VectorWeights
 from calculator.parts.adapters import LowRank
 from calculator.record.operation import Operation
 from calculator.record.run import weights_of, written
 from calculator.sources.adapters.settings import ALL_LINEAR, FILE, Settings, saved_whole, targeted
 
 Parts = tuple[Part, ...]
+PACKED = {**dict.fromkeys(("gate_proj", "up_proj", "w1", "w3"), "gate_up_proj"), "w2": "down_proj"}
+UPS = {"up_proj": "gate_proj", "w3": "w1"}
+"""How transformers 5 packs the matrices of experts, and the gate that each is packed with."""
+
 MATRICES = ("linear", "experts", "embedding", "head", "router")
 
 
@@ -102,29 +106,51 @@ def _beside(settings: Settings, model_type: str, prefix: str, op: Operation, wei
     if saved_whole(settings, full):
         copied = f"{module}.modules_to_save"
         return (VectorWeights(copied, (("weight", shape),), component=op.component, role="adapter", idle=True),)
-    if not _is_target(settings, full, weight, model_type):
-        return ()
     outputs, inputs = shape[-2:]
+    if weight.role == "experts":
+        return _experts(settings, prefix, module, op.component, (inputs, outputs, weight), model_type)
+    if _every(settings) and weight.role not in ("linear", "router"):
+        return ()  # the head is left out, and an embedding is no linear layer
+    if not targeted(settings, full, model_type):
+        return ()
     if weight.role == "embedding":
         inputs, outputs = shape
-    count = int(weight.copies) if "*" in weight.name else shape[0] if len(shape) == 3 else 0
-    return _pair(settings, full, module, op.component, inputs, outputs, count, weight.role == "embedding")
+    return _pair(settings, full, module, op.component, inputs, outputs, weight.role == "embedding")
 
 
-def _is_target(settings: Settings, full: str, weight: Weight, model_type: str) -> bool:
-    every = isinstance(settings.targets, str) and settings.targets.lower() == ALL_LINEAR
-    if every and weight.role != "linear":
-        return False  # the head is left out, an embedding is no linear layer, and packed experts are no module
-    if targeted(settings, full, model_type):
-        return True
-    parameters = settings.names("target_parameters")
-    return any(full == p or full.endswith(f".{p}") for p in parameters)
+def _every(settings: Settings) -> bool:
+    return isinstance(settings.targets, str) and settings.targets.lower() == ALL_LINEAR
 
 
-def _pair(
-    settings: Settings, full: str, module: str, component: str, inputs: int, outputs: int, count: int, lookup: bool
+def _experts(
+    settings: Settings, prefix: str, module: str, component: str, matrix: tuple[int, int, Weight], model_type: str
 ) -> Parts:
-    options: dict[str, Any] = {"component": component, "lookup": lookup, "experts": (1, count) if count else ()}
+    """The pairs of a layer's experts. transformers 5 packs gate and up of all experts into one parameter, where one
+    pair of twice the rank stands for the two that separate modules have (peft, utils/transformers_weight_conversion.py);
+    target_parameters name the packed ones."""
+    inputs, outputs, weight = matrix
+    root, star, leaf = module.rpartition(".*.")
+    count = int(weight.copies) if star else int(weight.shape[0])
+    packed = PACKED.get(leaf, leaf) if star else ""
+    whole = f"{prefix}{root}.{packed}" if star else prefix + module
+    named = any(whole == p or whole.endswith(f".{p}") for p in settings.names("target_parameters"))
+    full = f"{prefix}{root}.0.{leaf}" if star else whole
+    listed = targeted(settings, full, model_type)
+    if not (named or listed):
+        return ()
+    if settings.kind != "LORA":
+        raise ConfigError(f"An adapter ({settings.title}) on routed experts ({full}) is not known here; LoRA is.")
+    rank = settings.rank_at(whole if named else full)
+    if packed == "gate_up_proj":
+        if leaf in UPS and (named or targeted(settings, f"{prefix}{root}.0.{UPS[leaf]}", model_type)):
+            return ()  # counted with the gate
+        if leaf not in UPS:
+            outputs, rank = 2 * outputs, rank if named else 2 * rank
+    return (LowRank(module, inputs, outputs, rank, experts=(1, count), component=component),)
+
+
+def _pair(settings: Settings, full: str, module: str, component: str, inputs: int, outputs: int, lookup: bool) -> Parts:
+    options: dict[str, Any] = {"component": component, "lookup": lookup}
     rank = settings.rank_at(full)
     if settings.kind == "LORA":
         magnitude, biased = settings.raw.get("use_dora") is True, settings.raw.get("lora_bias") is True
@@ -142,7 +168,7 @@ def _pair(
 def _prompted(base: Model, settings: Settings) -> Model:
     """Virtual tokens in front of every sequence: embeddings, or for prefix tuning keys and values of every layer."""
     tokens = settings.whole("num_virtual_tokens")
-    width = settings.raw.get("token_dim") or base.hidden_size
+    width = settings.raw.get("token_dim") or _token_width(base, settings)
     layers = settings.raw.get("num_layers") or base.layers
     wide = width if settings.kind == "PROMPT_TUNING" else 2 * layers * width
     if settings.kind == "PREFIX_TUNING" and settings.raw.get("prefix_projection"):
@@ -153,6 +179,15 @@ def _prompted(base: Model, settings: Settings) -> Model:
     held = VectorWeights("prompt_embeddings", (("weight", (tokens, int(wide))),), component="embedding", role="adapter")
     text = replace(base.text, before=(*base.text.before, held))
     return replace(base, text=text, plans={})
+
+
+def _token_width(base: Model, settings: Settings) -> int:
+    """Features of a virtual token: the model's, or for prefix tuning those of a layer's keys."""
+    if settings.kind == "PREFIX_TUNING":
+        attention = next((p for layer in base.text.layers for p in layer.parts if isinstance(p, Attention)), None)
+        if attention is not None:
+            return attention.kv_heads * attention.head_dim
+    return base.hidden_size
 
 
 def _some_modules(base: Model) -> str:
