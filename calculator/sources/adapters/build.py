@@ -126,7 +126,7 @@ def _experts(
     settings: Settings, prefix: str, module: str, component: str, matrix: tuple[int, int, Weight], model_type: str
 ) -> Parts:
     """The pairs of a layer's experts. transformers 5 packs gate and up of all experts into one parameter, where one
-    pair of twice the rank stands for the two that separate modules have (peft, utils/transformers_weight_conversion.py);
+    pair of twice the rank stands for the two that separate modules have (peft, transformers_weight_conversion.py);
     target_parameters name the packed ones."""
     inputs, outputs, weight = matrix
     root, star, leaf = module.rpartition(".*.")
