@@ -94,7 +94,7 @@ def _add_models(add: Add) -> None:
     add("--config", action="append", default=[], metavar="PATH", help="a config.json or its folder; may be repeated")
     said = (
         "a draft for speculative decoding of the MODEL, named as one, or mtp for its own prediction layers; shows "
-    said += "the memory of both"
+        "the memory of both"
     )
     add("--draft", metavar="MODEL|mtp", help=said)
     add("--base", metavar="MODEL", help="the base model of an adapter, where it is not the one the adapter names")
