@@ -43,6 +43,9 @@ examples:
 a checkpoint's headers against the formula, and a quantized file that was downloaded:
   {program} ./my-model --checkpoint
   {program} ./my-model-Q4_K_M.gguf --mode decode
+an adapter beside its base model, and a target with its draft in one budget:
+  {program} ./my-lora --base Qwen/Qwen3-8B --mode decode
+  {program} meta-llama/Llama-3.1-8B --draft yuhuili/EAGLE3-LLaMA3.1-Instruct-8B --mode decode
 two models side by side, and the formulas behind the numbers, filled in:
   {program} Qwen/Qwen3-8B meta-llama/Llama-3.1-8B --mode decode --seq-len max
   {program} Qwen/Qwen2.5-7B --explain q_proj
@@ -88,7 +91,7 @@ def _add_models(add: Add) -> None:
         nargs="*",
         metavar="MODEL",
         help="a bundled model, Hugging Face id (org/name, org/name@revision, org/name:FILE.gguf) or URL, the path of a "
-        "config.json, of its folder or of a GGUF file; several are compared",
+        "config.json, of its folder, of an adapter's folder or of a GGUF file; several are compared",
     )
     add("--hf-model", action="append", default=[], metavar="MODEL", help="the same as an option; may be repeated")
     add("--config", action="append", default=[], metavar="PATH", help="a config.json or its folder; may be repeated")
@@ -303,7 +306,7 @@ def load_all(named: Sequence[str], revision: str | None, token: str | None, base
         line = f"Reading {source}" + (f" ({place} of {len(named)})" if len(named) > 1 else "")
         progress(_hide(line, token))
         try:
-            models.append(load_model(source, revision, token, base=base))
+            models.append(load_model(source, revision, token, **({"base": base} if base else {})))
         except CalculatorError as error:
             if len(named) == 1 or source in str(error):
                 raise

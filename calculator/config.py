@@ -122,7 +122,10 @@ class Config(Mapping[str, Any]):
         fixed, stated = known.get("sub_configs", {}).get(name), raw.get("model_type")
         # Most fields have one class whatever the part calls itself (Qwen3-VL's vision_config says "qwen3_vl").
         kind = stated if fixed is None or (name in known.get("auto_configs", ()) and stated) else fixed
-        return Config(raw, str(kind or model_type), where=f"{name} of {self.where}", like=self)
+        made = Config(raw, str(kind or model_type), where=f"{name} of {self.where}", like=self)
+        if name not in self.stated:
+            made.stated = frozenset()  # the type's own arguments for that part
+        return made
 
     def with_values(self, **fields: Any) -> Config:
         """The same config with other values of some fields, which then count as stated."""

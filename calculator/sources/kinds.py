@@ -4,7 +4,10 @@ translation from somebody else's fields."""
 from __future__ import annotations
 
 import difflib
+import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calculator.config import Config
@@ -12,6 +15,27 @@ from calculator.errors import ConfigError, UnknownModelTypeError
 
 if TYPE_CHECKING:
     from calculator.families.registry import Family
+
+
+MODULES = "modules.json"  # of sentence-transformers
+LONGEST = 100_000
+
+
+def without_head(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The config with the class that sentence-transformers loads, the model without its head, where the folder lists
+    such a pipeline: Qwen3-Embedding's states the class of the language model and its files hold no head."""
+    file = folder / MODULES
+    names = config.get("architectures")
+    if not (file.is_file() and isinstance(names, list) and file.stat().st_size < LONGEST):
+        return config
+    try:
+        listed = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return config
+    kinds = [str(m.get("type")) for m in listed if isinstance(m, dict)] if isinstance(listed, list) else []
+    if not any(kind.startswith("sentence_transformers.") and kind.endswith(".Pooling") for kind in kinds):
+        return config
+    return {**config, "architectures": [re.sub(r"ForCausalLM$|LMHeadModel$", "Model", str(n)) for n in names]}
 
 
 def reader_of(raw: Mapping[str, Any]) -> tuple[Config, Family]:

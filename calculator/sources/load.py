@@ -25,7 +25,7 @@ from calculator.record.workload import Workload
 from calculator.sources import catalogue
 from calculator.sources.adapters.load import adapter_model
 from calculator.sources.adapters.settings import FILE, is_adapter
-from calculator.sources.kinds import reader_of
+from calculator.sources.kinds import reader_of, without_head
 from calculator.sources.paths import path_name, path_of, read_config
 from calculator.sources.sizes import assumed_sizes
 
@@ -105,7 +105,7 @@ def _from_path(path: Path, base: str | None = None, token: str | None = None) ->
     folder, path = path if path.is_dir() else path.parent, _described(path)
     if path.suffix in (".gguf", ".safetensors") or (path.is_dir() and not (path / "config.json").is_file()):
         return _from_headers(partial(_headers_at, path))
-    config = read_config(path)
+    config = without_head(read_config(path), folder)
     if is_adapter(config):
         return _adapter(config, path_name(path), str(path), base, token, paths=True)
     try:
