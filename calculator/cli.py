@@ -45,7 +45,7 @@ a checkpoint's headers against the formula, and a quantized file that was downlo
   {program} ./my-model-Q4_K_M.gguf --mode decode
 an adapter beside its base model, and a target with its draft in one budget:
   {program} ./my-lora --base Qwen/Qwen3-8B --mode decode
-  {program} meta-llama/Llama-3.1-8B --draft yuhuili/EAGLE3-LLaMA3.1-Instruct-8B --mode decode
+  {program} meta-llama/Llama-3.1-8B --draft ./my-draft --mode decode
 two models side by side, and the formulas behind the numbers, filled in:
   {program} Qwen/Qwen3-8B meta-llama/Llama-3.1-8B --mode decode --seq-len max
   {program} Qwen/Qwen2.5-7B --explain q_proj
