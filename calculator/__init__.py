@@ -14,7 +14,8 @@ from calculator.errors import CalculatorError
 from calculator.estimation import Estimate, estimate
 from calculator.model import Model
 from calculator.passes.forward import operations
-from calculator.record.operation import COMPONENTS, Operation
+from calculator.record.operation import Operation
+from calculator.record.vocabulary import COMPONENTS
 from calculator.record.workload import Workload
 from calculator.report.why import explain
 

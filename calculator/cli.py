@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from calculator.errors import CalculatorError, SourceError
 from calculator.estimation import Estimate
-from calculator.formats.named import ALIASES, CACHE_BITS, FORMATS
+from calculator.formats.named import ALIASES
 from calculator.model import Model
-from calculator.record.workload import CHOICES, DEFAULT_LENGTH, MODES, Workload
+from calculator.record.options import GROUPS as OPTION_GROUPS
+from calculator.record.options import OPTIONS, Option
+from calculator.record.workload import Workload
 from calculator.report import output
 from calculator.sources import catalogue
 from calculator.sources.load import load_model
@@ -105,55 +107,35 @@ def _add_models(add: Add) -> None:
     add("--token", help="Hugging Face token for gated or private models; default: HF_TOKEN or the stored login")
 
 
-def _add_workload(add: Add) -> None:
-    add("--mode", choices=MODES, default="prefill", help="default: prefill")
-    add(
-        "--seq-len",
-        dest="sequence_length",
-        type=_length,
-        metavar="N|max",
-        help="tokens per sequence: processed by prefill and pretraining, held in the cache by decode; max is the "
-        f"model's own limit; default: {DEFAULT_LENGTH}, or the limit if shorter",
-    )
-    said = "tokens that the encoder of an encoder-decoder model reads; default: its positions (Whisper), or --seq-len"
-    add("--encoder-len", dest="encoder_length", type=int, metavar="N", help=said)
-    add("--batch-size", type=int, default=1, metavar="N", help="sequences; default: 1")
-    add(
-        "--decode-len",
-        dest="decode_length",
-        type=int,
-        default=64,
-        metavar="N",
-        help="tokens generated, for decode's totals; default: 64",
-    )
+def _add_options(group: str) -> Callable[[Add], None]:
+    """The workload's options of a group, as they are declared."""
+
+    def fill(add: Add) -> None:
+        for option in OPTIONS:
+            if option.group == group:
+                add(option.flag, dest=option.field, **_argument(option))
+
+    return fill
 
 
-def _add_precision(add: Add) -> None:
-    weights = f"weights: auto (as the config says), {', '.join(FORMATS)}, or a GGUF type such as q4_k; default: auto"
-    add("--dtype", type=_format_name, default="auto", metavar="FORMAT", help=weights)
-    cache = f"KV cache: auto, {', '.join(CACHE_BITS)}; default: auto"
-    add("--kv-dtype", type=_format_name, default="auto", metavar="FORMAT", help=cache)
-    add("--gradient-dtype", choices=CHOICES["gradient_dtype"], default="auto", help="pretraining only; default: auto")
+def _argument(option: Option) -> dict[str, Any]:
+    """What argparse needs to know of an option."""
+    if option.kind == "switch":
+        return {"action": "store_false" if option.default else "store_true", "help": _switched(option)}
+    metavar, read = {
+        "choice": (None, str),
+        "format": ("FORMAT", _format_name),
+        "length": ("N|max", _length),
+        "count": ("N", int),
+        "factor": ("C", float),
+    }[option.kind]
+    made: dict[str, Any] = {"default": option.default, "type": read, "help": option.described, "metavar": metavar}
+    return made | ({"choices": option.choices, "metavar": None} if option.kind == "choice" else {})
 
 
-def _add_counting(add: Add) -> None:
-    said = "eager writes the S × S scores to memory; default: flash"
-    add("--attention", choices=CHOICES["attention"], default="flash", help=said)
-    said = "full counts every query against every key, causal the half a causal kernel computes; default: full"
-    add("--attention-flops", choices=CHOICES["attention_flops"], default="full", help=said)
-    said = "positions that reach the head; default: auto, the last one in prefill and all in pretraining"
-    add("--logits", choices=CHOICES["logits"], default="auto", help=said)
-    said = "balanced spreads tokens evenly over experts, uniform expects what random routing reaches; default: balanced"
-    add("--routing", choices=CHOICES["routing"], default="balanced", help=said)
-    said = "pad or cut each expert to C times its fair share"
-    add("--expert-capacity-factor", type=float, metavar="C", help=said)
-    said = "what if all layers shared one set of experts; no published model does"
-    add("--share-experts", dest="share_experts_across_layers", action="store_true", help=said)
-    said = "query rows per flash-attention tile; default: keys and values are read once"
-    add("--flash-block-size", type=int, metavar="N", help=said)
-    said = "do not split a decode step's cache read over workers"
-    add("--no-flash-decode", dest="flash_decode", action="store_false", help=said)
-    add("--flash-decode-block-size", type=int, default=256, metavar="N", help="cached tokens per split; default: 256")
+def _switched(option: Option) -> str:
+    """The flag of a switch says what its use does."""
+    return f"turns off what {option.help}" if option.default else option.help
 
 
 def _add_output(add: Add) -> None:
@@ -182,9 +164,7 @@ def _add_output(add: Add) -> None:
 
 GROUPS: Mapping[str, Callable[[Add], None]] = {
     "models": _add_models,
-    "what is run": _add_workload,
-    "precision": _add_precision,
-    "how it runs and how it is counted": _add_counting,
+    **{group: _add_options(group) for group in OPTION_GROUPS},
     "output": _add_output,
 }
 

@@ -9,8 +9,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from calculator.formats.named import TORCH_DTYPES
-from calculator.record.operation import COMPONENTS, Operation
+from calculator.record.operation import Operation
 from calculator.record.run import weights_of, written
+from calculator.record.vocabulary import COMPONENTS
 
 if TYPE_CHECKING:
     from calculator.formats.quantization import Scheme

@@ -8,10 +8,9 @@ import streamlit as st
 
 from calculator.model import Model, Stack
 from calculator.parts import Attention, LatentAttention
-from calculator.passes.totals import MEMORY_KINDS, intensity_class
-from calculator.record.operation import COMPONENTS
+from calculator.passes.totals import intensity_class
+from calculator.record.vocabulary import COMPONENTS, MEMORY_KINDS, TITLES
 from calculator.report import charts
-from calculator.report.rows import TITLES
 from pages.shared import show as ui
 from pages.shared.caches import caches, keeps
 from pages.shared.columns import COLUMNS

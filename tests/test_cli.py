@@ -130,7 +130,7 @@ def test_options_reach_the_workload(outcome: Callable[..., str]) -> None:
         "--mode decode --seq-len max --batch-size 2 --decode-len 3 --dtype INT4 --kv-dtype float16 --attention eager "
         "--attention-flops causal --logits last --routing uniform --expert-capacity-factor 1.5 --share-experts "
         "--flash-block-size 64 --no-flash-decode --flash-decode-block-size 32 --gradient-dtype fp32 "
-        "--encoder-len 77 --format json"
+        "--encoder-len 77 --kernels plain --format json"
     )
     found = json.loads(outcome(MIXTRAL, *shlex.split(options)))
     assert found["workload"] == {
@@ -151,6 +151,8 @@ def test_options_reach_the_workload(outcome: Callable[..., str]) -> None:
         "share_experts_across_layers": True,
         "gradient_dtype": "fp32",
         "encoder_length": 77,
+        "past_length": 0,
+        "kernels": "plain",
     }
 
 
@@ -475,8 +477,9 @@ def test_every_example_of_the_help_runs(
     layers = {f"blk.0.attn_{name}.weight": ("Q4_K", (256, 256)) for name in ("q", "k", "v", "output")}
     write_gguf(tmp_path / "my-model-Q4_K_M.gguf", layers, {"general.architecture": "llama"})
     adapter = {"peft_type": "LORA", "r": 8, "target_modules": ["q_proj"], "base_model_name_or_path": "gone/away"}
-    write_config(tmp_path / "my-lora" / "adapter_config.json", adapter)
-    write_config(tmp_path / "my-draft" / "config.json", QWEN | {"architectures": ["Qwen2ForCausalLMEagle3"]})
+    (tmp_path / "my-lora").mkdir()
+    (tmp_path / "my-lora" / "adapter_config.json").write_text(json.dumps(adapter))
+    write_config(tmp_path / "my-draft" / "config.json", QWEN, architectures=["Qwen2ForCausalLMEagle3"])
     monkeypatch.chdir(tmp_path)
     assert len(examples) == 10
     for example in examples:

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import Part, elementwise, project
+from calculator.parts.symbols import INPUTS, OUTPUTS
 from calculator.record.run import Run
+from calculator.record.split import COLUMN, REPLICATED, ROW, Split
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,7 @@ class LowRank(Part):
     Attributes:
         magnitude: DoRA's vector over the outputs (arXiv:2402.09353). bias: the second matrix has one.
         lookup: of an embedding, whose first matrix is a table.
+        row: the matrix is divided by its inputs on tensor-parallel devices, and so is the first of the pair.
         experts: (top_k, of) where every expert has such a pair, () where the matrix is no expert's.
     """
 
@@ -28,7 +32,12 @@ class LowRank(Part):
     lookup: bool = False
     experts: tuple[int, ...] = ()
     component: str = "attention"
-    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out", "rank": "r"}
+    row: bool = False
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "inputs": INPUTS,
+        "outputs": OUTPUTS,
+        "rank": Symbol("r_a", "rank of an adapter (LoRA)"),
+    }
 
     def write(self, run: Run) -> None:
         if self.experts:
@@ -41,10 +50,11 @@ class LowRank(Part):
         else:
             project(
                 run, self.path("lora_A"), self.inputs, self.rank, component=self.component, role="adapter",
-                saves_input=False, split="replicated",
+                saves_input=False, split=ROW if self.row else REPLICATED,
             )  # fmt: skip
         up = self.path("lora_embedding_B" if self.lookup else "lora_B")
-        project(run, up, self.rank, self.outputs, component=self.component, role="adapter", bias=self.bias)
+        split = REPLICATED if self.row else COLUMN
+        project(run, up, self.rank, self.outputs, component=self.component, role="adapter", bias=self.bias, split=split)
         elementwise(run, self.path("lora_add"), self.component, run.tokens * self.outputs, 1, inputs=2)
         if self.magnitude:
             vector = (Weight(self.path("lora_magnitude_vector.weight"), (self.outputs,), "vector"),)
@@ -68,5 +78,5 @@ class LowRank(Part):
                 active_share=(used, count),
                 weight_reads=run.bytes_of(weight) * run.experts_touched(count, used) // count,
                 saved=rows * shape[1] * run.width,
-                split="expert",
+                split=Split("expert", ((1, count),)),
             )

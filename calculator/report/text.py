@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from calculator.model import Model
 from calculator.numbers import units as words
-from calculator.passes.totals import MEMORY_KINDS, intensity_class
-from calculator.report.rows import TITLES
+from calculator.passes.totals import intensity_class
+from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from calculator.config import Config
 from calculator.errors import ConfigError, UnknownModelTypeError
+from calculator.sources import catalogue
 
 if TYPE_CHECKING:
     from calculator.families.registry import Family
@@ -38,6 +39,16 @@ def without_head(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**config, "architectures": [re.sub(r"ForCausalLM$|LMHeadModel$", "Model", str(n)) for n in names]}
 
 
+def with_base_sizes(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config of a Medusa draft with the sizes of its base model, where it states none and that model is bundled."""
+    base = raw.get("base_model_name_or_path")
+    if "medusa_num_heads" not in raw or not isinstance(base, str):
+        return raw
+    entry = catalogue.find(base)
+    sizes = {n: entry.config[n] for n in ("hidden_size", "vocab_size") if n in entry.config} if entry else {}
+    return {**sizes, **raw}
+
+
 def reader_of(raw: Mapping[str, Any]) -> tuple[Config, Family]:
     """The config and what reads it.
 
@@ -49,7 +60,7 @@ def reader_of(raw: Mapping[str, Any]) -> tuple[Config, Family]:
     from calculator.families.drafts.registry import draft_of
     from calculator.sources.foreign import translated
 
-    drafted = draft_of(raw)
+    drafted = draft_of(with_base_sizes(raw))
     if drafted is not None:
         return drafted
     raw = translated(raw)

@@ -9,7 +9,8 @@ import streamlit as st
 
 from calculator.formats.named import CACHE_BITS, FORMATS
 from calculator.model import Model
-from calculator.record.workload import DEFAULT_LENGTH, MODES, Workload
+from calculator.record.options import DEFAULT_LENGTH, MODES
+from calculator.record.workload import Workload
 
 LARGEST = 10**9
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from calculator.config import Config
 from calculator.errors import ConfigError
 from calculator.families.drafts.eagle import drafted
@@ -19,7 +17,7 @@ def medusa(c: Config) -> Blueprint:
     """Each head is one or more residual layers and a matrix of its own over the vocabulary. The authors' files state
     medusa_num_heads and take the sizes from their base model; vLLM's state the sizes and num_heads."""
     original = c.get("medusa_num_heads") is not None
-    c = _sized(c)
+    _check_sizes(c)
     width, vocabulary = c.hidden_size, c.vocab_size
     heads: int = c.medusa_num_heads if original else c.num_heads
     deep: int = (c.medusa_num_layers if c.get("medusa_num_layers") else 1) if original else c.num_hidden_layers
@@ -37,26 +35,17 @@ def medusa(c: Config) -> Blueprint:
     return drafted(c, "Medusa", [layer] * heads, [], [])
 
 
-def _sized(c: Config) -> Config:
-    """The config with the sizes of its base model, where it states none and that model is bundled.
-
-    Raises:
-        ConfigError: it states none, and its base model is not bundled.
+def _check_sizes(c: Config) -> None:
+    """Raises:
+    ConfigError: the config states no sizes, and its base model is not bundled.
     """
-    if c.get("hidden_size") is not None and c.get("vocab_size") is not None:
-        return c
-    from calculator.sources import catalogue
-
-    base = str(c.get("base_model_name_or_path") or c.get("base_model") or "")
-    entry = catalogue.find(base) if base else None
-    if entry is None:
+    if c.get("hidden_size") is None or c.get("vocab_size") is None:
+        base = c.get("base_model_name_or_path")
         named = f"; its base model {base!r} is not bundled here" if base else ""
         raise ConfigError(
             f"This Medusa draft's config states no hidden_size or vocab_size{named}; add both, as the base model has "
             "them."
         )
-    sizes: dict[str, Any] = {n: entry.config[n] for n in ("hidden_size", "vocab_size") if n in entry.config}
-    return restated(c, **sizes)
 
 
 @draft(r"^mlp_?speculator", "MLP speculator")

@@ -10,8 +10,7 @@ from typing import Any
 from calculator.errors import ConfigError
 from calculator.formats.weight import Weight
 from calculator.model import Model, Stack
-from calculator.parts import Attention, Experts, Part, VectorWeights
-from calculator.parts.adapters import LowRank
+from calculator.parts import Attention, Experts, LowRank, Part, VectorWeights
 from calculator.record.operation import Operation
 from calculator.record.run import weights_of, written
 from calculator.sources.adapters.settings import ALL_LINEAR, FILE, Settings, saved_whole, targeted
@@ -115,7 +114,8 @@ def _beside(settings: Settings, model_type: str, prefix: str, op: Operation, wei
         return ()
     if weight.role == "embedding":
         inputs, outputs = shape
-    return _pair(settings, full, module, op.component, inputs, outputs, weight.role == "embedding")
+    row = op.split.kind == "row"
+    return _pair(settings, full, module, op.component, inputs, outputs, lookup=weight.role == "embedding", row=row)
 
 
 def _every(settings: Settings) -> bool:
@@ -149,8 +149,10 @@ def _experts(
     return (LowRank(module, inputs, outputs, rank, experts=(1, count), component=component),)
 
 
-def _pair(settings: Settings, full: str, module: str, component: str, inputs: int, outputs: int, lookup: bool) -> Parts:
-    options: dict[str, Any] = {"component": component, "lookup": lookup}
+def _pair(
+    settings: Settings, full: str, module: str, component: str, inputs: int, outputs: int, *, lookup: bool, row: bool
+) -> Parts:
+    options: dict[str, Any] = {"component": component, "lookup": lookup, "row": row}
     rank = settings.rank_at(full)
     if settings.kind == "LORA":
         magnitude, biased = settings.raw.get("use_dora") is True, settings.raw.get("lora_bias") is True
