@@ -102,6 +102,20 @@ def test_a_folder_whose_base_is_a_path(tmp_path):
     assert model.parameters.total == load_model(LLAMA).parameters.total + 4096
 
 
+def test_an_adapter_that_names_itself(tmp_path):
+    where = folder(tmp_path, target_modules=["q_proj"], base_model_name_or_path=str(tmp_path))
+    with pytest.raises(CalculatorError, match="one of another adapter in turn"):
+        load_model(where)
+
+
+def test_an_adapter_on_another(tmp_path):
+    for name, base in (("a", "Qwen/Qwen3-8B"), ("b", str(tmp_path / "a"))):
+        (tmp_path / name).mkdir()
+        folder(tmp_path / name, target_modules=["q_proj"] if name == "a" else ["k_proj"], base_model_name_or_path=base)
+    added = load_model(tmp_path / "b").parameters.total - 8_190_735_360
+    assert added == 36 * 8 * ((4096 + 4096) + (4096 + 1024))
+
+
 def test_another_base_may_be_named(tmp_path, capsys):
     where = folder(tmp_path, r=16, target_modules=["q_proj", "v_proj"], base_model_name_or_path="gone/away")
     total = 8_190_735_360 + 36 * 16 * (4096 + 4096 + 4096 + 1024)

@@ -122,6 +122,16 @@ def test_diffusion_models_say_what_their_decode_step_is():
 
 
 @pytest.mark.parametrize(
+    ("file", "owner"),
+    [("model.nemo", "NeMo"), ("model_config.yaml", "NeMo"), ("latest_checkpointed_iteration.txt", "Megatron-LM")],
+)
+def test_a_folder_of_another_form_is_named(tmp_path, file, owner):
+    (tmp_path / file).write_text("1")
+    with pytest.raises(CalculatorError, match=f"holds a checkpoint of {owner} .{file}"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("raw", "words"),
     [
         ({k: v for k, v in NEMO.items() if k != "n_heads"}, "The params.json states no n_heads"),

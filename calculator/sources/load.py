@@ -25,6 +25,7 @@ from calculator.record.workload import Workload
 from calculator.sources import catalogue
 from calculator.sources.adapters.load import adapter_model
 from calculator.sources.adapters.settings import FILE, is_adapter
+from calculator.sources.foreign.folders import unread_config
 from calculator.sources.kinds import reader_of, without_head
 from calculator.sources.paths import path_name, path_of, read_config
 from calculator.sources.sizes import assumed_sizes
@@ -122,6 +123,9 @@ def _headers_at(path: Path) -> Checkpoint:
     try:
         return from_path(path)
     except MissingFileError as error:
+        unread = unread_config(path)
+        if unread is not None:
+            raise SourceError(unread) from error
         raise SourceError(
             f"There is no file {str(path / 'config.json')!r}; give the path of a config.json or of the folder that "
             "holds one, or of a safetensors or GGUF file."

@@ -96,6 +96,16 @@ def test_heads_that_score(name, labels, parameters):
     assert load_model(QWEN2 | {"architectures": [name]} | labels).parameters.total == parameters
 
 
+def test_gte_under_its_authors_name():
+    """Alibaba-NLP/gte-base-en-v1.5: 136,776,192 on the Hub."""
+    raw = {
+        "model_type": "new", "architectures": ["NewModel"], "hidden_size": 768, "intermediate_size": 3072,
+        "num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": 30528, "type_vocab_size": 0,
+        "max_position_embeddings": 8192, "torch_dtype": "float32",
+    }  # fmt: skip
+    assert load_model(raw).parameters.total == 136_776_192
+
+
 def test_internlms_reward_model_has_one_layer():
     raw = MISTRAL | {"model_type": "internlm2", "bias": False}
     reward = load_model(raw | {"architectures": ["InternLM2ForRewardModel"]})
