@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from calculator import CalculatorError, load_model
+from calculator.families import FAMILIES
 
 QWEN = {
     "hidden_size": 896,
@@ -48,6 +49,20 @@ def test_a_config_of_nothing_but_a_type_says_that_its_sizes_are_defaults():
 )  # fmt: skip
 def test_only_the_sizes_that_are_not_stated_are_told(raw, words):
     assert (words in said(raw)) if words else ("does not state" not in said(raw))
+
+
+def test_no_type_is_priced_from_nothing_in_silence():
+    for kind in FAMILIES:
+        try:
+            notes = load_model({"model_type": kind}).notes
+        except CalculatorError:
+            continue
+        assert any("does not state all sizes" in note for note in notes), kind
+
+
+def test_a_drafts_sizes_are_told_too():
+    notes = load_model({"model_type": "llama", "architectures": ["LlamaForCausalLMEagle3"]}).notes
+    assert any(note.startswith("The draft's config does not state all sizes") for note in notes)
 
 
 def test_no_bundled_model_leans_on_a_default():

@@ -37,7 +37,8 @@ NAMES = {
 MAIN = ("layers", "width", "heads", "vocabulary", "MLP", "experts")
 """The sizes that an estimate tells of where a default stands for them."""
 
-PARTS = ("text_config", "llm_config", "language_config", "thinker_config", "decoder", "encoder", "config.json")
+DRAFT = "the draft's config"
+PARTS = ("text_config", "llm_config", "language_config", "thinker_config", "decoder", "encoder", "config.json", DRAFT)
 NESTED = (
     "text_config",
     "llm_config",

@@ -28,9 +28,9 @@ def prediction(c: Config) -> Blueprint:
     kind = re.sub(r"_(?:mtp|nextn)$", "", c.model_type)
     kind = BASES.get(kind, kind)
     if c.get("speculators_model_type") == "mtp" or kind == "mimo":
-        return _normed_layers(Config(c.raw, kind, where=c.where))
+        return _normed_layers(Config(c.raw, kind, where=c.where, like=c))
     whole = c if c.get("num_nextn_predict_layers") else restated(c, num_nextn_predict_layers=1)
-    apart = borrowed(Config(whole.raw, kind, where=c.where)).apart
+    apart = borrowed(Config(whole.raw, kind, where=c.where, like=c)).apart
     if not apart:
         raise ConfigError(
             f"This is a multi-token-prediction draft of a model of type {kind!r}, whose prediction layers are not "

@@ -92,4 +92,4 @@ def borrowed(c: Config, kind: str | None = None) -> Blueprint:
     kind = kind or c.model_type
     if kind not in FAMILIES:
         raise ConfigError(f"The draft's layers are of type {kind!r}, which is not known here; state one that is.")
-    return FAMILIES[kind](c if kind == c.model_type else Config(c.raw, kind, where=c.where))
+    return FAMILIES[kind](c if kind == c.model_type else Config(c.raw, kind, where=c.where, like=c))

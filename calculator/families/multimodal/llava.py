@@ -176,7 +176,10 @@ def video_llama_3(c: Config) -> Blueprint:
 @family("videollama3_qwen2")
 def videollama3_qwen2(c: Config) -> Blueprint:
     """VideoLLaMA 3 as its authors' own code (modeling_videollama3.py) spells it: Qwen2's fields at the top level."""
-    vision, text = c.section("vision_encoder_config", "video_llama_3_vision"), Config(c.raw, "qwen2", where=c.where)
+    vision, text = (
+        c.section("vision_encoder_config", "video_llama_3_vision"),
+        Config(c.raw, "qwen2", where=c.where, like=c),
+    )
     projector = video_llama_projector("model.mm_projector", vision.hidden_size, text.hidden_size)
     built = FAMILIES["qwen2"](text)
     tower = rotary_siglip(renamed(vision), "model.vision_encoder", projector)

@@ -37,8 +37,8 @@ def adapter_model(
         )
     if _adapters_read.get() >= MOST_ADAPTERS:
         raise ConfigError(
-            f"{name} is an adapter ({settings.title}) of {wanted}, and that one of another adapter in turn; give the base "
-            "model with base= or --base."
+            f"{name} is an adapter ({settings.title}) of {wanted}, and that one of another adapter in turn; give the "
+            "base model with base= or --base."
         )
     before = _adapters_read.set(_adapters_read.get() + 1)
     try:

@@ -23,7 +23,8 @@ def unread_config(folder: Path) -> str | None:
         if found is not None:
             return (
                 f"{str(folder)!r} holds a checkpoint of {owner} ({found.relative_to(folder)}), whose config is {form} "
-                "and is not read here; save its fields as a JSON config.json (num_layers, hidden_size, ffn_hidden_size, "
-                "num_attention_heads, padded_vocab_size and the flags), or convert it to Hugging Face's form."
+                "and is not read here; save its fields as a JSON config.json (num_layers, hidden_size, "
+                "ffn_hidden_size, num_attention_heads, padded_vocab_size and the flags), or convert it to "
+                "transformers' form."
             )
     return None
