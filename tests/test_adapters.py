@@ -35,41 +35,41 @@ EXPERTS = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
 RANKS = {"down_proj": 4, r"layers\.1\.self_attn\.q_proj": 16}
 
 
-@pytest.mark.parametrize(
-    ("base", "adapter", "parameters"),
-    [
-        (LLAMA, lora(target_modules=["q_proj", "v_proj"]), 7168),
-        (LLAMA, lora(target_modules="all-linear"), 37376),
-        (LLAMA, lora(target_modules=r".*\.(q|k)_proj"), 7168),
-        (LLAMA, lora(target_modules=["q_proj", "down_proj"], use_dora=True, rank_pattern=RANKS), 9472),
-        (LLAMA, lora(target_modules=["q_proj"], layers_to_transform=[0, 2]), 2048),
-        (LLAMA, lora(target_modules=["q_proj", "k_proj"], layers_to_transform=1, layers_pattern="layers"), 1792),
-        (LLAMA, lora(target_modules=None), 7168),
-        (LLAMA, lora(target_modules=["q_proj"], modules_to_save=["lm_head", "embed_tokens"]), 132096),
-        (LLAMA, lora(target_modules=["embed_tokens", "lm_head", "q_proj"]), 21120),
-        (LLAMA, lora(target_modules="all-linear", exclude_modules=["down_proj"]), 29696),
-        (QWEN2, lora(target_modules="all-linear", lora_bias=True), 39808),
-        (QWEN2, lora(target_modules=["q_proj"], bias="all"), 4096),
-        (GPT2, lora(target_modules=None), 6144),
-        (GPT2, lora(target_modules="all-linear"), 24576),
-        (GPT2, lora(target_modules=["c_proj"]), 10752),
-        (MIXTURE, lora(target_modules="all-linear"), 95424),
-        (MIXTURE, lora(target_modules=["gate_proj", "up_proj", "down_proj"]), 82944),
-        (MIXTURE, lora(target_modules=["q_proj"], target_parameters=EXPERTS), 55296),
-        (LATENT, lora(target_modules=["q_a_proj", "kv_b_proj", "o_proj"]), 8640),
-        (MAMBA, lora(target_modules=["in_proj", "x_proj"]), 11232),
-        (VISION, lora(target_modules="all-linear"), 49152),
-        (VISION, lora(target_modules=["q_proj", "v_proj"]), 7168),
-        (VISION, lora(target_modules=r".*visual.*\.qkv"), 2048),
-        (LLAMA, {"peft_type": "IA3", "target_modules": ["k_proj", "v_proj", "down_proj"],
-                 "feedforward_modules": ["down_proj"]}, 960),
-        (LLAMA, {"peft_type": "LOHA", "r": 4, "target_modules": ["q_proj", "o_proj"]}, 8192),
-        # without the rank's counter, one number a module
-        (LLAMA, {"peft_type": "ADALORA", "init_r": 6, "target_modules": ["q_proj"]}, 3096),
-        (LLAMA, {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 20}, 1280),
-        (LLAMA, {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 20}, 5120),
-    ],
-)  # fmt: skip
+SIZES: list[tuple[dict, dict, int]] = [
+    (LLAMA, lora(target_modules=["q_proj", "v_proj"]), 7168),
+    (LLAMA, lora(target_modules="all-linear"), 37376),
+    (LLAMA, lora(target_modules=r".*\.(q|k)_proj"), 7168),
+    (LLAMA, lora(target_modules=["q_proj", "down_proj"], use_dora=True, rank_pattern=RANKS), 9472),
+    (LLAMA, lora(target_modules=["q_proj"], layers_to_transform=[0, 2]), 2048),
+    (LLAMA, lora(target_modules=["q_proj", "k_proj"], layers_to_transform=1, layers_pattern="layers"), 1792),
+    (LLAMA, lora(target_modules=None), 7168),
+    (LLAMA, lora(target_modules=["q_proj"], modules_to_save=["lm_head", "embed_tokens"]), 132096),
+    (LLAMA, lora(target_modules=["embed_tokens", "lm_head", "q_proj"]), 21120),
+    (LLAMA, lora(target_modules="all-linear", exclude_modules=["down_proj"]), 29696),
+    (QWEN2, lora(target_modules="all-linear", lora_bias=True), 39808),
+    (QWEN2, lora(target_modules=["q_proj"], bias="all"), 4096),
+    (GPT2, lora(target_modules=None), 6144),
+    (GPT2, lora(target_modules="all-linear"), 24576),
+    (GPT2, lora(target_modules=["c_proj"]), 10752),
+    (MIXTURE, lora(target_modules="all-linear"), 95424),
+    (MIXTURE, lora(target_modules=["gate_proj", "up_proj", "down_proj"]), 82944),
+    (MIXTURE, lora(target_modules=["q_proj"], target_parameters=EXPERTS), 55296),
+    (LATENT, lora(target_modules=["q_a_proj", "kv_b_proj", "o_proj"]), 8640),
+    (MAMBA, lora(target_modules=["in_proj", "x_proj"]), 11232),
+    (VISION, lora(target_modules="all-linear"), 49152),
+    (VISION, lora(target_modules=["q_proj", "v_proj"]), 7168),
+    (VISION, lora(target_modules=r".*visual.*\.qkv"), 2048),
+    (LLAMA, {"peft_type": "IA3", "target_modules": ["k_proj", "v_proj", "down_proj"],
+             "feedforward_modules": ["down_proj"]}, 960),
+    (LLAMA, {"peft_type": "LOHA", "r": 4, "target_modules": ["q_proj", "o_proj"]}, 8192),
+    # without the rank's counter, one number a module
+    (LLAMA, {"peft_type": "ADALORA", "init_r": 6, "target_modules": ["q_proj"]}, 3096),
+    (LLAMA, {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 20}, 1280),
+    (LLAMA, {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 20}, 5120),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("base", "adapter", "parameters"), SIZES)
 def test_an_adapters_own_size(base, adapter, parameters):
     alone = load_model(base)
     both = adapted(alone, adapter)
