@@ -77,6 +77,8 @@ def test_eagle_has_no_first_norm_and_no_head(name):
     # embedding, fc with a bias, the layer and one of its norms
     expected = EMBEDDING + (2 * 4096 + 1) * 4096 + LAYER + 4096
     assert total(LLAMA_LAYER | {"architectures": [name]}) == expected
+    assert total(LLAMA_LAYER | {"architectures": [name], "bias": False}) == expected - 4096
+    assert total(LLAMA_LAYER | {"architectures": [name], "add_para_norm": True}) == expected + 2 * 4096
 
 
 def test_eagle3_over_latent_attention():

@@ -82,7 +82,10 @@ def eagle(c: Config) -> Blueprint:
         kept = (*first.parts[:named], *first.parts[named + 1 :])
         borrowed_layers[0] = replace(first, parts=kept)
     biased = bool(c.get("bias", c.get("eagle_fc_bias", c.get("fc_bias", True))))
-    before = [Embedding("embed_tokens", c.vocab_size, width), Linear("fc", 2 * width, width, biased, component="mlp")]
+    before: list[Part] = [Embedding("embed_tokens", c.vocab_size, width)]
+    if c.flag("add_para_norm"):  # HASS (arXiv:2408.15766), as vLLM's llama_eagle.py reads it
+        before += (Norm("embedding_layernorm", width), Norm("hidden_states_layernorm", width))
+    before.append(Linear("fc", 2 * width, width, biased, component="mlp"))
     return drafted(c, "EAGLE", borrowed_layers, before, [Head("lm_head", c.vocab_size, width, tied=True)])
 
 
