@@ -21,6 +21,8 @@ from calculator.report.why import explain
 
 if TYPE_CHECKING:
     from calculator.compatibility import TransformerCalculator
+    from calculator.hardware import Device, device, devices
+    from calculator.parallel import Layout
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
     from calculator.sources.checkpoint.compare import compare
     from calculator.sources.load import load_model
@@ -33,7 +35,9 @@ __all__ = [
     "Checkpoint",
     "Comparison",
     "DataType",
+    "Device",
     "Estimate",
+    "Layout",
     "Model",
     "ModelConfig",
     "ModelType",
@@ -43,6 +47,8 @@ __all__ = [
     "TransformerCalculator",
     "Workload",
     "compare",
+    "device",
+    "devices",
     "estimate",
     "explain",
     "load_checkpoint",
@@ -63,6 +69,10 @@ LATER = {
     "ModelType": "sources.manual",
     "OperationMode": "sources.manual",
     "TransformerCalculator": "compatibility",
+    "Device": "hardware",
+    "device": "hardware",
+    "devices": "hardware",
+    "Layout": "parallel",
     "Speculation": "speculation",
     "own_draft": "speculation",
     "speculate": "speculation",
