@@ -130,7 +130,7 @@ def test_options_reach_the_workload(outcome: Callable[..., str]) -> None:
         "--mode decode --seq-len max --batch-size 2 --decode-len 3 --dtype INT4 --kv-dtype float16 --attention eager "
         "--attention-flops causal --logits last --routing uniform --expert-capacity-factor 1.5 --share-experts "
         "--flash-block-size 64 --no-flash-decode --flash-decode-block-size 32 --gradient-dtype fp32 "
-        "--encoder-len 77 --format json"
+        "--encoder-len 77 --kernels plain --format json"
     )
     found = json.loads(outcome(MIXTRAL, *shlex.split(options)))
     assert found["workload"] == {
@@ -151,6 +151,8 @@ def test_options_reach_the_workload(outcome: Callable[..., str]) -> None:
         "share_experts_across_layers": True,
         "gradient_dtype": "fp32",
         "encoder_length": 77,
+        "past_length": 0,
+        "kernels": "plain",
     }
 
 
@@ -474,8 +476,12 @@ def test_every_example_of_the_help_runs(
     write_safetensors(tmp_path / "my-model" / "model.safetensors", stored)
     layers = {f"blk.0.attn_{name}.weight": ("Q4_K", (256, 256)) for name in ("q", "k", "v", "output")}
     write_gguf(tmp_path / "my-model-Q4_K_M.gguf", layers, {"general.architecture": "llama"})
+    adapter = {"peft_type": "LORA", "r": 8, "target_modules": ["q_proj"], "base_model_name_or_path": "gone/away"}
+    (tmp_path / "my-lora").mkdir()
+    (tmp_path / "my-lora" / "adapter_config.json").write_text(json.dumps(adapter))
+    write_config(tmp_path / "my-draft" / "config.json", QWEN, architectures=["Qwen2ForCausalLMEagle3"])
     monkeypatch.chdir(tmp_path)
-    assert len(examples) == 8
+    assert len(examples) == 10
     for example in examples:
         assert bool(outcome(*shlex.split(example))) is ("--output" not in example)
     assert (tmp_path / "operations.csv").read_text().startswith("model,mode,")
@@ -493,9 +499,10 @@ ERRORS = {
     "--explain gpt2": "No model was named ('gpt2' was taken for an operation to explain); give one, for instance "
     "Qwen/Qwen2.5-7B, or see --list-models.",
     "gpt2 --frob": "Unrecognized arguments: --frob; see transformer-calculator --help.",
-    "gpt2 --seq-len long": "Argument --seq-len: 'long' is neither a whole number nor max; see transformer-calculator "
+    "gpt2 --seq-len long": "Argument --seq-len: 'long' is no whole number such as 4096, 32k or 1e6, nor max; see transformer-calculator "
     "--help.",
-    "gpt2 --batch-size many": "Argument --batch-size: invalid int value: 'many'; see transformer-calculator --help.",
+    "gpt2 --batch-size many": "Argument --batch-size: 'many' is no whole number such as 4096, 32k or 1e6; see "
+    "transformer-calculator --help.",
     "gpt2 --batch-size 0": "batch_size must be a whole number from 1 to 1,000,000,000,000, not 0.",
     "gpt2 --seq-len -5": "sequence_length must be a whole number from 1 to 1,000,000,000,000, not -5.",
     "gpt2 --dtype int3": "Precision 'int3' is not known; choose one of auto, fp32, fp16, bf16, fp8, int8, int4, "

@@ -14,7 +14,8 @@ from calculator.errors import WorkloadError
 from calculator.model import Model
 from calculator.numbers.symbolic import Number
 from calculator.passes.forward import operations, resolved_length
-from calculator.record.operation import Kept, Operation
+from calculator.record.caches import Kept
+from calculator.record.operation import Operation
 from calculator.record.workload import Workload
 
 LATENT_PAGE = 64  # tokens: what FlashMLA's kernels read at once, vllm/v1/attention/backends/mla/flashmla.py

@@ -19,6 +19,8 @@ class Format:
 
     One scale (and zero point, where the format has them) serves a tile of `tile_rows` × `tile_columns` elements; 0
     means the whole extent. `column_bits` is stored once per input column (GPTQ's g_idx), `tensor_bits` once per matrix.
+    `arithmetic` is the format that products with it are computed in, where activations are quantized too; "" is the
+    16-bit type of the model, into which such weights are expanded first.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Format:
     column_bits: int = 0
     tensor_bits: int = 0
     title: str = ""
+    arithmetic: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= 32 or self.tile_rows < 0 or self.tile_columns < 0:
@@ -91,13 +94,21 @@ FORMATS = {
         Format("fp32", 32, title="32-bit float"),
         Format("fp16", 16, title="16-bit float"),
         Format("bf16", 16, title="bfloat16"),
-        Format("fp8", 8, tile_rows=0, scale_bits=32, title="8-bit float, one 32-bit scale a matrix"),
-        Format("int8", 8, scale_bits=16, title="8-bit integer, one 16-bit scale a row (W8A8)"),
+        Format("fp8", 8, tile_rows=0, scale_bits=32, title="8-bit float, one 32-bit scale a matrix", arithmetic="fp8"),
+        Format("int8", 8, scale_bits=16, title="8-bit integer, one 16-bit scale a row (W8A8)", arithmetic="int8"),
         Format(
             "int4", 4, tile_columns=128, scale_bits=16, zero_bits=4, title="4-bit integer, groups of 128 (AWQ, GPTQ)"
         ),
         Format("mxfp4", 4, tile_columns=32, scale_bits=8, title="4-bit float, blocks of 32, 8-bit scale (OCP MX)"),
-        Format("nvfp4", 4, tile_columns=16, scale_bits=8, tensor_bits=32, title="4-bit float, blocks of 16, FP8 scale"),
+        Format(
+            "nvfp4",
+            4,
+            tile_columns=16,
+            scale_bits=8,
+            tensor_bits=32,
+            title="4-bit float, blocks of 16, FP8 scale",
+            arithmetic="nvfp4",
+        ),
         Format(
             "nf4",
             4,
@@ -178,7 +189,7 @@ ALIASES = {
     "fp4": "nvfp4",
 }
 
-UNCONVERTED_ROLES = frozenset(("router", "norm", "embedding", "head", "convolution", "vector", "buffer"))
+UNCONVERTED_ROLES = frozenset(("adapter", "router", "norm", "embedding", "head", "convolution", "vector", "buffer"))
 """Tensor classes that quantizers leave in 16 bit: only the matrices of attention, MLPs and experts are converted."""
 
 

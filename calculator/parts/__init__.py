@@ -1,5 +1,6 @@
 """The parts that families compose: each is a frozen description that writes its operations into a `Run`."""
 
+from calculator.parts.adapters import LowRank
 from calculator.parts.altup import AltUp
 from calculator.parts.approximate import BlockSparseAttention, LandmarkAttention, WindowAttention
 from calculator.parts.attention import Attention
@@ -98,6 +99,7 @@ __all__ = [
     "LightningAttention",
     "Linear",
     "LocalAttention",
+    "LowRank",
     "Mamba",
     "Mamba2",
     "Matrix",

@@ -9,6 +9,7 @@ from calculator.formats.named import FORMATS, GGML_FORMATS, Format, format_named
 from calculator.formats.weight import Weight
 from calculator.model import Model, Stack
 from calculator.numbers.symbolic import Number
+from calculator.record.operation import Span, Step
 from calculator.record.run import weights_of
 from calculator.record.workload import Workload
 
@@ -22,11 +23,10 @@ class Group:
     """Layers that are alike, in shape and in format: what one operation with a count stands for."""
 
     parts: tuple[Part, ...]
-    label: str
-    count: int
+    span: Span
     formats: dict[str, Format]
     parallel: tuple[str, ...] = ()
-    prices: dict[str, tuple[Number, Number]] = field(default_factory=dict)
+    steps: dict[str, Step] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -38,65 +38,92 @@ class PlannedStack:
     width: Number  # of the residual stream
 
 
-class Plan:
-    """A model in one precision: which layers are alike, and each weight's format where it is not the native one."""
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The format of each weight.
 
-    def __init__(self, model: Model, dtype: str, training: bool) -> None:
-        self.native, self.title = self._native(model, dtype)
-        self.pick = self._picker(model, dtype, training)
-        if self.pick is not None and dtype == "auto" and model.scheme:
-            self.title = model.scheme.title
-        own = dtype == "auto" and not training and model.scheme is not None and model.scheme.vectors
-        self.vectors = own or dtype in GGML_FORMATS  # whether vectors have formats of their own
-        self.stacks = [self._stack(stack) for stack in model.stacks]
+    Attributes:
+        pick: by module, role and whether it is a tower's; None where nothing is quantized.
+        vectors: whether tensors of one axis have formats of their own.
+    """
 
-    def _native(self, model: Model, dtype: str) -> tuple[Format, str]:
-        stated = model.stated_dtype or "bf16"
-        if dtype == "auto":
-            return FORMATS[stated], FORMATS[stated].title
-        form = format_named(dtype)
-        if not form.quantized:
-            return form, form.title
-        # Quantized engines compute in 16 bit whatever the checkpoint was saved in.
-        return FORMATS["bf16" if stated == "fp32" else stated], form.title
+    pick: Picker | None
+    vectors: bool
 
-    def _picker(self, model: Model, dtype: str, training: bool) -> Picker | None:
-        if dtype == "auto":
-            # Checkpoints are quantized for inference; training "auto" is in the type the config computes in.
-            return model.scheme.pick if model.scheme and not training else None
-        form = format_named(dtype)
-        if not form.quantized:
+    def of(self, prefix: str, weight: Weight, stack: Stack) -> Format | None:
+        """The format of a weight below `prefix`; None for the native one."""
+        if self.pick is None or not (self.vectors or len(weight.shape) > 1):
             return None
-        if form.name in GGML_FORMATS:
-            return _ggml_picker(model, form)
-        return lambda module, role, tower: form if role in ("linear", "experts") and not tower else None
+        return self.pick(f"{prefix}{weight.name.removesuffix('.weight')}", weight.role, stack.tower is not None)
 
-    def _stack(self, stack: Stack) -> PlannedStack:
-        groups: list[Group] = []
-        for layer, indices in stack.groups:
-            weights = weights_of(layer.parts)
-            alike: dict[tuple[Format | None, ...], list[int]] = {}
-            for index in indices:
-                alike.setdefault(self._formats(f"{stack.path}.{index}.", weights, stack), []).append(index)
-            for formats, members in alike.items():
-                label = f"{stack.path}.{index_ranges(members)}"
-                groups.append(Group(layer.parts, label, len(members), _chosen(weights, formats), layer.parallel))
-        ends = [
-            Group(parts, "", 1, _chosen(weights_of(parts), self._formats("", weights_of(parts), stack)))
-            for parts in (stack.before, stack.after)
-        ]
-        return PlannedStack(stack, (ends[0], *groups, ends[1]), stack.width)
 
-    def _formats(self, prefix: str, weights: tuple[Weight, ...], stack: Stack) -> tuple[Format | None, ...]:
-        if self.pick is None:
-            return (None,) * len(weights)
-        tower = stack.tower is not None
-        return tuple(
-            self.pick(f"{prefix}{w.name.removesuffix('.weight')}", w.role, tower)
-            if self.vectors or len(w.shape) > 1
-            else None
-            for w in weights
-        )
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A model in one precision: which layers are alike, and each weight's format where it is not the native one.
+
+    Attributes:
+        native: the format of what is not quantized, and of activations. title: the precision in words.
+        prices: the format of each weight by its name.
+    """
+
+    native: Format
+    title: str
+    stacks: tuple[PlannedStack, ...]
+    prices: Prices
+
+
+def planned(model: Model, dtype: str, training: bool) -> Plan:
+    """The plan of a model for a precision by name, as `plan_of` keeps it."""
+    native, title = _native(model, dtype)
+    pick = _picker(model, dtype, training)
+    scheme = model.scheme if dtype == "auto" and not training else None
+    prices = Prices(pick, dtype in GGML_FORMATS or (scheme is not None and scheme.vectors))
+    stacks = tuple(_planned_stack(stack, prices) for stack in model.stacks)
+    return Plan(native, scheme.title if scheme and pick is not None else title, stacks, prices)
+
+
+def _native(model: Model, dtype: str) -> tuple[Format, str]:
+    stated = model.stated_dtype or "bf16"
+    if dtype == "auto":
+        return FORMATS[stated], FORMATS[stated].title
+    form = format_named(dtype)
+    if not form.quantized:
+        return form, form.title
+    # Quantized engines compute in 16 bit whatever the checkpoint was saved in.
+    return FORMATS["bf16" if stated == "fp32" else stated], form.title
+
+
+def _picker(model: Model, dtype: str, training: bool) -> Picker | None:
+    if dtype == "auto":
+        # Checkpoints are quantized for inference; training "auto" is in the type the config computes in.
+        return model.scheme.pick if model.scheme and not training else None
+    form = format_named(dtype)
+    if not form.quantized:
+        return None
+    if form.name in GGML_FORMATS:
+        return _ggml_picker(model, form)
+    return lambda module, role, tower: form if role in ("linear", "experts") and not tower else None
+
+
+def _planned_stack(stack: Stack, prices: Prices) -> PlannedStack:
+    def formats(prefix: str, weights: tuple[Weight, ...]) -> tuple[Format | None, ...]:
+        return tuple(prices.of(prefix, weight, stack) for weight in weights)
+
+    groups: list[Group] = []
+    for layer, indices in stack.groups:
+        weights = weights_of(layer.parts)
+        alike: dict[tuple[Format | None, ...], list[int]] = {}
+        for index in indices:
+            alike.setdefault(formats(f"{stack.path}.{index}.", weights), []).append(index)
+        for forms, members in alike.items():
+            span = Span(stack.path, tuple(members))
+            groups.append(Group(layer.parts, span, _chosen(weights, forms), layer.parallel))
+    first, last = (
+        Group(parts, Span(stack.path, after=after), _chosen(weights, formats("", weights)))
+        for parts, after in ((stack.before, False), (stack.after, True))
+        for weights in (weights_of(parts),)
+    )
+    return PlannedStack(stack, (first, *groups, last), stack.width)
 
 
 def _ggml_picker(model: Model, form: Format) -> Picker:
@@ -114,18 +141,6 @@ def _ggml_picker(model: Model, form: Format) -> Picker:
     return pick
 
 
-def index_ranges(indices: list[int]) -> str:
-    """[0, 1, 2, 5] as "0-2,5"; long alternating lists are cut after a few."""
-    runs: list[list[int]] = []
-    for index in indices:
-        if runs and index == runs[-1][1] + 1:
-            runs[-1][1] = index
-        else:
-            runs.append([index, index])
-    words = [f"{a}" if a == b else f"{a}-{b}" for a, b in runs]
-    return ",".join(words) if len(words) <= 4 else f"{','.join(words[:3])},…,{words[-1]}"
-
-
 def _chosen(weights: tuple[Weight, ...], formats: tuple[Format | None, ...]) -> dict[str, Format]:
     return {w.name: f for w, f in zip(weights, formats, strict=True) if f is not None}
 
@@ -135,7 +150,7 @@ def plan_of(model: Model, workload: Workload) -> Plan:
     training = workload.mode == "pretraining"
     key = f"{workload.dtype}{'+training' if training else ''}"
     if key not in model.plans:
-        model.plans[key] = Plan(model, workload.dtype, training)
+        model.plans[key] = planned(model, workload.dtype, training)
     plan: Plan = model.plans[key]
     return plan
 

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
-from calculator.passes.totals import MEMORY_KINDS
+from calculator.numbers.symbols import MEANINGS
+from calculator.record.vocabulary import MEMORY_KINDS
 from calculator.report import clean, text
-from calculator.report.why import MEANINGS, Explained, explain
+from calculator.report.why import Explained, explain
 from calculator.sources import catalogue
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
     from calculator.sources.checkpoint import Comparison
+    from calculator.speculation import Speculation
 
 OUTPUTS = ("text", "json", "csv", "markdown")
 TABLES = ("memory", "flops", "reuse")
@@ -79,6 +81,16 @@ def comparisons(found: Sequence[Comparison], form: str) -> str:
     if form == "csv":
         return clean.as_csv([row for c in found for row in tables.csv_rows(c)])
     return _blocks([block for c in found for block in tables.blocks(c)], form)
+
+
+def speculations(found: Sequence[Speculation], form: str) -> str:
+    """Targets beside their drafts."""
+    if form == "json":
+        parts = [{"target": s.target.to_dict(), "draft": s.draft.to_dict(), "memory": s.rows()[-1]} for s in found]
+        return _json(_only(parts))
+    if form == "csv":
+        return _csv([{**_base(s.target), **row} for s in found for row in s.rows()])
+    return _blocks([block for s in found for block in text.speculation_blocks(s)], form)
 
 
 # Formulas

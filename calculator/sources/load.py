@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,28 +27,45 @@ from calculator.model import Model
 from calculator.passes.plan import plan_of
 from calculator.record.workload import Workload
 from calculator.sources import catalogue, memory
+from calculator.sources.adapters.load import adapter_model
+from calculator.sources.adapters.settings import FILE, is_adapter
+from calculator.sources.foreign.folders import unread_config
+from calculator.sources.kinds import reader_of, without_head
 from calculator.sources.paths import path_name, path_of, read_config
+from calculator.sources.sizes import assumed_sizes
 
 if TYPE_CHECKING:
+    from calculator.families.registry import Family
     from calculator.sources.checkpoint import Checkpoint
+    from calculator.sources.hub.client import HubFile
 
 
-def load_model(source: str | Path | Mapping[str, Any], revision: str | None = None, token: str | None = None) -> Model:
+def load_model(
+    source: str | Path | Mapping[str, Any],
+    revision: str | None = None,
+    token: str | None = None,
+    *,
+    base: str | None = None,
+) -> Model:
     """The model that `source` describes.
 
     Args:
         source: a bundled model's id or name, a Hugging Face id ("org/name", "org/name@revision") or URL, the path of a
             config.json or of the folder that holds one, or the parsed config itself. A model whose type no family
             reads is built from the headers of its safetensors files, and so is a GGUF file ("model.gguf",
-            "org/name:Q4_K_M"); its `certainty` says what is exact.
+            "org/name:Q4_K_M"); its `certainty` says what is exact. A folder with Mistral's or Meta's params.json, or
+            with the adapter_config.json of an adapter, which stands beside its base model, is read too.
         revision: branch, tag or commit on the Hub.
         token: Hugging Face token; without it, HF_TOKEN or the token that `hf auth login` stored.
+        base: an adapter's base model, where it is not the one that the adapter names.
 
     Raises:
         SourceError, HubError: the config could not be read.
         ConfigError: it was read, but no model can be built from it.
     """
     if isinstance(source, Mapping):
+        if is_adapter(source):
+            return _adapter(source, FILE, "a parsed config", base, token, paths=False)
         return model_from_config(source)
     if not isinstance(source, str | Path):
         raise SourceError(f"A model is named by text, a path or a parsed config, not by {type(source).__name__}.")
@@ -63,16 +79,40 @@ def load_model(source: str | Path | Mapping[str, Any], revision: str | None = No
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
     path = path_of(text)
     if path is not None:
-        return _from_path(path)
-    return from_hub(text, revision, token)
+        return _from_path(path, base, token)
+    return from_hub(text, revision, token, base=base)
 
 
-def _from_path(path: Path) -> Model:
+def _adapter(
+    raw: Mapping[str, Any], name: str, source: str, base: str | None, token: str | None, *, paths: bool
+) -> Model:
+    """An adapter beside its base model, which a file of this machine may name by its path, and no other."""
+
+    def load(wanted: str) -> Model:
+        return load_model(wanted, token=token) if paths or wanted == base else from_hub(wanted, token=token)
+
+    return adapter_model(raw, load, base=base, name=name, source=source)
+
+
+OTHER_CONFIGS = ("params.json", FILE)
+"""What a folder without a config.json may have in its place."""
+
+
+def _described(path: Path) -> Path:
+    """The file that describes the model: in a folder the config.json, or what stands in its place."""
+    if not path.is_dir() or (path / "config.json").is_file():
+        return path
+    return next((path / name for name in OTHER_CONFIGS if (path / name).is_file()), path)
+
+
+def _from_path(path: Path, base: str | None = None, token: str | None = None) -> Model:
     """The model of a config.json, or where there is none (or of a type that no family reads) of a checkpoint."""
-    folder = path if path.is_dir() else path.parent
+    folder, path = path if path.is_dir() else path.parent, _described(path)
     if path.suffix in (".gguf", ".safetensors") or (path.is_dir() and not (path / "config.json").is_file()):
         return _from_headers(partial(_headers_at, path))
-    config = read_config(path)
+    config = without_head(read_config(path), folder)
+    if is_adapter(config):
+        return _adapter(config, path_name(path), str(path), base, token, paths=True)
     try:
         return model_from_config(config, name=path_name(path), source=str(path))
     except UnknownModelTypeError as error:
@@ -87,13 +127,16 @@ def _headers_at(path: Path) -> Checkpoint:
     try:
         return from_path(path)
     except MissingFileError as error:
+        unread = unread_config(path)
+        if unread is not None:
+            raise SourceError(unread) from error
         raise SourceError(
             f"There is no file {str(path / 'config.json')!r}; give the path of a config.json or of the folder that "
             "holds one, or of a safetensors or GGUF file."
         ) from error
 
 
-def from_hub(text: str, revision: str | None = None, token: str | None = None) -> Model:
+def from_hub(text: str, revision: str | None = None, token: str | None = None, *, base: str | None = None) -> Model:
     """The model of a Hub id or URL, bundled ones without a network; never of a path on this machine.
 
     Raises:
@@ -108,11 +151,14 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None) -
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
     revision = revision or named_revision
     opened_by = memory.scope(http.token_sent(token, repo_id))
-    key = ("model", http.endpoint(), repo_id, revision, file, opened_by)
-    return memory.current().made(key, limits().fresh_seconds, lambda: _asked(repo_id, revision, token, file, opened_by))
+    key = ("model", http.endpoint(), repo_id, revision, file, base, opened_by)
+    ask = partial(_asked, repo_id, revision, token, file, base, opened_by)
+    return memory.current().made(key, limits().fresh_seconds, ask)
 
 
-def _asked(repo_id: str, revision: str | None, token: str | None, file: str | None, opened_by: str) -> Model:
+def _asked(
+    repo_id: str, revision: str | None, token: str | None, file: str | None, base: str | None, opened_by: str
+) -> Model:
     """The model as the Hub describes it now, all requests within one deadline."""
     from calculator.sources.checkpoint import load
     from calculator.sources.hub import client as hub
@@ -125,6 +171,11 @@ def _asked(repo_id: str, revision: str | None, token: str | None, file: str | No
     try:
         found = hub.fetch_config(repo_id, revision=revision, token=token)  # at most half of the time
     except MissingFileError as missing:
+        other = _other_config(repo_id, revision, token)
+        if other is not None and is_adapter(other.config):
+            return _adapter(other.config, repo_id, other.provenance, base, token, paths=False)
+        if other is not None:
+            return model_from_config(other.config, name=repo_id, source=other.provenance)
         try:
             return _from_headers(headers)
         except (HubError, ConfigError, CheckpointError):
@@ -137,6 +188,19 @@ def _asked(repo_id: str, revision: str | None, token: str | None, file: str | No
         return memory.current().made(key, limits().fresh_seconds, build)
     except UnknownModelTypeError as error:
         return _from_headers(headers, error, found.config)
+
+
+def _other_config(repo_id: str, revision: str | None, token: str | None) -> HubFile | None:
+    """What a repository without a config.json has in its place, by its list of files; None for nothing."""
+    from calculator.sources.checkpoint.load import listing
+    from calculator.sources.hub import client as hub
+
+    try:
+        names = listing(repo_id, revision, token)
+    except (HubError, CheckpointError):
+        return None
+    found = next((name for name in OTHER_CONFIGS if name in names), None)
+    return hub.fetch_config(repo_id, revision=revision, token=token, file=found) if found else None
 
 
 def _from_headers(
@@ -168,20 +232,11 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
     Raises:
         ConfigError: a field is missing or impossible; UnknownModelTypeError: no family reads its model_type.
     """
-    from calculator.families import FAMILIES
-
     kind = raw.get("model_type")
-    if not isinstance(kind, str) or not kind:
-        raise ConfigError(
-            'The config has no model_type, which says what it describes; add the field (for instance "llama").'
-        )
-    if kind not in FAMILIES:
-        near = ", ".join(difflib.get_close_matches(kind[:80], FAMILIES, 4, 0))
-        raise UnknownModelTypeError(f"Model type {shown(kind)} is not known here; the nearest known types are {near}.")
     start = time.monotonic()
 
     def again(other: Mapping[str, Any]) -> Model:
-        return _passed(other, kind, name, source)
+        return _passed(other, name, source)
 
     try:
         return again(raw)
@@ -197,8 +252,8 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
         what = f": {culprit}" if culprit else ""
         said = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(
-            f"The config of type {kind!r} has a field of the wrong kind or size{what} ({said[:300]}); compare it with "
-            "the config.json of a published model."
+            f"The config of type {shown(kind)} has a field of the wrong kind or size{what} ({said[:300]}); compare it "
+            "with the config.json of a published model."
         ) from error
 
 
@@ -214,14 +269,16 @@ WRONG = (
 """What a family that trusts its config may raise."""
 
 
-def _passed(raw: Mapping[str, Any], kind: str, name: str | None, source: str) -> Model:
+def _passed(raw: Mapping[str, Any], name: str | None, source: str) -> Model:
     """The model, built within the limits and let through the gate."""
-    config = Config(raw, kind)
     with building():
-        for part in (config, *sections(config)):
+        config, family = reader_of(raw)
+        # Another copy is looked at: what the family reads and assumes is told to the reader.
+        plain = Config(config.raw, config.model_type, where=config.where)
+        for part in (plain, *sections(plain)):
             check_fields(part)
             check_heads(part)
-        model = _built(config, name, source)
+        model = _built(config, family, name, source)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
         plan_of(model, Workload())
         return model
@@ -236,15 +293,15 @@ def sections(config: Config, depth: int = 0) -> Iterator[Config]:
             yield from sections(inner, depth + 1)
 
 
-def _built(config: Config, name: str | None, source: str) -> Model:
-    from calculator.families import FAMILIES
+def _built(config: Config, family: Family, name: str | None, source: str) -> Model:
     from calculator.formats.quantization import scheme_of
 
-    built = FAMILIES[config.model_type](config)
+    built = family(config)
+    assumed = assumed_sizes(config)  # before anything else reads the config
     if not built.text.layers:
         raise ConfigError("num_hidden_layers in the config is 0; a model needs at least one layer.")
     _, unknown = scheme_of(config)
-    notes = list(built.notes)
+    notes = [*built.notes, *assumed]
     if unknown:
         notes.append(
             f"The checkpoint is quantized, but {unknown}; with precision auto its weights are priced unquantized."

@@ -9,6 +9,8 @@ from typing import Any
 from calculator.errors import SourceError
 from calculator.limits import check_json, limits
 
+CONFIGS = ("config.json", "params.json", "adapter_config.json")  # called after their folder
+
 
 def path_of(text: str) -> Path | None:
     """The path that the text is, None where it is rather a name.
@@ -29,7 +31,7 @@ def path_of(text: str) -> Path | None:
 
 def path_name(path: Path) -> str:
     """What a model at that path is called: its folder's name, or the file's."""
-    return path.resolve().parent.name if path.is_file() and path.name == "config.json" else path.stem
+    return path.resolve().parent.name if path.is_file() and path.name in CONFIGS else path.stem
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import streamlit as st
 from calculator.errors import WorkloadError
 from calculator.formats.named import CACHE_BITS, FORMATS
 from calculator.model import Model
-from calculator.record.workload import DEFAULT_LENGTH, MODES, Workload
+from calculator.record.options import DEFAULT_LENGTH, MODES
+from calculator.record.workload import Workload
 
 LARGEST = 10**9
 
@@ -143,7 +144,7 @@ def _attention(mode: str) -> dict[str, Any]:
             bind="query-params",
             help="Auto: the last position for inference, all positions for pretraining.",
         )
-        options = {"attention": kernel, "attention_flops": counting, "logits": logits}
+        options: dict[str, Any] = {"attention": kernel, "attention_flops": counting, "logits": logits}
         if mode == "decode":
             options["flash_decode"] = st.toggle(
                 "Flash decode",

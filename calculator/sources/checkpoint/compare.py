@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from calculator.formats.weight import Weight
-from calculator.model import Model, Stack
+from calculator.model import Model
 from calculator.passes.plan import plan_of
 from calculator.record.run import weights_of
 from calculator.record.workload import Workload
@@ -124,17 +123,11 @@ def priced_weights(model: Model) -> Iterator[Priced]:
         apart = any(stack is s for s in model.apart)
         for prefix, parts in places:
             for w in weights_of(parts, stored=True):
-                asked = plan.pick and (plan.vectors or len(w.shape) > 1)
-                form = plan.pick(*_asked(prefix, w, stack)) if plan.pick and asked else None
-                size = int((form or plan.native).size(w) // w.copies)
+                form = plan.prices.of(prefix, w, stack) or plan.native
+                size = int(form.size(w) // w.copies)
                 names = (w.name.replace("*", str(i), 1) for i in range(int(w.copies))) if "*" in w.name else (w.name,)
                 shape = tuple(map(int, w.shape))
                 yield from (Priced(prefix + name, shape, w.role, size, apart, stack.tower) for name in names)
-
-
-def _asked(prefix: str, weight: Weight, stack: Stack) -> tuple[str, str, bool]:
-    """What a format is picked by."""
-    return f"{prefix}{weight.name.removesuffix('.weight')}", weight.role, stack.tower is not None
 
 
 def compare(model: Model, checkpoint: Checkpoint) -> Comparison:

@@ -41,9 +41,15 @@ class HubFile:
 
 
 def fetch_config(
-    repo_id: str, *, revision: str | None = None, token: str | None = None, timeout: float = DEFAULT_TIMEOUT
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    file: str = FILE,
 ) -> HubFile:
-    """The config.json of a model, from the Hub or, when the Hub is out of reach, from the local cache.
+    """The config.json of a model, from the Hub or, when the Hub is out of reach, from the local cache; with `file`
+    another file of that kind (params.json, adapter_config.json).
 
     An explicit token is preferred to HF_TOKEN and the stored login. `timeout` bounds the whole call, in seconds. What
     was fetched with a token is kept apart, and read again with that token only.
@@ -55,9 +61,9 @@ def fetch_config(
     never taken from the cache, which several users of one page may share.
     """
     check(repo_id, revision)
-    request = Request(repo_id, revision, http.endpoint(), timeout)
+    request = Request(repo_id, revision, http.endpoint(), timeout, file)
     opened_by = memory.scope(http.token_sent(token, repo_id))
-    key = ("config", request.endpoint, repo_id, revision, opened_by)
+    key = ("config", request.endpoint, repo_id, revision, file, opened_by)
     try:
         return memory.answered(key, limits().failure_seconds, lambda: _from_hub(request, token, opened_by))
     except HubUnreachableError:
@@ -78,7 +84,7 @@ def _from_hub(request: Request, token: str | None, opened_by: str) -> HubFile:
     )
     config = _parsed(request, piece.body)
     if limits().disk and piece.commit is not None and re.fullmatch(r"[0-9a-f]{40}", piece.commit):
-        disk.store(request.repo_id, request.revision, piece.commit, piece.body, opened_by)
+        disk.store(request.repo_id, request.file, request.revision, piece.commit, piece.body, opened_by)
     return HubFile(config, request.repo_id, request.revision, piece.commit)
 
 
@@ -101,7 +107,7 @@ def _parsed(request: Request, body: bytes) -> dict[str, Any]:
 
 def _cached(request: Request, opened_by: str) -> HubFile | None:
     """The copy on this machine. Raises ConfigError when it is unusable."""
-    found = disk.find(request.repo_id, request.revision, opened_by, longest() + 1)
+    found = disk.find(request.repo_id, request.file, request.revision, opened_by, longest() + 1)
     if found is None:
         return None
     body, commit = found

@@ -10,8 +10,6 @@ import contextlib
 import uuid
 from pathlib import Path
 
-from calculator.sources.hub.ids import FILE
-
 MARKS = ".opened-by-token"
 
 
@@ -22,12 +20,12 @@ def folder_of(repo_id: str) -> Path:
     return Path(constants.HF_HUB_CACHE) / "--".join(("models", *repo_id.split("/")))
 
 
-def find(repo_id: str, revision: str | None, opened_by: str, limit: int) -> tuple[bytes, str] | None:
+def find(repo_id: str, name: str, revision: str | None, opened_by: str, limit: int) -> tuple[bytes, str] | None:
     """The first bytes of the copy that this or any other program left, and its commit; None where there is none that
     whoever holds this token (or none) may read."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repo_id, FILE, revision=revision)
+    found = try_to_load_from_cache(repo_id, name, revision=revision)
     if not isinstance(found, str):
         return None
     commit = Path(found).parent.name
@@ -46,10 +44,10 @@ def may_read(folder: Path, commit: str, opened_by: str) -> bool:
     return not marks.is_dir() or (bool(opened_by) and (marks / opened_by).is_file())
 
 
-def store(repo_id: str, revision: str | None, commit: str, body: bytes, opened_by: str) -> None:
+def store(repo_id: str, name: str, revision: str | None, commit: str, body: bytes, opened_by: str) -> None:
     """Keep the file where the client looks for it, marked by the token that opened it."""
     folder = folder_of(repo_id)
-    file, marks = folder / "snapshots" / commit / FILE, folder / MARKS / commit
+    file, marks = folder / "snapshots" / commit / name, folder / MARKS / commit
     with contextlib.suppress(OSError):  # a read-only or full disk costs the copy, not the answer
         if not opened_by and marks.is_dir():  # anyone may read it now
             for mark in marks.iterdir():
