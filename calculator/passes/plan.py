@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from calculator.formats.named import FORMATS, GGML_FORMATS, Format, format_named, ggml_head
+from calculator.formats.rules import LINEAR, Scheme, Share, converting
 from calculator.formats.weight import Weight
 from calculator.model import Model, Stack
 from calculator.numbers.symbolic import Number
@@ -13,7 +14,6 @@ from calculator.record.run import weights_of
 from calculator.record.workload import Workload
 
 if TYPE_CHECKING:
-    from calculator.formats.quantization import Picker
     from calculator.parts import Part
 
 
@@ -43,11 +43,10 @@ class Plan:
 
     def __init__(self, model: Model, dtype: str, training: bool) -> None:
         self.native, self.title = self._native(model, dtype)
-        self.pick = self._picker(model, dtype, training)
-        if self.pick is not None and dtype == "auto" and model.scheme:
-            self.title = model.scheme.title
-        own = dtype == "auto" and not training and model.scheme is not None and model.scheme.vectors
-        self.vectors = own or dtype in GGML_FORMATS  # whether vectors have formats of their own
+        self.scheme = self._scheme(model, dtype, training)
+        if self.scheme is not None and dtype == "auto":
+            self.title = self.scheme.title
+        self.beside = bool(model.towers)  # whether rules may call the language model one of several
         self.stacks = [self._stack(stack) for stack in model.stacks]
 
     def _native(self, model: Model, dtype: str) -> tuple[Format, str]:
@@ -60,16 +59,17 @@ class Plan:
         # Quantized engines compute in 16 bit whatever the checkpoint was saved in.
         return FORMATS["bf16" if stated == "fp32" else stated], form.title
 
-    def _picker(self, model: Model, dtype: str, training: bool) -> Picker | None:
+    def _scheme(self, model: Model, dtype: str, training: bool) -> Scheme | None:
+        """The rules that say what is not in the native format."""
         if dtype == "auto":
             # Checkpoints are quantized for inference; training "auto" is in the type the config computes in.
-            return model.scheme.pick if model.scheme and not training else None
+            return model.scheme if not training else None
         form = format_named(dtype)
         if not form.quantized:
             return None
         if form.name in GGML_FORMATS:
-            return _ggml_picker(model, form)
-        return lambda module, role, tower: form if role in ("linear", "experts") and not tower else None
+            return _ggml_scheme(model, form)
+        return Scheme(form.title, converting("Linear of the layers", form, "dtype", LINEAR, towers=False), place="")
 
     def _stack(self, stack: Stack) -> PlannedStack:
         groups: list[Group] = []
@@ -88,30 +88,47 @@ class Plan:
         return PlannedStack(stack, (ends[0], *groups, ends[1]), stack.width)
 
     def _formats(self, prefix: str, weights: tuple[Weight, ...], stack: Stack) -> tuple[Format | None, ...]:
-        if self.pick is None:
+        if self.scheme is None:
             return (None,) * len(weights)
-        tower = stack.tower is not None
         return tuple(
-            self.pick(f"{prefix}{w.name.removesuffix('.weight')}", w.role, tower)
-            if self.vectors or len(w.shape) > 1
+            self.scheme.form(_module(prefix, w), w, self.native, tower=stack.tower is not None, beside=self.beside)
+            if self.asked(w)
             else None
             for w in weights
         )
 
+    def asked(self, weight: Weight) -> bool:
+        """Whether a rule may be about the tensor: most say nothing of tensors of one axis."""
+        return self.scheme is not None and (self.scheme.vectors or len(weight.shape) > 1)
 
-def _ggml_picker(model: Model, form: Format) -> Picker:
+    def shares(self, prefix: str, weight: Weight, stack: Stack) -> list[Share]:
+        """Which rules price the tensor, those of one format for all its experts together."""
+        if self.scheme is None or not self.asked(weight):
+            return [Share(None, None)]
+        tower = stack.tower is not None
+        return self.scheme.shares(_module(prefix, weight), weight, tower=tower, beside=self.beside)
+
+
+def _module(prefix: str, weight: Weight) -> str:
+    """What rules call the module that a tensor belongs to."""
+    return f"{prefix}{weight.name.removesuffix('.weight')}"
+
+
+def _ggml_scheme(model: Model, form: Format) -> Scheme:
     """As llama.cpp converts: all matrices and the embedding, a better type for the head (and for an embedding that is
     the head too), routers and vectors in 32 bit; towers, which are files of their own, in 16 bit."""
     from calculator.parts import Head
 
     head = ggml_head(form)
     tied = any(isinstance(part, Head) and part.tied for part in model.text.after)
-    forms = {"linear": form, "experts": form, "embedding": head if tied else form, "head": head}
-
-    def pick(module: str, role: str, tower: bool) -> Format | None:
-        return None if tower else forms.get(role, FORMATS["fp32"])
-
-    return pick
+    forms = {"embedding": head if tied else form, "head": head}
+    rest = frozenset(("router", "norm", "convolution", "vector", "buffer"))
+    rules = (
+        *converting("matrices", form, "dtype", LINEAR, towers=False),
+        *(rule for role, f in forms.items() for rule in converting(role, f, "dtype", frozenset((role,)), towers=False)),
+        *converting("routers and vectors", FORMATS["fp32"], "dtype", rest, towers=False),
+    )
+    return Scheme(form.title, rules, vectors=True)
 
 
 def index_ranges(indices: list[int]) -> str:

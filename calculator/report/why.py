@@ -135,7 +135,7 @@ def explain(model: Model, workload: Workload) -> list[Explained]:
 def _symbolic(plan: Plan, memo: dict[Any, Expression]) -> Plan:
     """The plan with symbols in its parts, and in the parts inside those."""
     copy = object.__new__(Plan)
-    copy.native, copy.title, copy.pick = plan.native, plan.title, plan.pick
+    copy.native, copy.title, copy.scheme, copy.beside = plan.native, plan.title, plan.scheme, plan.beside
     copy.stacks = [
         PlannedStack(
             planned.stack,
