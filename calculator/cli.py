@@ -149,9 +149,14 @@ def _add_counting(add: Add) -> None:
 def _add_output(add: Add) -> None:
     said = (
         "all, the default, is memory, flops and reuse (arithmetic intensity); cache is what each kind of layer keeps, "
-        "engines what inference engines reserve for it"
+        "engines what inference engines reserve for it, formats which rule prices which weights"
     )
-    add("--table", choices=(*output.TABLES, "operations", "cache", "engines", "all"), default="all", help=said)
+    add(
+        "--table",
+        choices=(*output.TABLES, "operations", "cache", "engines", "formats", "all"),
+        default="all",
+        help=said,
+    )
     add(
         "--explain",
         nargs="?",

@@ -12,12 +12,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
+from calculator.errors import ConfigError
 from calculator.formats.automaton import Automaton, Pattern
 
+MOST_EXPERTS = 2**16
+"""Experts of one layer that rules are asked about; published models have some hundreds."""
 WRAPPERS = re.compile(r"^(?:(?:model|language_model|text_model|transformer)\.)+")
 _NUMBERED = re.compile(r"experts?\.(\d{1,6})(?:\.|$)")
 _PACKED = re.compile(r"(.*\bexperts\.)(\w+)")
-_OWN = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj", "gate_up_proj": "up_proj"}
+_PROJECTIONS = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
+_STACKED = {**_PROJECTIONS, "gate_up_proj": "up_proj"}
+_WORDS = {**_PROJECTIONS, "attn": "self_attn", "ffn": "mlp"}
+_ENDS = {"embed": "embed_tokens", "head": "lm_head"}
 
 Numbers: TypeAlias = tuple[int, ...]
 Entry: TypeAlias = tuple[str, str, Pattern | None, frozenset[str], bool]
@@ -31,13 +37,25 @@ def bare(module: str) -> str:
     return WRAPPERS.sub("", module).removesuffix(".weight")
 
 
+def translations(short: str) -> list[str]:
+    """The path in the words of transformers, and of those MLX keeps, where it is in DeepSeek-V4's own."""
+    if short in _ENDS:
+        return [_ENDS[short]]
+    words = short.split(".")
+    if words[0] != "layers" or not {"attn", "ffn"} & set(words):
+        return []
+    kinds = (_WORDS, _PROJECTIONS)
+    found = (".".join(kind.get(word, word) for word in words) for kind in kinds)
+    return [path for path in found if path != short]
+
+
 def spellings(module: str, *, tower: bool, beside: bool) -> list[str]:
     """Paths that rules may call a module by, the one its library would ask a lookahead with first."""
     short = bare(module)
     if tower:
         return list(dict.fromkeys((module, short, f"model.{short}")))
     if not beside:
-        return list(dict.fromkeys((module, short, f"model.{short}")))
+        return list(dict.fromkeys((module, short, f"model.{short}", *(f"model.{o}" for o in translations(short)))))
     inner = (f"model.language_model.{short}", f"language_model.model.{short}", f"language_model.{short}")
     wrapped = "language_model." in module or not module.startswith("model.")
     return list(dict.fromkeys((module, *inner) if wrapped else (inner[0], module, *inner[1:])))
@@ -78,7 +96,16 @@ class Asker:
     def experts(
         self, module: str, role: str, first: int, count: int, *, tower: bool, beside: bool
     ) -> list[tuple[Numbers, int | None]]:
-        """The rules for the experts from `first` on, those of one rule together."""
+        """The rules for the experts from `first` on, those of one rule together; no numbers where it is one for all.
+
+        Raises:
+            ConfigError: there are more experts than rules are asked about.
+        """
+        if count > MOST_EXPERTS:
+            raise ConfigError(
+                f"{module} has {count:,} experts; quantization rules are asked about {MOST_EXPERTS:,} at most. Check "
+                "the number of experts in the config."
+            )
         numbered, whole = experts_names(module)
         hits = self._by_name(_stacked(module)) | self.tensors.get(module, NOTHING)
         for name in whole:
@@ -100,6 +127,8 @@ class Asker:
     def _grouped(
         self, hits: Hits, apart: dict[int, Hits], role: str, numbers: Iterable[int], tower: bool
     ) -> list[tuple[Numbers, int | None]]:
+        if not apart:
+            return [((), self._best(hits, role, tower))]
         found: dict[int | None, list[int]] = {}
         memo: dict[Hits, int | None] = {}
         for n in numbers:
@@ -122,6 +151,9 @@ class Asker:
         return self._classes[key]
 
     def _by_name(self, module: str) -> Hits:
+        return self._named(module).union(*map(self._named, translations(bare(module))))
+
+    def _named(self, module: str) -> Hits:
         found = set(self.tensors.get(module, ()))
         short = bare(module)
         found |= self.plain["name"].get(short, NOTHING)
@@ -183,4 +215,4 @@ def experts_names(module: str) -> tuple[list[tuple[str, str]], list[str]]:
 def _stacked(module: str) -> str:
     """Routed experts as MLX names them, one stacked module for each projection."""
     found = re.fullmatch(r"(.*)\bexperts\.(?:\*\.)?(\w+)", module)
-    return f"{found[1]}switch_mlp.{_OWN.get(found[2], found[2])}" if found else module
+    return f"{found[1]}switch_mlp.{_STACKED.get(found[2], found[2])}" if found else module

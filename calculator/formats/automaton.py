@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from calculator.errors import ConfigError
 from calculator.formats.patterns import WORD, Program, bit_of
 
-MOST_WORK = 5_000_000
+MOST_WORK = 2_500_000
 """Places visited for all names together; published configs take some thousands."""
 MOST_PATTERNS = 20_000
 
@@ -66,6 +66,7 @@ class Automaton:
         self.numbers: dict[State, int] = {}
         self.moves: list[dict[str, int]] = []
         self.ends: dict[int, frozenset[int]] = {}
+        self.memo: dict[tuple[int, bool | None], dict[Left, Left]] = {}
         self.start = self._state(State(tuple(left), frozenset()))
 
     def run(self, state: int, text: str) -> int:
@@ -103,8 +104,12 @@ class Automaton:
     def _move(self, state: int, char: str) -> int:
         before, bit = self.states[state], bit_of(char)
         left, done = [], set(before.done)
+        self._spend(len(before.left) // 4)
+        memo = self.memo.setdefault((bit, before.word), {})
         for number, found in before.left:
-            after = self._after(found, bit, before.word)
+            after = memo.get(found)  # most of many patterns wait at the same place for a character that does not come
+            if after is None:
+                after = memo[found] = self._after(found, bit, before.word)
             if after == DONE:
                 done.add(number)
             elif after:
@@ -144,13 +149,16 @@ class Automaton:
                 if place not in seen:
                     seen.add(place)
                     waiting.append(place)
-        self.work -= len(seen) + len(left)
+        self._spend(len(seen) + len(left))
+        return frozenset(found)
+
+    def _spend(self, work: int) -> None:
+        self.work -= work
         if self.work < 0:
             raise ConfigError(
                 "The module patterns of the quantization config take more steps on this model's names than are allowed "
                 f"({MOST_WORK:,}); write fewer or simpler ones, or list the modules by name."
             )
-        return frozenset(found)
 
     @staticmethod
     def _both(parts: list[tuple[bool, Left]]) -> Left:
@@ -179,4 +187,3 @@ def _holds(assertion: str, bit: int, word: bool | None) -> bool:
     if assertion == "end":
         return bit == 0
     return (bool(word) != bool(bit & WORD)) == (assertion == "boundary")
-

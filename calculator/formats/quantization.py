@@ -50,7 +50,9 @@ def block_of(config: Mapping[str, Any]) -> Block | None:
             return Block(_opened(config[key]), key)
     for inner in INNER:
         own = config.get(inner)
-        for key in KEYS if isinstance(own, Mapping) else ():
+        if not isinstance(own, Mapping):
+            continue
+        for key in KEYS:
             if _says(own.get(key)):
                 return Block(_opened(own[key]), f"{inner}.{key}", towers=False)
     for name in SIDE_FILES:

@@ -34,8 +34,6 @@ CLASSES: Mapping[str, frozenset[str]] = {
 """Classes of torch and vLLM that a config may name, as roles of tensors. Routers are modules of their own kind in most
 models and stay as they are unless a rule names them."""
 
-HOWS = ("tensor", "name", "below", "within", "regex", "search", "glob", "class")
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -44,8 +42,8 @@ class Rule:
     Attributes:
         how: "name": the whole path of a module, whatever wraps the language model; "below": of it or a module around
             it; "within": also a part of the path, by whole words; "regex": an expression from the path's start on,
-            "search": anywhere in it; "glob": with * for anything; "class": all tensors of `roles`; "tensor": one
-            tensor by its name here.
+            "regex to a dot": one that ends with a word, "search": one that may begin anywhere; "glob": with * for
+            anything; "class": all tensors of `roles`; "tensor": one tensor by its name here.
         what: as the config has it. field: where it stands in the config.
         form: what it is stored in, None for not quantized.
         roles: tensors that it may be about. towers: whether those of vision and audio towers are among them.
@@ -63,6 +61,8 @@ class Rule:
         """What is matched against a module's path, None where a look-up tells."""
         if self.how == "glob":
             return Pattern(_globbed(self.what), whole=True)
+        if self.how == "regex to a dot":
+            return Pattern(rf"(?:{self.what})(?:\.|$)")
         return Pattern(self.what, anywhere=self.how == "search") if self.how in ("regex", "search") else None
 
     def __str__(self) -> str:
@@ -162,27 +162,33 @@ def converting(
     return (Rule("class", what, form, field, roles, towers),)
 
 
-def listed(settings: Mapping[str, Any], *keys: str, form: Format | None = None) -> tuple[Rule, ...]:
-    """Rules for the modules that a config lists under the keys, as transformers' quantizers read such lists: a path, a
-    path's end or a part of it by whole words, or an expression for its start; vLLM adds "re:" before expressions, and
-    modelopt writes * for anything."""
-    found: list[Rule] = []
-    for key in keys:
-        names = settings.get(key) or ()
-        if not isinstance(names, Collection):
-            raise ValueError(f"{key} {names!r} is not a list of modules")
-        for name in [names] if isinstance(names, str) else names:
-            if not isinstance(name, str):
-                raise ValueError(f"{key} has {name!r}, which names no module")
-            found += [Rule(how, what, form, key) for how, what in _spellings(name.strip())]
-    return tuple(found)
+def names(settings: Mapping[str, Any], key: str) -> list[str]:
+    """The modules listed under the key.
+
+    Raises:
+        ValueError: what stands there is no list of names.
+    """
+    found = settings.get(key) or ()
+    found = [found] if isinstance(found, str) else found
+    if not isinstance(found, Collection):
+        raise ValueError(f"{key} {found!r} is not a list of modules")
+    odd = next((name for name in found if not isinstance(name, str)), None)
+    if odd is not None:
+        raise ValueError(f"{key} has {odd!r}, which names no module")
+    return [name.strip() for name in found]
 
 
-def _spellings(name: str) -> list[tuple[str, str]]:
+def listed(settings: Mapping[str, Any], *keys: str, globs: bool = False) -> tuple[Rule, ...]:
+    """Rules that leave out the modules a config lists under the keys, as transformers' quantizers read such lists: a
+    path, a path's end or a part of it by whole words, or an expression for its start up to the end of a word; vLLM adds
+    "re:" before expressions, and with `globs` (modelopt) * stands for anything."""
+    return tuple(Rule(*_spelled(name, globs), None, key) for key in keys for name in names(settings, key))
+
+
+def _spelled(name: str, globs: bool) -> tuple[str, str]:
+    """How a listed name is matched, and what."""
     if name.startswith("re:"):
-        return [("regex", name[3:])]
-    if set(name) & set("^$()[]{}|+\\"):
-        return [("regex", name)]
-    if ".*" in name and not name.startswith("*"):
-        return [("glob", name), ("regex", name)]
-    return [("glob", name)] if set(name) & set("*?") else [("within", name)]
+        return "regex", name[3:]
+    if not globs and (set(name) & set("^$()[]{}|+\\") or ".*" in name.lstrip("*")):
+        return "regex to a dot", name
+    return ("glob" if set(name) & set("*?") else "within"), name

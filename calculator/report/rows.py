@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from calculator.errors import WorkloadError
 from calculator.passes.totals import MEMORY_KINDS, intensity_class
 from calculator.record.operation import HELD, MATMUL_KINDS, QUANTITIES, Operation
+from calculator.report.formats import format_rows
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
@@ -177,6 +178,7 @@ TABLES: dict[str, Callable[[Estimate], list[Row]]] = {
     "operations": operation_rows,
     "cache": cache_rows,
     "engines": engine_rows,
+    "formats": format_rows,
 }
 
 

@@ -20,11 +20,13 @@ from calculator.errors import (
     SourceError,
     UnknownModelTypeError,
 )
+from calculator.formats.quantization import SIDE_FILES, block_of, scheme_of
 from calculator.model import Model
 from calculator.passes.plan import plan_of
+from calculator.passes.priced import idle_note, idle_rules
 from calculator.record.workload import Workload
 from calculator.sources import catalogue
-from calculator.sources.paths import path_name, path_of, read_config
+from calculator.sources.paths import path_name, path_of, read_config, side_files
 
 if TYPE_CHECKING:
     from calculator.sources.checkpoint import Checkpoint
@@ -69,6 +71,8 @@ def _from_path(path: Path) -> Model:
     if path.suffix in (".gguf", ".safetensors") or (path.is_dir() and not (path / "config.json").is_file()):
         return _from_headers(partial(_headers_at, path))
     config = read_config(path)
+    if path.name == "config.json" or path.is_dir():
+        config = config | side_files(folder, config)
     try:
         return model_from_config(config, name=path_name(path), source=str(path))
     except UnknownModelTypeError as error:
@@ -107,6 +111,7 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None) -
     headers = partial(load.from_hub, repo_id, revision, token, file)
     if file is not None:
         return _from_headers(headers)
+    side = hub.SideFiles(SIDE_FILES, repo_id, revision, token)
     try:
         found = hub.fetch_config(repo_id, revision=revision, token=token)
     except MissingFileError as missing:
@@ -114,10 +119,16 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None) -
             return _from_headers(headers)
         except (HubError, ConfigError, CheckpointError):
             raise missing from None
+    beside, untold = side.found() if block_of(found.config) is None else ({}, [])
+    config = {**found.config, **beside}
     try:
-        return model_from_config(found.config, name=repo_id, source=found.provenance)
+        model = model_from_config(config, name=repo_id, source=found.provenance)
     except UnknownModelTypeError as error:
-        return _from_headers(headers, error, found.config)
+        return _from_headers(headers, error, config)
+    if not untold or found.cached:
+        return model
+    doubt = f"The Hub did not tell whether {' or '.join(untold)} beside config.json says that it is quantized."
+    return replace(model, notes=(*model.notes, doubt))
 
 
 def _from_headers(
@@ -163,7 +174,7 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
     try:
         model = _built(config, name, source)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
-        plan_of(model, Workload())
+        idle = idle_note(idle_rules(model, plan_of(model, Workload())))
     except (
         TypeError,
         AttributeError,
@@ -178,12 +189,11 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
             f"The config of type {kind!r} has a field of the wrong kind or size ({type(error).__name__}: {error}); "
             "compare it with the config.json of a published model."
         ) from error
-    return model
+    return replace(model, notes=(*model.notes, idle)) if idle else model
 
 
 def _built(config: Config, name: str | None, source: str) -> Model:
     from calculator.families import FAMILIES
-    from calculator.formats.quantization import scheme_of
 
     built = FAMILIES[config.model_type](config)
     if not built.text.layers:

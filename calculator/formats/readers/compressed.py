@@ -12,7 +12,7 @@ from typing import Any
 
 from calculator.formats.named import FORMATS, Format, grouped
 from calculator.formats.readers.common import Result, cache_format, mx, nvfp4, pieces
-from calculator.formats.rules import CLASSES, Rule, Scheme
+from calculator.formats.rules import CLASSES, Rule, Scheme, names
 
 SPARSE = ("marlin-24", "sparse-24-bitmask", "sparse-bitmask")
 UNCOMPRESSED = ("dense", "fakequant")
@@ -43,19 +43,17 @@ def compressed_tensors(settings: Mapping[str, Any]) -> Result:
     targets: dict[str, tuple[str, Format | None]] = {}
     for name, group in groups.items():
         form = group_format(group, str(group.get("format") or whole))
-        for target in group.get("targets") or ["Linear"]:
+        for target in names(group, "targets") or ["Linear"]:
             targets[target] = f"config_groups.{name}.targets", form
     ordered = sorted(targets, key=lambda target: (target in CLASSES, "re:" in target, target))
-    ignored = [_rule(name, None, "ignore") for name in settings.get("ignore") or ()]
+    ignored = [_rule(name, None, "ignore") for name in names(settings, "ignore")]
     rules = (*ignored, *(_rule(target, targets[target][1], targets[target][0]) for target in ordered))
     forms = dict.fromkeys(form for _, form in targets.values() if form is not None)
     title = ", ".join(dict.fromkeys(f"{form.name} ({form.bits}-bit)" for form in forms))
     return Scheme(title, rules, cache), None
 
 
-def _rule(target: Any, form: Format | None, field: str) -> Rule:
-    if not isinstance(target, str):
-        raise ValueError(f"{field} has {target!r}, which names no module")
+def _rule(target: str, form: Format | None, field: str) -> Rule:
     if target.startswith("re:"):
         return Rule("regex", target[3:], form, field)
     if target in CLASSES:

@@ -43,12 +43,13 @@ def gptq(settings: Mapping[str, Any]) -> Result:
     return Scheme(f"GPTQ {sizes['bits']}-bit, groups of {sizes['group_size']}", tuple(rules)), None
 
 
-def _flat(names: Any) -> list[str]:
-    if isinstance(names, str):
-        return [names]
-    if not isinstance(names, list | tuple):
-        raise ValueError(f"modules_in_block_to_quantize has {names!r}, which names no module")
-    return [one for name in names for one in _flat(name)]
+def _flat(listed_names: Any) -> list[str]:
+    """Names in lists, or in lists of lists."""
+    inner = listed_names if isinstance(listed_names, list | tuple) else [listed_names]
+    found = [name for one in inner for name in (one if isinstance(one, list | tuple) else [one])]
+    if not all(isinstance(name, str) for name in found):
+        raise ValueError(f"{listed_names!r} names no modules")
+    return found
 
 
 def awq(settings: Mapping[str, Any]) -> Result:
@@ -68,7 +69,8 @@ def auto_round(settings: Mapping[str, Any]) -> Result:
     form = _rounded(settings, {})
     if form is None or str(settings.get("packing_format", "")).endswith("gguf"):
         return None, f"AutoRound's data type {settings.get('data_type', 'int')!r} is not known here"
-    named, patterned = [], []
+    named: list[Rule] = []
+    patterned: list[Rule] = []
     for key, own in pieces(settings, "extra_config").items():
         if not isinstance(own, Mapping):
             continue
@@ -97,5 +99,3 @@ def _rounded(settings: Mapping[str, Any], own: Mapping[str, Any]) -> Format | No
     if kind.startswith("fp") and bits == 8:
         return replace(FORMATS["fp8"], tile_rows=0 if group == 0 else 1, scale_bits=16)
     return None
-
-

@@ -13,7 +13,7 @@ from typing import Any
 
 from calculator.formats.named import FORMATS, Format, grouped
 from calculator.formats.readers.common import IGNORED, Result, cache_format, mx, nvfp4, pieces
-from calculator.formats.rules import CLASSES, Rule, Scheme, converting, listed
+from calculator.formats.rules import CLASSES, Rule, Scheme, converting, listed, names
 
 _FP8 = Format("fp8", 8, tile_rows=0, scale_bits=64)  # a 32-bit scale of the weight and one of the input
 _INT4 = Format("int4", 4, tile_columns=128, scale_bits=32, column_bits=16)
@@ -59,18 +59,18 @@ def algorithm(name: Any, group: Any = None) -> Format | None:
 
 def modelopt(settings: Mapping[str, Any]) -> Result:
     """What is left out goes first, then the modules with formats of their own, then the algorithm of the whole."""
-    cache, rules = cache_format(settings), list(listed(settings, *IGNORED))
+    cache, rules = cache_format(settings), list(listed(settings, *IGNORED, globs=True))
     own, unknown = quantized_layers(settings)
     rules += own
     groups = [g for g in pieces(settings, "config_groups").items() if isinstance(g[1], Mapping) and g[1].get("weights")]
     classes: list[Rule] = []
     for name, group in groups:
         form, field = _group_format(group), f"config_groups.{name}.targets"
-        for target in group.get("targets") or ["Linear"]:
+        for target in names(group, "targets") or ["Linear"]:
             if target in CLASSES:
                 classes += converting(target, form, field)
             else:
-                rules += _named(str(target), form, field)
+                rules += _named(target, form, field)
     name = str(settings.get("quant_algo") or "").upper()
     if not groups and name not in NOT_QUANTIZED and name != "MIXED_PRECISION":
         whole = algorithm(name, settings.get("group_size"))
@@ -130,5 +130,3 @@ def _group_format(group: Mapping[str, Any]) -> Format:
     if size == 32:
         return mx(bits)
     return Format("fp8", 8, tile_rows=0, scale_bits=64 if inputs else 32)
-
-

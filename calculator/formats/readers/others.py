@@ -37,7 +37,9 @@ def fp8(settings: Mapping[str, Any]) -> Result:
         field = "activation_scheme" if "activation_scheme" in settings else "quant_method"
     own, _ = quantized_layers(settings)
     experts = experts_rule(settings)
-    rules = (*listed(settings, *IGNORED), *own, *experts, *converting("Linear", form, field))
+    # Where modelopt has gone over an FP8 checkpoint, `ignore` names what it left in FP8.
+    kept = ("modules_to_not_convert", "ignored_layers") if own or experts else IGNORED
+    rules = (*listed(settings, *kept), *own, *experts, *converting("Linear", form, field))
     return Scheme(title + (f"; experts {experts[0].form.name}" if experts and experts[0].form else ""), rules), None
 
 
@@ -149,5 +151,3 @@ def _torchao_format(said: Mapping[str, Any]) -> tuple[Format | None, str]:
     if "float8" in kind:
         return FORMATS["fp8"], "torchao float8"
     return None, f"torchao type {kind!r} is not known here"
-
-
