@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from calculator.errors import ConfigError
-from calculator.formats.patterns import WORD, Program, bit_of
+from calculator.formats.patterns import WORD, bit_of
+from calculator.formats.programs import Program
 
 MOST_WORK = 2_500_000
 """Places visited for all names together; published configs take some thousands."""

@@ -39,7 +39,8 @@ class Block(NamedTuple):
             said = "compressed-tensors"
         if not said and "bits" in s:
             said = "mlx"
-        return str(said).lower().replace("_", "-").rpartition("/")[2]
+        name = str(said).lower().replace("_", "-").rpartition("/")[2]
+        return "compressed-tensors" if name == "sparseml" else name  # what it was called until 2024
 
 
 def block_of(config: Mapping[str, Any]) -> Block | None:
@@ -66,8 +67,8 @@ def _says(settings: Any) -> bool:
 
 
 def _opened(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The fields; hf_quant_config.json has them one level down."""
-    inner = settings.get("quantization")
+    """The fields; hf_quant_config.json and old compression_config blocks have them one level down."""
+    inner = settings.get("quantization") or settings.get("quantization_config")
     return inner if isinstance(inner, Mapping) and "quant_method" not in settings else settings
 
 

@@ -75,8 +75,10 @@ def auto_round(settings: Mapping[str, Any]) -> Result:
         if not isinstance(own, Mapping):
             continue
         given = None if int(own.get("bits") or 4) >= 16 else _rounded(settings, own)
-        how = "search" if set(key) & set("*+?^$()[]{}|\\") else "name"
-        (patterned if how == "search" else named).append(Rule(how, key, given, "extra_config"))
+        if set(key) & set("*+?^$()[]{}|\\") or not _path(key):
+            patterned.append(Rule("search", key, given, "extra_config"))
+        else:
+            named.append(Rule("name", key, given, "extra_config"))
     blocks = settings.get("block_name_to_quantize") or settings.get("to_quant_block_names") or ()
     blocks = [b.strip() for b in blocks.split(",")] if isinstance(blocks, str) else _flat(blocks)
     whole = [Rule("below", b, form, "block_name_to_quantize", LINEAR) for b in blocks if b]
@@ -84,6 +86,11 @@ def auto_round(settings: Mapping[str, Any]) -> Result:
     rules = (*named, *listed(settings, *IGNORED), *patterned, *default)
     group = "" if form.name.startswith(("mx", "nv")) else f", groups of {settings.get('group_size', 128)}"
     return Scheme(f"AutoRound {form.bits}-bit{group}", rules), None
+
+
+def _path(key: str) -> bool:
+    """Whether the key is a module's whole path; a key that is none is looked for in every path."""
+    return key.startswith("model.") or key in ("lm_head", "score") or any(word.isdigit() for word in key.split("."))
 
 
 def _rounded(settings: Mapping[str, Any], own: Mapping[str, Any]) -> Format | None:

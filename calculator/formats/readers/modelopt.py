@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from calculator.formats.named import FORMATS, Format, grouped
+from calculator.formats.named import Format, grouped
 from calculator.formats.readers.common import IGNORED, Result, cache_format, mx, nvfp4, pieces
 from calculator.formats.rules import CLASSES, Rule, Scheme, converting, listed, names
 
@@ -79,9 +79,9 @@ def modelopt(settings: Mapping[str, Any]) -> Result:
         classes += converting("Linear", whole, "quant_algo")
     if unknown:
         return None, f"modelopt's algorithm {unknown!r}, in quantized_layers, is not known here"
-    if not classes and not own and not rules and not cache:
-        said = name if name == "MIXED_PRECISION" else name or "none"
-        return None, f"its quantization_config has no weight group and no known algorithm ({said})"
+    nothing = not groups and not own and not classes and not cache
+    if nothing and name in ("", "MIXED_PRECISION"):
+        return None, f"its quantization_config has no weight group and no known algorithm ({name or 'none'})"
     title = _title(name, groups, classes) if own or groups or classes else "weights as they were (modelopt)"
     return Scheme(title, (*rules, *classes), cache), None
 
@@ -125,8 +125,11 @@ def _group_format(group: Mapping[str, Any]) -> Format:
     bits, size = int(weights.get("num_bits") or 8), weights.get("group_size")
     if weights.get("type", "float") == "int":
         return grouped(replace(_INT4, column_bits=0), columns=int(size or 128)) if bits == 4 else _INT8
-    if bits == 4:
-        return nvfp4(inputs) if int(size or 16) == 16 else FORMATS["mxfp4"]
+    if bits == 4 and size in (None, 16, 32):
+        return mx(4) if size == 32 else nvfp4(inputs)
+    if bits == 4:  # W4A8_AWQ says float
+        return grouped(replace(_INT4, tensor_bits=64), columns=int(size))
     if size == 32:
         return mx(bits)
-    return Format("fp8", 8, tile_rows=0, scale_bits=64 if inputs else 32)
+    rows = 1 if weights.get("strategy") == "channel" else 0
+    return Format("fp8", 8, tile_rows=rows, scale_bits=64 if inputs and not rows else 32)

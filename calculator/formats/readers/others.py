@@ -85,11 +85,12 @@ def eetq(settings: Mapping[str, Any]) -> Result:
 
 
 def bitsandbytes(settings: Mapping[str, Any]) -> Result:
-    """What `load_in_8bit` or `load_in_4bit` switches on; where both are there and off, nothing is converted."""
+    """What `load_in_8bit` or `load_in_4bit` switches on; where they are there and off, nothing is converted."""
     eight = settings.get("load_in_8bit") or settings.get("_load_in_8bit")
     four = settings.get("load_in_4bit") or settings.get("_load_in_4bit")
-    if not eight and not four and {"load_in_4bit", "_load_in_4bit"} & settings.keys():
-        return Scheme("weights as they were (bitsandbytes, both of its flags off)", ()), None
+    flags = ("load_in_4bit", "_load_in_4bit", "load_in_8bit", "_load_in_8bit")
+    if not eight and not four and settings.keys() & set(flags):
+        return Scheme("weights as they were (bitsandbytes, its flags are off)", ()), None
     if eight:
         # A byte beside each matrix names its layout.
         form = Format("int8", 8, scale_bits=32, tensor_bits=8)
