@@ -19,15 +19,17 @@ from calculator.errors import (
     SourceError,
     UnknownModelTypeError,
 )
+from calculator.formats.quantization import SIDE_FILES, block_of, scheme_of
 from calculator.model import Model
 from calculator.passes.plan import plan_of
+from calculator.passes.priced import idle_note, idle_rules
 from calculator.record.workload import Workload
 from calculator.sources import catalogue
 from calculator.sources.adapters.load import adapter_model
 from calculator.sources.adapters.settings import FILE, is_adapter
 from calculator.sources.foreign.folders import unread_config
 from calculator.sources.kinds import reader_of, without_head
-from calculator.sources.paths import path_name, path_of, read_config
+from calculator.sources.paths import path_name, path_of, read_config, side_files
 from calculator.sources.sizes import assumed_sizes
 
 if TYPE_CHECKING:
@@ -109,6 +111,8 @@ def _from_path(path: Path, base: str | None = None, token: str | None = None) ->
     config = without_head(read_config(path), folder)
     if is_adapter(config):
         return _adapter(config, path_name(path), str(path), base, token, paths=True)
+    if path.name == "config.json" or path.is_dir():
+        config = {**config, **side_files(folder, config)}
     try:
         return model_from_config(config, name=path_name(path), source=str(path))
     except UnknownModelTypeError as error:
@@ -150,6 +154,7 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None, *
     headers = partial(load.from_hub, repo_id, revision, token, file)
     if file is not None:
         return _from_headers(headers)
+    side = hub.SideFiles(SIDE_FILES, repo_id, revision, token)
     try:
         found = hub.fetch_config(repo_id, revision=revision, token=token)
     except MissingFileError as missing:
@@ -162,10 +167,16 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None, *
             return _from_headers(headers)
         except (HubError, ConfigError, CheckpointError):
             raise missing from None
+    beside, untold = side.found() if block_of(found.config) is None else ({}, [])
+    config = {**found.config, **beside}
     try:
-        return model_from_config(found.config, name=repo_id, source=found.provenance)
+        model = model_from_config(config, name=repo_id, source=found.provenance)
     except UnknownModelTypeError as error:
-        return _from_headers(headers, error, found.config)
+        return _from_headers(headers, error, config)
+    if not untold or found.cached:
+        return model
+    doubt = f"The Hub did not tell whether {' or '.join(untold)} beside config.json says that it is quantized."
+    return replace(model, notes=(*model.notes, doubt))
 
 
 def _other_config(repo_id: str, revision: str | None, token: str | None) -> HubFile | None:
@@ -178,7 +189,7 @@ def _other_config(repo_id: str, revision: str | None, token: str | None) -> HubF
     except (HubError, CheckpointError):
         return None
     found = next((name for name in OTHER_CONFIGS if name in names), None)
-    return hub.fetch_config(repo_id, revision=revision, token=token, file=found) if found else None
+    return hub.fetch_file(found, repo_id, revision=revision, token=token) if found else None
 
 
 def _from_headers(
@@ -215,7 +226,7 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
         config, family = reader_of(raw)
         model = _built(config, family, name, source)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
-        plan_of(model, Workload())
+        idle = idle_note(idle_rules(model, plan_of(model, Workload())))
     except (
         TypeError,
         AttributeError,
@@ -230,11 +241,10 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
             f"The config of type {kind!r} has a field of the wrong kind or size ({type(error).__name__}: {error}); "
             "compare it with the config.json of a published model."
         ) from error
-    return model
+    return replace(model, notes=(*model.notes, idle)) if idle else model
 
 
 def _built(config: Config, family: Family, name: str | None, source: str) -> Model:
-    from calculator.formats.quantization import scheme_of
 
     built = family(config)
     assumed = assumed_sizes(config)  # before anything else reads the config

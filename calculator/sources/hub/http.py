@@ -89,7 +89,7 @@ def within(seconds: float, call: Callable[[], T], late: HubError) -> T:
     The call runs in a thread of its own: no setting of a client bounds the look-up of a host name, one attempt for
     each of its addresses, and headers that trickle in.
     """
-    outcome = _started(call)
+    outcome = started(call)
     if not wait([outcome], seconds).done:
         raise late
     return outcome.result()
@@ -123,7 +123,8 @@ def together(seconds: float, calls: Sequence[Callable[[], T]], late: HubError, t
     return [outcome.result() for outcome in outcomes]
 
 
-def _started(call: Callable[[], T]) -> Future[T]:
+def started(call: Callable[[], T]) -> Future[T]:
+    """What the call will return or raise, in a thread of its own."""
     outcome: Future[T] = Future()
     threading.Thread(target=_settle, args=(outcome, call), name="hub", daemon=True).start()
     return outcome
