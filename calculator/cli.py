@@ -142,9 +142,14 @@ def _switched(option: Option) -> str:
 def _add_output(add: Add) -> None:
     said = (
         "all, the default, is memory, flops and reuse (arithmetic intensity); cache is what each kind of layer keeps, "
-        "engines what inference engines reserve for it"
+        "engines what inference engines reserve for it, formats which rule prices which weights"
     )
-    add("--table", choices=(*output.TABLES, "operations", "cache", "engines", "all"), default="all", help=said)
+    add(
+        "--table",
+        choices=(*output.TABLES, "operations", "cache", "engines", "formats", "all"),
+        default="all",
+        help=said,
+    )
     add(
         "--explain",
         nargs="?",

@@ -154,8 +154,8 @@ class Estimate:
         return tuple(found)
 
     def rows(self, kind: str) -> list[dict[str, Any]]:
-        """The table of that kind as a list of rows with raw numbers: "memory", "flops", "reuse", "operations", "cache"
-        or "engines"."""
+        """The table of that kind as a list of rows with raw numbers: "memory", "flops", "reuse", "operations",
+        "cache", "engines" or "formats"."""
         from calculator.report.rows import rows
 
         return rows(self, kind)

@@ -179,6 +179,30 @@ class Deadline:
         return max(self.until - time.monotonic(), 0.0)
 
 
+_deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+
+
+@contextmanager
+def one_request() -> Iterator[Deadline]:
+    """What is asked of the Hub inside is one request with one deadline; inside another request, that one's."""
+    outer = _deadline.get()
+    if outer is not None:
+        yield outer
+        return
+    made = Deadline(limits().seconds)
+    token = _deadline.set(made)
+    try:
+        yield made
+    finally:
+        _deadline.reset(token)
+
+
+def seconds_left(wanted: float) -> float:
+    """The seconds wanted, or what is left of the request's time."""
+    deadline = _deadline.get()
+    return wanted if deadline is None else min(wanted, deadline.left)
+
+
 @dataclass
 class HeaderBudget:
     """What the headers of one checkpoint may hold together, over all its files, which several threads read."""

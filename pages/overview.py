@@ -234,7 +234,13 @@ def reuse(inputs: Inputs) -> None:
 def tables(inputs: Inputs) -> None:
     e = inputs.estimate
     st.subheader("Breakdown", anchor=False)
-    kinds = {"memory": "Memory", "flops": "FLOPs", "reuse": "Intensity", "operations": "Operations"}
+    kinds = {
+        "memory": "Memory",
+        "flops": "FLOPs",
+        "reuse": "Intensity",
+        "operations": "Operations",
+        "formats": "Formats",
+    }
     if keeps(inputs):
         kinds |= {"cache": "Cache", "engines": "Engines"}
     chosen = (

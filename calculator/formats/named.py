@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -67,6 +68,23 @@ class Exact(Format):
 
     def size(self, weight: Weight) -> Number:
         return self.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed(Format):
+    """Experts of one tensor in several formats: so many of them in each."""
+
+    parts: tuple[tuple[Format, int], ...] = ()
+
+    @classmethod
+    def of(cls, forms: Mapping[Format, int]) -> Format:
+        """The formats of so many experts each; where it is one, that."""
+        parts = tuple(sorted(forms.items(), key=lambda part: (part[0].bits, part[0].name)))
+        name = " and ".join(dict.fromkeys(form.name for form, _ in parts))
+        return parts[0][0] if len(parts) == 1 else cls(name, parts[0][0].bits, parts=parts)
+
+    def size(self, weight: Weight) -> Number:
+        return sum(form.size(weight.some(count)) for form, count in self.parts)
 
 
 def _bytes(bits: Number) -> Number:
@@ -188,9 +206,6 @@ ALIASES = {
     "e4m3": "fp8",
     "fp4": "nvfp4",
 }
-
-UNCONVERTED_ROLES = frozenset(("adapter", "router", "norm", "embedding", "head", "convolution", "vector", "buffer"))
-"""Tensor classes that quantizers leave in 16 bit: only the matrices of attention, MLPs and experts are converted."""
 
 
 def normalised(name: str) -> str:

@@ -22,3 +22,9 @@ class Weight(NamedTuple):
 
     def elements(self) -> Number:
         return math.prod(self.shape) * self.copies
+
+    def some(self, count: int) -> Weight:
+        """So many of its experts, which are copies or lie along the first axis."""
+        if "*" in self.name:
+            return self._replace(copies=count)
+        return self._replace(shape=(count, *self.shape[1:]))

@@ -153,7 +153,8 @@ def _factor(option: Option, value: Any) -> None:
 def _length(option: Option, value: Any) -> None:
     if isinstance(value, str) and value != "max":
         raise WorkloadError(
-            f"{option.field} {shown(value)} is not a length; give a whole number of tokens, or max for the model's limit."
+            f"{option.field} {shown(value)} is not a length; give a whole number of tokens, or max for the model's "
+            "limit."
         )
     if not isinstance(value, str):
         _count(option, value)

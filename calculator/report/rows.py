@@ -9,6 +9,7 @@ from calculator.errors import WorkloadError
 from calculator.passes.totals import intensity_class
 from calculator.record.operation import MATMUL_KINDS, Operation
 from calculator.record.vocabulary import COMPONENTS, HELD, MEMORY_KINDS, PHASES, QUANTITIES
+from calculator.report.formats import format_rows
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
@@ -186,6 +187,7 @@ TABLES: dict[str, Callable[[Estimate], list[Row]]] = {
     "phases": phase_rows,
     "cache": cache_rows,
     "engines": engine_rows,
+    "formats": format_rows,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -310,6 +310,26 @@ def speculation_blocks(speculation: Speculation) -> list[Block]:
     return [header(speculation.target), header(speculation.draft), Grid(title, columns, each, both, remark, left=2)]
 
 
+def formats_grid(estimate: Estimate, components: Collection[str] | None = None) -> Grid:
+    """What the weights are stored in, and which rule says so; those of some components only where these are named."""
+    rows = [
+        (
+            TITLES[r["component"]],
+            r["format"],
+            r["rule"] if not r["where"] else f"{r['rule']}, in {r['where']}",
+            f"{r['bits_per_weight']:.4g}",
+            f"{r['tensors']:,}",
+            _size(r["bytes"]),
+        )
+        for r in estimate.rows("formats")
+        if components is None or r["component"] in components
+    ]
+    columns = ("Component", "Format", "By", "Bits", "Tensors", "Weights")
+    title = f"Formats of the weights ({estimate.precision})"
+    total = None if components else ("Total", "", "", "", "", _size(estimate.memory.weights))
+    return Grid(title, columns, rows, total, left=3)
+
+
 GRIDS: Mapping[str, Callable[[Estimate], Grid]] = {
     "memory": memory_grid,
     "flops": flops_grid,
@@ -317,9 +337,10 @@ GRIDS: Mapping[str, Callable[[Estimate], Grid]] = {
     "operations": operations_grid,
     "cache": cache_grid,
     "engines": engines_grid,
+    "formats": formats_grid,
 }
 
-PER_MODEL = ("operations", "cache", "engines")
+PER_MODEL = ("operations", "cache", "engines", "formats")
 """Tables that a comparison shows one by one, because their rows differ from model to model."""
 
 

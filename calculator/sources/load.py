@@ -21,17 +21,19 @@ from calculator.errors import (
     UnknownModelTypeError,
     shown,
 )
+from calculator.formats.quantization import SIDE_FILES, block_of, scheme_of
 from calculator.gate import blamed, check_fields, check_heads, check_model
-from calculator.limits import Deadline, building, limits
+from calculator.limits import building, limits, one_request
 from calculator.model import Model
 from calculator.passes.plan import plan_of
+from calculator.passes.priced import idle_note, idle_rules
 from calculator.record.workload import Workload
 from calculator.sources import catalogue, memory
 from calculator.sources.adapters.load import adapter_model
 from calculator.sources.adapters.settings import FILE, is_adapter
 from calculator.sources.foreign.folders import unread_config
 from calculator.sources.kinds import reader_of, without_head
-from calculator.sources.paths import path_name, path_of, read_config
+from calculator.sources.paths import path_name, path_of, read_config, side_files
 from calculator.sources.sizes import assumed_sizes
 
 if TYPE_CHECKING:
@@ -113,6 +115,8 @@ def _from_path(path: Path, base: str | None = None, token: str | None = None) ->
     config = without_head(read_config(path), folder)
     if is_adapter(config):
         return _adapter(config, path_name(path), str(path), base, token, paths=True)
+    if path.name == "config.json" or path.is_dir():
+        config = {**config, **side_files(folder, config)}
     try:
         return model_from_config(config, name=path_name(path), source=str(path))
     except UnknownModelTypeError as error:
@@ -152,8 +156,15 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None, *
     revision = revision or named_revision
     opened_by = memory.scope(http.token_sent(token, repo_id))
     key = ("model", http.endpoint(), repo_id, revision, file, base, opened_by)
-    ask = partial(_asked, repo_id, revision, token, file, base, opened_by)
-    return memory.current().made(key, limits().fresh_seconds, ask)
+
+    def ask() -> Model:
+        with one_request():
+            return _asked(repo_id, revision, token, file, base, opened_by)
+
+    return memory.current().made(key, limits().fresh_seconds, ask, lambda m: not any(UNTOLD in n for n in m.notes))
+
+
+UNTOLD = "The Hub did not tell whether"
 
 
 def _asked(
@@ -164,10 +175,10 @@ def _asked(
     from calculator.sources.hub import client as hub
     from calculator.sources.hub import http
 
-    deadline = Deadline(limits().seconds)
-    headers = partial(load.from_hub, repo_id, revision, token, file, deadline)
+    headers = partial(load.from_hub, repo_id, revision, token, file)
     if file is not None:
         return _from_headers(headers)
+    side = hub.SideFiles(SIDE_FILES, repo_id, revision, token)
     try:
         found = hub.fetch_config(repo_id, revision=revision, token=token)  # at most half of the time
     except MissingFileError as missing:
@@ -180,14 +191,21 @@ def _asked(
             return _from_headers(headers)
         except (HubError, ConfigError, CheckpointError):
             raise missing from None
-    build = partial(model_from_config, found.config, name=repo_id, source=found.provenance)
+    beside, untold = side.found() if block_of(found.config) is None else ({}, [])
+    config = {**found.config, **beside}
+    build = partial(model_from_config, config, name=repo_id, source=found.provenance)
     try:
-        if found.commit is None:
-            return build()
-        key = ("model at", http.endpoint(), repo_id, found.commit, found.cached, opened_by)
-        return memory.current().made(key, limits().fresh_seconds, build)
+        if found.commit is None or untold:
+            model = build()
+        else:
+            key = ("model at", http.endpoint(), repo_id, found.commit, found.cached, opened_by)
+            model = memory.current().made(key, limits().fresh_seconds, build)
     except UnknownModelTypeError as error:
-        return _from_headers(headers, error, found.config)
+        return _from_headers(headers, error, config)
+    if not untold or found.cached:
+        return model
+    doubt = f"{UNTOLD} {' or '.join(untold)} beside config.json says that it is quantized."
+    return replace(model, notes=(*model.notes, doubt))
 
 
 def _other_config(repo_id: str, revision: str | None, token: str | None) -> HubFile | None:
@@ -200,7 +218,7 @@ def _other_config(repo_id: str, revision: str | None, token: str | None) -> HubF
     except (HubError, CheckpointError):
         return None
     found = next((name for name in OTHER_CONFIGS if name in names), None)
-    return hub.fetch_config(repo_id, revision=revision, token=token, file=found) if found else None
+    return hub.fetch_file(found, repo_id, revision=revision, token=token) if found else None
 
 
 def _from_headers(
@@ -280,8 +298,8 @@ def _passed(raw: Mapping[str, Any], name: str | None, source: str) -> Model:
             check_heads(part)
         model = _built(config, family, name, source)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
-        plan_of(model, Workload())
-        return model
+        idle = idle_note(idle_rules(model, plan_of(model, Workload())))
+    return replace(model, notes=(*model.notes, idle)) if idle else model
 
 
 def sections(config: Config, depth: int = 0) -> Iterator[Config]:
@@ -294,7 +312,6 @@ def sections(config: Config, depth: int = 0) -> Iterator[Config]:
 
 
 def _built(config: Config, family: Family, name: str | None, source: str) -> Model:
-    from calculator.formats.quantization import scheme_of
 
     built = family(config)
     assumed = assumed_sizes(config)  # before anything else reads the config

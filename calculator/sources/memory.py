@@ -79,8 +79,10 @@ class Memory:
             while self.nbytes > self.most_bytes:
                 self._drop(next(iter(self._entries)))
 
-    def made(self, key: Key, seconds: float, make: Callable[[], T]) -> T:
-        """The value that is remembered, or that `make` makes."""
+    def made(
+        self, key: Key, seconds: float, make: Callable[[], T], whole: Callable[[T], bool] = lambda value: True
+    ) -> T:
+        """The value that is remembered, or that `make` makes; one that is not `whole` is made anew the next time."""
         if seconds <= 0:
             return make()
         with self._lock:
@@ -90,7 +92,8 @@ class Memory:
                 found: T | None = self.get(key)
                 if found is None:
                     found = make()
-                    self.put(key, found, seconds)
+                    if whole(found):
+                        self.put(key, found, seconds)
                 return found
         finally:
             with self._lock:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from calculator.errors import SourceError
+from calculator.formats.quantization import SIDE_FILES, block_of
 from calculator.limits import check_json, limits
 
 CONFIGS = ("config.json", "params.json", "adapter_config.json")  # called after their folder
@@ -53,6 +55,18 @@ def read_config(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{str(file)!r} could not be read as text: {error}.") from error
     return parse_config(text, str(file))
+
+
+def side_files(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What files beside config.json say about how the checkpoint is quantized, by their names; nothing where the config
+    says it itself.
+
+    Raises:
+        SourceError: such a file is not a JSON object.
+    """
+    if block_of(config) is not None:
+        return {}
+    return {name: read_config(folder / name) for name in SIDE_FILES if (folder / name).is_file()}
 
 
 def parse_config(text: str, where: str = "the config") -> dict[str, Any]:

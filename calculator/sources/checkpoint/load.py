@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from calculator.errors import CalculatorError, CheckpointError, HubUnreachableError, MissingFileError, SourceError
-from calculator.limits import Deadline, check_json, limits
+from calculator.limits import Deadline, check_json, limits, one_request
 from calculator.sources import memory
 from calculator.sources.checkpoint import gguf, safetensors
 from calculator.sources.checkpoint.files import Files, Folder, Repository
@@ -131,8 +131,9 @@ def from_hub(
     how = f'"{repo_id}:FILE.gguf" or by its quantization, "{repo_id}:Q4_K_M"'
 
     def ask() -> Checkpoint:
-        files = Repository(repo_id, revision, token, deadline or Deadline(limits().seconds))
-        return replace(_folder(files, file, how), source=files.provenance)
+        with one_request() as ambient:
+            files = Repository(repo_id, revision, token, deadline or ambient)
+            return replace(_folder(files, file, how), source=files.provenance)
 
     try:
         found = memory.answered(key, limits().failure_seconds, ask)
@@ -145,13 +146,14 @@ def from_hub(
     return found
 
 
-def listing(repo_id: str, revision: str | None, token: str | None, timeout: float = TIMEOUT) -> Mapping[str, int]:
+def listing(repo_id: str, revision: str | None, token: str | None) -> Mapping[str, int]:
     """name -> bytes of every file of a repository.
 
     Raises:
         HubError: it could not be listed.
     """
-    return Repository(repo_id, revision, token, timeout).listing()
+    with one_request() as deadline:
+        return Repository(repo_id, revision, token, deadline).listing()
 
 
 def forget() -> None:

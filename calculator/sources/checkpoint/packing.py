@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from calculator.formats.quantization import Scheme, scheme_of
+from calculator.formats.quantization import Scheme, block_of, scheme_of
 from calculator.sources.checkpoint.tensors import Checkpoint, StoredTensor
 
 Shape = tuple[int, ...]
@@ -184,8 +184,8 @@ def _bits(
         if scale.dtype in ("F8_E4M3", "F8_E8M0", "U8") and blocks in (16, 32):
             return 4  # NVFP4, MXFP4
     if scale is not None and t.dtype == "U32" and scale.shape and scale.shape[-1] and t.shape:
-        said = config.get("quantization") or config.get("quantization_config")
-        settings = said if isinstance(said, Mapping) else {}
+        block = block_of(config)
+        settings = block.settings if block is not None else {}
         own = settings.get(name.removesuffix(".weight"))
         group = {**settings, **(own if isinstance(own, Mapping) else {})}.get("group_size")
         bits = t.shape[-1] * 32 / (scale.shape[-1] * (group if isinstance(group, int) and group > 0 else 64))

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from collections.abc import Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from calculator.errors import HubUnreachableError
-from calculator.limits import check_json, limits
+from calculator.errors import HubError, HubUnreachableError, MissingFileError
+from calculator.limits import check_json, limits, seconds_left
 from calculator.sources import memory
 from calculator.sources.hub import disk, http, refusals
-from calculator.sources.hub.ids import check, is_repo, parse_repo
+from calculator.sources.hub.ids import FILE, check, is_repo, parse_repo
 from calculator.sources.hub.refusals import MAX_BYTES, Request
 
-__all__ = ["DEFAULT_TIMEOUT", "MAX_BYTES", "HubFile", "fetch_config", "is_repo", "parse_repo"]
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "MAX_BYTES",
+    "HubFile",
+    "SideFiles",
+    "fetch_config",
+    "fetch_file",
+    "is_repo",
+    "parse_repo",
+]
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds a whole fetch may take; a request that also reads headers has `limits().seconds` for all of it."""
@@ -46,10 +59,8 @@ def fetch_config(
     revision: str | None = None,
     token: str | None = None,
     timeout: float = DEFAULT_TIMEOUT,
-    file: str = FILE,
 ) -> HubFile:
-    """The config.json of a model, from the Hub or, when the Hub is out of reach, from the local cache; with `file`
-    another file of that kind (params.json, adapter_config.json).
+    """The config.json of a model, from the Hub or, when the Hub is out of reach, from the local cache.
 
     An explicit token is preferred to HF_TOKEN and the stored login. `timeout` bounds the whole call, in seconds. What
     was fetched with a token is kept apart, and read again with that token only.
@@ -60,8 +71,20 @@ def fetch_config(
     succeed, and HubError for a refused token, any other answer and an invalid HF_ENDPOINT. What the Hub refuses is
     never taken from the cache, which several users of one page may share.
     """
+    return fetch_file(FILE, repo_id, revision=revision, token=token, timeout=timeout)
+
+
+def fetch_file(
+    file: str,
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> HubFile:
+    """A file of a repository that is one JSON object (params.json, adapter_config.json), as `fetch_config`."""
     check(repo_id, revision)
-    request = Request(repo_id, revision, http.endpoint(), timeout, file)
+    request = Request(repo_id, revision, http.endpoint(), seconds_left(timeout), file)
     opened_by = memory.scope(http.token_sent(token, repo_id))
     key = ("config", request.endpoint, repo_id, revision, file, opened_by)
     try:
@@ -71,6 +94,38 @@ def fetch_config(
         if cached is None:
             raise
         return cached
+
+
+# Files beside it
+
+
+class SideFiles:
+    """Files beside config.json that may say how the checkpoint is quantized, asked for at the same time as it, so that
+    where they are absent nothing waits for them."""
+
+    def __init__(self, names: Sequence[str], repo_id: str, revision: str | None, token: str | None) -> None:
+        self.until = time.monotonic() + seconds_left(DEFAULT_TIMEOUT)
+        self.repo_id = repo_id
+        self.answers = {
+            name: http.started(partial(fetch_file, name, repo_id, revision=revision, token=token)) for name in names
+        }
+
+    def found(self) -> tuple[dict[str, Any], list[str]]:
+        """Those that are there, by name, and the names of those of which the Hub did not tell whether they are.
+
+        Raises:
+            ConfigError: one is there and is no JSON object.
+        """
+        found, untold = {}, []
+        wait(self.answers.values(), max(self.until - time.monotonic(), 0))
+        for name, answer in self.answers.items():
+            try:
+                found[name] = answer.result(timeout=0).config
+            except MissingFileError:
+                continue
+            except (HubError, TimeoutError):
+                untold.append(name)
+        return found, untold
 
 
 # The request

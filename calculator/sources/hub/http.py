@@ -92,7 +92,7 @@ def within(seconds: float, call: Callable[[], T], late: HubError) -> T:
     The call runs in a thread of its own: no setting of a client bounds the look-up of a host name, one attempt for
     each of its addresses, and headers that trickle in.
     """
-    outcome = _started(call)
+    outcome = started(call)
     if not wait([outcome], seconds).done:
         raise late
     return outcome.result()
@@ -126,7 +126,8 @@ def together(seconds: float, calls: Sequence[Callable[[], T]], late: HubError, t
     return [outcome.result() for outcome in outcomes]
 
 
-def _started(call: Callable[[], T]) -> Future[T]:
+def started(call: Callable[[], T]) -> Future[T]:
+    """What the call will return or raise, in a thread of its own."""
     outcome: Future[T] = Future()
     run = contextvars.copy_context().run
     threading.Thread(target=run, args=(_settle, outcome, call), name="hub", daemon=True).start()

@@ -52,6 +52,7 @@ def bad_endpoint() -> HubError:
 
 
 def unreadable_token() -> HubError:
+    """The stored token's file cannot be read."""
     return HubError(
         "The access token that this machine stores cannot be read; log in again with `hf auth login`, or pass a token."
     )
