@@ -16,8 +16,8 @@ from calculator.config import Config, is_size, kinds_of
 from calculator.errors import CalculatorError, ConfigError, WorkloadError, shown
 from calculator.limits import limits
 from calculator.numbers.symbolic import Expression
-from calculator.passes.totals import MEMORY_KINDS
 from calculator.record.run import written
+from calculator.record.vocabulary import MEMORY_KINDS
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
@@ -30,7 +30,7 @@ POSITIVE |= {"inner", "state"}
 """Fields of parts of which none may be zero."""
 
 WIDTHS = ("hidden_size", "d_model", "n_embd", "embed_dim", "emb_dim")
-HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads")
+HEADS = ("num_attention_heads", "n_head", "n_heads", "encoder_attention_heads")
 HEAD_SIZES = ("head_dim", "d_kv", "d_head", "head_size", "attention_head_size", "kv_channels", "qk_nope_head_dim")
 
 NEEDED = frozenset((*WIDTHS, *HEADS, "decoder_attention_heads", "num_key_value_heads", "vocab_size"))
@@ -60,9 +60,9 @@ def check_model(model: Model) -> None:
                     f"This model runs more than {bound.operations:,} operations that differ from one another, which is "
                     "more than is built here; check the numbers of layers and of parts in a layer."
                 )
-    for name, value in (("vocab_size", model.vocabulary_size), ("hidden_size", model.hidden_size)):
-        if not _whole(value, 1):
-            raise ConfigError(f"{name} of this model is {shown(value)}; it must be a whole number, one or more.")
+    if not (_whole(model.hidden_size, 1) and _whole(model.vocabulary_size)):  # a draft may have no vocabulary
+        sizes = f"{shown(model.hidden_size)} and {shown(model.vocabulary_size)}"
+        raise ConfigError(f"hidden_size and vocab_size of this model are {sizes}; they must be whole numbers.")
 
 
 def _check_size(stack: Stack) -> None:
@@ -101,6 +101,22 @@ def _check_part(part: Part) -> None:
         raise ConfigError(f"{what}: kv_heads is {shown(kv_heads)}; it must divide the {shown(heads)} heads.")
 
 
+def check_copies(model: Model) -> None:
+    """Held against when the formats of the weights are known, whose rules may count experts too and say so better.
+
+    Raises:
+        ConfigError: a layer has more copies of a weight than are built here.
+    """
+    for stack in (*model.stacks, *model.apart):
+        for parts in (stack.before, *(layer.parts for layer, _ in stack.groups), stack.after):
+            for weight in (weight for op in written(parts) for weight in op.weights):
+                if weight.copies > limits().copies:
+                    raise ConfigError(
+                        f"Tensor {weight.name!r} would stand {weight.copies:,} times in a layer; at most "
+                        f"{limits().copies:,} are built here."
+                    )
+
+
 def _check_operations(parts: tuple[Part, ...]) -> int:
     """How many operations the parts write, whose weights are whole numbers, not negative, and not too many."""
     listed = written(parts)
@@ -109,11 +125,6 @@ def _check_operations(parts: tuple[Part, ...]) -> int:
             for size in (*weight.shape, weight.copies):
                 if not _whole(size):
                     raise ConfigError(f"Tensor {weight.name!r} would have the shape {shown(weight.shape)}.")
-            if weight.copies > limits().copies:
-                raise ConfigError(
-                    f"Tensor {weight.name!r} would stand {weight.copies:,} times in a layer; at most "
-                    f"{limits().copies:,} are built here."
-                )
         for name in ("parameters", "active", "flops", "weight_bytes", "reads", "writes", "cache_bytes", "live"):
             if not _sound(getattr(op, name)):
                 raise ConfigError(f"Operation {op.name!r} would have {shown(getattr(op, name))} {name}.")

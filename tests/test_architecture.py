@@ -25,6 +25,7 @@ LAYERS = (
     ("calculator.engines",),
     ("calculator.parallel",),
     ("calculator.hardware",),
+    ("calculator.gate",),
     ("calculator.passes",),
     ("calculator.whatif",),
     ("calculator.families",),
@@ -34,6 +35,7 @@ LAYERS = (
     ("calculator.formats",),
     ("calculator.config",),
     ("calculator.numbers",),
+    ("calculator.limits",),
     ("calculator.errors",),
 )
 """From the roof to the ground. A module belongs to the longest name that it begins with; it imports from its own row

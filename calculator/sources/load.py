@@ -22,7 +22,7 @@ from calculator.errors import (
     shown,
 )
 from calculator.formats.quantization import SIDE_FILES, block_of, scheme_of
-from calculator.gate import blamed, check_fields, check_heads, check_model
+from calculator.gate import blamed, check_copies, check_fields, check_heads, check_model
 from calculator.limits import building, limits, one_request
 from calculator.model import Model
 from calculator.passes.plan import plan_of
@@ -299,6 +299,7 @@ def _passed(raw: Mapping[str, Any], name: str | None, source: str) -> Model:
         model = _built(config, family, name, source)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
         idle = idle_note(idle_rules(model, plan_of(model, Workload())))
+        check_copies(model)
     return replace(model, notes=(*model.notes, idle)) if idle else model
 
 

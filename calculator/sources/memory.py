@@ -24,6 +24,9 @@ Key = tuple[Any, ...]
 MOST_BYTES = 64 * 2**20
 """Of all that is remembered."""
 
+FOR_NOW = 300.0
+"""Seconds that something is remembered of which the Hub did not tell all."""
+
 LARGEST_SHARE = 4
 """One thing may take this share of it; what is larger is made anew each time."""
 
@@ -82,7 +85,8 @@ class Memory:
     def made(
         self, key: Key, seconds: float, make: Callable[[], T], whole: Callable[[T], bool] = lambda value: True
     ) -> T:
-        """The value that is remembered, or that `make` makes; one that is not `whole` is made anew the next time."""
+        """The value that is remembered, or that `make` makes; one that is not `whole` only for a few
+        minutes."""
         if seconds <= 0:
             return make()
         with self._lock:
@@ -92,8 +96,7 @@ class Memory:
                 found: T | None = self.get(key)
                 if found is None:
                     found = make()
-                    if whole(found):
-                        self.put(key, found, seconds)
+                    self.put(key, found, seconds if whole(found) else min(seconds, FOR_NOW))
                 return found
         finally:
             with self._lock:

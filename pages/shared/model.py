@@ -105,7 +105,7 @@ def _uploaded() -> Model:
         st.session_state.config_bytes = _accepted(file.name, file.size, file.getvalue)
         st.session_state.config_packed = None
     content: bytes | None = st.session_state.get("config_bytes")
-    link = st.session_state.get("config_packed") or st.query_params.get("config")
+    link: str = st.session_state.get("config_packed") or st.query_params.get("config") or ""
     if content is None and not link:
         raise Waiting("Upload a model's config.json in the sidebar.")
     if content is None:
