@@ -15,6 +15,7 @@ from calculator.errors import (
     MissingFileError,
     ModelNotFoundError,
 )
+from calculator.limits import limits
 from calculator.sources.hub.ids import FILE, shown
 
 MAX_BYTES = 20_000_000
@@ -143,6 +144,11 @@ def refusal(request: Request, response: Any, token_sent: bool) -> HubError:
     )
 
 
+def _give_token() -> str:
+    """What to do where no token was sent; on a server its own HF_TOKEN is its operator's matter."""
+    return "set HF_TOKEN or pass --token" if limits().own_token else "give an access token in the sidebar"
+
+
 def _says(response: Any, words: str) -> bool:
     return words in response.headers.get("x-error-message", "").lower()
 
@@ -163,7 +169,7 @@ def _gated(request: Request, token_sent: bool) -> GatedModelError:
         )
     return GatedModelError(
         f"{request.repo_id} is gated: only accounts that accepted its licence may read it. Open {request.page}, accept "
-        "the licence, then set HF_TOKEN or pass --token."
+        f"the licence, then {_give_token()}."
     )
 
 
@@ -190,7 +196,7 @@ def _not_found(request: Request, token_sent: bool) -> ModelNotFoundError:
     hint = (
         "or it is private and the access token that was sent may not read it"
         if token_sent
-        else "or it is private, which looks the same without an access token (set HF_TOKEN or pass --token)"
+        else f"or it is private, which looks the same without an access token ({_give_token()})"
     )
     return ModelNotFoundError(
         f"The Hugging Face Hub has no model {request.repo_id}, {hint}. Check the spelling at {request.page}."
