@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -157,6 +156,8 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
             'The config has no model_type, which says what it describes; add the field (for instance "llama").'
         )
     if kind not in FAMILIES:
+        import difflib
+
         near = ", ".join(difflib.get_close_matches(kind, FAMILIES, 4, 0))
         raise UnknownModelTypeError(f"Model type {kind!r} is not known here; the nearest known types are {near}.")
     config = Config(raw, kind)
