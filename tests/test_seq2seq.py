@@ -226,4 +226,4 @@ def test_explain_knows_the_encoder_s_tokens(capsys):
     said = printed(capsys, T5, "--explain", "layer.1.EncDecAttention.k", "--encoder-len", "99")
     assert "2·B·S_x·n_kv·d_h·d_x = 2·1·99·12·64·768 = 116,785,152" in said
     assert "S_x = 99 (tokens the encoder reads)" in said
-    assert "d_x = 768 (width of the encoder)" in said
+    assert "d_x = 768 (width of the encoder's output)" in said

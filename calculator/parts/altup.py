@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import Norm, Part, project
+from calculator.parts.symbols import HIDDEN
 from calculator.record.run import Run
 from calculator.record.split import REPLICATED
 
@@ -19,7 +21,7 @@ class AltUp(Part):
     hidden: int
     streams: int
     correcting: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "streams": "n_a"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "streams": Symbol("n_a", "residual streams of AltUp")}
 
     def write(self, run: Run) -> None:
         elements = run.tokens * self.hidden * self.streams

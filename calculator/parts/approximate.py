@@ -7,7 +7,9 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, maximum, minimum
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import SOFTMAX_FLOPS, Part, project
+from calculator.parts.symbols import BLOCK, HEAD_DIM, HEADS, HIDDEN, KERNEL, WINDOW
 from calculator.record.run import Run
 from calculator.record.split import HEAD, ROW
 
@@ -44,7 +46,13 @@ class BlockSparseAttention(Part):
     block: int
     random: int
     bias: bool = True
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h", "block": "b", "random": "r"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "head_dim": HEAD_DIM,
+        "block": BLOCK,
+        "random": Symbol("r", "random blocks that a block sees (BigBird)"),
+    }
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim
@@ -74,12 +82,12 @@ class LandmarkAttention(Part):
     head_dim: int
     landmarks: int
     kernel: int = 0
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "head_dim": "d_h",
-        "landmarks": "n_l",
-        "kernel": "k_c",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "head_dim": HEAD_DIM,
+        "landmarks": Symbol("n_l", "landmarks (Nyströmformer)"),
+        "kernel": KERNEL,
     }
 
     def write(self, run: Run) -> None:
@@ -145,7 +153,7 @@ class WindowAttention(Part):
     head_dim: int
     window: int
     everywhere: int = 0
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h", "window": "W"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "heads": HEADS, "head_dim": HEAD_DIM, "window": WINDOW}
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim

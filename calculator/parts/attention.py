@@ -7,8 +7,8 @@ from typing import ClassVar, NamedTuple
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, ceil_div, half, maximum, minimum
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import (
-    HEAD_SYMBOLS,
     ROTARY_FLOPS,
     SOFTMAX_FLOPS,
     Norm,
@@ -17,6 +17,7 @@ from calculator.parts.basic import (
     elementwise,
     project,
 )
+from calculator.parts.symbols import OF_HEADS, OUTPUTS, ROTATED, SELECTED, VALUE_DIM, WINDOW
 from calculator.record.caches import NOTHING, Cache, Kept
 from calculator.record.run import Run
 from calculator.record.saved import Saved
@@ -83,12 +84,12 @@ class Attention(Part):
     key_bias: bool | None = None
     chunked: bool = False
     selected: int | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {
-        "window": "W",
-        "rotary": "d_r",
-        "value_dim": "d_v",
-        "output": "d_out",
-        "selected": "k_i",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = OF_HEADS | {
+        "window": WINDOW,
+        "rotary": ROTATED,
+        "value_dim": VALUE_DIM,
+        "output": OUTPUTS,
+        "selected": SELECTED,
     }
 
     def write(self, run: Run) -> None:

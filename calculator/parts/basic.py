@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 from calculator.errors import ConfigError
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Expression, Number
+from calculator.numbers.symbols import Symbol
+from calculator.parts.symbols import HIDDEN, INPUTS, OUTPUTS
 from calculator.record.run import Run
 from calculator.record.saved import Saved
 from calculator.record.split import COLUMN, INNER, JOIN, LOOKUP, REPLICATED, VOCABULARY, Split
@@ -18,7 +20,6 @@ SCALE_FLOPS = 2  # per element: weight, bias
 ACTIVATION_FLOPS = 5  # per element: SiLU as exp, add, divide, multiply; GELU's tanh form is of the same size
 SOFTMAX_FLOPS = 5  # per score: scale, maximum, subtract, exp, divide (the sum rides on the accumulate)
 Pieces = tuple[tuple[Number, Number], ...]
-HEAD_SYMBOLS = {"hidden": "d", "heads": "n_h", "kv_heads": "n_kv", "head_dim": "d_h"}  # of every attention
 ROTARY_FLOPS = 3  # per rotated element: two multiplies and an add (RoFormer, arXiv:2104.09864)
 
 
@@ -30,7 +31,7 @@ class Part:
     """
 
     name: str
-    SYMBOLS: ClassVar[dict[str, str]] = {}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {}
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -128,7 +129,7 @@ class Linear(Part):
     bias: bool = False
     component: str = "embedding"
     tensor: str = "weight"
-    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"inputs": INPUTS, "outputs": OUTPUTS}
 
     def write(self, run: Run) -> None:
         project(
@@ -164,7 +165,10 @@ class Norm(Part):
     shares_input: bool = False
     copies: int = 1
     kernel: str = ""
-    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d", "groups": "n"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "size": HIDDEN,
+        "groups": Symbol("n", "normalised groups of a per-head norm"),
+    }
 
     def write(self, run: Run) -> None:
         self.write_rows(run, run.tokens)
@@ -216,7 +220,7 @@ class GatedNorm(Part):
 
     size: int
     rank: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d", "rank": "r_n"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"size": HIDDEN, "rank": Symbol("r_n", "rank of a norm's gate")}
 
     def write(self, run: Run) -> None:
         Norm(self.path("norm"), self.size).write(run)
@@ -233,7 +237,7 @@ class Residual(Part):
 
     size: int
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"size": HIDDEN}
 
     def write(self, run: Run) -> None:
         elements = run.tokens * self.size
@@ -264,7 +268,7 @@ class Embedding(Part):
     size: int
     tied: bool = False
     tables: tuple[tuple[str, tuple[int, int]], ...] = ()
-    SYMBOLS: ClassVar[dict[str, str]] = {"vocabulary": "V", "size": "d"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"vocabulary": Symbol("V", "vocabulary"), "size": HIDDEN}
 
     def write(self, run: Run) -> None:
         rows = run.tokens * self.size * run.width
@@ -289,7 +293,7 @@ class Positions(Part):
 
     length: int
     size: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"length": "P", "size": "d"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"length": Symbol("P", "learned positions"), "size": HIDDEN}
 
     def write(self, run: Run) -> None:
         rows = run.tokens * self.size * run.width
@@ -324,7 +328,7 @@ class Head(Part):
     bias: bool = False
     bias_name: str = ""
     tables: tuple[tuple[str, tuple[int, int]], ...] = ()
-    SYMBOLS: ClassVar[dict[str, str]] = {"vocabulary": "V", "size": "d"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"vocabulary": Symbol("V", "vocabulary"), "size": HIDDEN}
 
     def write(self, run: Run) -> None:
         rows = run.batch * run.steps if run.last_logits else run.tokens

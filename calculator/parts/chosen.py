@@ -7,9 +7,11 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import Heads, attend, rotate
-from calculator.parts.basic import HEAD_SYMBOLS, SOFTMAX_FLOPS, Part, elementwise, project
+from calculator.parts.basic import SOFTMAX_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import short_convolution, state_bytes
+from calculator.parts.symbols import EXPERTS, HEAD_DIM, HIDDEN, KV_HEADS, OF_HEADS, ROTATED, TOP_K, WINDOW
 from calculator.record.run import Run
 from calculator.record.split import EXPERT, HEAD, REPLICATED, ROW
 
@@ -26,12 +28,12 @@ class ChosenHeads(Part):
     experts: int
     top_k: int
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "kv_heads": "n_kv",
-        "head_dim": "d_h",
-        "experts": "E",
-        "top_k": "k",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "kv_heads": KV_HEADS,
+        "head_dim": HEAD_DIM,
+        "experts": EXPERTS,
+        "top_k": TOP_K,
     }
 
     def write(self, run: Run) -> None:
@@ -103,7 +105,7 @@ class ConvolvedAttention(Part):
     rotary: int = 0
     bias: bool = False
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {"window": "W", "rotary": "d_r"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = OF_HEADS | {"window": WINDOW, "rotary": ROTATED}
 
     def write(self, run: Run) -> None:
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
@@ -169,7 +171,7 @@ class RouterMLP(Part):
     size: int
     choices: int
     follows: bool
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "size": "d_r", "choices": "E"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "size": ROTATED, "choices": EXPERTS}
 
     def write(self, run: Run) -> None:
         def step(name: str, inputs: Number, outputs: Number, bias: bool) -> None:

@@ -7,9 +7,23 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, ceil_div, half, maximum, minimum
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import Heads, attend, rotate
 from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
 from calculator.parts.sparse import INDEX_BLOCK
+from calculator.parts.symbols import (
+    HEAD_DIM,
+    HEADS,
+    HIDDEN,
+    INDEX_DIM,
+    INDEX_HEADS,
+    QUERY_RANK,
+    RATIO,
+    ROTATED,
+    SELECTED,
+    STREAMS,
+    WINDOW,
+)
 from calculator.record.caches import Cache, Kept
 from calculator.record.run import Run
 from calculator.record.split import HEAD, REPLICATED, ROW
@@ -67,18 +81,18 @@ class CompressedAttention(Part):
     index_dim: int = 0
     selected: int = 0
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "head_dim": "d_h",
-        "query_rank": "r_q",
-        "window": "W",
-        "out_rank": "r_o",
-        "rotary": "d_r",
-        "ratio": "m",
-        "index_heads": "n_i",
-        "index_dim": "d_i",
-        "selected": "k_i",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "head_dim": HEAD_DIM,
+        "query_rank": QUERY_RANK,
+        "window": WINDOW,
+        "out_rank": Symbol("r_o", "rank of a grouped output projection"),
+        "rotary": ROTATED,
+        "ratio": RATIO,
+        "index_heads": INDEX_HEADS,
+        "index_dim": INDEX_DIM,
+        "selected": SELECTED,
     }
 
     def write(self, run: Run) -> None:
@@ -270,7 +284,7 @@ class HyperConnection(Part):
     iterations: int = 0
     closing: bool = False
     independent: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "streams": "n_r"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "streams": STREAMS}
 
     def write(self, run: Run) -> None:
         wide, n = self.streams * self.hidden, self.streams

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import rotate
 from calculator.parts.basic import Norm, Part, elementwise, project
 from calculator.parts.recurrent import SSD_FLOPS, scan, short_convolution
+from calculator.parts.symbols import HEAD_DIM, HEADS, HIDDEN, INPUTS, KERNEL, OUTPUTS, ROTATED
 from calculator.record.run import Run
 from calculator.record.split import HEAD, ROW
 
@@ -21,7 +23,7 @@ class GatedConvolution(Part):
     hidden: int
     kernel: int
     bias: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN}
 
     def write(self, run: Run) -> None:
         elements = run.tokens * self.hidden
@@ -53,7 +55,7 @@ class LightningAttention(Part):
     qkv_bias: bool = False
     out_bias: bool = False
     state_width: int | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h", "rotary": "d_r"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "heads": HEADS, "head_dim": HEAD_DIM, "rotary": ROTATED}
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim
@@ -83,7 +85,7 @@ class TokenConvolution(Part):
     groups: int = 1
     bias: bool = True
     component: str = "attention"
-    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"inputs": INPUTS, "outputs": OUTPUTS}
 
     def write(self, run: Run) -> None:
         shape = (self.outputs, self.inputs // self.groups, self.kernel)
@@ -109,7 +111,7 @@ class DynamicConvolution(Part):
 
     size: int
     kernel: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d", "kernel": "k_c"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"size": HIDDEN, "kernel": KERNEL}
 
     def write(self, run: Run) -> None:
         elements = run.tokens * self.size * run.width
@@ -133,7 +135,7 @@ class GroupedLinear(Part):
     outputs: int
     groups: int
     component: str = "mlp"
-    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"inputs": INPUTS, "outputs": OUTPUTS}
 
     def write(self, run: Run) -> None:
         shape = (self.groups, self.inputs // self.groups, self.outputs // self.groups)

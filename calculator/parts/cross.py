@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import Heads, attend
-from calculator.parts.basic import HEAD_SYMBOLS, Part, project
+from calculator.parts.basic import Part, project
+from calculator.parts.symbols import HEADS, HIDDEN, INPUTS, OF_HEADS, OUTPUTS
 from calculator.record.run import Run
 from calculator.record.split import HEAD, REPLICATED, ROW
 
@@ -38,7 +40,7 @@ class CrossAttention(Part):
     v_bias: bool = False
     out_bias: bool = False
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {"source": "d_x"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = OF_HEADS | {"source": Symbol("d_x", "width of the encoder's output")}
 
     def write(self, run: Run) -> None:
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
@@ -75,7 +77,7 @@ class RelativeBias(Part):
 
     buckets: int
     heads: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"heads": "n_h"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"heads": HEADS}
 
     def write(self, run: Run) -> None:
         weight = Weight(f"{self.name}.weight", (self.buckets, self.heads), "embedding")
@@ -88,7 +90,7 @@ class EncoderOutput(Part):
     once for the backward pass."""
 
     size: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d_x"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"size": Symbol("d_x", "width of the encoder's output")}
 
     def write(self, run: Run) -> None:
         run.add(self.name, "attention", "elementwise", saved=run.tokens * self.size * run.width, stream=0)
@@ -101,7 +103,7 @@ class PooledHead(Part):
     hidden: int
     inner: int
     labels: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "inner": "d_in", "labels": "d_out"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "inner": INPUTS, "labels": OUTPUTS}
 
     def write(self, run: Run) -> None:
         rows = run.batch * run.steps

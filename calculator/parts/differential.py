@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import Heads, attend, rotate
-from calculator.parts.basic import HEAD_SYMBOLS, Norm, Part, project
+from calculator.parts.basic import Norm, Part, project
+from calculator.parts.symbols import OF_HEADS, ROTATED
 from calculator.record.run import Run
 from calculator.record.split import HEAD, ROW
 
@@ -27,7 +29,7 @@ class DifferentialAttention(Part):
     head_dim: int
     bias: bool = False
     rotary: int = 0
-    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {"rotary": "d_r"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = OF_HEADS | {"rotary": ROTATED}
 
     def write(self, run: Run) -> None:
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim

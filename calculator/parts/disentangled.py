@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, minimum
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import LAYER_NORM_FLOPS, Part, elementwise, project
+from calculator.parts.symbols import HEAD_DIM, HEADS, HIDDEN
 from calculator.record.run import Run
 from calculator.record.split import HEAD, ROW
 
@@ -20,7 +22,10 @@ class DistanceTable(Part):
     span: int
     size: int
     normed: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"span": "k_r", "size": "d"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "span": Symbol("k_r", "distances to either side that have an embedding (DeBERTa)"),
+        "size": HIDDEN,
+    }
 
     def write(self, run: Run) -> None:
         shape = (2 * self.span, self.size)
@@ -57,7 +62,12 @@ class DisentangledAttention(Part):
     packed: bool = False
     talking: bool = False
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h", "span": "k_r"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "head_dim": HEAD_DIM,
+        "span": Symbol("k_r", "distances to either side that have an embedding (DeBERTa)"),
+    }
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import ACTIVATION_FLOPS, SOFTMAX_FLOPS, Part, elementwise, project
+from calculator.parts.symbols import EXPERTS, HEAD_DIM, HIDDEN, KV_HEADS, TOP_K, WINDOW
 from calculator.record.run import Run
 from calculator.record.split import EXPERT, HEAD, REPLICATED
 
@@ -19,7 +21,7 @@ class DynamicMask(Part):
     head_dim: int
     window: int | None = None
     bias: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"kv_heads": "n_kv", "head_dim": "d_h", "window": "W"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"kv_heads": KV_HEADS, "head_dim": HEAD_DIM, "window": WINDOW}
 
     def write(self, run: Run) -> None:
         rows = run.batch * (run.keys(self.window) if run.decoding else run.past + run.queries)
@@ -54,7 +56,7 @@ class RetrievalExperts(Part):
     experts: int
     keys: int
     top_k: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "experts": "E", "top_k": "k"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "experts": EXPERTS, "top_k": TOP_K}
 
     def write(self, run: Run) -> None:
         project(

@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import ACTIVATION_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import scan, short_convolution
+from calculator.parts.symbols import HEADS, HIDDEN
 from calculator.record.run import Run
 from calculator.record.split import HEAD, ROW
 
@@ -26,7 +28,11 @@ class GatedLinearRecurrence(Part):
     inner: int
     blocks: int
     kernel: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "inner": "d_rnn", "blocks": "n_h"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "inner": Symbol("d_rnn", "inner width of a gated linear recurrence"),
+        "blocks": HEADS,
+    }
 
     def write(self, run: Run) -> None:
         elements = run.tokens * self.inner

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, half
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import (
     ACTIVATION_FLOPS,
-    HEAD_SYMBOLS,
     RMS_NORM_FLOPS,
     Norm,
     Part,
@@ -19,6 +19,7 @@ from calculator.parts.basic import (
     project,
 )
 from calculator.parts.recurrent import short_convolution, state_bytes
+from calculator.parts.symbols import EXPERT_WIDTH, HIDDEN, KV_HEADS, OF_HEADS, WINDOW
 from calculator.record.run import Run
 from calculator.record.split import COLUMN, HEAD, ROW
 
@@ -31,7 +32,7 @@ class ShortConvolution(Part):
 
     size: int
     kernel: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"size": HIDDEN}
 
     def write(self, run: Run) -> None:
         short_convolution(
@@ -58,7 +59,11 @@ class GatedShortKernel(Part):
     size: int
     heads: int
     kernel: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "size": "d_kv", "heads": "n_kv"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "size": Symbol("d_kv", "features of the keys, or of the values"),
+        "heads": KV_HEADS,
+    }
 
     def write(self, run: Run) -> None:
         taps, elements = self.heads * self.kernel, run.tokens * self.size * run.width
@@ -109,7 +114,11 @@ class DistanceAttention(Part):
     dropout: bool = False
     later: bool = False
     dynamic: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {"relative": "d_rel", "extent": "L_r", "window": "W"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = OF_HEADS | {
+        "relative": Symbol("d_rel", "features of a distance"),
+        "extent": Symbol("L_r", "distances that have a bias of their own"),
+        "window": WINDOW,
+    }
 
     def write(self, run: Run) -> None:
         queries, keys, mixes = self.heads * self.head_dim, self.kv_heads * self.head_dim, self.heads * self.relative
@@ -198,7 +207,11 @@ class BlockResidual(Part):
     hidden: int
     states: int
     queries: int = 1
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "states": "n_b", "queries": "n_q"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "states": Symbol("n_b", "states that a block's residual attends to"),
+        "queries": Symbol("n_q", "queries of a block's residual"),
+    }
 
     def write(self, run: Run) -> None:
         read = run.tokens * self.states * self.hidden
@@ -230,7 +243,11 @@ class SharedExperts(Part):
     hidden: int
     intermediate: int
     experts: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "intermediate": "d_e", "experts": "E_s"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "intermediate": EXPERT_WIDTH,
+        "experts": Symbol("E_s", "shared experts that the router scores"),
+    }
 
     def write(self, run: Run) -> None:
         for name, inputs, outputs in (

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import Heads, attend, gate, rotate, sinks
 from calculator.parts.basic import Norm, Part, project
+from calculator.parts.symbols import HEADS, HIDDEN, KV_RANK, QUERY_RANK, ROTATED, SELECTED, UNROTATED, VALUE_DIM, WINDOW
 from calculator.record.run import Run
 from calculator.record.split import REPLICATED, ROW
 from calculator.record.tokens import Reach
@@ -50,16 +52,16 @@ class LatentAttention(Part):
     rotates: bool = True
     out: str = "o_proj"
     gate: Part | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "kv_rank": "r_kv",
-        "rope_dim": "d_r",
-        "nope_dim": "d_n",
-        "value_dim": "d_v",
-        "query_rank": "r_q",
-        "selected": "k_i",
-        "window": "W",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "kv_rank": KV_RANK,
+        "rope_dim": ROTATED,
+        "nope_dim": UNROTATED,
+        "value_dim": VALUE_DIM,
+        "query_rank": QUERY_RANK,
+        "selected": SELECTED,
+        "window": WINDOW,
     }
 
     def _seen(self, run: Run) -> Reach:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from calculator.numbers.symbolic import Number, ceil_div, maximum, minimum
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import Norm, Part, project
+from calculator.parts.symbols import BLOCK, HEAD_DIM, HEADS, HIDDEN
 from calculator.record.run import Run
 from calculator.record.split import ROW
 from calculator.record.tokens import Reach
@@ -35,12 +37,12 @@ class LocalAttention(Part):
     out: str = "o_proj"
     bias: bool = False
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "head_dim": "d_h",
-        "block": "b",
-        "summed": "b_g",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "head_dim": HEAD_DIM,
+        "block": BLOCK,
+        "summed": Symbol("b_g", "tokens whose sum is one more key (LongT5)"),
     }
 
     def write(self, run: Run) -> None:
@@ -114,7 +116,10 @@ class GlobalLocalAttention(LocalAttention):
     among the tokens of the pass."""
 
     beside: int = 0
-    SYMBOLS: ClassVar[dict[str, str]] = {**LocalAttention.SYMBOLS, "beside": "n_gl"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        **LocalAttention.SYMBOLS,
+        "beside": Symbol("n_gl", "tokens beside the sequence that attend to all of it (Pegasus-X)"),
+    }
 
     def _reach(self, run: Run, sums: Number) -> Reach:
         tokens = run.queries - self.beside
@@ -156,7 +161,10 @@ class Padded(Part):
     block: int
     beside: int = 0
     unless: int = 0
-    SYMBOLS: ClassVar[dict[str, str]] = {"block": "b", "beside": "n_gl"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "block": BLOCK,
+        "beside": Symbol("n_gl", "tokens beside the sequence that attend to all of it (Pegasus-X)"),
+    }
 
     def write(self, run: Run) -> None:
         filled: Number = 0

@@ -8,7 +8,9 @@ from typing import ClassVar
 from calculator.errors import ConfigError
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import ACTIVATION_FLOPS, SOFTMAX_FLOPS, Norm, Part, activation, project
+from calculator.parts.symbols import EXPERT_WIDTH, EXPERTS, HIDDEN, MLP_WIDTH, TOP_K
 from calculator.record.run import Run
 from calculator.record.split import EXPERT, REPLICATED, ROW, Split
 
@@ -35,7 +37,7 @@ class MLP(Part):
     fused: str | None = None
     shares_input: bool = False
     inner_norm: str = ""
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "intermediate": "d_ff"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "intermediate": MLP_WIDTH}
 
     def write(self, run: Run) -> None:
         if self.fused:
@@ -133,14 +135,14 @@ class Experts(Part):
     shared_fused: str | None = None
     apart: bool = False
     scored: int = 0
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "intermediate": "d_e",
-        "experts": "E",
-        "top_k": "k",
-        "shared": "d_s",
-        "latent": "d_l",
-        "identity": "E_0",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "intermediate": EXPERT_WIDTH,
+        "experts": EXPERTS,
+        "top_k": TOP_K,
+        "shared": Symbol("d_s", "width of the shared experts"),
+        "latent": Symbol("d_l", "width that the routed experts work on, where it is not the hidden size"),
+        "identity": Symbol("E_0", "experts that compute nothing, which the router may choose (LongCat-Flash)"),
     }
 
     def __post_init__(self) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import Part, project
+from calculator.parts.symbols import HEAD_DIM, HEADS, HIDDEN
 from calculator.record.run import Run
 from calculator.record.split import ROW
 from calculator.record.tokens import Reach
@@ -23,7 +25,12 @@ class NgramAttention(Part):
     streams: int
     buckets: int
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h", "streams": "n_st"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "head_dim": HEAD_DIM,
+        "streams": Symbol("n_st", "streams of tokens that ProphetNet runs"),
+    }
 
     def write(self, run: Run) -> None:
         inner, rows = self.heads * self.head_dim, run.tokens * (1 + self.streams)
@@ -65,7 +72,7 @@ class Streams(Part):
 
     part: Part
     streams: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"streams": "n_st"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"streams": Symbol("n_st", "streams of tokens that ProphetNet runs")}
 
     def write(self, run: Run) -> None:
         self.part.write(replace(run, batch=run.batch * self.streams))

@@ -7,7 +7,9 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, ceil_div, half
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
+from calculator.parts.symbols import HEADS, HIDDEN, KV_HEADS
 from calculator.record.run import Run
 from calculator.record.split import HEAD, ROW
 
@@ -50,7 +52,11 @@ class HashEmbedding(Part):
     rows: int
     size: int
     tables: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"rows": "V_h", "size": "d", "tables": "n_t"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "rows": Symbol("V_h", "rows of a table of hashed groups"),
+        "size": HIDDEN,
+        "tables": Symbol("n_ht", "tables of hashed groups"),
+    }
 
     def write(self, run: Run) -> None:
         elements = run.tokens * self.size
@@ -78,7 +84,13 @@ class PatchAttention(Part):
     patch: int
     each: int
     to_bytes: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "kv_heads": "n_kv", "patch": "P", "each": "k"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "kv_heads": KV_HEADS,
+        "patch": Symbol("b_p", "bytes of a patch"),
+        "each": Symbol("n_e", "vectors that a patch stands for"),
+    }
 
     def write(self, run: Run) -> None:
         size = self.hidden // self.heads

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import Part, activation
+from calculator.parts.symbols import HIDDEN
 from calculator.record.run import Run
 
 
@@ -37,7 +39,7 @@ class Activation(Part):
 
     size: int
     component: str = "head"
-    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"size": HIDDEN}
 
     def write(self, run: Run) -> None:
         activation(run, self.name, run.tokens, self.size, gated=False, component=self.component, stream=run.stream)

@@ -11,7 +11,9 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, elementwise, project
+from calculator.parts.symbols import HIDDEN, KEY_DIM, KEY_HEADS, VALUE_DIM, VALUE_HEADS
 from calculator.record.caches import Cache, Kept
 from calculator.record.run import Run
 from calculator.record.split import HEAD, ROW
@@ -147,7 +149,12 @@ class Mamba(Part):
     conv_bias: bool = True
     norms: bool = False
     state_width: int | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "inner": "d_m", "state": "N", "rank": "r_Δ"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "inner": Symbol("d_m", "inner width of a Mamba mixer"),
+        "state": Symbol("N", "state size"),
+        "rank": Symbol("r_Δ", "rank of the time step"),
+    }
 
     def write(self, run: Run) -> None:
         project(run, self.path("in_proj"), self.hidden, 2 * self.inner, component="recurrent", bias=self.bias)
@@ -189,7 +196,7 @@ class HeadedMamba(Mamba):
     arXiv:2405.16712)."""
 
     heads: int = 1
-    SYMBOLS: ClassVar[dict[str, str]] = {**Mamba.SYMBOLS, "heads": "n_s"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {**Mamba.SYMBOLS, "heads": Symbol("n_s", "state-space heads")}
 
     def _select(self, run: Run) -> None:
         size, chosen = self.inner // self.heads, self.rank + 2 * self.state
@@ -236,12 +243,12 @@ class Mamba2(Part):
     conv_bias: bool = True
     norm: bool = True
     state_width: int | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_s",
-        "head_dim": "d_p",
-        "groups": "n_g",
-        "state": "N",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": Symbol("n_s", "state-space heads"),
+        "head_dim": Symbol("d_p", "size of a Mamba-2 head"),
+        "groups": Symbol("n_g", "groups that share B and C of a Mamba-2 mixer; groups of a grouped output projection"),
+        "state": Symbol("N", "state size"),
     }
 
     def write(self, run: Run) -> None:
@@ -288,12 +295,12 @@ class GatedDeltaNet(Part):
     kernel: int
     projections: tuple[tuple[str, int], ...] = ()
     state_width: int | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "key_heads": "n_k",
-        "value_heads": "n_v",
-        "key_dim": "d_k",
-        "value_dim": "d_v",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "key_heads": KEY_HEADS,
+        "value_heads": VALUE_HEADS,
+        "key_dim": KEY_DIM,
+        "value_dim": VALUE_DIM,
     }
 
     def write(self, run: Run) -> None:

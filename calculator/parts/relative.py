@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import Part
+from calculator.parts.symbols import HEAD_DIM, HEADS, HIDDEN
 from calculator.record.run import Run
 from calculator.record.split import HEAD
 
@@ -23,7 +25,7 @@ class RelativeAttention(Part):
     head_dim: int
     one_way: bool = False
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "heads": HEADS, "head_dim": HEAD_DIM}
 
     def write(self, run: Run) -> None:
         distances = run.batch * (run.queries + 1 if self.one_way else 2 * run.queries)

@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import ACTIVATION_FLOPS, LAYER_NORM_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import scan, state_bytes
+from calculator.parts.symbols import HEAD_DIM, HIDDEN, MLP_WIDTH
 from calculator.record.run import Run
 from calculator.record.split import COLUMN, HEAD, REPLICATED, ROW
 
@@ -45,7 +47,10 @@ class TimeMix(Part):
 
     hidden: int
     inner: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "inner": "d_a"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "inner": Symbol("d_a", "inner width of an RWKV attention"),
+    }
 
     def write(self, run: Run) -> None:
         shape, elements = (1, 1, self.hidden), run.tokens * self.inner
@@ -84,12 +89,12 @@ class MatrixTimeMix(Part):
     head_dim: int
     mix_rank: int | None = None
     decay_rank: int | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "inner": "d_a",
-        "head_dim": "d_h",
-        "mix_rank": "r_m",
-        "decay_rank": "r_w",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "inner": Symbol("d_a", "inner width of an RWKV attention"),
+        "head_dim": HEAD_DIM,
+        "mix_rank": Symbol("r_m", "rank of RWKV's mixes"),
+        "decay_rank": Symbol("r_w", "rank of RWKV's decay"),
     }
 
     def write(self, run: Run) -> None:
@@ -163,7 +168,7 @@ class ChannelMix(Part):
     hidden: int
     intermediate: int
     mix: tuple[str, str] = ("time_mix_key", "time_mix_receptance")
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "intermediate": "d_ff"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "intermediate": MLP_WIDTH}
 
     def write(self, run: Run) -> None:
         token_shift(run, self.name, self.hidden, tuple((n, (1, 1, self.hidden)) for n in self.mix), 2)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.numbers.symbolic import Number, ceil_div, half
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import rotate
 from calculator.parts.basic import Norm, Part, project
+from calculator.parts.symbols import HIDDEN, INDEX_DIM, INDEX_HEADS, QUERY_RANK, ROTATED
 from calculator.record.caches import Cache, Kept
 from calculator.record.run import Run
 from calculator.record.split import COLUMN, REPLICATED
@@ -28,12 +30,12 @@ class Indexer(Part):
     heads: int
     head_dim: int
     rope_dim: int
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "query_rank": "r_q",
-        "heads": "n_i",
-        "head_dim": "d_i",
-        "rope_dim": "d_r",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "query_rank": QUERY_RANK,
+        "heads": INDEX_HEADS,
+        "head_dim": INDEX_DIM,
+        "rope_dim": ROTATED,
     }
 
     def write(self, run: Run) -> None:
@@ -99,7 +101,12 @@ class BlockIndexer(Part):
     head_dim: int
     block: int
     rotary: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_i", "head_dim": "d_i", "rotary": "d_r"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": INDEX_HEADS,
+        "head_dim": INDEX_DIM,
+        "rotary": ROTATED,
+    }
 
     def write(self, run: Run) -> None:
         for name, width in (("q_proj", self.heads * self.head_dim), ("k_proj", self.head_dim)):

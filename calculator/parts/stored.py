@@ -6,8 +6,21 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import Part
+from calculator.parts.symbols import (
+    HEAD_DIM,
+    HEADS,
+    INPUTS,
+    KV_HEADS,
+    KV_RANK,
+    OUTPUTS,
+    ROTATED,
+    UNROTATED,
+    VALUE_DIM,
+    WINDOW,
+)
 from calculator.record.run import Run
 from calculator.record.split import COLUMN, EXPERT, REPLICATED
 
@@ -26,7 +39,7 @@ class Matrix(Part):
     bias: str = ""
     component: str = "mlp"
     role: str = "linear"
-    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"inputs": INPUTS, "outputs": OUTPUTS}
 
     def write(self, run: Run) -> None:
         weights: tuple[Weight, ...] = (Weight(self.tensor, (self.outputs, self.inputs), self.role),)
@@ -59,7 +72,7 @@ class RoutedMatrix(Part):
     top_k: int
     outputs: int
     inputs: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"inputs": INPUTS, "outputs": OUTPUTS}
 
     def write(self, run: Run) -> None:
         matrix = (self.outputs, self.inputs)
@@ -124,12 +137,12 @@ class StoredAttention(Part):
     window: int | None = None
     caches: bool = True
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "heads": "n_h",
-        "kv_heads": "n_kv",
-        "head_dim": "d_h",
-        "value_dim": "d_v",
-        "window": "W",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "heads": HEADS,
+        "kv_heads": KV_HEADS,
+        "head_dim": HEAD_DIM,
+        "value_dim": VALUE_DIM,
+        "window": WINDOW,
     }
 
     def write(self, run: Run) -> None:
@@ -152,12 +165,12 @@ class StoredLatent(Part):
     rope_dim: int
     nope_dim: int
     value_dim: int
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "heads": "n_h",
-        "kv_rank": "r_kv",
-        "rope_dim": "d_r",
-        "nope_dim": "d_n",
-        "value_dim": "d_v",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "heads": HEADS,
+        "kv_rank": KV_RANK,
+        "rope_dim": ROTATED,
+        "nope_dim": UNROTATED,
+        "value_dim": VALUE_DIM,
     }
 
     def write(self, run: Run) -> None:

@@ -7,10 +7,12 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, half
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import rotate
 from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, elementwise, project
 from calculator.parts.compressed import doubled_pairs, entries, entries_sum
 from calculator.parts.recurrent import state_bytes
+from calculator.parts.symbols import HIDDEN, INDEX_DIM, INDEX_HEADS, RATIO, STREAMS, UNROTATED
 from calculator.record.caches import Cache, Kept
 from calculator.record.run import Run
 from calculator.record.split import REPLICATED
@@ -25,7 +27,11 @@ class GatedResidual(Part):
     streams: int
     rank: int
     closing: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "streams": "n_r", "rank": "r_h"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "streams": STREAMS,
+        "rank": Symbol("r_h", "rank of the residual's gate"),
+    }
 
     def write(self, run: Run) -> None:
         wide = self.streams * self.hidden
@@ -87,7 +93,7 @@ class NGramEmbedding(Part):
     size: int
     ngram: int
     kernel: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "streams": "n_r", "size": "d_n"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "streams": STREAMS, "size": UNROTATED}
 
     def write(self, run: Run) -> None:
         wide = self.streams * self.hidden
@@ -150,7 +156,12 @@ class MeanBlockIndexer(Part):
     head_dim: int
     ratio: int
     rotary: int = 0
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_i", "head_dim": "d_i", "ratio": "m"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": INDEX_HEADS,
+        "head_dim": INDEX_DIM,
+        "ratio": RATIO,
+    }
 
     def write(self, run: Run) -> None:
         project(

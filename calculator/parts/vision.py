@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import Heads, attend, rotate
 from calculator.parts.basic import LAYER_NORM_FLOPS, Part, activation, elementwise, project
+from calculator.parts.symbols import HIDDEN
 from calculator.record.run import Run
 from calculator.record.split import ROW
 
@@ -20,7 +22,10 @@ class PatchEmbedding(Part):
     hidden: int
     shape: tuple[int, ...] = ()  # the kernel as stored, [hidden, channels, ...]
     bias: bool = True
-    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "p", "hidden": "d_t"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "inputs": Symbol("p", "values in a patch"),
+        "hidden": Symbol("d_t", "width of a tower"),
+    }
 
     def write(self, run: Run) -> None:
         weights: tuple[Weight, ...] = (
@@ -52,7 +57,11 @@ class VisionAttention(Part):
     head_dim: int
     bias: bool = True
     rotary: bool = True
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d_t", "heads": "n_t", "head_dim": "d_th"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": Symbol("d_t", "width of a tower"),
+        "heads": Symbol("n_t", "heads of a tower"),
+        "head_dim": Symbol("d_th", "size of a tower's head"),
+    }
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim
@@ -75,7 +84,7 @@ class PatchMerger(Part):
     merge: int
     outputs: int
     norm_after: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d_t", "outputs": "d"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": Symbol("d_t", "width of a tower"), "outputs": HIDDEN}
 
     def write(self, run: Run) -> None:
         joined = self.hidden * self.merge

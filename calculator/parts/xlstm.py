@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import ACTIVATION_FLOPS, LAYER_NORM_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import state_bytes
+from calculator.parts.symbols import HEADS, HIDDEN, VALUE_DIM
 from calculator.record.run import Run
 from calculator.record.split import HEAD, ROW
 
@@ -33,7 +35,12 @@ class MatrixLSTM(Part):
     bias: bool = False
     fused: bool = False
     state_width: int = 4
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "keys": "d_qk", "values": "d_v"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "keys": Symbol("d_qk", "size of a query and a key of an xLSTM head"),
+        "values": VALUE_DIM,
+    }
 
     def write(self, run: Run) -> None:
         wide = (("q", self.keys), ("k", self.keys), ("v", self.values), ("ogate_preact", self.values))

@@ -9,6 +9,7 @@ from calculator.errors import WorkloadError
 from calculator.formats.named import CACHE_BITS
 from calculator.model import Model
 from calculator.numbers.symbolic import Expression, Number, numeric, symbol
+from calculator.numbers.symbols import BATCH, LENGTH
 from calculator.passes.plan import Plan, PlannedStack, cache_format, plan_of
 from calculator.passes.training import training_step
 from calculator.record.operation import OF_THE_PASS, Operation
@@ -178,4 +179,4 @@ def symbols(batch: Any, length: Any) -> tuple[Number, Number]:
     if not (hasattr(batch, "shape") or hasattr(length, "shape")):
         return batch, length
     memo: dict[Any, Expression] = {}
-    return symbol("B", batch, memo), symbol("S", length, memo)
+    return symbol(BATCH, batch, memo), symbol(LENGTH, length, memo)

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
+from calculator.numbers.symbols import MEANINGS
 from calculator.record.vocabulary import MEMORY_KINDS
 from calculator.report import text
-from calculator.report.why import MEANINGS, Explained, explain
+from calculator.report.why import Explained, explain
 from calculator.sources import catalogue
 
 if TYPE_CHECKING:

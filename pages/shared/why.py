@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from calculator.numbers.symbols import MEANINGS
 from calculator.record.vocabulary import AMOUNT_LIST, AMOUNTS, HELD, MEMORY_KINDS
 from calculator.record.vocabulary import TITLES as NAMES
-from calculator.report.why import MEANINGS, Explained, Formula, explain
+from calculator.report.why import Explained, Formula, explain
 from pages.shared import show as ui
 from pages.shared.show import Inputs
 
