@@ -13,12 +13,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from calculator.errors import CalculatorError, SourceError
+from calculator.errors import CalculatorError, SourceError, WorkloadError
 from calculator.estimation import Estimate
 from calculator.formats.named import ALIASES
 from calculator.model import Model
 from calculator.record.options import GROUPS as OPTION_GROUPS
-from calculator.record.options import OPTIONS, Option
+from calculator.record.options import OPTIONS, PRECISION, Option
 from calculator.record.workload import Workload
 from calculator.report import output
 from calculator.sources import catalogue
@@ -97,6 +97,12 @@ def _add_models(add: Add) -> None:
     add("--token", help="Hugging Face token for gated or private models; default: HF_TOKEN or the stored login")
 
 
+def _add_cache_types(add: Add) -> None:
+    said = "llama.cpp's way to give the {} of the KV cache a type of their own; the same as --kv-dtype K/V"
+    for letter, words in (("k", "keys"), ("v", "values")):
+        add(f"-ct{letter}", f"--cache-type-{letter}", metavar="TYPE", type=_format_name, help=said.format(words))
+
+
 def _add_options(group: str) -> Callable[[Add], None]:
     """The workload's options of a group, as they are declared."""
 
@@ -104,6 +110,8 @@ def _add_options(group: str) -> Callable[[Add], None]:
         for option in OPTIONS:
             if option.group == group:
                 add(option.flag, dest=option.field, **_argument(option))
+        if group == PRECISION:
+            _add_cache_types(add)
 
     return fill
 
@@ -208,7 +216,7 @@ def _content(options: argparse.Namespace) -> str:
         return output.model_listing(options.format)
     if options.list_types:
         return output.type_listing(options.format)
-    workload = Workload(**{f.name: getattr(options, f.name) for f in fields(Workload)})
+    workload = Workload(**{f.name: getattr(options, f.name) for f in fields(Workload)} | _cache_types(options))
     named = sources(options)
     models = load_all(named, options.revision, options.token)
     if options.checkpoint:
@@ -220,6 +228,20 @@ def _content(options: argparse.Namespace) -> str:
     if options.explain is not None:
         return output.explanation(estimates, options.explain, options.format)
     return output.report(estimates, options.table, options.format)
+
+
+def _cache_types(options: argparse.Namespace) -> dict[str, str]:
+    """kv_dtype of llama.cpp's two flags; what one of them leaves out is f16, llama.cpp's default.
+
+    Raises:
+        WorkloadError: --kv-dtype says it too.
+    """
+    keys, values = options.cache_type_k, options.cache_type_v
+    if keys is None and values is None:
+        return {}
+    if options.kv_dtype != "auto":
+        raise WorkloadError("--kv-dtype and --cache-type-k/-v say the same; give one of them.")
+    return {"kv_dtype": f"{keys or 'fp16'}/{values or 'fp16'}"}
 
 
 def version() -> str:

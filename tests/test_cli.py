@@ -503,7 +503,8 @@ ERRORS = {
     "gpt2 --dtype int3": "Precision 'int3' is not known; choose one of auto, fp32, fp16, bf16, fp8, int8, int4, "
     "mxfp4, nvfp4, nf4.",
     "gpt2 --kv-dtype nf4": "The KV cache cannot be kept in 'nf4'; choose one of auto, fp32, fp16, bf16, fp8, int8, "
-    "int4, mxfp4, nvfp4.",
+    "fp8_ds_mla, fp8_per_token_head, int8_per_token_head, nvfp4, fp4_e2m1, mxfp4, int4, q8_0, q5_1, q5_0, q4_1, q4_0, "
+    "iq4_nl, f16, fp8_e4m3, fp8_e5m2, or two of them for keys and values, as q8_0/q4_0.",
     "gpt2 --expert-capacity-factor nan": "expert_capacity_factor must be a positive number or None, not nan.",
     "gpt2 --explain frob": "openai-community/gpt2 has no operation 'frob'; choose one of transformer.wte, "
     "transformer.wpe, ln_1, attn.c_attn, attn.attention, attn.attention.softmax, attn.c_proj, mixer_residual, ln_2, "

@@ -52,10 +52,10 @@ def _entry(line: str) -> Entry:
 @cache
 def _by_name() -> dict[str, Entry]:
     found: dict[str, Entry] = {}
-    for names in (lambda e: (e.id, *e.aliases), lambda e: (e.name, *(n.split("/")[-1] for n in (e.id, *e.aliases)))):
-        for entry in entries():
-            for name in names(entry):
-                found.setdefault(name.lower(), entry)
+    whole = [(name, e) for e in entries() for name in (e.id, *e.aliases)]
+    short = [(name, e) for e in entries() for name in (e.name, *(n.split("/")[-1] for n in (e.id, *e.aliases)))]
+    for name, entry in (*whole, *short):
+        found.setdefault(name.lower(), entry)
     return found
 
 
