@@ -23,6 +23,7 @@ from calculator.model import Model
 from calculator.passes.plan import plan_of
 from calculator.record.workload import Workload
 from calculator.sources import catalogue
+from calculator.sources.beside import with_cached_headers, with_headers_beside
 from calculator.sources.paths import path_name, path_of, read_config
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def _from_path(path: Path) -> Model:
         return _from_headers(partial(_headers_at, path))
     config = read_config(path)
     try:
-        return model_from_config(config, name=path_name(path), source=str(path))
+        model = model_from_config(config, name=path_name(path), source=str(path))
+        return with_headers_beside(model, folder) if path.is_dir() or path.name == "config.json" else model
     except UnknownModelTypeError as error:
         from calculator.sources.checkpoint.load import from_path
 
@@ -114,7 +116,8 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None) -
         except (HubError, ConfigError, CheckpointError):
             raise missing from None
     try:
-        return model_from_config(found.config, name=repo_id, source=found.provenance)
+        model = model_from_config(found.config, name=repo_id, source=found.provenance)
+        return with_cached_headers(model, repo_id, found.commit)
     except UnknownModelTypeError as error:
         return _from_headers(headers, error, found.config)
 

@@ -1,0 +1,145 @@
+"""`with_headers`: a model that a family built, its weight bytes those of the checkpoint's headers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from calculator.formats.named import FORMATS, Exact, Format
+from calculator.formats.quantization import Scheme
+from calculator.formats.weight import Weight
+from calculator.model import Model, Stack
+from calculator.passes.plan import Prices, plan_of
+from calculator.record.run import weights_of
+from calculator.record.workload import Workload
+from calculator.sources.checkpoint import matching
+from calculator.sources.checkpoint.compare import Comparison, by_rules, compare, priced_weights
+from calculator.sources.checkpoint.matching import Pair
+from calculator.sources.checkpoint.packing import Stored, unpacked
+from calculator.sources.checkpoint.tensors import Checkpoint
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the headers hold for one tensor of the formula."""
+
+    nbytes: int
+    dtype: str
+
+
+def with_headers(model: Model, checkpoint: Checkpoint) -> Model:
+    """The model with every weight as the headers of its checkpoint say it is stored, in "auto" precision; FLOPs, caches
+    and activations stay those of the formula, and what the headers do not hold keeps the price of the config's rules.
+    A note says how far the two are apart.
+
+    Args:
+        model: what a family built from the config. checkpoint: the headers of the same model.
+    """
+    model = by_rules(model)
+    comparison = compare(model, checkpoint)
+    if not comparison.parameters_equal:
+        return replace(model, notes=(*model.notes, _other_model(comparison)))
+    found = _by_name(model, checkpoint)
+    scheme = _scheme(model, found, checkpoint)
+    return replace(model, stored=scheme, plans={}, notes=(*model.notes, _difference(comparison, scheme.title)))
+
+
+def _by_name(model: Model, checkpoint: Checkpoint) -> Mapping[str, _Found]:
+    """Tensor of the formula -> what is stored of it; the bytes of tensors that are stored together are shared out by
+    their elements."""
+    stored = unpacked(checkpoint, model.config if checkpoint.format == "safetensors" else {})
+    pairs = matching.pairs(list(priced_weights(model)), stored, shapes=checkpoint.format == "gguf")
+    found: dict[str, _Found] = {}
+    for pair in pairs:
+        if pair.formula and pair.stored:
+            found |= _shared(pair)
+    return found
+
+
+def _shared(pair: Pair) -> dict[str, _Found]:
+    whole, left = sum(p.elements for p in pair.formula), sum(s.nbytes for s in pair.stored)
+    dtype = max(pair.stored, key=_size).data.dtype
+    found = {}
+    for p in pair.formula:
+        part = left * p.elements // whole if whole else 0
+        found[p.name] = _Found(part, dtype)
+        left, whole = left - part, whole - p.elements
+    return found
+
+
+def _size(stored: Stored) -> int:
+    return stored.nbytes
+
+
+def _scheme(model: Model, found: Mapping[str, _Found], checkpoint: Checkpoint) -> Scheme:
+    """The formats by module path: the bytes are the headers', what products are computed in is the rules'."""
+    prices = plan_of(model, Workload()).prices
+    forms: dict[str, Format] = {}
+    for stack in model.stacks:
+        places = [
+            ("", stack.before),
+            *((f"{stack.path}.{i}.", layer.parts) for i, layer in enumerate(stack.layers)),
+            ("", stack.after),
+        ]
+        for prefix, parts in places:
+            for weight in weights_of(parts):
+                names = [weight.name.replace("*", str(weight.first + i), 1) for i in range(int(weight.copies))]
+                held = [found[prefix + name] for name in dict.fromkeys(names) if prefix + name in found]
+                if len(held) == len(set(names)):
+                    key = f"{prefix}{weight.name.removesuffix('.weight')}"
+                    forms[key] = _form(held, int(weight.elements()), _ruled(prices, prefix, weight, stack))
+    kinds = list(checkpoint.by_dtype)
+    shown = ", ".join(kinds[:3]) + (", …" if len(kinds) > 3 else "")
+    rules = model.scheme
+
+    def pick(module: str, role: str, tower: bool) -> Format | None:
+        return forms.get(module) or (rules.pick(module, role, tower) if rules is not None else None)
+
+    title = f"as the {checkpoint.format} headers say ({shown})"
+    return Scheme(title, pick, rules.cache if rules is not None else None, vectors=True)
+
+
+def _ruled(prices: Prices, prefix: str, weight: Weight, stack: Stack) -> Format | None:
+    return prices.of(prefix, weight, stack)
+
+
+WHOLE = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
+"""Types of headers that are stored as they are computed with."""
+
+
+def _form(held: list[_Found], elements: int, ruled: Format | None) -> Format:
+    """The tensor's format: its bytes as the headers say, its arithmetic as the config's rules do."""
+    nbytes, dtype = sum(f.nbytes for f in held), held[0].dtype
+    if dtype in WHOLE and nbytes == elements * FORMATS[WHOLE[dtype]].bits // 8:
+        return FORMATS[WHOLE[dtype]]
+    bits = min(max(nbytes * 8 // elements, 1), 32) if elements else 16
+    name, arithmetic = (ruled.name, ruled.arithmetic) if ruled is not None else (dtype.lower(), "")
+    return Exact(name, bits, nbytes=nbytes, title=dtype, arithmetic=arithmetic)
+
+
+# Notes
+
+
+def _difference(c: Comparison, title: str) -> str:
+    """How far the headers and the rules are apart."""
+    said = f"Weight bytes are {title}: {c.stored.nbytes:,} bytes"
+    if not c.priced:
+        return f"{said}; how a GGUF file is quantized follows from no config."
+    if c.stored.nbytes == c.formula.nbytes:
+        return f"{said}, as the config's rules say too."
+    apart = c.stored.nbytes - c.formula.nbytes
+    share = f", {apart / c.formula.nbytes:+.2%}" if c.formula.nbytes else ""
+    return f"{said}; the config's rules say {c.formula.nbytes:,} ({apart:+,} bytes stored{share})."
+
+
+def _other_model(c: Comparison) -> str:
+    """Why the headers were not taken."""
+    return (
+        f"The headers of the checkpoint hold {c.stored.parameters:,} parameters where the config describes "
+        f"{c.formula.parameters:,}, so weight bytes are those of the config's rules; --checkpoint lists the tensors."
+    )
+
+
+def unread(reason: str) -> str:
+    """The note of a model whose checkpoint's headers lie beside it and cannot be read."""
+    return f"The headers beside the config could not be read, so weight bytes follow the config's rules: {reason}"
