@@ -52,11 +52,28 @@ def _entry(line: str) -> Entry:
 @cache
 def _by_name() -> dict[str, Entry]:
     found: dict[str, Entry] = {}
-    whole = [(name, e) for e in entries() for name in (e.id, *e.aliases)]
-    short = [(name, e) for e in entries() for name in (e.name, *(n.split("/")[-1] for n in (e.id, *e.aliases)))]
+    whole = [(name, e) for e in entries() for name in _ids(e)]
+    short = [(name, e) for e in entries() for name in (e.name, *(n.split("/")[-1] for n in _ids(e)))]
     for name, entry in (*whole, *short):
         found.setdefault(name.lower(), entry)
     return found
+
+
+RENAMED = (
+    ("meta-llama/Meta-Llama-", "meta-llama/Llama-"),
+    ("CohereForAI/", "CohereLabs/"),
+    ("THUDM/", "zai-org/"),
+    ("google/bert", "google-bert/bert"),
+)
+"""Beginnings of ids that the Hub has under two names."""
+
+
+def _ids(entry: Entry) -> list[str]:
+    """The ids of a model: its own, those it was listed under, and what the Hub calls either since it was renamed."""
+    ids = [entry.id, *entry.aliases]
+    for one, other in (*RENAMED, *((b, a) for a, b in RENAMED)):
+        ids += [other + name.removeprefix(one) for name in ids if name.startswith(one)]
+    return ids
 
 
 def find(name: str) -> Entry | None:

@@ -15,7 +15,9 @@ from calculator.errors import (
     CheckpointError,
     ConfigError,
     HubError,
+    HubUnreachableError,
     MissingFileError,
+    ModelNotFoundError,
     SourceError,
     UnknownModelTypeError,
 )
@@ -24,7 +26,7 @@ from calculator.passes.plan import plan_of
 from calculator.record.workload import Workload
 from calculator.sources import catalogue
 from calculator.sources.beside import with_cached_headers, with_headers_beside
-from calculator.sources.paths import path_name, path_of, read_config
+from calculator.sources.paths import parse_config, path_name, path_of, read_config, read_stdin
 
 if TYPE_CHECKING:
     from calculator.sources.checkpoint import Checkpoint
@@ -35,7 +37,8 @@ def load_model(source: str | Path | Mapping[str, Any], revision: str | None = No
 
     Args:
         source: a bundled model's id or name, a Hugging Face id ("org/name", "org/name@revision") or URL, the path of a
-            config.json or of the folder that holds one, or the parsed config itself. A model whose type no family
+            config.json or of the folder that holds one, "-" for a config on standard input, or the config itself,
+            parsed or as text. A model whose type no family
             reads is built from the headers of its safetensors files, and so is a GGUF file ("model.gguf",
             "org/name:Q4_K_M"); its `certainty` says what is exact.
         revision: branch, tag or commit on the Hub.
@@ -50,14 +53,14 @@ def load_model(source: str | Path | Mapping[str, Any], revision: str | None = No
     if not isinstance(source, str | Path):
         raise SourceError(f"A model is named by text, a path or a parsed config, not by {type(source).__name__}.")
     text = str(source).strip()
-    if text.startswith("{"):
-        raise SourceError("This is a config's text; save it as config.json and give its path, or parse it first.")
+    if text == "-":
+        return model_from_config(read_stdin(), name="standard input", source="standard input")
     if not text:
         raise SourceError("No model was named; give a bundled name, a Hugging Face id, or the path of a config.json.")
     bundled = catalogue.find(text) if revision is None else None
     if bundled is not None:
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
-    path = path_of(text)
+    path = None if text.startswith("{") else path_of(text)
     if path is not None:
         return _from_path(path)
     return from_hub(text, revision, token)
@@ -73,6 +76,8 @@ def _from_path(path: Path) -> Model:
         model = model_from_config(config, name=path_name(path), source=str(path))
         return with_headers_beside(model, folder) if path.is_dir() or path.name == "config.json" else model
     except UnknownModelTypeError as error:
+        if not (path.is_dir() or path.is_file()):  # a pipe has nothing beside it
+            raise
         from calculator.sources.checkpoint.load import from_path
 
         return _from_headers(partial(from_path, folder), error, config)
@@ -96,14 +101,32 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None) -
     Raises:
         SourceError, HubError, ConfigError, CheckpointError: as `load_model`.
     """
-    from calculator.sources.checkpoint import load
-    from calculator.sources.hub import client as hub
+    if text.lstrip().startswith("{"):
+        pasted = parse_config(text, "The pasted config")
+        return model_from_config(pasted, name=str(pasted.get("_name_or_path") or "pasted config"), source=PASTED)
+    try:
+        return _from_hub(text, revision, token)
+    except (SourceError, ModelNotFoundError, HubUnreachableError) as error:
+        alike = catalogue.near(text)
+        if not alike:
+            raise
+        raise type(error)(f"{error} Did you mean {' or '.join(alike)} (bundled)?") from error
+
+
+PASTED = "a pasted config"
+
+
+def _from_hub(text: str, revision: str | None, token: str | None) -> Model:
     from calculator.sources.hub.ids import parse_file
 
     repo_id, named_revision, file = parse_file(text)
-    bundled = catalogue.find(repo_id) if (revision or named_revision or file) is None else None
+    # The bundled configs are those of main; --revision main asks the Hub whether they still are.
+    bundled = catalogue.find(repo_id) if revision is None and named_revision in (None, "main") and not file else None
     if bundled is not None:
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
+    from calculator.sources.checkpoint import load
+    from calculator.sources.hub import client as hub
+
     revision = revision or named_revision
     headers = partial(load.from_hub, repo_id, revision, token, file)
     if file is not None:
