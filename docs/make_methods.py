@@ -43,7 +43,8 @@ def written(page: str) -> str:
     """The page with its tables as the code declares them."""
     for table in (symbols(), options()):
         head = re.escape(table.split("\n", 1)[0])
-        page = re.sub(rf"^{head}\n(\|.*\n)*", lambda _, text=table: f"{text}\n", page, flags=re.M)
+        old = re.search(rf"^{head}\n(\|.*\n)*", page, re.M)
+        page = page if old is None else page.replace(old[0], f"{table}\n")
     return page
 
 

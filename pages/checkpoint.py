@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -82,7 +83,9 @@ def read(model: Model, text: str, token: str | None = None) -> tuple[Checkpoint,
 
 
 # By the model's contents: another upload has the same name. Comparing 46,000 tensors (DeepSeek-V3) takes a second.
-KEY = {Model: lambda model: (model.name, model.source, json.dumps(dict(model.config), sort_keys=True, default=str))}
+KEY: dict[str | type[Any], Callable[[Any], Any]] = {
+    Model: lambda model: (model.name, model.source, json.dumps(dict(model.config), sort_keys=True, default=str))
+}
 
 
 @st.cache_resource(ttl=HOUR, max_entries=16, show_spinner="Reading the headers from the Hub…", hash_funcs=KEY)

@@ -132,7 +132,7 @@ def _attention(mode: str) -> dict[str, Any]:
             bind="query-params",
             help="Auto: the last position for inference, all positions for pretraining.",
         )
-        options = {"attention": kernel, "attention_flops": counting, "logits": logits}
+        options: dict[str, Any] = {"attention": kernel, "attention_flops": counting, "logits": logits}
         if mode == "decode":
             options["flash_decode"] = st.toggle(
                 "Flash decode",

@@ -71,6 +71,7 @@ def session(request: Request) -> Any:
 
 
 def file_address(request: Request) -> str:
+    """The address of a file of a repository."""
     from huggingface_hub import hf_hub_url
 
     return hf_hub_url(request.repo_id, request.file, revision=request.revision, endpoint=request.endpoint)
