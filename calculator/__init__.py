@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from calculator.compatibility import TransformerCalculator
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
     from calculator.sources.checkpoint.compare import compare
+    from calculator.sources.checkpoint.stored import with_headers
     from calculator.sources.load import load_model
     from calculator.sources.manual import DataType, ModelConfig, ModelType, OperationMode
 
@@ -46,12 +47,14 @@ __all__ = [
     "load_checkpoint",
     "load_model",
     "operations",
+    "with_headers",
 ]
 
 LATER = {
     "load_model": "sources.load",
     "load_checkpoint": "sources.checkpoint",
     "compare": "sources.checkpoint",
+    "with_headers": "sources.checkpoint.stored",
     "Checkpoint": "sources.checkpoint",
     "Comparison": "sources.checkpoint",
     "DataType": "sources.manual",

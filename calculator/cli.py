@@ -136,12 +136,26 @@ def _switched(option: Option) -> str:
     return f"turns off what {option.help}" if option.default else option.help
 
 
+ENGINE_SETTINGS = {
+    "batched_tokens": (
+        "--max-num-batched-tokens",
+        "for --table engines: tokens of one scheduler step; default: 8192 of vLLM, 512 of llama.cpp (--ubatch-size)",
+    ),
+    "block_size": (
+        "--block-size",
+        "for --table engines: tokens of a page; default: 16 of vLLM (64 for latents), 1 of SGLang, 32 of TensorRT-LLM",
+    ),
+}
+
+
 def _add_output(add: Add) -> None:
     said = (
         "all, the default, is memory, flops and reuse (arithmetic intensity); cache is what each kind of layer keeps, "
         "engines what inference engines reserve for it"
     )
     add("--table", choices=(*output.TABLES, "operations", "cache", "engines", "all"), default="all", help=said)
+    for field, (flag, said) in ENGINE_SETTINGS.items():
+        add(flag, dest=field, type=int, metavar="N", help=said)
     add(
         "--explain",
         nargs="?",
@@ -222,6 +236,8 @@ def _content(options: argparse.Namespace) -> str:
     if options.checkpoint:
         return output.comparisons(compare_all(named, models, options.revision, options.token), options.format)
     estimates = [Estimate(model, workload) for model in models]
+    for e in estimates:
+        e.engine_settings = {n: v for n in ENGINE_SETTINGS if (v := getattr(options, n)) is not None}
     if options.format == "csv":
         for warning in dict.fromkeys(w for e in estimates for w in e.warnings):
             _complain(warning, "warning")  # a CSV file has no place for it

@@ -686,3 +686,15 @@ def test_a_bundled_model_needs_no_heavy_import(arguments: list[str]) -> None:
     command = [sys.executable, "-c", script, *arguments]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     assert ended.stderr == "0 []\n"
+
+
+def test_settings_of_engines_and_llama_cpp_s_cache_flags(run: Run) -> None:
+    said = "openai/gpt-oss-20b --mode decode --seq-len 32768 --table engines --format csv --max-num-batched-tokens 2048"
+    code, out, _ = run(*shlex.split(said))
+    rows = {row["engine"]: row for row in csv.DictReader(io.StringIO(out))}
+    assert code == 0
+    assert int(rows["vllm"]["bytes"]) == (2048 + -(-(127 + 2048) // 16) + 1) * 12 * 16 * 2048
+    base = "meta-llama/Llama-3.1-8B --mode decode --seq-len 8192 --format json"
+    for flags, size in {"-ctk q8_0 -ctv q4_0": 436_207_616, "--cache-type-k q8_0": 822_083_584}.items():
+        assert json.loads(run(*shlex.split(f"{base} {flags}"))[1])["memory"]["kv_cache"] == size
+    assert "say the same" in run(*shlex.split(f"{base} -ctk q8_0 --kv-dtype fp8"))[2]

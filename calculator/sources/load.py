@@ -25,8 +25,7 @@ from calculator.model import Model
 from calculator.passes.plan import plan_of
 from calculator.record.workload import Workload
 from calculator.sources import catalogue
-from calculator.sources.beside import with_cached_headers, with_headers_beside
-from calculator.sources.paths import parse_config, path_name, path_of, read_config, read_stdin
+from calculator.sources.paths import holds_weights, parse_config, path_name, path_of, read_config, read_stdin
 
 if TYPE_CHECKING:
     from calculator.sources.checkpoint import Checkpoint
@@ -74,13 +73,22 @@ def _from_path(path: Path) -> Model:
     config = read_config(path)
     try:
         model = model_from_config(config, name=path_name(path), source=str(path))
-        return with_headers_beside(model, folder) if path.is_dir() or path.name == "config.json" else model
+        return _with_headers_in(folder, model) if path.is_dir() or path.name == "config.json" else model
     except UnknownModelTypeError as error:
         if not (path.is_dir() or path.is_file()):  # a pipe has nothing beside it
             raise
         from calculator.sources.checkpoint.load import from_path
 
         return _from_headers(partial(from_path, folder), error, config)
+
+
+def _with_headers_in(folder: Path | None, model: Model) -> Model:
+    """The model, its weight bytes those of the headers in the folder where there are any."""
+    if folder is None or not holds_weights(folder):
+        return model
+    from calculator.sources.checkpoint.stored import with_headers_in
+
+    return with_headers_in(model, folder)
 
 
 def _headers_at(path: Path) -> Checkpoint:
@@ -140,7 +148,7 @@ def _from_hub(text: str, revision: str | None, token: str | None) -> Model:
             raise missing from None
     try:
         model = model_from_config(found.config, name=repo_id, source=found.provenance)
-        return with_cached_headers(model, repo_id, found.commit)
+        return _with_headers_in(hub.cached_folder(repo_id, found.commit), model)
     except UnknownModelTypeError as error:
         return _from_headers(headers, error, found.config)
 

@@ -34,6 +34,17 @@ def path_name(path: Path) -> str:
     return path.resolve().parent.name if path.is_file() and path.name == "config.json" else path.stem
 
 
+def holds_weights(folder: Path) -> bool:
+    """Whether there are files of a checkpoint in the folder."""
+    try:
+        return any(p.suffix in (".safetensors", ".gguf") or p.name.endswith(INDEX) for p in folder.iterdir())
+    except OSError:
+        return False
+
+
+INDEX = ".safetensors.index.json"
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """The parsed config.json at a path, or in the folder at that path.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from calculator.errors import CalculatorError, MissingFileError
 from calculator.formats.named import FORMATS, Exact, Format
 from calculator.formats.quantization import Scheme
 from calculator.formats.weight import Weight
@@ -42,6 +44,20 @@ def with_headers(model: Model, checkpoint: Checkpoint) -> Model:
     found = _by_name(model, checkpoint)
     scheme = _scheme(model, found, checkpoint)
     return replace(model, stored=scheme, plans={}, notes=(*model.notes, _difference(comparison, scheme.title)))
+
+
+def with_headers_in(model: Model, folder: Path) -> Model:
+    """The model with the weight bytes of the safetensors (else GGUF) headers in the folder. Headers that cannot be
+    read, or not all of them, cost a note and no more: the config was readable."""
+    from calculator.sources.checkpoint.load import beside
+
+    try:
+        return with_headers(model, beside(folder))
+    except MissingFileError:
+        return model
+    except CalculatorError as error:
+        said = f"The headers beside the config could not be read, so weight bytes follow the config's rules: {error}"
+        return replace(model, notes=(*model.notes, said))
 
 
 def _by_name(model: Model, checkpoint: Checkpoint) -> Mapping[str, _Found]:
@@ -138,8 +154,3 @@ def _other_model(c: Comparison) -> str:
         f"The headers of the checkpoint hold {c.stored.parameters:,} parameters where the config describes "
         f"{c.formula.parameters:,}, so weight bytes are those of the config's rules; --checkpoint lists the tensors."
     )
-
-
-def unread(reason: str) -> str:
-    """The note of a model whose checkpoint's headers lie beside it and cannot be read."""
-    return f"The headers beside the config could not be read, so weight bytes follow the config's rules: {reason}"
