@@ -126,7 +126,7 @@ SPARSE = "deepseek-ai/DeepSeek-V3.2"
     ],
 )
 def test_a_latent_beside_an_indexer(kv_dtype, vllm, sglang):
-    """61 layers, pages of 64 tokens, index keys of 132 bytes; 975,424 tokens are 43.67 GiB (sgl-project/sglang#11309)."""
+    """61 layers, pages of 64, index keys of 132 bytes; 975,424 tokens are 43.67 GiB (sgl-project/sglang#11309)."""
     found = sizes(SPARSE, 1000, kv_dtype=kv_dtype)
     assert found["vllm"] == 16 * 64 * 61 * (vllm + 132)
     assert found["sglang"] == 16 * 64 * 61 * (sglang + 132)

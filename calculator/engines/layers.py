@@ -105,10 +105,12 @@ def up(value: float, unit: int) -> int:
 
 
 def is_latent(layers: Layers) -> bool:
+    """Whether the layers keep one compressed vector a token."""
     return layers.kept.kind == "latent"
 
 
 def is_window(layers: Layers) -> bool:
+    """Whether the layers keep the keys and values of a window."""
     return layers.kept.kind == "keys and values" and layers.kept.limit is not None
 
 

@@ -175,3 +175,26 @@ def test_a_gguf_file_beside_the_config(tmp_path: Path):
     vectors = model.parameters.total - matrices
     assert estimate(model).memory.weights == matrices * 34 // 32 + 4 * vectors
     assert "how a GGUF file is quantized follows from no config" in notes(tmp_path)
+
+
+def test_packing_that_is_not_known_still_tells_the_bytes(tmp_path: Path):
+    """A method of tomorrow: 3 bits of 32 in an I32 with 16-bit scales, which no rule reads."""
+    config = DENSE | {"quantization_config": {"quant_method": "of-tomorrow", "bits": 3}}
+    stored: Tensors = {}
+    for name, (dtype, shape) in tensors(DENSE).items():
+        if ".layers." in name and len(shape) == 2:
+            stored[name] = ("I32", (shape[0], shape[1] * 3 // 32))
+            stored[f"{name.removesuffix('.weight')}.weight_scale"] = ("F16", (shape[0], shape[1] // 64))
+        else:
+            stored[name] = (dtype, shape)
+    model = load_model(write(tmp_path, config, stored))
+    packed = sum(shape[0] * shape[1] for name, (_, shape) in _matrices(DENSE).items())
+    assert estimate(model).memory.weights == 2 * (model.parameters.total - packed) + packed * 3 // 8 + packed // 32
+    assert model.parameters.total == load_model(DENSE).parameters.total
+
+
+def test_tensors_that_the_formula_lacks_are_told(tmp_path: Path):
+    stored = tensors(DENSE) | {"model.side_tower.weight": ("BF16", (16, 16))}
+    model = load_model(write(tmp_path, DENSE, stored))
+    assert estimate(model).memory.weights == 2 * model.parameters.total
+    assert "The checkpoint holds 512 bytes more" in " ".join(model.notes)

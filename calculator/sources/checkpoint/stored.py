@@ -15,7 +15,7 @@ from calculator.passes.plan import Prices, plan_of
 from calculator.record.run import weights_of
 from calculator.record.workload import Workload
 from calculator.sources.checkpoint import matching
-from calculator.sources.checkpoint.compare import Comparison, by_rules, compare, priced_weights
+from calculator.sources.checkpoint.compare import UNEXPLAINED, Comparison, by_rules, compare, priced_weights
 from calculator.sources.checkpoint.matching import Pair
 from calculator.sources.checkpoint.packing import Stored, unpacked
 from calculator.sources.checkpoint.tensors import Checkpoint
@@ -39,11 +39,26 @@ def with_headers(model: Model, checkpoint: Checkpoint) -> Model:
     """
     model = by_rules(model)
     comparison = compare(model, checkpoint)
-    if not comparison.parameters_equal:
+    pairs = _pairs(model, checkpoint)
+    if not all(map(_of_this_model, pairs)):
         return replace(model, notes=(*model.notes, _other_model(comparison)))
-    found = _by_name(model, checkpoint)
-    scheme = _scheme(model, found, checkpoint)
-    return replace(model, stored=scheme, plans={}, notes=(*model.notes, _difference(comparison, scheme.title)))
+    scheme = _scheme(model, _by_name(pairs), checkpoint)
+    notes = [_difference(comparison, scheme.title)]
+    if UNEXPLAINED in comparison.by_role:
+        beside = comparison.by_role[UNEXPLAINED][1].nbytes
+        notes.append(f"The checkpoint holds {beside:,} bytes more, of tensors that no formula here has.")
+    kept = (note for note in model.notes if "priced unquantized" not in note)  # they are no longer
+    return replace(model, stored=scheme, plans={}, notes=(*kept, *notes))
+
+
+def _of_this_model(pair: Pair) -> bool:
+    """Whether the tensors agree in their elements, where the headers tell them. A checkpoint may lack a tied head, and
+    layers that no pass runs."""
+    if not pair.stored:
+        return all(p.apart or p.role in ("buffer", "head") for p in pair.formula)
+    if not pair.formula or not all(s.understood for s in pair.stored):
+        return True
+    return sum(p.elements for p in pair.formula) == sum(s.elements for s in pair.stored)
 
 
 def with_headers_in(model: Model, folder: Path) -> Model:
@@ -60,11 +75,14 @@ def with_headers_in(model: Model, folder: Path) -> Model:
         return replace(model, notes=(*model.notes, said))
 
 
-def _by_name(model: Model, checkpoint: Checkpoint) -> Mapping[str, _Found]:
+def _pairs(model: Model, checkpoint: Checkpoint) -> list[Pair]:
+    stored = unpacked(checkpoint, model.config if checkpoint.format == "safetensors" else {})
+    return matching.pairs(list(priced_weights(model)), stored, shapes=checkpoint.format == "gguf")
+
+
+def _by_name(pairs: list[Pair]) -> Mapping[str, _Found]:
     """Tensor of the formula -> what is stored of it; the bytes of tensors that are stored together are shared out by
     their elements."""
-    stored = unpacked(checkpoint, model.config if checkpoint.format == "safetensors" else {})
-    pairs = matching.pairs(list(priced_weights(model)), stored, shapes=checkpoint.format == "gguf")
     found: dict[str, _Found] = {}
     for pair in pairs:
         if pair.formula and pair.stored:
