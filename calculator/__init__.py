@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from calculator.sources.checkpoint.stored import with_headers
     from calculator.sources.load import load_model
     from calculator.sources.manual import DataType, ModelConfig, ModelType, OperationMode
+    from calculator.speculation import Speculation, own_draft, speculate
 
 __all__ = [
     "COMPONENTS",
@@ -39,6 +40,7 @@ __all__ = [
     "ModelType",
     "Operation",
     "OperationMode",
+    "Speculation",
     "TransformerCalculator",
     "Workload",
     "compare",
@@ -47,6 +49,8 @@ __all__ = [
     "load_checkpoint",
     "load_model",
     "operations",
+    "own_draft",
+    "speculate",
     "with_headers",
 ]
 
@@ -62,6 +66,9 @@ LATER = {
     "ModelType": "sources.manual",
     "OperationMode": "sources.manual",
     "TransformerCalculator": "compatibility",
+    "Speculation": "speculation",
+    "own_draft": "speculation",
+    "speculate": "speculation",
 }
 """Names whose modules load when they are first used. (A name that is also a module's must not wait: whoever imports the
 module first would find it under the name.)"""

@@ -26,6 +26,7 @@ from calculator.sources.load import load_model
 
 if TYPE_CHECKING:
     from calculator.sources.checkpoint import Comparison
+    from calculator.speculation import Speculation
 
 FAILED, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 
@@ -44,6 +45,9 @@ examples:
 a checkpoint's headers against the formula, and a quantized file that was downloaded:
   {program} ./my-model --checkpoint
   {program} ./my-model-Q4_K_M.gguf --mode decode
+an adapter beside its base model, and a target with its draft in one budget:
+  {program} ./my-lora --base Qwen/Qwen3-8B --mode decode
+  {program} meta-llama/Llama-3.1-8B --draft ./my-draft --mode decode
 two models side by side, and the formulas behind the numbers, filled in:
   {program} Qwen/Qwen3-8B meta-llama/Llama-3.1-8B --mode decode --seq-len max
   {program} Qwen/Qwen2.5-7B --explain q_proj
@@ -89,10 +93,16 @@ def _add_models(add: Add) -> None:
         nargs="*",
         metavar="MODEL",
         help="a bundled model, Hugging Face id (org/name, org/name@revision, org/name:FILE.gguf) or URL, the path of a "
-        "config.json, of its folder or of a GGUF file; several are compared",
+        "config.json, of its folder, of an adapter's folder or of a GGUF file; several are compared",
     )
     add("--hf-model", action="append", default=[], metavar="MODEL", help="the same as an option; may be repeated")
     add("--config", action="append", default=[], metavar="PATH", help="a config.json or its folder; may be repeated")
+    said = (
+        "a draft for speculative decoding of the MODEL, named as one, or mtp for its own prediction layers; shows "
+        "the memory of both"
+    )
+    add("--draft", metavar="MODEL|mtp", help=said)
+    add("--base", metavar="MODEL", help="the base model of an adapter, where it is not the one the adapter names")
     add("--revision", help="branch, tag or commit on the Hub; bundled copies are then not used")
     add("--token", help="Hugging Face token for gated or private models; default: HF_TOKEN or the stored login")
 
@@ -232,9 +242,11 @@ def _content(options: argparse.Namespace) -> str:
         return output.type_listing(options.format)
     workload = Workload(**{f.name: getattr(options, f.name) for f in fields(Workload)} | _cache_types(options))
     named = sources(options)
-    models = load_all(named, options.revision, options.token)
+    models = load_all(named, options.revision, options.token, options.base)
     if options.checkpoint:
         return output.comparisons(compare_all(named, models, options.revision, options.token), options.format)
+    if options.draft:
+        return output.speculations(with_draft(options, models, workload), options.format)
     estimates = [Estimate(model, workload) for model in models]
     for e in estimates:
         e.engine_settings = {n: v for n in ENGINE_SETTINGS if (v := getattr(options, n)) is not None}
@@ -291,7 +303,17 @@ def sources(options: argparse.Namespace) -> list[str]:
     return found
 
 
-def load_all(named: Sequence[str], revision: str | None, token: str | None) -> list[Model]:
+def with_draft(options: argparse.Namespace, models: Sequence[Model], workload: Workload) -> list[Speculation]:
+    """Each model beside the draft that was named."""
+    from calculator.speculation import OWN, own_draft, speculate
+
+    if options.draft == OWN:
+        return [speculate(model, own_draft(model), workload) for model in models]
+    (draft,) = load_all([options.draft], None, options.token)
+    return [speculate(model, draft, workload) for model in models]
+
+
+def load_all(named: Sequence[str], revision: str | None, token: str | None, base: str | None = None) -> list[Model]:
     """The models, with a line of progress while it may take a while.
 
     Raises:
@@ -302,7 +324,7 @@ def load_all(named: Sequence[str], revision: str | None, token: str | None) -> l
         line = f"Reading {source}" + (f" ({place} of {len(named)})" if len(named) > 1 else "")
         progress(_hide(line, token))
         try:
-            models.append(load_model(source, revision, token))
+            models.append(load_model(source, revision, token, **({"base": base} if base else {})))
         except CalculatorError as error:
             if len(named) == 1 or source in str(error):
                 raise

@@ -46,7 +46,13 @@ class Config(Mapping[str, Any]):
     """A config.json as attributes. `config.hidden_size` raises a ConfigError that names the field if it is absent or no
     whole number; `config.get("head_dim")` is None where the field is absent or null."""
 
-    def __init__(self, raw: Mapping[str, Any], model_type: str, *, where: str = "config.json") -> None:
+    def __init__(
+        self, raw: Mapping[str, Any], model_type: str, *, where: str = "config.json", like: Config | None = None
+    ) -> None:
+        """
+        Args:
+            like: the config this one is made of: what is assumed there without being stated is shared.
+        """
         known = defaults_of(model_type)
         aliases = known.get("aliases", {})
         self.model_type = model_type
@@ -61,9 +67,17 @@ class Config(Mapping[str, Any]):
             aliases[name]: value for name, value in raw.items() if name in aliases
         }  # transformers sets these last
         self.values_ = {**known.get("defaults", {}), **stated}
+        self.stated = frozenset(stated)
+        self.assumed: dict[tuple[str, str], Any] = {} if like is None else like.assumed
+        self.read: set[tuple[str, str]] = set() if like is None else like.read
 
     def __getitem__(self, name: str) -> Any:
-        return self.values_[self.aliases.get(name, name)]
+        name = self.aliases.get(name, name)
+        value = self.values_[name]
+        self.read.add((self.where, name))
+        if name not in self.stated:
+            self.assumed[self.where, name] = value
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.values_)
@@ -121,7 +135,16 @@ class Config(Mapping[str, Any]):
         fixed, stated = known.get("sub_configs", {}).get(name), raw.get("model_type")
         # Most fields have one class whatever the part calls itself (Qwen3-VL's vision_config says "qwen3_vl").
         kind = stated if fixed is None or (name in known.get("auto_configs", ()) and stated) else fixed
-        return Config(raw, str(kind or model_type), where=f"{name} of {self.where}")
+        made = Config(raw, str(kind or model_type), where=f"{name} of {self.where}", like=self)
+        if name not in self.stated:
+            made.stated = frozenset()  # the type's own arguments for that part
+        return made
+
+    def with_values(self, **fields: Any) -> Config:
+        """The same config with other values of some fields, which then count as stated."""
+        made = Config({**self.values_, **fields}, self.model_type, where=self.where, like=self)
+        made.stated = self.stated | {self.aliases.get(name, name) for name in fields}
+        return made
 
     def has_stated(self, name: str) -> bool:
         """Whether the file itself states the field, not only its type's default."""

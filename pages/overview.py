@@ -64,7 +64,9 @@ def described(model: Model) -> dict[str, str]:
     p, experts = model.parameters, model.experts
     found = {"Parameters": f"{p.total:,}"}
     if p.active != p.total:
-        found["Active per token"] = f"{p.active:,}"
+        found["Active per token"] = f"{p.active:,}, the embedding in full"
+    if p.touched != p.active and p.touched < p.total:
+        found["Touched per token"] = f"{p.touched:,}, only the rows that are looked up"
     found["Layers"] = _kinds(model.text)
     if model.encoder is not None:
         found["Encoder layers"] = _kinds(model.encoder)

@@ -16,6 +16,7 @@ LAYERS = (
     ("calculator.compatibility", "calculator.sources.manual"),
     ("calculator.report.output",),
     ("calculator.sources.checkpoint.report",),
+    ("calculator.speculation",),
     ("calculator.estimation",),
     ("calculator.sources.load",),
     ("calculator.sources.checkpoint",),

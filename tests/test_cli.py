@@ -476,8 +476,12 @@ def test_every_example_of_the_help_runs(
     write_safetensors(tmp_path / "my-model" / "model.safetensors", stored)
     layers = {f"blk.0.attn_{name}.weight": ("Q4_K", (256, 256)) for name in ("q", "k", "v", "output")}
     write_gguf(tmp_path / "my-model-Q4_K_M.gguf", layers, {"general.architecture": "llama"})
+    adapter = {"peft_type": "LORA", "r": 8, "target_modules": ["q_proj"], "base_model_name_or_path": "gone/away"}
+    (tmp_path / "my-lora").mkdir()
+    (tmp_path / "my-lora" / "adapter_config.json").write_text(json.dumps(adapter))
+    write_config(tmp_path / "my-draft" / "config.json", QWEN, architectures=["Qwen2ForCausalLMEagle3"])
     monkeypatch.chdir(tmp_path)
-    assert len(examples) == 8
+    assert len(examples) == 10
     for example in examples:
         assert bool(outcome(*shlex.split(example))) is ("--output" not in example)
     assert (tmp_path / "operations.csv").read_text().startswith("model,mode,")

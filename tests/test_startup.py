@@ -32,7 +32,7 @@ def test_a_bundled_model_loads_only_what_it_needs():
     heavy = {"numpy", "pandas", "altair", "huggingface_hub", "streamlit", "httpx", "concurrent.futures", "difflib"}
     assert found & heavy == set()
     families = {name for name in found if name.startswith("calculator.families.") and name.count(".") == 3}
-    assert families == {"calculator.families.decoders.llama"}
+    assert families == {"calculator.families.decoders.llama", "calculator.families.drafts.registry"}
     assert len([name for name in found if name.startswith("calculator.parts.")]) < 8
 
 

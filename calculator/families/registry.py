@@ -16,7 +16,11 @@ from calculator.model import Stack
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What a family builds from a config: the language model, its towers, and what to tell the reader."""
+    """What a family builds from a config: the language model, its towers, and what to tell the reader.
+
+    Attributes:
+        reads_class: the family has put on top what the class in `architectures` has there.
+    """
 
     text: Stack
     vocabulary: int
@@ -26,6 +30,7 @@ class Blueprint:
     encoder: Stack | None = None
     encoder_length: int | None = None
     apart: tuple[Stack, ...] = ()
+    reads_class: bool = False
 
 
 Family = Callable[[Config], Blueprint]

@@ -176,7 +176,7 @@ ALIASES = {
     "fp4": "nvfp4",
 }
 
-UNCONVERTED_ROLES = frozenset(("router", "norm", "embedding", "head", "convolution", "vector", "buffer"))
+UNCONVERTED_ROLES = frozenset(("adapter", "router", "norm", "embedding", "head", "convolution", "vector", "buffer"))
 """Tensor classes that quantizers leave in 16 bit: only the matrices of attention, MLPs and experts are converted."""
 
 

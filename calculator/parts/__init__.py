@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from calculator.parts.adapters import LowRank
     from calculator.parts.altup import AltUp
     from calculator.parts.approximate import BlockSparseAttention, LandmarkAttention, WindowAttention
     from calculator.parts.attention import Attention
@@ -113,6 +114,7 @@ __all__ = [
     "LightningAttention",
     "Linear",
     "LocalAttention",
+    "LowRank",
     "Mamba",
     "Mamba2",
     "Matrix",
@@ -154,6 +156,7 @@ __all__ = [
 ]
 
 PARTS = {
+    "adapters": "LowRank",
     "altup": "AltUp",
     "approximate": "BlockSparseAttention LandmarkAttention WindowAttention",
     "attention": "Attention",

@@ -9,7 +9,18 @@ from calculator.formats.cache import LATENT
 from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import Heads, Shared, attend, gate, rotate, sinks
 from calculator.parts.basic import Norm, Part, project
-from calculator.parts.symbols import HEADS, HIDDEN, KV_RANK, QUERY_RANK, ROTATED, SELECTED, UNROTATED, VALUE_DIM, WINDOW
+from calculator.parts.symbols import (
+    HEADS,
+    HIDDEN,
+    KV_RANK,
+    OUTPUTS,
+    QUERY_RANK,
+    ROTATED,
+    SELECTED,
+    UNROTATED,
+    VALUE_DIM,
+    WINDOW,
+)
 from calculator.record.run import Run
 from calculator.record.split import REPLICATED, ROW
 from calculator.record.tokens import Reach
@@ -32,6 +43,7 @@ class LatentAttention(Part):
         rope_norm: a norm of that name on the shared rotated key (Dots 3 Note).
         rotates: False where the shared part of the keys carries no position (Kimi Linear).
         out: the output projection's name; gate: a part that runs on the heads' outputs before it.
+        output: features of the result where they are not `hidden` (an EAGLE-3 draft reads two vectors a token).
     """
 
     hidden: int
@@ -53,6 +65,7 @@ class LatentAttention(Part):
     rotates: bool = True
     out: str = "o_proj"
     gate: Part | None = None
+    output: int | None = None
     SYMBOLS: ClassVar[dict[str, Symbol]] = {
         "hidden": HIDDEN,
         "heads": HEADS,
@@ -63,6 +76,7 @@ class LatentAttention(Part):
         "query_rank": QUERY_RANK,
         "selected": SELECTED,
         "window": WINDOW,
+        "output": OUTPUTS,
     }
 
     def _seen(self, run: Run) -> Reach:
@@ -169,7 +183,7 @@ class LatentAttention(Part):
             run,
             self.path(self.out),
             self.heads * self.value_dim,
-            self.hidden,
+            self.hidden if self.output is None else self.output,
             component="attention",
             bias=self.bias,
             split=ROW,

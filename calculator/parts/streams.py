@@ -109,7 +109,17 @@ class NGramEmbedding(Part):
             for i, rest in enumerate(self.pieces[whole:])
         )
         ids = state_bytes(run, self.ngram - 1, 8)
-        run.add(table, "embedding", "lookup", writes=rows, weights=matrix, weight_reads=rows, cache=ids, stream=0)
+        run.add(
+            table,
+            "embedding",
+            "lookup",
+            writes=rows,
+            weights=matrix,
+            active_share=(self.heads, sum(self.pieces)),
+            weight_reads=rows,
+            cache=ids,
+            stream=0,
+        )
         project(run, self.path("key_proj"), self.size, wide, component="embedding", split=REPLICATED)
         project(
             run,

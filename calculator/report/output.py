@@ -22,6 +22,7 @@ from calculator.sources import catalogue
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
     from calculator.sources.checkpoint import Comparison
+    from calculator.speculation import Speculation
 
 OUTPUTS = ("text", "json", "csv", "markdown")
 TABLES = ("memory", "flops", "reuse")
@@ -80,6 +81,16 @@ def comparisons(found: Sequence[Comparison], form: str) -> str:
     if form == "csv":
         return _csv([row for c in found for row in tables.csv_rows(c)])
     return _blocks([block for c in found for block in tables.blocks(c)], form)
+
+
+def speculations(found: Sequence[Speculation], form: str) -> str:
+    """Targets beside their drafts."""
+    if form == "json":
+        parts = [{"target": s.target.to_dict(), "draft": s.draft.to_dict(), "memory": s.rows()[-1]} for s in found]
+        return _json(_only(parts))
+    if form == "csv":
+        return _csv([{**_base(s.target), **row} for s in found for row in s.rows()])
+    return _blocks([block for s in found for block in text.speculation_blocks(s)], form)
 
 
 # Formulas

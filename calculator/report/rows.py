@@ -212,6 +212,7 @@ def as_dict(estimate: Estimate) -> dict[str, Any]:
         "parameters": {
             "total": model.parameters.total,
             "active": model.parameters.active,
+            "touched": model.parameters.touched,
             "embedding": model.parameters.embedding,
             "by_component": dict(model.parameters.by_component),
         },

@@ -25,13 +25,26 @@ from calculator.model import Model
 from calculator.passes.plan import plan_of
 from calculator.record.workload import Workload
 from calculator.sources import catalogue
+from calculator.sources.adapters.load import adapter_model
+from calculator.sources.adapters.settings import FILE, is_adapter
+from calculator.sources.foreign.folders import unread_config
+from calculator.sources.kinds import reader_of, without_head
 from calculator.sources.paths import holds_weights, parse_config, path_name, path_of, read_config, read_stdin
+from calculator.sources.sizes import assumed_sizes
 
 if TYPE_CHECKING:
+    from calculator.families.registry import Family
     from calculator.sources.checkpoint import Checkpoint
+    from calculator.sources.hub.client import HubFile
 
 
-def load_model(source: str | Path | Mapping[str, Any], revision: str | None = None, token: str | None = None) -> Model:
+def load_model(
+    source: str | Path | Mapping[str, Any],
+    revision: str | None = None,
+    token: str | None = None,
+    *,
+    base: str | None = None,
+) -> Model:
     """The model that `source` describes.
 
     Args:
@@ -39,21 +52,25 @@ def load_model(source: str | Path | Mapping[str, Any], revision: str | None = No
             config.json or of the folder that holds one, "-" for a config on standard input, or the config itself,
             parsed or as text. A model whose type no family
             reads is built from the headers of its safetensors files, and so is a GGUF file ("model.gguf",
-            "org/name:Q4_K_M"); its `certainty` says what is exact.
+            "org/name:Q4_K_M"); its `certainty` says what is exact. A folder with Mistral's or Meta's params.json, or
+            with the adapter_config.json of an adapter, which stands beside its base model, is read too.
         revision: branch, tag or commit on the Hub.
         token: Hugging Face token; without it, HF_TOKEN or the token that `hf auth login` stored.
+        base: an adapter's base model, where it is not the one that the adapter names.
 
     Raises:
         SourceError, HubError: the config could not be read.
         ConfigError: it was read, but no model can be built from it.
     """
     if isinstance(source, Mapping):
+        if is_adapter(source):
+            return _adapter(source, FILE, "a parsed config", base, token, paths=False)
         return model_from_config(source)
     if not isinstance(source, str | Path):
         raise SourceError(f"A model is named by text, a path or a parsed config, not by {type(source).__name__}.")
     text = str(source).strip()
     if text == "-":
-        return model_from_config(read_stdin(), name="standard input", source="standard input")
+        return _given(read_stdin(), "standard input", "standard input", base, token)
     if not text:
         raise SourceError("No model was named; give a bundled name, a Hugging Face id, or the path of a config.json.")
     bundled = catalogue.find(text) if revision is None else None
@@ -61,16 +78,40 @@ def load_model(source: str | Path | Mapping[str, Any], revision: str | None = No
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
     path = None if text.startswith("{") else path_of(text)
     if path is not None:
-        return _from_path(path)
-    return from_hub(text, revision, token)
+        return _from_path(path, base, token)
+    return from_hub(text, revision, token, base=base)
 
 
-def _from_path(path: Path) -> Model:
+def _adapter(
+    raw: Mapping[str, Any], name: str, source: str, base: str | None, token: str | None, *, paths: bool
+) -> Model:
+    """An adapter beside its base model, which a file of this machine may name by its path, and no other."""
+
+    def load(wanted: str) -> Model:
+        return load_model(wanted, token=token) if paths or wanted == base else from_hub(wanted, token=token)
+
+    return adapter_model(raw, load, base=base, name=name, source=source)
+
+
+OTHER_CONFIGS = ("params.json", FILE)
+"""What a folder without a config.json may have in its place."""
+
+
+def _described(path: Path) -> Path:
+    """The file that describes the model: in a folder the config.json, or what stands in its place."""
+    if not path.is_dir() or (path / "config.json").is_file():
+        return path
+    return next((path / name for name in OTHER_CONFIGS if (path / name).is_file()), path)
+
+
+def _from_path(path: Path, base: str | None = None, token: str | None = None) -> Model:
     """The model of a config.json, or where there is none (or of a type that no family reads) of a checkpoint."""
-    folder = path if path.is_dir() else path.parent
+    folder, path = path if path.is_dir() else path.parent, _described(path)
     if path.suffix in (".gguf", ".safetensors") or (path.is_dir() and not (path / "config.json").is_file()):
         return _from_headers(partial(_headers_at, path))
-    config = read_config(path)
+    config = without_head(read_config(path), folder)
+    if is_adapter(config):
+        return _adapter(config, path_name(path), str(path), base, token, paths=True)
     try:
         model = model_from_config(config, name=path_name(path), source=str(path))
         return _with_headers_in(folder, model) if path.is_dir() or path.name == "config.json" else model
@@ -97,13 +138,16 @@ def _headers_at(path: Path) -> Checkpoint:
     try:
         return from_path(path)
     except MissingFileError as error:
+        unread = unread_config(path)
+        if unread is not None:
+            raise SourceError(unread) from error
         raise SourceError(
             f"There is no file {str(path / 'config.json')!r}; give the path of a config.json or of the folder that "
             "holds one, or of a safetensors or GGUF file."
         ) from error
 
 
-def from_hub(text: str, revision: str | None = None, token: str | None = None) -> Model:
+def from_hub(text: str, revision: str | None = None, token: str | None = None, *, base: str | None = None) -> Model:
     """The model of a Hub id or URL, bundled ones without a network; never of a path on this machine.
 
     Raises:
@@ -111,9 +155,10 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None) -
     """
     if text.lstrip().startswith("{"):
         pasted = parse_config(text, "The pasted config")
-        return model_from_config(pasted, name=str(pasted.get("_name_or_path") or "pasted config"), source=PASTED)
+        name = str(pasted.get("_name_or_path") or "pasted config")
+        return _given(pasted, name, "a pasted config", base, token)
     try:
-        return _from_hub(text, revision, token)
+        return _from_hub(text, revision, token, base)
     except (SourceError, ModelNotFoundError, HubUnreachableError) as error:
         alike = catalogue.near(text)
         if not alike:
@@ -121,10 +166,14 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None) -
         raise type(error)(f"{error} Did you mean {' or '.join(alike)} (bundled)?") from error
 
 
-PASTED = "a pasted config"
+def _given(raw: Mapping[str, Any], name: str, source: str, base: str | None, token: str | None) -> Model:
+    """The model of a config that came without files beside it."""
+    if is_adapter(raw):
+        return _adapter(raw, name, source, base, token, paths=False)
+    return model_from_config(raw, name=name, source=source)
 
 
-def _from_hub(text: str, revision: str | None, token: str | None) -> Model:
+def _from_hub(text: str, revision: str | None, token: str | None, base: str | None) -> Model:
     from calculator.sources.hub.ids import parse_file
 
     repo_id, named_revision, file = parse_file(text)
@@ -142,6 +191,11 @@ def _from_hub(text: str, revision: str | None, token: str | None) -> Model:
     try:
         found = hub.fetch_config(repo_id, revision=revision, token=token)
     except MissingFileError as missing:
+        other = _other_config(repo_id, revision, token)
+        if other is not None and is_adapter(other.config):
+            return _adapter(other.config, repo_id, other.provenance, base, token, paths=False)
+        if other is not None:
+            return model_from_config(other.config, name=repo_id, source=other.provenance)
         try:
             return _from_headers(headers)
         except (HubError, ConfigError, CheckpointError):
@@ -151,6 +205,19 @@ def _from_hub(text: str, revision: str | None, token: str | None) -> Model:
         return _with_headers_in(hub.cached_folder(repo_id, found.commit), model)
     except UnknownModelTypeError as error:
         return _from_headers(headers, error, found.config)
+
+
+def _other_config(repo_id: str, revision: str | None, token: str | None) -> HubFile | None:
+    """What a repository without a config.json has in its place, by its list of files; None for nothing."""
+    from calculator.sources.checkpoint.load import listing
+    from calculator.sources.hub import client as hub
+
+    try:
+        names = listing(repo_id, revision, token)
+    except (HubError, CheckpointError):
+        return None
+    found = next((name for name in OTHER_CONFIGS if name in names), None)
+    return hub.fetch_config(repo_id, revision=revision, token=token, file=found) if found else None
 
 
 def _from_headers(
@@ -182,21 +249,10 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
     Raises:
         ConfigError: a field is missing or impossible; UnknownModelTypeError: no family reads its model_type.
     """
-    from calculator.families import FAMILIES
-
     kind = raw.get("model_type")
-    if not isinstance(kind, str) or not kind:
-        raise ConfigError(
-            'The config has no model_type, which says what it describes; add the field (for instance "llama").'
-        )
-    if kind not in FAMILIES:
-        import difflib
-
-        near = ", ".join(difflib.get_close_matches(kind, FAMILIES, 4, 0))
-        raise UnknownModelTypeError(f"Model type {kind!r} is not known here; the nearest known types are {near}.")
-    config = Config(raw, kind)
     try:
-        model = _built(config, name, source)
+        config, family = reader_of(raw)
+        model = _built(config, family, name, source)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
         plan_of(model, Workload())
     except (
@@ -216,15 +272,15 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
     return model
 
 
-def _built(config: Config, name: str | None, source: str) -> Model:
-    from calculator.families import FAMILIES
+def _built(config: Config, family: Family, name: str | None, source: str) -> Model:
     from calculator.formats.quantization import scheme_of
 
-    built = FAMILIES[config.model_type](config)
+    built = family(config)
+    assumed = assumed_sizes(config)  # before anything else reads the config
     if not built.text.layers:
         raise ConfigError("num_hidden_layers in the config is 0; a model needs at least one layer.")
     _, unknown = scheme_of(config)
-    notes = list(built.notes)
+    notes = [*built.notes, *assumed]
     if unknown:
         notes.append(
             f"The checkpoint is quantized, but {unknown}; with precision auto its weights are priced unquantized."

@@ -9,6 +9,7 @@ from typing import Any
 
 from calculator.errors import SourceError
 
+CONFIGS = ("config.json", "params.json", "adapter_config.json")  # called after their folder
 LARGEST_CONFIG = 20 * 2**20  # bytes
 
 
@@ -31,7 +32,7 @@ def path_of(text: str) -> Path | None:
 
 def path_name(path: Path) -> str:
     """What a model at that path is called: its folder's name, or the file's."""
-    return path.resolve().parent.name if path.is_file() and path.name == "config.json" else path.stem
+    return path.resolve().parent.name if path.is_file() and path.name in CONFIGS else path.stem
 
 
 def holds_weights(folder: Path) -> bool:

@@ -23,7 +23,9 @@ def completed(c: Config, name: str = "text_config") -> Config:
     """The config with what its type puts into the part `name`, where that is stated, for every field left out (most
     types do so only where the whole part is left out)."""
     given = defaults_of(c.model_type)["defaults"].get(name, {})
-    return Config({**c.raw, name: {**given, **(c.get(name) or {})}}, c.model_type, where=c.where)
+    made = Config({**c.raw, name: {**given, **(c.get(name) or {})}}, c.model_type, where=c.where, like=c)
+    made.stated = c.stated
+    return made
 
 
 def untied(c: Config) -> Config:

@@ -156,6 +156,15 @@ def from_hub(
     return found
 
 
+def listing(repo_id: str, revision: str | None, token: str | None, timeout: float = TIMEOUT) -> Mapping[str, int]:
+    """name -> bytes of every file of a repository.
+
+    Raises:
+        HubError: it could not be listed.
+    """
+    return Repository(repo_id, revision, token, timeout).listing()
+
+
 def forget() -> None:
     """Ask the Hub again for every checkpoint."""
     with _lock:

@@ -42,9 +42,15 @@ class HubFile:
 
 
 def fetch_config(
-    repo_id: str, *, revision: str | None = None, token: str | None = None, timeout: float = DEFAULT_TIMEOUT
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    file: str = FILE,
 ) -> HubFile:
-    """The config.json of a model, from the Hub or, when the Hub is out of reach, from the local cache.
+    """The config.json of a model, from the Hub or, when the Hub is out of reach, from the local cache; with `file`
+    another file of that kind (params.json, adapter_config.json).
 
     An explicit token is preferred to HF_TOKEN and the stored login. `timeout` bounds the whole call, in seconds.
 
@@ -55,7 +61,7 @@ def fetch_config(
     never taken from the cache, which several users of one page may share.
     """
     check(repo_id, revision)
-    request = Request(repo_id, revision, http.endpoint(), timeout)
+    request = Request(repo_id, revision, http.endpoint(), timeout, file)
     try:
         return _from_hub(request, token)
     except HubUnreachableError:
@@ -98,7 +104,7 @@ def _from_cache(request: Request) -> HubFile | None:
     """The copy that this or any other program left in the Hub's cache. Raises ConfigError when it is unusable."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(request.repo_id, FILE, revision=request.revision)
+    found = try_to_load_from_cache(request.repo_id, request.file, revision=request.revision)
     if not isinstance(found, str):
         return None
     try:
@@ -124,7 +130,7 @@ def _store(request: Request, commit: str, body: bytes) -> None:
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE) / "--".join(("models", *request.repo_id.split("/")))
-    file = folder / "snapshots" / commit / FILE
+    file = folder / "snapshots" / commit / request.file
     with contextlib.suppress(OSError):  # a read-only or full disk costs the copy, not the answer
         if not file.exists():
             _write(file, body, folder)
