@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,14 @@ def test_a_bundled_model_loads_only_what_it_needs():
 def test_the_index_of_families_is_what_their_decorators_say():
     """After adding a model type: python docs/make_index.py."""
     assert registry.MODULES.read_text(encoding="utf-8") == make_index.text()
+
+
+def test_every_module_of_drafts_is_read_before_one_is_chosen():
+    """A draft on the command line, where no other test has loaded the readers."""
+    folder = ROOT / "calculator" / "families" / "drafts"
+    readers = {p.stem for p in folder.glob("*.py") if "@draft(" in p.read_text(encoding="utf-8")}
+    source = (folder / "registry.py").read_text(encoding="utf-8")
+    assert readers == set(re.findall(r'"(\w+)"', source.partition("for module in (")[2].partition(")")[0]))
 
 
 def test_every_type_is_found_in_its_module():
