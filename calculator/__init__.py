@@ -21,6 +21,8 @@ from calculator.report.why import explain
 
 if TYPE_CHECKING:
     from calculator.compatibility import TransformerCalculator
+    from calculator.hardware import Device, device, devices
+    from calculator.parallel import Layout
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
     from calculator.sources.checkpoint.compare import compare
     from calculator.sources.checkpoint.stored import with_headers
@@ -34,7 +36,9 @@ __all__ = [
     "Checkpoint",
     "Comparison",
     "DataType",
+    "Device",
     "Estimate",
+    "Layout",
     "Model",
     "ModelConfig",
     "ModelType",
@@ -44,6 +48,8 @@ __all__ = [
     "TransformerCalculator",
     "Workload",
     "compare",
+    "device",
+    "devices",
     "estimate",
     "explain",
     "load_checkpoint",
@@ -66,6 +72,10 @@ LATER = {
     "ModelType": "sources.manual",
     "OperationMode": "sources.manual",
     "TransformerCalculator": "compatibility",
+    "Device": "hardware",
+    "device": "hardware",
+    "devices": "hardware",
+    "Layout": "parallel",
     "Speculation": "speculation",
     "own_draft": "speculation",
     "speculate": "speculation",

@@ -17,9 +17,10 @@ from calculator.errors import CalculatorError, SourceError, WorkloadError
 from calculator.estimation import Estimate
 from calculator.formats.named import ALIASES
 from calculator.model import Model
+from calculator.numbers.reading import whole
 from calculator.record.options import GROUPS as OPTION_GROUPS
 from calculator.record.options import OPTIONS, PRECISION, Option
-from calculator.record.workload import Workload
+from calculator.record.workload import LARGEST, Workload
 from calculator.report import output
 from calculator.sources import catalogue
 from calculator.sources.load import load_model
@@ -134,7 +135,7 @@ def _argument(option: Option) -> dict[str, Any]:
         "choice": (None, str),
         "format": ("FORMAT", _format_name),
         "length": ("N|max", _length),
-        "count": ("N", int),
+        "count": ("N", _count),
         "factor": ("C", float),
     }[option.kind]
     made: dict[str, Any] = {"default": option.default, "type": read, "help": option.described, "metavar": metavar}
@@ -165,7 +166,7 @@ def _add_output(add: Add) -> None:
     )
     add("--table", choices=(*output.TABLES, "operations", "cache", "engines", "all"), default="all", help=said)
     for field, (flag, said) in ENGINE_SETTINGS.items():
-        add(flag, dest=field, type=int, metavar="N", help=said)
+        add(flag, dest=field, type=_count, metavar="N", help=said)
     add(
         "--explain",
         nargs="?",
@@ -195,9 +196,20 @@ def _length(value: str) -> int | str:
     if value == "max":
         return value
     try:
-        return int(value)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{value!r} is neither a whole number nor max") from error
+        return _count(value)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, nor max") from error
+
+
+def _count(value: str) -> int:
+    """A number as people write it; whether it is allowed, the workload says."""
+    try:
+        return whole(value, "A number", least=-LARGEST, most=LARGEST * 10)
+    except CalculatorError:
+        try:
+            return int(value)  # -1 and 0 are refused with the option's own sentence
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{value[:40]!r} is no whole number such as 4096, 32k or 1e6") from None
 
 
 def _format_name(value: str) -> str:

@@ -23,6 +23,8 @@ LAYERS = (
     ("calculator.sources",),
     ("calculator.report",),
     ("calculator.engines",),
+    ("calculator.parallel",),
+    ("calculator.hardware",),
     ("calculator.passes",),
     ("calculator.whatif",),
     ("calculator.families",),

@@ -499,9 +499,10 @@ ERRORS = {
     "--explain gpt2": "No model was named ('gpt2' was taken for an operation to explain); give one, for instance "
     "Qwen/Qwen2.5-7B, or see --list-models.",
     "gpt2 --frob": "Unrecognized arguments: --frob; see transformer-calculator --help.",
-    "gpt2 --seq-len long": "Argument --seq-len: 'long' is neither a whole number nor max; see transformer-calculator "
+    "gpt2 --seq-len long": "Argument --seq-len: 'long' is no whole number such as 4096, 32k or 1e6, nor max; see transformer-calculator "
     "--help.",
-    "gpt2 --batch-size many": "Argument --batch-size: invalid int value: 'many'; see transformer-calculator --help.",
+    "gpt2 --batch-size many": "Argument --batch-size: 'many' is no whole number such as 4096, 32k or 1e6; see "
+    "transformer-calculator --help.",
     "gpt2 --batch-size 0": "batch_size must be a whole number from 1 to 1,000,000,000,000, not 0.",
     "gpt2 --seq-len -5": "sequence_length must be a whole number from 1 to 1,000,000,000,000, not -5.",
     "gpt2 --dtype int3": "Precision 'int3' is not known; choose one of auto, fp32, fp16, bf16, fp8, int8, int4, "
