@@ -499,7 +499,8 @@ ERRORS = {
     "--explain gpt2": "No model was named ('gpt2' was taken for an operation to explain); give one, for instance "
     "Qwen/Qwen2.5-7B, or see --list-models.",
     "gpt2 --frob": "Unrecognized arguments: --frob; see transformer-calculator --help.",
-    "gpt2 --seq-len long": "Argument --seq-len: 'long' is no whole number such as 4096, 32k or 1e6, nor max; see transformer-calculator "
+    "gpt2 --seq-len long": "Argument --seq-len: 'long' is no whole number such as 4096, 32k or 1e6, "
+    "nor max; see transformer-calculator "
     "--help.",
     "gpt2 --batch-size many": "Argument --batch-size: 'many' is no whole number such as 4096, 32k or 1e6; see "
     "transformer-calculator --help.",
