@@ -22,11 +22,24 @@ SIZES = ("_size", "_dim", "_rank", "_heads", "_layers", "_experts", "_groups", "
 
 
 @cache
-def defaults_by_type() -> dict[str, Any]:
-    """model_type -> {"defaults", "aliases", "sub_configs"}."""
-    types: dict[str, Any] = json.loads((DATA / "defaults.json").read_text(encoding="utf-8"))["model_types"]
+def _defaults() -> str:
+    return (DATA / "defaults.json").read_text(encoding="utf-8")
+
+
+@cache
+def defaults_of(model_type: str) -> Mapping[str, Any]:
+    """What a model type assumes: {"defaults", "aliases", "sub_configs"}; empty for a type that is not known.
+
+    The file has a line a type, and a model needs a few of eight hundred: no more than those is parsed.
+    """
+    key = f"\n{json.dumps(model_type)}:"
+    start = _defaults().find(key)
+    if start < 0:
+        return {}
+    start += len(key)
+    found = json.loads(_defaults()[start : _defaults().find("\n", start)].rstrip(","))
     # A string stands for another type with the same defaults.
-    return {name: types[entry] if isinstance(entry, str) else entry for name, entry in types.items()}
+    return defaults_of(found) if isinstance(found, str) else found
 
 
 class Config(Mapping[str, Any]):
@@ -40,7 +53,7 @@ class Config(Mapping[str, Any]):
         Args:
             like: the config this one is made of: what is assumed there without being stated is shared.
         """
-        known = defaults_by_type().get(model_type, {})
+        known = defaults_of(model_type)
         aliases = known.get("aliases", {})
         self.model_type = model_type
         self.where = where
@@ -118,7 +131,7 @@ class Config(Mapping[str, Any]):
             raise ConfigError(
                 f"{name} in {self.where} is {type(raw).__name__}; it must be an object with the fields of that part."
             )
-        known = defaults_by_type().get(self.model_type, {})
+        known = defaults_of(self.model_type)
         fixed, stated = known.get("sub_configs", {}).get(name), raw.get("model_type")
         # Most fields have one class whatever the part calls itself (Qwen3-VL's vision_config says "qwen3_vl").
         kind = stated if fixed is None or (name in known.get("auto_configs", ()) and stated) else fixed

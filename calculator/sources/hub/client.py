@@ -172,6 +172,14 @@ def _from_cache(request: Request) -> HubFile | None:
     return HubFile(_parsed(request, body), request.repo_id, request.revision, Path(found).parent.name, cached=True)
 
 
+def cached_folder(repo_id: str, commit: str | None) -> Path | None:
+    """Where the client keeps what was downloaded of a repository at that commit, beside its config.json."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo_id, FILE, revision=commit) if commit is not None else None
+    return Path(found).parent if isinstance(found, str) else None
+
+
 def _store(request: Request, commit: str, body: bytes) -> None:
     """Keeps the file where the client looks for it, for a time without network. The layout of the cache is public."""
     from huggingface_hub import constants
