@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from calculator.parallel import Layout
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
     from calculator.sources.checkpoint.compare import compare
+    from calculator.sources.checkpoint.stored import with_headers
     from calculator.sources.load import load_model
     from calculator.sources.manual import DataType, ModelConfig, ModelType, OperationMode
     from calculator.speculation import Speculation, own_draft, speculate
@@ -56,12 +57,14 @@ __all__ = [
     "operations",
     "own_draft",
     "speculate",
+    "with_headers",
 ]
 
 LATER = {
     "load_model": "sources.load",
     "load_checkpoint": "sources.checkpoint",
     "compare": "sources.checkpoint",
+    "with_headers": "sources.checkpoint.stored",
     "Checkpoint": "sources.checkpoint",
     "Comparison": "sources.checkpoint",
     "DataType": "sources.manual",

@@ -13,13 +13,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from calculator.errors import RAISE, CalculatorError, SourceError
+from calculator.errors import RAISE, CalculatorError, SourceError, WorkloadError
 from calculator.estimation import Estimate
 from calculator.formats.named import ALIASES
 from calculator.model import Model
 from calculator.numbers.reading import whole
 from calculator.record.options import GROUPS as OPTION_GROUPS
-from calculator.record.options import OPTIONS, Option
+from calculator.record.options import OPTIONS, PRECISION, Option
 from calculator.record.workload import LARGEST, Workload
 from calculator.report import output
 from calculator.sources import catalogue
@@ -108,6 +108,12 @@ def _add_models(add: Add) -> None:
     add("--token", help="Hugging Face token for gated or private models; default: HF_TOKEN or the stored login")
 
 
+def _add_cache_types(add: Add) -> None:
+    said = "llama.cpp's way to give the {} of the KV cache a type of their own; the same as --kv-dtype K/V"
+    for letter, words in (("k", "keys"), ("v", "values")):
+        add(f"-ct{letter}", f"--cache-type-{letter}", metavar="TYPE", type=_format_name, help=said.format(words))
+
+
 def _add_options(group: str) -> Callable[[Add], None]:
     """The workload's options of a group, as they are declared."""
 
@@ -115,6 +121,8 @@ def _add_options(group: str) -> Callable[[Add], None]:
         for option in OPTIONS:
             if option.group == group:
                 add(option.flag, dest=option.field, **_argument(option))
+        if group == PRECISION:
+            _add_cache_types(add)
 
     return fill
 
@@ -139,6 +147,18 @@ def _switched(option: Option) -> str:
     return f"turns off what {option.help}" if option.default else option.help
 
 
+ENGINE_SETTINGS = {
+    "batched_tokens": (
+        "--max-num-batched-tokens",
+        "for --table engines: tokens of one scheduler step; default: 8192 of vLLM, 512 of llama.cpp (--ubatch-size)",
+    ),
+    "block_size": (
+        "--block-size",
+        "for --table engines: tokens of a page; default: 16 of vLLM (64 for latents), 1 of SGLang, 32 of TensorRT-LLM",
+    ),
+}
+
+
 def _add_output(add: Add) -> None:
     said = (
         "all, the default, is memory, flops and reuse (arithmetic intensity); cache is what each kind of layer keeps, "
@@ -150,6 +170,8 @@ def _add_output(add: Add) -> None:
         default="all",
         help=said,
     )
+    for field, (flag, said) in ENGINE_SETTINGS.items():
+        add(flag, dest=field, type=_count, metavar="N", help=said)
     add(
         "--explain",
         nargs="?",
@@ -247,7 +269,7 @@ def _content(options: argparse.Namespace) -> str:
         return output.model_listing(options.format)
     if options.list_types:
         return output.type_listing(options.format)
-    workload = Workload(**{f.name: getattr(options, f.name) for f in fields(Workload)})
+    workload = Workload(**{f.name: getattr(options, f.name) for f in fields(Workload)} | _cache_types(options))
     named = sources(options)
     models = load_all(named, options.revision, options.token, options.base)
     if options.checkpoint:
@@ -255,12 +277,28 @@ def _content(options: argparse.Namespace) -> str:
     if options.draft:
         return output.speculations(with_draft(options, models, workload), options.format)
     estimates = [Estimate(model, workload) for model in models]
+    for e in estimates:
+        e.engine_settings = {n: v for n in ENGINE_SETTINGS if (v := getattr(options, n)) is not None}
     if options.format == "csv":
         for warning in dict.fromkeys(w for e in estimates for w in e.warnings):
             _complain(warning, "warning")  # a CSV file has no place for it
     if options.explain is not None:
         return output.explanation(estimates, options.explain, options.format)
     return output.report(estimates, options.table, options.format)
+
+
+def _cache_types(options: argparse.Namespace) -> dict[str, str]:
+    """kv_dtype of llama.cpp's two flags; what one of them leaves out is f16, llama.cpp's default.
+
+    Raises:
+        WorkloadError: --kv-dtype says it too.
+    """
+    keys, values = options.cache_type_k, options.cache_type_v
+    if keys is None and values is None:
+        return {}
+    if options.kv_dtype != "auto":
+        raise WorkloadError("--kv-dtype and --cache-type-k/-v say the same; give one of them.")
+    return {"kv_dtype": f"{keys or 'fp16'}/{values or 'fp16'}"}
 
 
 def version() -> str:

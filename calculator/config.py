@@ -8,8 +8,8 @@ error: nothing is invented for a model.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from functools import cache, lru_cache
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,24 @@ SIZES = ("_size", "_dim", "_rank", "_heads", "_layers", "_experts", "_groups", "
 
 
 @cache
-def defaults_by_type() -> dict[str, Any]:
-    """model_type -> {"defaults", "aliases", "sub_configs"}."""
-    types: dict[str, Any] = json.loads((DATA / "defaults.json").read_text(encoding="utf-8"))["model_types"]
+def _defaults() -> str:
+    return (DATA / "defaults.json").read_text(encoding="utf-8")
+
+
+@cache
+def defaults_of(model_type: str) -> Mapping[str, Any]:
+    """What a model type assumes: {"defaults", "aliases", "sub_configs"}; empty for a type that is not known.
+
+    The file has a line a type, and a model needs a few of eight hundred: no more than those is parsed.
+    """
+    key = f"\n{json.dumps(model_type)}:"
+    start = _defaults().find(key)
+    if start < 0:
+        return {}
+    start += len(key)
+    found = json.loads(_defaults()[start : _defaults().find("\n", start)].rstrip(","))
     # A string stands for another type with the same defaults.
-    return {name: types[entry] if isinstance(entry, str) else entry for name, entry in types.items()}
+    return defaults_of(found) if isinstance(found, str) else found
 
 
 def is_size(name: str) -> bool:
@@ -36,13 +49,28 @@ def is_size(name: str) -> bool:
     return name.startswith(COUNTS) or name.endswith(SIZES) or name == "depth"
 
 
-@lru_cache(maxsize=4096)
 def kinds_of(name: str) -> frozenset[str]:
     """What the defaults of all types hold in a field of that name: "list", "object", "text", "fraction", "negative" and
     "whole"; empty where no type has a default for it."""
-    stated = (entry.get("defaults", {}) for entry in defaults_by_type().values())
-    found = {_kind(defaults[name]) for defaults in stated if name in defaults}
-    return frozenset(found - {""})
+    return _kinds().get(name, frozenset())
+
+
+@cache
+def _kinds() -> Mapping[str, frozenset[str]]:
+    found = json.loads((DATA / "kinds.json").read_text(encoding="utf-8"))
+    return {name: frozenset(kinds.split()) for kinds, names in found.items() for name in names}
+
+
+def kinds_in(defaults: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What data/kinds.json holds: the kinds of values -> the fields that have these in the defaults of some type."""
+    found: dict[str, set[str]] = {}
+    for name, value in ((n, v) for fields in defaults for n, v in fields.items()):
+        found.setdefault(name, set()).add(_kind(value))
+    names: dict[str, list[str]] = {}
+    for name, kinds in sorted(found.items()):
+        if kinds - {""}:
+            names.setdefault(" ".join(sorted(kinds - {""})), []).append(name)
+    return names
 
 
 def _kind(value: Any) -> str:
@@ -64,7 +92,7 @@ class Config(Mapping[str, Any]):
         Args:
             like: the config this one is made of: what is assumed there without being stated is shared.
         """
-        known = defaults_by_type().get(model_type, {})
+        known = defaults_of(model_type)
         aliases = known.get("aliases", {})
         self.model_type = model_type
         self.where = where
@@ -181,7 +209,7 @@ class Config(Mapping[str, Any]):
             raise ConfigError(
                 f"{name} in {self.where} is {type(raw).__name__}; it must be an object with the fields of that part."
             )
-        known = defaults_by_type().get(self.model_type, {})
+        known = defaults_of(self.model_type)
         fixed, stated = known.get("sub_configs", {}).get(name), raw.get("model_type")
         # Most fields have one class whatever the part calls itself (Qwen3-VL's vision_config says "qwen3_vl").
         kind = stated if fixed is None or (name in known.get("auto_configs", ()) and stated) else fixed

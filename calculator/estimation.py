@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
@@ -36,7 +38,10 @@ class Estimate:
             the model has no encoder before its decoder.
         memory, flops, traffic, generation: see their classes; generation is None outside decode mode.
         notes: what a reader should know beside the numbers; warnings: what makes them doubtful.
+        engine_settings: how engines are started, for `reserved`: `batched_tokens`, `block_size`.
     """
+
+    engine_settings: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, model: Model, workload: Workload) -> None:
         self.model, self.workload = model, workload
@@ -100,7 +105,7 @@ class Estimate:
         """
         from calculator.engines.reserved import reserved
 
-        return reserved(self.model, self.workload)
+        return reserved(self.model, self.workload, **self.engine_settings)
 
     @property
     def precision(self) -> str:

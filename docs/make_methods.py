@@ -13,9 +13,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import calculator.parts  # noqa: E402, F401  (the parts make their symbols)
+from calculator import parts  # noqa: E402
 from calculator.numbers.symbols import MEANINGS  # noqa: E402
 from calculator.record.options import OPTIONS  # noqa: E402
+
+for _name in parts.__all__:
+    getattr(parts, _name)  # the parts make their symbols when they load
 
 PAGE = ROOT / "docs" / "METHODS.md"
 

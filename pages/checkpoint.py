@@ -17,6 +17,7 @@ from calculator.sources.checkpoint.report import TITLES, csv_rows
 from calculator.sources.hub import http
 from calculator.sources.hub.ids import is_repo, parse_file
 from pages.shared import show as ui
+from pages.shared.headers import offer
 from pages.shared.show import Inputs
 
 HOUR = 3600  # seconds headers from the Hub are kept
@@ -39,6 +40,7 @@ def show(inputs: Inputs) -> None:
         f"Formula: {ui.plain(inputs.model.name)}, {ui.linked(inputs.model.source)}. Headers: {ui.plain(found.source)}; "
         f"{len(found.files):,} {'file' if len(found.files) == 1 else 'files'}, {found.format}."
     )
+    offer(inputs.model, found)
     verdict(comparison)
     if inputs.model.certainty:
         st.info(

@@ -508,7 +508,8 @@ ERRORS = {
     "gpt2 --dtype int3": "Precision 'int3' is not known; choose one of auto, fp32, fp16, bf16, fp8, int8, int4, "
     "mxfp4, nvfp4, nf4.",
     "gpt2 --kv-dtype nf4": "The KV cache cannot be kept in 'nf4'; choose one of auto, fp32, fp16, bf16, fp8, int8, "
-    "int4, mxfp4, nvfp4.",
+    "fp8_ds_mla, fp8_per_token_head, int8_per_token_head, nvfp4, fp4_e2m1, mxfp4, int4, q8_0, q5_1, q5_0, q4_1, q4_0, "
+    "iq4_nl, f16, fp8_e4m3, fp8_e5m2, or two of them for keys and values, as q8_0/q4_0.",
     "gpt2 --expert-capacity-factor nan": "expert_capacity_factor must be a positive number or None, not nan.",
     "gpt2 --explain frob": "openai-community/gpt2 has no operation 'frob'; choose one of transformer.wte, "
     "transformer.wpe, ln_1, attn.c_attn, attn.attention, attn.attention.softmax, attn.c_proj, mixer_residual, ln_2, "
@@ -690,3 +691,15 @@ def test_a_bundled_model_needs_no_heavy_import(arguments: list[str]) -> None:
     command = [sys.executable, "-c", script, *arguments]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     assert ended.stderr == "0 []\n"
+
+
+def test_settings_of_engines_and_llama_cpp_s_cache_flags(run: Run) -> None:
+    said = "openai/gpt-oss-20b --mode decode --seq-len 32768 --table engines --format csv --max-num-batched-tokens 2048"
+    code, out, _ = run(*shlex.split(said))
+    rows = {row["engine"]: row for row in csv.DictReader(io.StringIO(out))}
+    assert code == 0
+    assert int(rows["vllm"]["bytes"]) == (2048 + -(-(127 + 2048) // 16) + 1) * 12 * 16 * 2048
+    base = "meta-llama/Llama-3.1-8B --mode decode --seq-len 8192 --format json"
+    for flags, size in {"-ctk q8_0 -ctv q4_0": 436_207_616, "--cache-type-k q8_0": 822_083_584}.items():
+        assert json.loads(run(*shlex.split(f"{base} {flags}"))[1])["memory"]["kv_cache"] == size
+    assert "say the same" in run(*shlex.split(f"{base} -ctk q8_0 --kv-dtype fp8"))[2]

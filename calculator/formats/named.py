@@ -172,19 +172,6 @@ def ggml_head(form: Format) -> Format:
     return GGML_FORMATS["q5_k" if form.name in lowest else "q6_k"]
 
 
-CACHE_BITS: dict[str, Number] = {
-    "fp32": 32,
-    "fp16": 16,
-    "bf16": 16,
-    "fp8": 8,
-    "int8": 8,
-    "int4": Fraction(9, 2),
-    "mxfp4": Fraction(17, 4),
-    "nvfp4": Fraction(9, 2),
-}
-"""Bits per KV-cache element. fp8 and int8 keep one scale per tensor (vLLM, TensorRT-LLM); int4 one 16-bit scale per 32
-(llama.cpp q4_0); mxfp4 and nvfp4 their block scales."""
-
 TORCH_DTYPES = {
     "float32": "fp32",
     "float": "fp32",
@@ -230,18 +217,6 @@ def format_named(name: str) -> Format:
     if found is None:
         raise WorkloadError(f"Precision {name!r} is not known; choose one of auto, {', '.join(FORMATS)}.")
     return found
-
-
-def cache_format_named(name: str) -> Format:
-    """The format of that name, if a KV cache can be kept in it.
-
-    Raises:
-        WorkloadError: the cache cannot be kept in that format.
-    """
-    key = normalised(name)
-    if key not in CACHE_BITS:
-        raise WorkloadError(f"The KV cache cannot be kept in {name!r}; choose one of auto, {', '.join(CACHE_BITS)}.")
-    return FORMATS[key]
 
 
 def grouped(base: Format, *, columns: int, name: str | None = None, zero_bits: int | None = None) -> Format:

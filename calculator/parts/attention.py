@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from calculator.formats.cache import CacheFormat, LatentLayout
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, ceil_div, half, maximum, minimum
 from calculator.numbers.symbols import Symbol
@@ -220,6 +221,14 @@ def rotate(run: Run, name: str, elements: Number) -> None:
     )
 
 
+class Shared(NamedTuple):
+    """One vector a token that serves all heads as keys and values: how many of its elements are rotated, and how
+    fp8_ds_mla keeps it."""
+
+    rotated: Number
+    layout: LatentLayout
+
+
 class Heads(NamedTuple):
     """The heads of an attention.
 
@@ -228,6 +237,7 @@ class Heads(NamedTuple):
         cached_dim: elements cached per token where that is not keys and values of `kv_heads` heads (a latent cache).
         fresh_dim: elements of keys and values read per new token, where they are one tensor (an absorbed latent).
         latent: of a latent cache, elements a token if expanded to every head, and those that serve as values.
+        shared: what one cached vector is, where it serves all heads as keys and values.
     """
 
     heads: Number
@@ -237,6 +247,31 @@ class Heads(NamedTuple):
     cached_dim: Number | None = None
     fresh_dim: Number | None = None
     latent: tuple[Number, Number] | None = None
+    shared: Shared | None = None
+
+    def cached_bytes(self, form: CacheFormat) -> Number:
+        """Bytes cached per token."""
+        if self.shared is not None:
+            return form.vector(self.cached, self.shared.rotated, self.shared.layout)
+        if form.bits is not None:
+            return self.cached * form.bits // 8
+        # Where they are not those of `kv_heads` heads, keys and values are half and half (differential attention).
+        if self.cached_dim is not None:
+            return form.pair(1, self.cached // 2, self.cached // 2)
+        return form.pair(self.kv_heads, self.key_dim, self.value_dim)
+
+    def key_bytes(self, form: CacheFormat) -> Number:
+        """Cached bytes that the scores of a token read."""
+        if self.shared is None or form.bits is not None:
+            return form.keys.row(self.kv_heads, self.key_dim)
+        return self.cached_bytes(form)
+
+    def value_bytes(self, form: CacheFormat) -> Number:
+        """Cached bytes that the weighted sum over a token's values reads."""
+        if self.shared is None or form.bits is not None:
+            return form.values.row(self.kv_heads, self.value_dim)
+        rotated = self.shared.rotated if self.value_dim == self.cached else 0
+        return form.vector(self.cached if rotated else self.cached - self.shared.rotated, rotated, self.shared.layout)
 
     @property
     def cached(self) -> Number:
@@ -293,10 +328,10 @@ def attend(
 
 def _cache(run: Run, heads: Heads, seen: Reach, limit: Number | None, across: bool, chunked: bool) -> Cache:
     """What is held and written, and what a layer keeps of a sequence."""
-    held, written = (_cached(run, n, heads.cached) for n in (seen.held, seen.written))
+    held, written = (_cached(run, n, heads) for n in (seen.held, seen.written))
     if not run.caching:
         return Cache(held, 0, written)
-    per_token = heads.cached * run.cache_bits // 8
+    per_token = heads.cached_bytes(run.cache_format)
     if heads.latent is not None:
         expanded, values = heads.latent
         kept = Kept("latent", per_token, limit, heads.cached, expanded=expanded, values=values, chunked=chunked)
@@ -319,7 +354,7 @@ def _flash(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache) -> None
         rereads=_rereads(run, fresh * run.width, seen),
         writes=run.tokens * heads.heads * heads.value_dim * run.width,
         spilled=_flash_decode_workspace(run, heads.heads, heads.value_dim, seen),
-        cache=cache._replace(read=_cached(run, seen.read, heads.cached)),
+        cache=cache._replace(read=_cached(run, seen.read, heads)),
         saved=_flash_keeps(run, name, queries, fresh, heads.heads) if run.saving else 0,
         split=split,
     )
@@ -353,7 +388,7 @@ def _eager(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, dropout
     values = run.batch * seen.fresh * heads.kv_heads * heads.value_dim * run.width
     scores = run.batch * heads.heads * seen.scored
     matrix = scores * run.width
-    read = _cached(run, seen.read, heads.kv_heads * heads.key_dim)
+    read = run.batch * seen.read * heads.key_bytes(run.cache_format)
     split = heads.split if f"{name}.scores" not in run.steps_made else HEAD
     run.add(
         f"{name}.scores",
@@ -383,7 +418,7 @@ def _eager(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, dropout
         flops=doubled_pairs * heads.heads * heads.value_dim,
         reads=matrix + values,
         writes=run.tokens * heads.heads * heads.value_dim * run.width,
-        cache=Cache(0, _cached(run, seen.read, heads.kv_heads * heads.value_dim), 0),
+        cache=Cache(0, run.batch * seen.read * heads.value_bytes(run.cache_format), 0),
         saved=values,
         split=split,
     )
@@ -400,9 +435,9 @@ def _softmax_keeps(name: str, scores: Number, matrix: Number, dropout: bool) -> 
     return (*found, Saved(f"{name}.dropped", *dropped, "input", "tensor", "attention"))
 
 
-def _cached(run: Run, tokens: Number, per_token: Number) -> Number:
-    """Bytes of so many tokens of each sequence in a cache of `per_token` elements a token."""
-    return run.batch * tokens * per_token * run.cache_bits // 8
+def _cached(run: Run, tokens: Number, heads: Heads) -> Number:
+    """Cached bytes of so many tokens of each sequence."""
+    return run.batch * tokens * heads.cached_bytes(run.cache_format)
 
 
 def _rereads(run: Run, fresh: Number, seen: Reach) -> Number:

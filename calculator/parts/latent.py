@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from calculator.formats.cache import LATENT
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, attend, gate, rotate, sinks
+from calculator.parts.attention import Heads, Shared, attend, gate, rotate, sinks
 from calculator.parts.basic import Norm, Part, project
 from calculator.parts.symbols import (
     HEADS,
@@ -136,13 +137,23 @@ class LatentAttention(Part):
         if self.rotates:
             rotate(run, self.path("rotary"), (self.heads + 1) * self.rope_dim)
         latent = self.kv_rank + self.rope_dim
+        shared = Shared(self.rope_dim, LATENT)
         expanded = (self.heads * (key_dim + self.value_dim), self.kv_rank)
         if run.decoding:
             # Keys are the whole cached vector, values its latent part: one vector a token serves as both.
             attend(
                 run,
                 self.path("attention"),
-                Heads(self.heads, 1, latent, self.kv_rank, cached_dim=latent, fresh_dim=latent, latent=expanded),
+                Heads(
+                    self.heads,
+                    1,
+                    latent,
+                    self.kv_rank,
+                    cached_dim=latent,
+                    fresh_dim=latent,
+                    latent=expanded,
+                    shared=shared,
+                ),
                 selected=self.selected,
                 window=self.window,
             )
@@ -150,7 +161,9 @@ class LatentAttention(Part):
             attend(
                 run,
                 self.path("attention"),
-                Heads(self.heads, self.heads, key_dim, self.value_dim, cached_dim=latent, latent=expanded),
+                Heads(
+                    self.heads, self.heads, key_dim, self.value_dim, cached_dim=latent, latent=expanded, shared=shared
+                ),
                 selected=self.selected,
                 window=self.window,
                 dropout=self.dropout,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from calculator.formats.cache import LATENT
 from calculator.formats.weight import Weight
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, attend
+from calculator.parts.attention import Heads, Shared, attend
 from calculator.parts.basic import Part
 from calculator.parts.symbols import (
     HEAD_DIM,
@@ -186,5 +187,6 @@ class StoredLatent(Part):
                 self.kv_rank if decoding else self.value_dim,
                 cached_dim=latent,
                 fresh_dim=latent if decoding else None,
+                shared=Shared(self.rope_dim, LATENT),
             ),
         )

@@ -199,7 +199,7 @@ class MeanBlockIndexer(Part):
         rotate(run, self.path("rotary"), self.heads * self.rotary)
         doubled = run.batch * self._doubled_pairs(run)
         query = run.tokens * self.heads * self.head_dim * run.width
-        key = self.head_dim * run.cache_bits // 8
+        key = run.cache_format.keys.row(1, self.head_dim)
         held = run.batch * run.held_tokens(None) * key
         run.add(
             self.path("scores"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from calculator.formats.cache import CacheFormat, cache_format_named
 from calculator.formats.named import FORMATS, Format
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
@@ -30,7 +31,7 @@ class Run(Tokens):
 
     Attributes:
         width: bytes per activation element. residual: features of the residual stream.
-        cache_bits: per cached element. native: the format of tensors that are not quantized.
+        cache_format: of keys and values. native: the format of tensors that are not quantized.
         formats: weight name -> format, where it is not `native`.
         steps_made: what is constant of each operation, by its name, once it was written.
         span: the layers that the operations stand for.
@@ -43,7 +44,7 @@ class Run(Tokens):
 
     width: int = 2
     residual: Number = 1
-    cache_bits: Number = 16
+    cache_format: CacheFormat = field(default_factory=lambda: cache_format_named("bf16"))
     native: Format = FORMATS["bf16"]
     formats: Mapping[str, Format] = field(default_factory=dict)
     steps_made: dict[str, Step] = field(default_factory=dict)

@@ -8,7 +8,8 @@ from enum import Enum
 from typing import Any
 
 from calculator.errors import WorkloadError, shown
-from calculator.formats.named import cache_format_named, format_named, normalised
+from calculator.formats.cache import cache_format_named
+from calculator.formats.named import format_named, normalised
 from calculator.record.options import OPTIONS, Option
 from calculator.record.saved import KERNELS
 

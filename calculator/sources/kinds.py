@@ -3,7 +3,6 @@ translation from somebody else's fields."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -70,6 +69,8 @@ def reader_of(raw: Mapping[str, Any]) -> tuple[Config, Family]:
             'The config has no model_type, which says what it describes; add the field (for instance "llama").'
         )
     if kind not in FAMILIES:
+        import difflib
+
         near = ", ".join(difflib.get_close_matches(kind, FAMILIES, 4, 0))
         raise UnknownModelTypeError(f"Model type {kind!r} is not known here; the nearest known types are {near}.")
     return Config(raw, kind), with_class(FAMILIES[kind])

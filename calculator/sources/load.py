@@ -16,7 +16,9 @@ from calculator.errors import (
     CheckpointError,
     ConfigError,
     HubError,
+    HubUnreachableError,
     MissingFileError,
+    ModelNotFoundError,
     SourceError,
     UnknownModelTypeError,
     shown,
@@ -33,7 +35,15 @@ from calculator.sources.adapters.load import adapter_model
 from calculator.sources.adapters.settings import FILE, is_adapter
 from calculator.sources.foreign.folders import unread_config
 from calculator.sources.kinds import reader_of, without_head
-from calculator.sources.paths import path_name, path_of, read_config, side_files
+from calculator.sources.paths import (
+    holds_weights,
+    parse_config,
+    path_name,
+    path_of,
+    read_config,
+    read_stdin,
+    side_files,
+)
 from calculator.sources.sizes import assumed_sizes
 
 if TYPE_CHECKING:
@@ -53,7 +63,8 @@ def load_model(
 
     Args:
         source: a bundled model's id or name, a Hugging Face id ("org/name", "org/name@revision") or URL, the path of a
-            config.json or of the folder that holds one, or the parsed config itself. A model whose type no family
+            config.json or of the folder that holds one, "-" for a config on standard input, or the config itself,
+            parsed or as text. A model whose type no family
             reads is built from the headers of its safetensors files, and so is a GGUF file ("model.gguf",
             "org/name:Q4_K_M"); its `certainty` says what is exact. A folder with Mistral's or Meta's params.json, or
             with the adapter_config.json of an adapter, which stands beside its base model, is read too.
@@ -72,14 +83,14 @@ def load_model(
     if not isinstance(source, str | Path):
         raise SourceError(f"A model is named by text, a path or a parsed config, not by {type(source).__name__}.")
     text = str(source).strip()
-    if text.startswith("{"):
-        raise SourceError("This is a config's text; save it as config.json and give its path, or parse it first.")
+    if text == "-":
+        return _given(read_stdin(), "standard input", "standard input", base, token)
     if not text:
         raise SourceError("No model was named; give a bundled name, a Hugging Face id, or the path of a config.json.")
     bundled = catalogue.find(text) if revision is None else None
     if bundled is not None:
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
-    path = path_of(text)
+    path = None if text.startswith("{") else path_of(text)
     if path is not None:
         return _from_path(path, base, token)
     return from_hub(text, revision, token, base=base)
@@ -118,11 +129,23 @@ def _from_path(path: Path, base: str | None = None, token: str | None = None) ->
     if path.name == "config.json" or path.is_dir():
         config = {**config, **side_files(folder, config)}
     try:
-        return model_from_config(config, name=path_name(path), source=str(path))
+        model = model_from_config(config, name=path_name(path), source=str(path))
+        return _with_headers_in(folder, model) if path.is_dir() or path.name == "config.json" else model
     except UnknownModelTypeError as error:
+        if not (path.is_dir() or path.is_file()):  # a pipe has nothing beside it
+            raise
         from calculator.sources.checkpoint.load import from_path
 
         return _from_headers(partial(from_path, folder), error, config)
+
+
+def _with_headers_in(folder: Path | None, model: Model) -> Model:
+    """The model, its weight bytes those of the headers in the folder where there are any."""
+    if folder is None or not holds_weights(folder):
+        return model
+    from calculator.sources.checkpoint.stored import with_headers_in
+
+    return with_headers_in(model, folder)
 
 
 def _headers_at(path: Path) -> Checkpoint:
@@ -146,11 +169,33 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None, *
     Raises:
         SourceError, HubError, ConfigError, CheckpointError: as `load_model`.
     """
+    if text.lstrip().startswith("{"):
+        pasted = parse_config(text, "The pasted config")
+        name = str(pasted.get("_name_or_path") or "pasted config")
+        return _given(pasted, name, "a pasted config", base, token)
+    try:
+        return _from_hub(text, revision, token, base)
+    except (SourceError, ModelNotFoundError, HubUnreachableError) as error:
+        alike = catalogue.near(text)
+        if not alike:
+            raise
+        raise type(error)(f"{error} Did you mean {' or '.join(alike)} (bundled)?") from error
+
+
+def _given(raw: Mapping[str, Any], name: str, source: str, base: str | None, token: str | None) -> Model:
+    """The model of a config that came without files beside it."""
+    if is_adapter(raw):
+        return _adapter(raw, name, source, base, token, paths=False)
+    return model_from_config(raw, name=name, source=source)
+
+
+def _from_hub(text: str, revision: str | None, token: str | None, base: str | None) -> Model:
     from calculator.sources.hub import http
     from calculator.sources.hub.ids import parse_file
 
     repo_id, named_revision, file = parse_file(text)
-    bundled = catalogue.find(repo_id) if (revision or named_revision or file) is None else None
+    # The bundled configs are those of main; --revision main asks the Hub whether they still are.
+    bundled = catalogue.find(repo_id) if revision is None and named_revision in (None, "main") and not file else None
     if bundled is not None:
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
     revision = revision or named_revision
@@ -200,6 +245,7 @@ def _asked(
         else:
             key = ("model at", http.endpoint(), repo_id, found.commit, found.cached, opened_by)
             model = memory.current().made(key, limits().fresh_seconds, build)
+        model = _with_headers_in(hub.cached_folder(repo_id, found.commit, opened_by), model)
     except UnknownModelTypeError as error:
         return _from_headers(headers, error, config)
     if not untold or found.cached:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,17 @@ def path_name(path: Path) -> str:
     return path.resolve().parent.name if path.is_file() and path.name in CONFIGS else path.stem
 
 
+def holds_weights(folder: Path) -> bool:
+    """Whether there are files of a checkpoint in the folder."""
+    try:
+        return any(p.suffix in (".safetensors", ".gguf") or p.name.endswith(INDEX) for p in folder.iterdir())
+    except OSError:
+        return False
+
+
+INDEX = ".safetensors.index.json"
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """The parsed config.json at a path, or in the folder at that path.
 
@@ -43,18 +55,36 @@ def read_config(path: Path) -> dict[str, Any]:
         SourceError: there is no such file, or it is not a JSON object.
     """
     file = path / "config.json" if path.is_dir() else path
-    if not file.is_file():
+    if not (file.is_file() or file.is_fifo() or file.is_char_device() or file.is_socket()):  # pipes are /dev/fd/63
         raise SourceError(
             f"There is no file {str(file)!r}; give the path of a config.json or of the folder that holds one."
         )
     try:
-        if file.stat().st_size > limits().config_bytes:
-            most = limits().config_bytes / 1e6
-            raise SourceError(f"{str(file)!r} is larger than {most:g} MB, so it is no config.json.")
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        with file.open("rb") as opened:
+            return _parsed(opened.read(limits().config_bytes + 1), repr(str(file)), str(file))
+    except OSError as error:
         raise SourceError(f"{str(file)!r} could not be read as text: {error}.") from error
-    return parse_config(text, str(file))
+
+
+def read_stdin() -> dict[str, Any]:
+    """The config.json on standard input.
+
+    Raises:
+        SourceError: it is closed, or holds no JSON object.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        raise SourceError("The model - is a config.json on standard input; pipe one in, or give a name or a path.")
+    return _parsed(sys.stdin.buffer.read(limits().config_bytes + 1), "standard input", "Standard input")
+
+
+def _parsed(body: bytes, shown: str, where: str) -> dict[str, Any]:
+    if len(body) > limits().config_bytes:
+        raise SourceError(f"{shown} is larger than {limits().config_bytes / 1e6:g} MB, so it is no config.json.")
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{shown} could not be read as text: {error}.") from error
+    return parse_config(text, where)
 
 
 def side_files(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:

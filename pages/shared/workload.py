@@ -9,7 +9,8 @@ from typing import Any
 import streamlit as st
 
 from calculator.errors import WorkloadError
-from calculator.formats.named import CACHE_BITS, FORMATS
+from calculator.formats.cache import CACHE_TYPES
+from calculator.formats.named import FORMATS
 from calculator.model import Model
 from calculator.record.options import DEFAULT_LENGTH, MODES
 from calculator.record.workload import Workload
@@ -37,7 +38,7 @@ def choose_workload(model: Model) -> Workload:
     with right:
         kv_dtype = st.selectbox(
             "KV cache",
-            ["auto", *CACHE_BITS],
+            ["auto", *CACHE_TYPES],
             key="kv",
             bind="query-params",
             help="auto: what the config asks for, otherwise the type of the computation.",

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from calculator.config import defaults_by_type
+from calculator.config import DATA, defaults_of
 from calculator.estimation import estimate
 from calculator.families import FAMILIES
 from calculator.passes.totals import MEMORY_KINDS
@@ -42,6 +42,12 @@ def recorded() -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+def every_default() -> list[dict[str, Any]]:
+    """The defaults of every type."""
+    types = json.loads((DATA / "defaults.json").read_text(encoding="utf-8"))["model_types"]
+    return [entry.get("defaults", {}) for entry in types.values() if isinstance(entry, dict)]
+
+
 def sweep() -> Iterator[dict[str, Any]]:
     """Every numeric field of the smallest recorded config of each type, and of the type's defaults, at each extreme."""
     for kind, configs in sorted(recorded().items()):
@@ -52,7 +58,7 @@ def sweep() -> Iterator[dict[str, Any]]:
 
 
 def numeric_fields(config: Mapping[str, Any], kind: str, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    known = defaults_by_type().get(kind, {})
+    known = defaults_of(kind)
     values = {**known.get("defaults", {}), **config}
     found = []
     for name, value in values.items():
@@ -80,7 +86,7 @@ def mutations(count: int, seed: int) -> Iterator[dict[str, Any]]:
     """Recorded configs with one to four fields changed, dropped, or taken from another type."""
     rng = random.Random(seed)
     kinds = sorted(recorded())
-    names = sorted({name for entry in defaults_by_type().values() for name in entry.get("defaults", {})})
+    names = sorted({name for fields in every_default() for name in fields})
     for _ in range(count):
         kind = rng.choice(kinds)
         config: dict[str, Any] = copy.deepcopy(rng.choice(recorded()[kind]))
@@ -89,7 +95,7 @@ def mutations(count: int, seed: int) -> Iterator[dict[str, Any]]:
             inner = [v for v in config.values() if isinstance(v, dict)]
             if inner and rng.random() < 0.4:
                 place = rng.choice(inner)
-            own = list(place) + list(defaults_by_type().get(kind, {}).get("defaults", {}))
+            own = list(place) + list(defaults_of(kind).get("defaults", {}))
             name = rng.choice(own) if own and rng.random() < 0.8 else rng.choice(names)
             if name == "model_type":
                 continue

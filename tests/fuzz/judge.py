@@ -44,9 +44,9 @@ def judged(inputs: Iterable[Any], run: Callable[[Any], object], most_faults: int
     """Run every input; what is neither a result nor a sentence, slow or large is a fault, kept once per kind."""
     verdict = Verdict()
     for each in inputs:
-        before, start = peak_bytes(), time.perf_counter()
+        before, start = peak_bytes(), time.process_time()
         fault = _fault(verdict, each, run)
-        took, grown = time.perf_counter() - start, peak_bytes() - before
+        took, grown = time.process_time() - start, peak_bytes() - before
         verdict.slowest = max(verdict.slowest, took)
         if fault is None and took > SECONDS:
             fault = "slow"
@@ -65,7 +65,7 @@ def _fault(verdict: Verdict, each: Any, run: Callable[[Any], object]) -> str | N
     except CalculatorError as error:
         verdict.sentences += 1
         said = str(error)
-        if len(said) > LONGEST or not said.rstrip().endswith((".", "…")):
+        if len(said) > LONGEST or not said.rstrip().endswith((".", "…", "?")):
             return f"no sentence: {said[:60]!r}"
         return None
     except Exception as error:

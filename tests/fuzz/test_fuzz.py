@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
 
+from calculator.config import DATA, kinds_in
 from calculator.errors import ConfigError
 from calculator.sources.load import model_from_config
 from tests.fuzz import configs, kinds, words
@@ -126,3 +128,8 @@ def _bounded(count: ast.expr) -> bool:
     return isinstance(count, ast.Constant) or (
         isinstance(count, ast.Call) and isinstance(count.func, ast.Name) and count.func.id in ("times", "len", "isqrt")
     )
+
+
+def test_the_kinds_of_fields_are_those_of_the_defaults() -> None:
+    """Where this fails, data/kinds.json is to be written anew from `kinds_in(every_default())`."""
+    assert json.loads((DATA / "kinds.json").read_text(encoding="utf-8")) == kinds_in(configs.every_default())

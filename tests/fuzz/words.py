@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import random
+import sys
 import zlib
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
@@ -55,8 +56,12 @@ def run_command(given: list[str]) -> None:
     """The command line ends with a known status, and says why in one line if it is not zero."""
     out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
     os.environ["HF_HUB_OFFLINE"] = "1"
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = main(given)
+    stdin, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(b"{}"), "utf-8")
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = main(given)
+    finally:
+        sys.stdin = stdin
     said = err.getvalue()
     assert status in (0, 2), status
     assert "Traceback" not in said, said

@@ -209,7 +209,7 @@ def test_headers_of_all_shards_have_one_budget(hub: Hub) -> None:
     files["model.safetensors.index.json"] = json.dumps(index).encode()
     hub.models["org/large"] = Model(files)
     with applied(SERVER), pytest.raises(CheckpointError, match="more than 25 MB together"):
-        load_checkpoint("org/large")
+        load_checkpoint("org/large", COMMIT)
 
 
 def test_a_budget_counts_bytes_tensors_and_time() -> None:

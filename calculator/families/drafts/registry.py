@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 from calculator.config import Config
@@ -56,6 +57,8 @@ def draft_of(raw: Mapping[str, Any]) -> tuple[Config, Reader] | None:
     names = draft_names(raw)
     if not names:
         return None
+    for module in ("eagle", "blocks", "heads", "prediction"):  # the first whose pattern fits is taken
+        import_module(f"calculator.families.drafts.{module}")
     found = next((form for name in names for form in FORMS if form[0].search(name)), None)
     if found is None:
         kinds = ", ".join(dict.fromkeys(title for _, title, _ in FORMS))

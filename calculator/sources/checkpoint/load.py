@@ -76,6 +76,18 @@ def from_path(path: Path) -> Checkpoint:
     return Checkpoint(name, str(path), "safetensors", tensors, metadata, _config(folder))
 
 
+def beside(folder: Path) -> Checkpoint:
+    """The checkpoint in a folder; of several GGUF files, which hold one model in several precisions, none.
+
+    Raises:
+        MissingFileError: there is none. CheckpointError: what there is is broken or incomplete.
+    """
+    try:
+        return _folder(Folder(folder))
+    except SourceError as error:  # one of several GGUF files must be named
+        raise MissingFileError(str(error)) from error
+
+
 def _begins_with(path: Path, letters: bytes) -> bool:
     try:
         with path.open("rb") as file:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from calculator.errors import CheckpointError, ConfigError
-from calculator.formats.rules import MATRICES, Rule, Scheme
+from calculator.formats.rules import ANYTHING, Rule, Scheme
 from calculator.gate import check_model
 from calculator.limits import building, times
 from calculator.model import Model, Stack
@@ -30,7 +30,6 @@ EXACT, DERIVED, UNKNOWN = "exact", "derived", "unknown"
 IMPOSSIBLE = (TypeError, AttributeError, ArithmeticError, IndexError, KeyError, ValueError, RuntimeError)
 """What names and shapes that no model has lead to."""
 
-ANYTHING = MATRICES | {"norm", "convolution", "vector", "buffer"}
 
 QUANTITIES = {
     "parameters": "parameters",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from calculator.errors import HubError, HubUnreachableError, MissingFileError
@@ -169,3 +170,11 @@ def _cached(request: Request, opened_by: str) -> HubFile | None:
     if len(body) > longest():
         raise refusals.too_large(request, longest())
     return HubFile(_parsed(request, body), request.repo_id, request.revision, commit, cached=True)
+
+
+def cached_folder(repo_id: str, commit: str | None, opened_by: str) -> Path | None:
+    """Where the client keeps what was downloaded of a repository at that commit, beside its config.json."""
+    if commit is None or not limits().disk or not disk.may_read(disk.folder_of(repo_id), commit, opened_by):
+        return None
+    folder = disk.folder_of(repo_id) / "snapshots" / commit
+    return folder if (folder / FILE).is_file() else None

@@ -86,6 +86,12 @@ def listing_address(request: Request) -> str:
     return f"{request.endpoint}/api/models/{request.repo_id}/revision/{revision}?blobs=true"
 
 
+def headers_address(request: Request, index: str) -> str:
+    """Where the Hub gives the safetensors headers of all shards of an index, on main, in one answer (huggingface_hub
+    2.4, HfApi.get_sharded_safetensors_metadata)."""
+    return f"{request.endpoint}/api/models/{request.repo_id}/safetensors-metadata/{quote(index, safe='/')}"
+
+
 def within(seconds: float, call: Callable[[], T], late: HubError) -> T:
     """What the call returns or raises; `late` is raised once the seconds are over.
 
