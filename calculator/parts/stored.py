@@ -115,7 +115,7 @@ class StoredAttention(Part):
     (as a checkpoint's headers name them, or SqueezeBERT's convolutions).
 
     Attributes:
-        caches: the layer keeps keys and values of its own.
+        caches: the layer keeps keys and values of its own. chunked: the window is a chunk, which does not slide.
     """
 
     heads: int
@@ -125,6 +125,7 @@ class StoredAttention(Part):
     window: int | None = None
     caches: bool = True
     dropout: bool = False
+    chunked: bool = False
     SYMBOLS: ClassVar[dict[str, str]] = {
         "heads": "n_h",
         "kv_heads": "n_kv",
@@ -144,6 +145,7 @@ class StoredAttention(Part):
             window=self.window,
             caches=self.caches,
             dropout=self.dropout,
+            chunked=self.chunked,
         )
 
 

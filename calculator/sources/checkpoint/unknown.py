@@ -19,6 +19,7 @@ from calculator.passes.plan import plan_of
 from calculator.record.workload import Workload
 from calculator.sources.checkpoint.facts import Facts, facts_of_config, facts_of_gguf
 from calculator.sources.checkpoint.matching import is_prediction
+from calculator.sources.checkpoint.metadata import Metadata
 from calculator.sources.checkpoint.naming import EMBEDDINGS, HEADS, NORMS, TOWERS, is_bias
 from calculator.sources.checkpoint.packing import CACHE_SCALE, Stored, unpacked
 from calculator.sources.checkpoint.patterns import Builder, embedding_part, held_part, layer_of, matrix_of, part_of
@@ -50,7 +51,7 @@ def model_from_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any] | No
     """
     said = dict(config if config is not None else checkpoint.config or {})
     gguf = checkpoint.format == "gguf"
-    facts = facts_of_gguf(checkpoint.metadata) if gguf else facts_of_config(said)
+    facts = facts_of_gguf(Metadata.of(checkpoint)) if gguf else facts_of_config(said)
     stored = [s for s in unpacked(checkpoint, said) if not CACHE_SCALE.fullmatch(s.name)]
     builder = Builder(facts)
     try:
@@ -92,6 +93,7 @@ def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], b
         tuple(layer_of(builder, path, i, layers[i]) for i in range(count)),
         before=before,
         after=after,
+        causal=facts.causal,
     )
     towers = tuple(_tower(p, found) for p, found in sorted(numbered.items()))
     if beside:
