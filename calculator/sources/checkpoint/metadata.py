@@ -51,13 +51,27 @@ INTERVALS = {"qwen3next": 4, "qwen35": 4, "qwen35moe": 4, "qwen4exp": 4, "minima
 """Architectures with attention in each n-th layer and a recurrent mixer in the others."""
 
 WITHOUT_HEADS = frozenset(
-    "bailingmoe3 glm5-next granitehybrid jamba kimi-k3 kimi-linear lfm2 lfm2moe plamo2".split()
+    ["bailingmoe3", "glm5-next", "granitehybrid", "jamba", "kimi-k3", "kimi-linear", "lfm2", "lfm2moe", "plamo2"]
 )  # architectures whose layers without key-value heads are recurrent
-RECURRENT = frozenset("mamba mamba2 rwkv6 rwkv6qwen2 rwkv7 arwkv7".split())
+RECURRENT = frozenset(["mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"])
 NEMOTRON = frozenset(("nemotron_h", "nemotron_h_moe"))  # there layers without heads may be MLPs, which state a width
 NOT_CAUSAL = frozenset(
-    "bert jina-bert-v2 jina-bert-v3 nomic-bert nomic-bert-moe neo-bert eurobert modern-bert gemma-embedding t5encoder "
-    "dream llada llada-moe rnd1".split()
+    [
+        "bert",
+        "jina-bert-v2",
+        "jina-bert-v3",
+        "nomic-bert",
+        "nomic-bert-moe",
+        "neo-bert",
+        "eurobert",
+        "modern-bert",
+        "gemma-embedding",
+        "t5encoder",
+        "dream",
+        "llada",
+        "llada-moe",
+        "rnd1",
+    ]
 )
 """Architectures for which llama.cpp makes no cache (llama_model::create_memory)."""
 

@@ -7,7 +7,7 @@ routed to it. What the shapes cannot tell, attention and its cache, comes from t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from calculator.errors import CheckpointError, ConfigError
@@ -200,15 +200,25 @@ def _config(said: dict[str, Any], stored: list[Stored]) -> Mapping[str, Any]:
     """The config, with the type to compute in where it names none: the 16- or 32-bit one that most bytes are in."""
     if said.get("dtype") or said.get("torch_dtype"):
         return said
+    return {**said, "dtype": dtype_of((s.data.dtype, s.nbytes, len(s.shape)) for s in stored)}
+
+
+def dtype_of(stored: Iterable[tuple[str, int, int]]) -> str:
+    """The type to compute in: the 16- or 32-bit one that most bytes of matrices are in.
+
+    Args:
+        stored: type, bytes and number of axes of each tensor.
+    """
     names = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
     found: dict[str, int] = defaultdict(int)
-    for s in stored:
-        if s.data.dtype in names and len(s.shape) > 1:
-            found[names[s.data.dtype]] += s.nbytes
-    whole = sum(s.nbytes for s in stored)
+    whole = 0
+    for kind, nbytes, axes in stored:
+        whole += nbytes
+        if kind in names and axes > 1:
+            found[names[kind]] += nbytes
     most = max(found, key=lambda name: found[name], default="bfloat16")
     # A few 32-bit tensors beside quantized ones do not mean that products are computed in 32 bit.
-    return {**said, "dtype": most if most != "float32" or found[most] * 2 > whole else "bfloat16"}
+    return most if most != "float32" or found[most] * 2 > whole else "bfloat16"
 
 
 def _certainty(
