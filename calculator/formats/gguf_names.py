@@ -235,21 +235,8 @@ layer.1.EncDecAttention.o                       cross_attn_o
 """
 
 POST_NORMS = frozenset(
-    [
-        "gemma2",
-        "gemma3",
-        "gemma3n",
-        "gemma4",
-        "glm4moe",
-        "gpt-oss",
-        "qwen3next",
-        "qwen35",
-        "qwen35moe",
-        "olmo2",
-        "exaone4",
-        "seed_oss",
-    ]
-)
+    ("exaone4", "gemma2", "gemma3", "gemma3n", "gemma4", "glm4moe", "gpt-oss", "olmo2", "qwen35", "qwen35moe")
+) | {"qwen3next", "seed_oss"}
 """Architectures whose post_attention_layernorm keeps that name; elsewhere it is the norm in front of the MLP."""
 
 Names = tuple[tuple[str, ...], ...]
@@ -271,9 +258,7 @@ def stored_as(name: str, architecture: str = "", layers: int = 0) -> Names:
         name: in the safetensors checkpoint, with a star for the number of an expert.
         architecture: as general.architecture spells it. layers: of the model, after which those of MTP are numbered.
     """
-    if altup := re.fullmatch(
-        r"model\.altup_(un)?embed_projections\.\d+\.weight|model\.altup_projections\.\d+\.weight", name
-    ):
+    if altup := re.fullmatch(r"model\.altup_(unembed_)?projections\.\d+\.weight", name):
         return (("altup_unembd_proj.weight" if altup[1] else "altup_proj.weight",),)
     place = re.match(r"(?:(.*)\.)?(?:layers|layer|h|block|blocks)\.(\d+)\.(.+)", name)
     if place is None:

@@ -29,7 +29,7 @@ WINDOWS = {
     "cohere2": Pattern(4),
     "cohere2moe": Pattern(4, first=True),
     "exaone-moe": Pattern(4, window=128),
-    "exaone4": Pattern(4, window=4096),
+    "exaone4": Pattern(4),
     "gemma-embedding": Pattern(6),
     "gemma2": Pattern(2, window=4096),
     "gemma3": Pattern(6),
@@ -56,23 +56,8 @@ WITHOUT_HEADS = frozenset(
 RECURRENT = frozenset(["mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"])
 NEMOTRON = frozenset(("nemotron_h", "nemotron_h_moe"))  # there layers without heads may be MLPs, which state a width
 NOT_CAUSAL = frozenset(
-    [
-        "bert",
-        "jina-bert-v2",
-        "jina-bert-v3",
-        "nomic-bert",
-        "nomic-bert-moe",
-        "neo-bert",
-        "eurobert",
-        "modern-bert",
-        "gemma-embedding",
-        "t5encoder",
-        "dream",
-        "llada",
-        "llada-moe",
-        "rnd1",
-    ]
-)
+    ("bert", "jina-bert-v2", "jina-bert-v3", "nomic-bert", "nomic-bert-moe", "neo-bert", "eurobert", "modern-bert")
+) | {"gemma-embedding", "t5encoder", "dream", "llada", "llada-moe", "rnd1"}
 """Architectures for which llama.cpp makes no cache (llama_model::create_memory)."""
 
 GEMMA3N_OWN = 20  # layers of Gemma 3n that keep keys and values (n_layer_kv_from_start)

@@ -124,7 +124,7 @@ def head_norms(said: Metadata) -> Fields:
 def granite_experts(said: Metadata) -> Fields:
     count = f.expert_count(said)
     inner = (f.columns(said, "ffn_down_exps.weight") if count else None) or f.inner(said)
-    shared = f.shared_inner(said) if count else f.columns(said, "ffn_down.weight")
+    shared = f.shared_inner(said) or (0 if count else f.columns(said, "ffn_down.weight"))
     return {
         "num_local_experts": count,
         "num_experts_per_tok": f.used(said) or 0,

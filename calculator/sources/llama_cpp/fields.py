@@ -75,7 +75,7 @@ def layer_types(said: Metadata) -> Fields:
     """The layers with a window, and how wide it is."""
     sizes = {w for w in said.windows if w is not None}
     types = ["full_attention" if w is None else "sliding_attention" for w in said.windows]
-    return {"layer_types": types} | ({"sliding_window": max(sizes)} if sizes else {})
+    return {"layer_types": types, "sliding_window": max(sizes, default=None)}
 
 
 def rotated(said: Metadata) -> Fields:

@@ -71,9 +71,8 @@ def _priced(model: Model, checkpoint: Checkpoint, said: Metadata) -> Model:
     formats = _formats(pairs, stored)
     if any(isinstance(p, Head) and p.tied for p in model.text.after) and "token_embd.weight" in stored:
         t = stored["token_embd.weight"]
-        formats |= {
-            _head_name(p): _form(t.dtype, t.nbytes, t.elements) for p in model.text.after if isinstance(p, Head)
-        }
+        tied = [p.name for p in model.text.after if isinstance(p, Head)]
+        formats |= {name: _form(t.dtype, t.nbytes, t.elements) for name in tied}
     if left:
         held = tuple((t.name, t.shape, "buffer") for t in left)
         formats |= {t.name.removesuffix(".weight"): _form(t.dtype, t.nbytes, t.elements) for t in left}
@@ -160,10 +159,6 @@ def _formats(pairs: list[tuple[str, Weight, tuple[str, ...]]], stored: dict[str,
 def _form(kind: str, nbytes: int, elements: int) -> Format:
     bits = nbytes * 8 // elements if elements else 16
     return Exact(kind.lower(), min(max(bits, 1), 32), nbytes=nbytes, title=kind)
-
-
-def _head_name(head: Head) -> str:
-    return head.name
 
 
 def _scheme(formats: dict[str, Format], checkpoint: Checkpoint) -> Scheme:
