@@ -15,6 +15,7 @@ def main() -> None:
 
     from calculator.errors import CalculatorError
     from pages import checkpoint, compare, experts, methods, overview, scaling
+    from pages.shared.headers import priced
     from pages.shared.model import Waiting, choose_model
     from pages.shared.show import Inputs
     from pages.shared.workload import choose_workload
@@ -38,7 +39,7 @@ def main() -> None:
     st.set_page_config(page_title=f"{current.title} · Transformer calculator")
     try:
         with st.sidebar:
-            model = choose_model()
+            model = priced(choose_model())
             workload = choose_workload(model)
     except Waiting as wish:
         st.title(current.title, anchor=False)

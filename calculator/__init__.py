@@ -14,16 +14,21 @@ from calculator.errors import CalculatorError
 from calculator.estimation import Estimate, estimate
 from calculator.model import Model
 from calculator.passes.forward import operations
-from calculator.record.operation import COMPONENTS, Operation
+from calculator.record.operation import Operation
+from calculator.record.vocabulary import COMPONENTS
 from calculator.record.workload import Workload
 from calculator.report.why import explain
 
 if TYPE_CHECKING:
     from calculator.compatibility import TransformerCalculator
+    from calculator.hardware import Device, device, devices
+    from calculator.parallel import Layout
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
     from calculator.sources.checkpoint.compare import compare
+    from calculator.sources.checkpoint.stored import with_headers
     from calculator.sources.load import load_model
     from calculator.sources.manual import DataType, ModelConfig, ModelType, OperationMode
+    from calculator.speculation import Speculation, own_draft, speculate
 
 __all__ = [
     "COMPONENTS",
@@ -31,26 +36,35 @@ __all__ = [
     "Checkpoint",
     "Comparison",
     "DataType",
+    "Device",
     "Estimate",
+    "Layout",
     "Model",
     "ModelConfig",
     "ModelType",
     "Operation",
     "OperationMode",
+    "Speculation",
     "TransformerCalculator",
     "Workload",
     "compare",
+    "device",
+    "devices",
     "estimate",
     "explain",
     "load_checkpoint",
     "load_model",
     "operations",
+    "own_draft",
+    "speculate",
+    "with_headers",
 ]
 
 LATER = {
     "load_model": "sources.load",
     "load_checkpoint": "sources.checkpoint",
     "compare": "sources.checkpoint",
+    "with_headers": "sources.checkpoint.stored",
     "Checkpoint": "sources.checkpoint",
     "Comparison": "sources.checkpoint",
     "DataType": "sources.manual",
@@ -58,6 +72,13 @@ LATER = {
     "ModelType": "sources.manual",
     "OperationMode": "sources.manual",
     "TransformerCalculator": "compatibility",
+    "Device": "hardware",
+    "device": "hardware",
+    "devices": "hardware",
+    "Layout": "parallel",
+    "Speculation": "speculation",
+    "own_draft": "speculation",
+    "speculate": "speculation",
 }
 """Names whose modules load when they are first used. (A name that is also a module's must not wait: whoever imports the
 module first would find it under the name.)"""

@@ -22,19 +22,38 @@ SIZES = ("_size", "_dim", "_rank", "_heads", "_layers", "_experts", "_groups", "
 
 
 @cache
-def defaults_by_type() -> dict[str, Any]:
-    """model_type -> {"defaults", "aliases", "sub_configs"}."""
-    types: dict[str, Any] = json.loads((DATA / "defaults.json").read_text(encoding="utf-8"))["model_types"]
+def _defaults() -> str:
+    return (DATA / "defaults.json").read_text(encoding="utf-8")
+
+
+@cache
+def defaults_of(model_type: str) -> Mapping[str, Any]:
+    """What a model type assumes: {"defaults", "aliases", "sub_configs"}; empty for a type that is not known.
+
+    The file has a line a type, and a model needs a few of eight hundred: no more than those is parsed.
+    """
+    key = f"\n{json.dumps(model_type)}:"
+    start = _defaults().find(key)
+    if start < 0:
+        return {}
+    start += len(key)
+    found = json.loads(_defaults()[start : _defaults().find("\n", start)].rstrip(","))
     # A string stands for another type with the same defaults.
-    return {name: types[entry] if isinstance(entry, str) else entry for name, entry in types.items()}
+    return defaults_of(found) if isinstance(found, str) else found
 
 
 class Config(Mapping[str, Any]):
     """A config.json as attributes. `config.hidden_size` raises a ConfigError that names the field if it is absent or no
     whole number; `config.get("head_dim")` is None where the field is absent or null."""
 
-    def __init__(self, raw: Mapping[str, Any], model_type: str, *, where: str = "config.json") -> None:
-        known = defaults_by_type().get(model_type, {})
+    def __init__(
+        self, raw: Mapping[str, Any], model_type: str, *, where: str = "config.json", like: Config | None = None
+    ) -> None:
+        """
+        Args:
+            like: the config this one is made of: what is assumed there without being stated is shared.
+        """
+        known = defaults_of(model_type)
         aliases = known.get("aliases", {})
         self.model_type = model_type
         self.where = where
@@ -48,9 +67,17 @@ class Config(Mapping[str, Any]):
             aliases[name]: value for name, value in raw.items() if name in aliases
         }  # transformers sets these last
         self.values_ = {**known.get("defaults", {}), **stated}
+        self.stated = frozenset(stated)
+        self.assumed: dict[tuple[str, str], Any] = {} if like is None else like.assumed
+        self.read: set[tuple[str, str]] = set() if like is None else like.read
 
     def __getitem__(self, name: str) -> Any:
-        return self.values_[self.aliases.get(name, name)]
+        name = self.aliases.get(name, name)
+        value = self.values_[name]
+        self.read.add((self.where, name))
+        if name not in self.stated:
+            self.assumed[self.where, name] = value
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.values_)
@@ -104,11 +131,20 @@ class Config(Mapping[str, Any]):
             raise ConfigError(
                 f"{name} in {self.where} is {type(raw).__name__}; it must be an object with the fields of that part."
             )
-        known = defaults_by_type().get(self.model_type, {})
+        known = defaults_of(self.model_type)
         fixed, stated = known.get("sub_configs", {}).get(name), raw.get("model_type")
         # Most fields have one class whatever the part calls itself (Qwen3-VL's vision_config says "qwen3_vl").
         kind = stated if fixed is None or (name in known.get("auto_configs", ()) and stated) else fixed
-        return Config(raw, str(kind or model_type), where=f"{name} of {self.where}")
+        made = Config(raw, str(kind or model_type), where=f"{name} of {self.where}", like=self)
+        if name not in self.stated:
+            made.stated = frozenset()  # the type's own arguments for that part
+        return made
+
+    def with_values(self, **fields: Any) -> Config:
+        """The same config with other values of some fields, which then count as stated."""
+        made = Config({**self.values_, **fields}, self.model_type, where=self.where, like=self)
+        made.stated = self.stated | {self.aliases.get(name, name) for name in fields}
+        return made
 
     def has_stated(self, name: str) -> bool:
         """Whether the file itself states the field, not only its type's default."""

@@ -44,3 +44,7 @@ class HubUnreachableError(HubError):
 
 class CheckpointError(CalculatorError):
     """A checkpoint's files break the rules of their format, or do not belong together."""
+
+
+class DeviceError(CalculatorError):
+    """A device, a number of devices or a way to divide a model over them that does not exist or cannot work."""

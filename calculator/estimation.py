@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
@@ -11,17 +13,16 @@ from calculator.model import Model
 from calculator.numbers.symbolic import numeric
 from calculator.passes.forward import (
     encoder_length,
+    every_operation,
     forward,
     numbers,
-    optimizer_bytes,
     resolved_length,
     shape_of,
     symbols,
 )
 from calculator.passes.plan import cache_format, plan_of
-from calculator.passes.totals import MEMORY_KINDS, Flops, Generation, Memory, Traffic, intensity_class, total
+from calculator.passes.totals import AMOUNTS, Flops, Generation, Memory, Traffic, total
 from calculator.record.operation import Operation
-from calculator.record.run import gradient_bytes
 from calculator.record.workload import Workload
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ class Estimate:
             the model has no encoder before its decoder.
         memory, flops, traffic, generation: see their classes; generation is None outside decode mode.
         notes: what a reader should know beside the numbers; warnings: what makes them doubtful.
+        engine_settings: how engines are started, for `reserved`: `batched_tokens`, `block_size`.
     """
+
+    engine_settings: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, model: Model, workload: Workload) -> None:
         self.model, self.workload = model, workload
@@ -44,12 +48,10 @@ class Estimate:
         self._batch, self._length = symbols(workload.batch_size, self.sequence_length)
         self._source = encoder_length(model, workload, self._length)
         self.encoder_length = numeric(self._source, shape_of(self._batch, self._length)) if model.encoder else None
-        self._listed = forward(model, workload, self._batch, self._length, source=self._source)
+        self._listed = every_operation(model, workload, self._batch, self._length, source=self._source)
         training = workload.mode == "pretraining"
-        plan = plan_of(model, workload)
         self._shape = shape_of(self._batch, self._length)
-        gradient, optimizer = gradient_bytes(workload, plan.native), optimizer_bytes(plan.native)
-        self.memory = Memory(self._listed, training, gradient, optimizer, self._shape)
+        self.memory = Memory(self._listed, training, self._shape)
         self.flops = Flops(self._listed, self._shape)
         self.traffic = Traffic(self._listed, self._shape)
 
@@ -78,9 +80,9 @@ class Estimate:
         if self.workload.mode != "decode":
             return None
         steps, source = self.workload.decode_length, self._source
-        listed = forward(self.model, self.workload, self._batch, self._length, steps=steps, source=source)
+        run = forward(self.model, self.workload, self._batch, self._length, steps=steps, source=source)
         after = forward(self.model, self.workload, self._batch, self._length + steps, source=source)
-        return Generation(listed, after, self._shape, steps)
+        return Generation(run, after, self._shape, steps)
 
     @cached_property
     def cache_growth(self) -> Any:
@@ -89,7 +91,7 @@ class Estimate:
             return numeric(0, self._shape)
         lengths, source = (self._length, self._length + 1), self._source
         held = [forward(self.model, self.workload, 1, n, source=source) for n in lengths]
-        before, after = (total(listed, lambda op: op.cache_bytes * op.count) for listed in held)
+        before, after = (total(ops, AMOUNTS["kv_cache"]) for ops in held)
         return numeric(after - before, self._shape)
 
     @cached_property
@@ -101,7 +103,7 @@ class Estimate:
         """
         from calculator.engines.reserved import reserved
 
-        return reserved(self.model, self.workload)
+        return reserved(self.model, self.workload, **self.engine_settings)
 
     @property
     def precision(self) -> str:
@@ -127,8 +129,7 @@ class Estimate:
     def warnings(self) -> tuple[str, ...]:
         found = []
         longest, context = _largest_value(self.sequence_length), self.model.context_length
-        if self.workload.mode == "decode":
-            longest += self.workload.decode_length
+        longest += self.workload.decode_length if self.workload.mode == "decode" else self.workload.past_length
         if context is not None and longest > context:
             found.append(
                 f"{longest:,} tokens are more than the {context:,} that {self.model.name} was configured for; the "
@@ -156,8 +157,8 @@ class Estimate:
         return tuple(found)
 
     def rows(self, kind: str) -> list[dict[str, Any]]:
-        """The table of that kind as a list of rows with raw numbers: "memory", "flops", "reuse", "operations", "cache"
-        or "engines"."""
+        """The table of that kind as a list of rows with raw numbers: "memory", "flops", "reuse", "operations",
+        "cache", "engines" or "formats"."""
         from calculator.report.rows import rows
 
         return rows(self, kind)
@@ -197,4 +198,4 @@ def estimate(model: Model, workload: Workload | None = None, **options: Any) -> 
     return Estimate(model, chosen.with_(**options) if options else chosen)
 
 
-__all__ = ["MEMORY_KINDS", "Estimate", "Flops", "Generation", "Memory", "Traffic", "estimate", "intensity_class"]
+__all__ = ["Estimate", "estimate"]

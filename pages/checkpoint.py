@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -14,6 +15,7 @@ from calculator.sources.checkpoint.compare import collapsed
 from calculator.sources.checkpoint.report import TITLES, csv_rows
 from calculator.sources.hub.ids import is_repo, parse_file
 from pages.shared import show as ui
+from pages.shared.headers import offer
 from pages.shared.show import Inputs
 
 HOUR = 3600  # seconds headers from the Hub are kept
@@ -38,6 +40,7 @@ def show(inputs: Inputs) -> None:
         f"Formula: {inputs.model.name}, {ui.linked(inputs.model.source)}. Headers: {found.source}; "
         f"{len(found.files):,} {'file' if len(found.files) == 1 else 'files'}, {found.format}."
     )
+    offer(inputs.model, found)
     verdict(comparison)
     if inputs.model.certainty:
         st.info(
@@ -82,7 +85,9 @@ def read(model: Model, text: str, token: str | None = None) -> tuple[Checkpoint,
 
 
 # By the model's contents: another upload has the same name. Comparing 46,000 tensors (DeepSeek-V3) takes a second.
-KEY = {Model: lambda model: (model.name, model.source, json.dumps(dict(model.config), sort_keys=True, default=str))}
+KEY: dict[str | type[Any], Callable[[Any], Any]] = {
+    Model: lambda model: (model.name, model.source, json.dumps(dict(model.config), sort_keys=True, default=str))
+}
 
 
 @st.cache_resource(ttl=HOUR, max_entries=16, show_spinner="Reading the headers from the Hub…", hash_funcs=KEY)

@@ -9,8 +9,8 @@ import streamlit as st
 
 from calculator.estimation import estimate
 from calculator.model import Model
+from calculator.record.vocabulary import TITLES
 from calculator.report import charts
-from calculator.report.rows import TITLES
 from calculator.whatif import as_mixture, balance, mlp_width
 from pages.shared import show as ui
 from pages.shared.show import Inputs

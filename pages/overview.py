@@ -8,10 +8,9 @@ import streamlit as st
 
 from calculator.model import Model, Stack
 from calculator.parts import Attention, LatentAttention
-from calculator.passes.totals import MEMORY_KINDS, intensity_class
-from calculator.record.operation import COMPONENTS
+from calculator.passes.totals import intensity_class
+from calculator.record.vocabulary import COMPONENTS, MEMORY_KINDS, TITLES
 from calculator.report import charts
-from calculator.report.rows import TITLES
 from pages.shared import show as ui
 from pages.shared.caches import caches, keeps
 from pages.shared.columns import COLUMNS
@@ -65,7 +64,9 @@ def described(model: Model) -> dict[str, str]:
     p, experts = model.parameters, model.experts
     found = {"Parameters": f"{p.total:,}"}
     if p.active != p.total:
-        found["Active per token"] = f"{p.active:,}"
+        found["Active per token"] = f"{p.active:,}, the embedding in full"
+    if p.touched != p.active and p.touched < p.total:
+        found["Touched per token"] = f"{p.touched:,}, only the rows that are looked up"
     found["Layers"] = _kinds(model.text)
     if model.encoder is not None:
         found["Encoder layers"] = _kinds(model.encoder)
@@ -233,7 +234,13 @@ def reuse(inputs: Inputs) -> None:
 def tables(inputs: Inputs) -> None:
     e = inputs.estimate
     st.subheader("Breakdown", anchor=False)
-    kinds = {"memory": "Memory", "flops": "FLOPs", "reuse": "Intensity", "operations": "Operations"}
+    kinds = {
+        "memory": "Memory",
+        "flops": "FLOPs",
+        "reuse": "Intensity",
+        "operations": "Operations",
+        "formats": "Formats",
+    }
     if keeps(inputs):
         kinds |= {"cache": "Cache", "engines": "Engines"}
     chosen = (

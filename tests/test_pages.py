@@ -11,10 +11,9 @@ import pytest
 
 from calculator import estimate, load_model
 from calculator.formats.named import FORMATS
-from calculator.passes.totals import MEMORY_KINDS
-from calculator.record.operation import COMPONENTS
-from calculator.record.workload import MODES, Workload
-from calculator.report.rows import TITLES
+from calculator.record.options import MODES
+from calculator.record.vocabulary import COMPONENTS, MEMORY_KINDS, TITLES
+from calculator.record.workload import Workload
 from calculator.report.why import explain
 from calculator.sources import catalogue
 from calculator.whatif import as_mixture, balance
@@ -257,7 +256,8 @@ def test_the_files_of_the_calculator_hold_the_raw_numbers(open_page, downloads, 
     open_page(model=name, mode=mode, batch=2)
     e = estimate(load_model(name), mode=mode, batch_size=2)
     short = name.split("/")[-1]
-    kinds = ("memory", "flops", "reuse", "operations", *(() if mode == "pretraining" else ("cache", "engines")))
+    kept = () if mode == "pretraining" else ("cache", "engines")
+    kinds = ("memory", "flops", "reuse", "operations", "formats", *kept)
     assert set(downloads) == {f"{short}_{mode}_{kind}.csv" for kind in kinds}
     for kind in kinds:
         assert parsed(downloads[f"{short}_{mode}_{kind}.csv"]()) == e.rows(kind)

@@ -117,14 +117,14 @@ def dense_or_sparse(c: Config, first_dense: int) -> list[bool]:
 def renamed(c: Config, **names: str) -> Config:
     """The config with fields of older types under today's names: renamed(c, hidden_size="n_embd")."""
     usual = {new: c.get(old) for new, old in names.items() if c.get(old) is not None}
-    return Config({**c.values_, **usual}, c.model_type, where=c.where)
+    return c.with_values(**usual)
 
 
 def changed(c: Config, **fields: Any) -> Config:
     """The config with other values of some fields."""
-    return Config({**c.values_, **fields}, c.model_type, where=c.where)
+    return c.with_values(**fields)
 
 
 def restated(c: Config, **fields: Any) -> Config:
     """The config as if the file stated these fields so."""
-    return Config({**c.raw, **fields}, c.model_type, where=c.where)
+    return Config({**c.raw, **fields}, c.model_type, where=c.where, like=c)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -19,6 +20,8 @@ class Format:
 
     One scale (and zero point, where the format has them) serves a tile of `tile_rows` × `tile_columns` elements; 0
     means the whole extent. `column_bits` is stored once per input column (GPTQ's g_idx), `tensor_bits` once per matrix.
+    `arithmetic` is the format that products with it are computed in, where activations are quantized too; "" is the
+    16-bit type of the model, into which such weights are expanded first.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Format:
     column_bits: int = 0
     tensor_bits: int = 0
     title: str = ""
+    arithmetic: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= 32 or self.tile_rows < 0 or self.tile_columns < 0:
@@ -66,6 +70,23 @@ class Exact(Format):
         return self.nbytes
 
 
+@dataclass(frozen=True, slots=True)
+class Mixed(Format):
+    """Experts of one tensor in several formats: so many of them in each."""
+
+    parts: tuple[tuple[Format, int], ...] = ()
+
+    @classmethod
+    def of(cls, forms: Mapping[Format, int]) -> Format:
+        """The formats of so many experts each; where it is one, that."""
+        parts = tuple(sorted(forms.items(), key=lambda part: (part[0].bits, part[0].name)))
+        name = " and ".join(dict.fromkeys(form.name for form, _ in parts))
+        return parts[0][0] if len(parts) == 1 else cls(name, parts[0][0].bits, parts=parts)
+
+    def size(self, weight: Weight) -> Number:
+        return sum(form.size(weight.some(count)) for form, count in self.parts)
+
+
 def _bytes(bits: Number) -> Number:
     if isinstance(bits, Expression):
         return ceil_div(bits, 8) if bits.value() % 8 else bits // 8
@@ -91,13 +112,21 @@ FORMATS = {
         Format("fp32", 32, title="32-bit float"),
         Format("fp16", 16, title="16-bit float"),
         Format("bf16", 16, title="bfloat16"),
-        Format("fp8", 8, tile_rows=0, scale_bits=32, title="8-bit float, one 32-bit scale a matrix"),
-        Format("int8", 8, scale_bits=16, title="8-bit integer, one 16-bit scale a row (W8A8)"),
+        Format("fp8", 8, tile_rows=0, scale_bits=32, title="8-bit float, one 32-bit scale a matrix", arithmetic="fp8"),
+        Format("int8", 8, scale_bits=16, title="8-bit integer, one 16-bit scale a row (W8A8)", arithmetic="int8"),
         Format(
             "int4", 4, tile_columns=128, scale_bits=16, zero_bits=4, title="4-bit integer, groups of 128 (AWQ, GPTQ)"
         ),
         Format("mxfp4", 4, tile_columns=32, scale_bits=8, title="4-bit float, blocks of 32, 8-bit scale (OCP MX)"),
-        Format("nvfp4", 4, tile_columns=16, scale_bits=8, tensor_bits=32, title="4-bit float, blocks of 16, FP8 scale"),
+        Format(
+            "nvfp4",
+            4,
+            tile_columns=16,
+            scale_bits=8,
+            tensor_bits=32,
+            title="4-bit float, blocks of 16, FP8 scale",
+            arithmetic="nvfp4",
+        ),
         Format(
             "nf4",
             4,
@@ -143,19 +172,6 @@ def ggml_head(form: Format) -> Format:
     return GGML_FORMATS["q5_k" if form.name in lowest else "q6_k"]
 
 
-CACHE_BITS: dict[str, Number] = {
-    "fp32": 32,
-    "fp16": 16,
-    "bf16": 16,
-    "fp8": 8,
-    "int8": 8,
-    "int4": Fraction(9, 2),
-    "mxfp4": Fraction(17, 4),
-    "nvfp4": Fraction(9, 2),
-}
-"""Bits per KV-cache element. fp8 and int8 keep one scale per tensor (vLLM, TensorRT-LLM); int4 one 16-bit scale per 32
-(llama.cpp q4_0); mxfp4 and nvfp4 their block scales."""
-
 TORCH_DTYPES = {
     "float32": "fp32",
     "float": "fp32",
@@ -177,9 +193,6 @@ ALIASES = {
     "e4m3": "fp8",
     "fp4": "nvfp4",
 }
-
-UNCONVERTED_ROLES = frozenset(("router", "norm", "embedding", "head", "convolution", "vector", "buffer"))
-"""Tensor classes that quantizers leave in 16 bit: only the matrices of attention, MLPs and experts are converted."""
 
 
 def normalised(name: str) -> str:
@@ -204,18 +217,6 @@ def format_named(name: str) -> Format:
     if found is None:
         raise WorkloadError(f"Precision {name!r} is not known; choose one of auto, {', '.join(FORMATS)}.")
     return found
-
-
-def cache_format_named(name: str) -> Format:
-    """The format of that name, if a KV cache can be kept in it.
-
-    Raises:
-        WorkloadError: the cache cannot be kept in that format.
-    """
-    key = normalised(name)
-    if key not in CACHE_BITS:
-        raise WorkloadError(f"The KV cache cannot be kept in {name!r}; choose one of auto, {', '.join(CACHE_BITS)}.")
-    return FORMATS[key]
 
 
 def grouped(base: Format, *, columns: int, name: str | None = None, zero_bits: int | None = None) -> Format:

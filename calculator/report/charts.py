@@ -11,32 +11,14 @@ from typing import Any
 
 import altair as alt
 
-from calculator.record.operation import COMPONENTS
-from calculator.report.rows import TITLES
+from calculator.record.vocabulary import COMPONENT_LIST, MEMORY_LIST
 
 Spec = dict[str, Any]
-NAMES = [TITLES[c] for c in COMPONENTS]
-SHAPES = [
-    "square",
-    "circle",
-    "triangle-up",
-    "diamond",
-    "triangle-down",
-    "cross",
-    "circle",
-    "triangle-right",
-    "triangle-left",
-    "square",
-]
+NAMES = [c.title for c in COMPONENT_LIST]
+SHAPES = [c.shape for c in COMPONENT_LIST]
 QUIET = "#8A847C"  # annotations: readable on the light and on the dark page
-# What is not a component (kinds of memory, kernels, routing rules) has colours of its own, at 3:1 on either page.
-KINDS = {
-    "Weights": "#7196B5",
-    "KV cache": "#18747D",
-    "Activations": "#CB5C00",
-    "Gradients": "#C24CC9",
-    "Optimizer states": "#713BF2",
-}
+KINDS = {kind.title: kind.color for kind in MEMORY_LIST}
+# What is neither a component nor a kind of memory (kernels, routing rules) has colours of its own.
 SERIES = ["#18747D", "#CB5C00", "#713BF2", "#7196B5", "#C24CC9"]
 PLAIN = "#7196B5"
 POWERS = [10.0**k for k in range(-12, 31)]

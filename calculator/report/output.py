@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
-from calculator.passes.totals import MEMORY_KINDS
+from calculator.numbers.symbols import MEANINGS
+from calculator.passes.plan import plan_of
+from calculator.record.vocabulary import MEMORY_KINDS
 from calculator.report import text
-from calculator.report.why import MEANINGS, Explained, explain
+from calculator.report.why import Explained, explain
 from calculator.sources import catalogue
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
     from calculator.sources.checkpoint import Comparison
+    from calculator.speculation import Speculation
 
 OUTPUTS = ("text", "json", "csv", "markdown")
 TABLES = ("memory", "flops", "reuse")
@@ -81,6 +84,16 @@ def comparisons(found: Sequence[Comparison], form: str) -> str:
     return _blocks([block for c in found for block in tables.blocks(c)], form)
 
 
+def speculations(found: Sequence[Speculation], form: str) -> str:
+    """Targets beside their drafts."""
+    if form == "json":
+        parts = [{"target": s.target.to_dict(), "draft": s.draft.to_dict(), "memory": s.rows()[-1]} for s in found]
+        return _json(_only(parts))
+    if form == "csv":
+        return _csv([{**_base(s.target), **row} for s in found for row in s.rows()])
+    return _blocks([block for s in found for block in text.speculation_blocks(s)], form)
+
+
 # Formulas
 
 
@@ -92,10 +105,19 @@ def explanation(estimates: Sequence[Estimate], wanted: str, form: str) -> str:
     """
     found = [(e, _chosen(e, wanted)) for e in estimates]
     if form == "json":
-        return _json(_only([{**e.to_dict(), "formulas": _formula_rows(chosen)} for e, chosen in found]))
+        parts = ({"formulas": _formula_rows(chosen), "formats": e.rows("formats")} for e, chosen in found)
+        return _json(_only([e.to_dict() | part for (e, _), part in zip(found, parts, strict=True)]))
     if form == "csv":
         return _csv([{**_base(e), **row} for e, chosen in found for row in _formula_rows(chosen)])
-    return _blocks([block for e, chosen in found for block in (text.header(e), *map(_formula_facts, chosen))], form)
+    return _blocks([block for e, chosen in found for block in _explained(e, chosen)], form)
+
+
+def _explained(estimate: Estimate, chosen: Sequence[Explained]) -> list[text.Block]:
+    """The formulas, and of a quantized model which rule stores the weights of these components in which format."""
+    found: list[text.Block] = [text.header(estimate)]
+    if plan_of(estimate.model, estimate.workload).scheme is not None:
+        found.append(text.formats_grid(estimate, {x.operation.component for x in chosen if x.operation.weights}))
+    return [*found, *map(_formula_facts, chosen)]
 
 
 def _chosen(estimate: Estimate, wanted: str) -> list[Explained]:

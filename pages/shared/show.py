@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -87,7 +87,7 @@ def download(label: str, rows: Rows | Callable[[], Rows], name: str, key: str) -
     )
 
 
-def table(rows: Rows, columns: Mapping[str, Any], description: str, *, height: int | str = "auto") -> None:
+def table(rows: Rows, columns: Mapping[str, Any], description: str, *, height: int | Literal["auto"] = "auto") -> None:
     """A table of the named columns."""
     st.dataframe(
         frame(rows, list(columns)), hide_index=True, column_config=dict(columns), alt=description, height=height

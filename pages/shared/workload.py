@@ -7,9 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from calculator.formats.named import CACHE_BITS, FORMATS
+from calculator.formats.cache import CACHE_TYPES
+from calculator.formats.named import FORMATS
 from calculator.model import Model
-from calculator.record.workload import DEFAULT_LENGTH, MODES, Workload
+from calculator.record.options import DEFAULT_LENGTH, MODES
+from calculator.record.workload import Workload
 
 LARGEST = 10**9
 
@@ -34,7 +36,7 @@ def choose_workload(model: Model) -> Workload:
     with right:
         kv_dtype = st.selectbox(
             "KV cache",
-            ["auto", *CACHE_BITS],
+            ["auto", *CACHE_TYPES],
             key="kv",
             bind="query-params",
             help="auto: what the config asks for, otherwise the type of the computation.",
@@ -130,7 +132,7 @@ def _attention(mode: str) -> dict[str, Any]:
             bind="query-params",
             help="Auto: the last position for inference, all positions for pretraining.",
         )
-        options = {"attention": kernel, "attention_flops": counting, "logits": logits}
+        options: dict[str, Any] = {"attention": kernel, "attention_flops": counting, "logits": logits}
         if mode == "decode":
             options["flash_decode"] = st.toggle(
                 "Flash decode",

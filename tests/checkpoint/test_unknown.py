@@ -12,7 +12,7 @@ from writers import Tensors, write_gguf
 
 from calculator import Workload, compare, estimate, explain, load_checkpoint, load_model
 from calculator.errors import CheckpointError, SourceError, UnknownModelTypeError
-from calculator.record.workload import MODES
+from calculator.record.options import MODES
 from calculator.sources.checkpoint import model_from_checkpoint
 from calculator.sources.load import model_from_config
 

@@ -147,7 +147,7 @@ def encoder(
         after=(*under(root, (*after, *pooler)), *on_top(c, heads, kind)),
         causal=c.flag("is_decoder") if causal is None else causal,
     )
-    return replace(blueprint(c, stack), **more)
+    return replace(blueprint(c, stack), reads_class=True, **more)
 
 
 def lm_head(

@@ -100,4 +100,4 @@ def deepseek_v4(c: Config) -> Blueprint:
 @family("deepseek_ref")
 def deepseek_ref(c: Config) -> Blueprint:
     """The same model under the type that SGLang's FP8 conversions state."""
-    return deepseek_v4(Config(c.raw, "deepseek_v4", where=c.where))
+    return deepseek_v4(Config(c.raw, "deepseek_v4", where=c.where, like=c))

@@ -200,7 +200,9 @@ def deepseek_moe(c: Config) -> Blueprint:
 @family("aria_moe_lm")
 def aria_moe_lm(c: Config) -> Blueprint:
     """Aria's language model as its first files call it; intermediate_size there is no expert's width."""
-    return aria_text(renamed(Config(c.raw, "aria_text", where=c.where), intermediate_size="moe_intermediate_size"))
+    return aria_text(
+        renamed(Config(c.raw, "aria_text", where=c.where, like=c), intermediate_size="moe_intermediate_size")
+    )
 
 
 @family("aria_text")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from calculator.config import Config, defaults_by_type
+from calculator.config import Config, defaults_of
 from calculator.families.decoders.llama import phi3
 from calculator.families.fields import attention_kind, head_shape, restated
 from calculator.families.layers import gated_mlp, layer_norm, pre_norm, self_attention
@@ -22,8 +22,10 @@ from calculator.parts import Attention, ConditionedScale, Linear, Norm, Part, Re
 def completed(c: Config, name: str = "text_config") -> Config:
     """The config with what its type puts into the part `name`, where that is stated, for every field left out (most
     types do so only where the whole part is left out)."""
-    given = defaults_by_type()[c.model_type]["defaults"].get(name, {})
-    return Config({**c.raw, name: {**given, **(c.get(name) or {})}}, c.model_type, where=c.where)
+    given = defaults_of(c.model_type)["defaults"].get(name, {})
+    made = Config({**c.raw, name: {**given, **(c.get(name) or {})}}, c.model_type, where=c.where, like=c)
+    made.stated = c.stated
+    return made
 
 
 def untied(c: Config) -> Config:

@@ -261,7 +261,7 @@ def encoder_decoder(
     notes = unnamed(c, classes, whole) if classes else ()
     context = lengths[1] if lengths else context_length(c)
     if alone:
-        return Blueprint(text, targets, context=context, notes=notes)
+        return Blueprint(text, targets, context=context, notes=notes, reads_class=True)
     before, last = ends_of(c, f"{prefix}encoder", rows[0], style)
     stack = Stack(
         f"{prefix}encoder.layers",
@@ -271,7 +271,15 @@ def encoder_decoder(
         (*last, EncoderOutput("encoder_output", width)),
         causal=False,
     )
-    return Blueprint(text, targets, context=context, notes=notes, encoder=stack, encoder_length=encoder_length)
+    return Blueprint(
+        text,
+        targets,
+        context=context,
+        notes=notes,
+        encoder=stack,
+        encoder_length=encoder_length,
+        reads_class=True,
+    )
 
 
 @family("bart", "plbart", "mvp")

@@ -142,4 +142,5 @@ def prophetnet(c: Config) -> Blueprint:
         context=context_length(c),
         notes=unnamed(c, "ProphetNet"),
         encoder=None if alone else encoder,
+        reads_class=True,
     )

@@ -150,4 +150,4 @@ def moonshine(c: Config) -> Blueprint:
         (norm(f"{root}.layer_norm"), EncoderOutput("encoder_output", width)),
         causal=False,
     )
-    return Blueprint(text, c.vocab_size, context=context_length(c), encoder=encoder)
+    return Blueprint(text, c.vocab_size, context=context_length(c), encoder=encoder, reads_class=True)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from calculator.errors import CheckpointError, MissingFileError, SourceError
+from calculator.errors import CheckpointError, ConfigError, HubError, MissingFileError, SourceError
 from calculator.sources.hub import http, refusals
 from calculator.sources.hub.refusals import Request
 
@@ -46,6 +46,10 @@ class Files(Protocol):
 
     def all(self, calls: Sequence[Callable[[], T]]) -> list[T]:
         """What the calls return."""
+        ...
+
+    def headers(self, index: str) -> Mapping[str, Any] | None:
+        """file -> parsed safetensors header of all shards of an index in one step, None where that is not offered."""
         ...
 
 
@@ -84,6 +88,9 @@ class Folder:
     def all(self, calls: Sequence[Callable[[], T]]) -> list[T]:
         return [call() for call in calls]
 
+    def headers(self, index: str) -> None:
+        return None
+
 
 class Repository:
     """Files of a repository of the Hub, read by ranges. All requests together have `timeout` seconds."""
@@ -113,6 +120,22 @@ class Repository:
         except (ValueError, TypeError, KeyError, RecursionError):
             raise refusals.unreadable(request, "is not what the Hub's interface promises") from None
 
+    def headers(self, index: str) -> Mapping[str, Any] | None:
+        """The Hub's route for all headers of a sharded model, which answers for the branch main only. Where it does not
+        answer (a mirror, an older Hub), the files themselves are asked."""
+        if self.revision not in (None, "main"):
+            return None
+        request = self._request(f"headers of {index}")
+        options: Any = {"limit": LONGEST_INDEX, "until": self.until}
+        read = partial(http.read, request, self.client, http.headers_address(request, index), self.token, **options)
+        try:
+            piece = self._within(request, read)
+            found = json.loads(piece.body)["headers"]
+        except (HubError, ConfigError, ValueError, TypeError, KeyError, RecursionError):
+            return None
+        self.commit = self.commit or piece.commit
+        return found if isinstance(found, dict) and found else None
+
     def read(self, file: str, first: int, count: int) -> tuple[bytes, int | None]:
         request = self._request(file)
         url = http.file_address(request)
@@ -125,7 +148,9 @@ class Repository:
         request = self._request(file)
         url = http.file_address(request)
         read = partial(http.read, request, self.client, url, self.token, limit=limit, until=self.until)
-        return self._within(request, read).body
+        piece = self._within(request, read)
+        self.commit = self.commit or piece.commit
+        return piece.body
 
     def all(self, calls: Sequence[Callable[[], T]]) -> list[T]:
         late = refusals.late(self.request)

@@ -83,6 +83,18 @@ def from_path(path: Path) -> Checkpoint:
     return Checkpoint(name, str(path), "safetensors", tensors, metadata, _config(folder))
 
 
+def beside(folder: Path) -> Checkpoint:
+    """The checkpoint in a folder; of several GGUF files, which hold one model in several precisions, none.
+
+    Raises:
+        MissingFileError: there is none. CheckpointError: what there is is broken or incomplete.
+    """
+    try:
+        return _folder(Folder(folder))
+    except SourceError as error:  # one of several GGUF files must be named
+        raise MissingFileError(str(error)) from error
+
+
 def _begins_with(path: Path, letters: bytes) -> bool:
     try:
         with path.open("rb") as file:
@@ -142,6 +154,15 @@ def from_hub(
     if len(found.tensors) <= MOST_REMEMBERED:
         _remember(key, found)
     return found
+
+
+def listing(repo_id: str, revision: str | None, token: str | None, timeout: float = TIMEOUT) -> Mapping[str, int]:
+    """name -> bytes of every file of a repository.
+
+    Raises:
+        HubError: it could not be listed.
+    """
+    return Repository(repo_id, revision, token, timeout).listing()
 
 
 def forget() -> None:

@@ -31,10 +31,12 @@ FUSED = re.compile(r"(?:.*[._])?(?:qkv_proj|wqkv|attn_qkv|query_key_value|c_attn
 
 
 def is_bias(name: str) -> bool:
+    """Whether a tensor of that name is a bias."""
     return name.endswith(".bias")
 
 
 def component_of(name: str) -> str:
+    """The component that a tensor of that name belongs to."""
     lower = name.lower()
     if "shexp" in lower or "shared_expert" in lower:
         return "mlp"

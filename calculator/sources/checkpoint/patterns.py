@@ -58,12 +58,14 @@ class Builder:
 
 
 def embedding_part(w: Weights) -> Part:
+    """The part of a token embedding; tables that are no matrix are held and not looked up."""
     if w.name.endswith(".weight"):
         return Embedding(w.module, *matrix_of(w.shape))
     return Tensors(w.module, ((w.name, w.shape, "embedding"),), "embedding")
 
 
 def matrix_of(shape: Sequence[int]) -> tuple[int, int]:
+    """Rows and columns of a stored matrix."""
     return shape[0], shape[1]
 
 

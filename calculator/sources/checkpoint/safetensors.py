@@ -67,6 +67,15 @@ def parse_header(header: bytes, file: str, data: int | None = None) -> Found:
         raise _broken(file, "its header is not UTF-8") from None
     except (ValueError, RecursionError):
         raise _broken(file, "its header is not JSON") from None
+    return parse_entries(parsed, file, data)
+
+
+def parse_entries(parsed: Any, file: str, data: int | None = None) -> Found:
+    """The same of a header that is already parsed.
+
+    Raises:
+        CheckpointError: the header breaks a rule of the format.
+    """
     if not isinstance(parsed, dict):
         raise _broken(file, "its header is not a JSON object")
     metadata = parsed.pop("__metadata__", {})
@@ -142,7 +151,10 @@ def read_header(files: Files, file: str) -> Found:
 
 def read_files(files: Files, names: list[str]) -> Found:
     """The tensors and the metadata of several files as one."""
-    read = files.all([partial(read_header, files, name) for name in names])
+    return _joined(files, files.all([partial(read_header, files, name) for name in names]))
+
+
+def _joined(files: Files, read: list[Found]) -> Found:
     tensors = tuple(tensor for found, _ in read for tensor in found)
     metadata = {key: value for _, found in read for key, value in found.items()}
     seen: dict[str, str] = {}
@@ -208,6 +220,9 @@ def read_model(files: Files) -> Found:
         return one(files, partial(read_header, files, SINGLE))
     except MissingFileError:
         pass
+    together = files.headers(INDEX)
+    if together is not None:
+        return _joined(files, [parse_entries(header, file) for file, header in together.items()])
     try:
         return read_indexed(files)
     except MissingFileError:

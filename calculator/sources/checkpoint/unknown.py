@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from calculator.errors import CheckpointError, ConfigError
-from calculator.formats.named import Format
-from calculator.formats.quantization import Scheme
+from calculator.formats.rules import ANYTHING, Rule, Scheme
 from calculator.model import Model, Stack
 from calculator.parts import Head, Matrix, Part
 from calculator.passes.plan import plan_of
@@ -29,6 +28,7 @@ from calculator.sources.checkpoint.weights import Numbered, Weights, by_layer, f
 EXACT, DERIVED, UNKNOWN = "exact", "derived", "unknown"
 IMPOSSIBLE = (TypeError, AttributeError, ArithmeticError, IndexError, KeyError, ValueError, RuntimeError)
 """What names and shapes that no model has lead to."""
+
 
 QUANTITIES = {
     "parameters": "parameters",
@@ -188,12 +188,11 @@ def _scheme(builder: Builder, embedding: Weights | None, checkpoint: Checkpoint)
     if embedding is not None:
         formats["tied_head"] = formats[embedding.module]
 
-    def pick(module: str, role: str, tower: bool) -> Format | None:
-        return formats.get(module)
-
+    # What a header says of a tensor is a rule about that tensor, of whatever role.
+    rules = tuple(Rule("tensor", name, form, "headers", ANYTHING) for name, form in formats.items())
     kinds = list(checkpoint.by_dtype)
     shown = ", ".join(kinds[:3]) + (", …" if len(kinds) > 3 else "")
-    return Scheme(f"as the {checkpoint.format} headers say ({shown})", pick, vectors=True)
+    return Scheme(f"as the {checkpoint.format} headers say ({shown})", rules, vectors=True)
 
 
 def _config(said: dict[str, Any], stored: list[Stored]) -> Mapping[str, Any]:

@@ -5,17 +5,30 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import time
 import uuid
+from collections.abc import Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from calculator.errors import HubUnreachableError
+from calculator.errors import HubError, HubUnreachableError, MissingFileError
 from calculator.sources.hub import http, refusals
 from calculator.sources.hub.ids import FILE, check, is_repo, parse_repo
 from calculator.sources.hub.refusals import MAX_BYTES, Request
 
-__all__ = ["DEFAULT_TIMEOUT", "MAX_BYTES", "HubFile", "fetch_config", "is_repo", "parse_repo"]
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "MAX_BYTES",
+    "HubFile",
+    "SideFiles",
+    "fetch_config",
+    "fetch_file",
+    "is_repo",
+    "parse_repo",
+]
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds a whole fetch may take."""
@@ -42,7 +55,11 @@ class HubFile:
 
 
 def fetch_config(
-    repo_id: str, *, revision: str | None = None, token: str | None = None, timeout: float = DEFAULT_TIMEOUT
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
 ) -> HubFile:
     """The config.json of a model, from the Hub or, when the Hub is out of reach, from the local cache.
 
@@ -54,8 +71,20 @@ def fetch_config(
     succeed, and HubError for a refused token, any other answer and an invalid HF_ENDPOINT. What the Hub refuses is
     never taken from the cache, which several users of one page may share.
     """
+    return fetch_file(FILE, repo_id, revision=revision, token=token, timeout=timeout)
+
+
+def fetch_file(
+    file: str,
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> HubFile:
+    """A file of a repository that is one JSON object (params.json, adapter_config.json), as `fetch_config`."""
     check(repo_id, revision)
-    request = Request(repo_id, revision, http.endpoint(), timeout)
+    request = Request(repo_id, revision, http.endpoint(), timeout, file)
     try:
         return _from_hub(request, token)
     except HubUnreachableError:
@@ -63,6 +92,38 @@ def fetch_config(
         if cached is None:
             raise
         return cached
+
+
+# Files beside it
+
+
+class SideFiles:
+    """Files beside config.json that may say how the checkpoint is quantized, asked for at the same time as it, so that
+    where they are absent nothing waits for them."""
+
+    def __init__(self, names: Sequence[str], repo_id: str, revision: str | None, token: str | None) -> None:
+        self.until = time.monotonic() + DEFAULT_TIMEOUT
+        self.repo_id = repo_id
+        self.answers = {
+            name: http.started(partial(fetch_file, name, repo_id, revision=revision, token=token)) for name in names
+        }
+
+    def found(self) -> tuple[dict[str, Any], list[str]]:
+        """Those that are there, by name, and the names of those of which the Hub did not tell whether they are.
+
+        Raises:
+            ConfigError: one is there and is no JSON object.
+        """
+        found, untold = {}, []
+        wait(self.answers.values(), max(self.until - time.monotonic(), 0))
+        for name, answer in self.answers.items():
+            try:
+                found[name] = answer.result(timeout=0).config
+            except MissingFileError:
+                continue
+            except (HubError, TimeoutError):
+                untold.append(name)
+        return found, untold
 
 
 # The request
@@ -98,7 +159,7 @@ def _from_cache(request: Request) -> HubFile | None:
     """The copy that this or any other program left in the Hub's cache. Raises ConfigError when it is unusable."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(request.repo_id, FILE, revision=request.revision)
+    found = try_to_load_from_cache(request.repo_id, request.file, revision=request.revision)
     if not isinstance(found, str):
         return None
     try:
@@ -111,12 +172,20 @@ def _from_cache(request: Request) -> HubFile | None:
     return HubFile(_parsed(request, body), request.repo_id, request.revision, Path(found).parent.name, cached=True)
 
 
+def cached_folder(repo_id: str, commit: str | None) -> Path | None:
+    """Where the client keeps what was downloaded of a repository at that commit, beside its config.json."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo_id, FILE, revision=commit) if commit is not None else None
+    return Path(found).parent if isinstance(found, str) else None
+
+
 def _store(request: Request, commit: str, body: bytes) -> None:
     """Keeps the file where the client looks for it, for a time without network. The layout of the cache is public."""
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE) / "--".join(("models", *request.repo_id.split("/")))
-    file = folder / "snapshots" / commit / FILE
+    file = folder / "snapshots" / commit / request.file
     with contextlib.suppress(OSError):  # a read-only or full disk costs the copy, not the answer
         if not file.exists():
             _write(file, body, folder)

@@ -71,6 +71,7 @@ def session(request: Request) -> Any:
 
 
 def file_address(request: Request) -> str:
+    """The address of a file of a repository."""
     from huggingface_hub import hf_hub_url
 
     return hf_hub_url(request.repo_id, request.file, revision=request.revision, endpoint=request.endpoint)
@@ -82,13 +83,19 @@ def listing_address(request: Request) -> str:
     return f"{request.endpoint}/api/models/{request.repo_id}/revision/{revision}?blobs=true"
 
 
+def headers_address(request: Request, index: str) -> str:
+    """Where the Hub gives the safetensors headers of all shards of an index, on main, in one answer (huggingface_hub
+    2.4, HfApi.get_sharded_safetensors_metadata)."""
+    return f"{request.endpoint}/api/models/{request.repo_id}/safetensors-metadata/{quote(index, safe='/')}"
+
+
 def within(seconds: float, call: Callable[[], T], late: HubError) -> T:
     """What the call returns or raises; `late` is raised once the seconds are over.
 
     The call runs in a thread of its own: no setting of a client bounds the look-up of a host name, one attempt for
     each of its addresses, and headers that trickle in.
     """
-    outcome = _started(call)
+    outcome = started(call)
     if not wait([outcome], seconds).done:
         raise late
     return outcome.result()
@@ -122,7 +129,8 @@ def together(seconds: float, calls: Sequence[Callable[[], T]], late: HubError, t
     return [outcome.result() for outcome in outcomes]
 
 
-def _started(call: Callable[[], T]) -> Future[T]:
+def started(call: Callable[[], T]) -> Future[T]:
+    """What the call will return or raise, in a thread of its own."""
     outcome: Future[T] = Future()
     threading.Thread(target=_settle, args=(outcome, call), name="hub", daemon=True).start()
     return outcome

@@ -44,6 +44,7 @@ class Request:
 
 
 def bad_endpoint() -> HubError:
+    """HF_ENDPOINT names no Hub."""
     return HubError(
         "HF_ENDPOINT is not the address of a Hub. Allowed is an address such as https://huggingface.co; "
         "correct the variable or unset it."
@@ -51,6 +52,7 @@ def bad_endpoint() -> HubError:
 
 
 def malformed_token() -> HubError:
+    """The token cannot be one."""
     return HubError(
         "The access token is malformed: it holds spaces or characters that no token has. Copy it again from "
         "https://huggingface.co/settings/tokens into HF_TOKEN or --token."
@@ -61,6 +63,7 @@ def malformed_token() -> HubError:
 
 
 def unreachable(request: Request, reason: str, remedy: str) -> HubUnreachableError:
+    """Nothing was read, for a reason that the remedy may mend."""
     return HubUnreachableError(
         f"{request.repo_id} was not read from the Hugging Face Hub ({request.host}): {reason}, and the local cache "
         f"holds no copy of it. Bundled models, local files and models already in the cache still work; to read this "
@@ -69,14 +72,17 @@ def unreachable(request: Request, reason: str, remedy: str) -> HubUnreachableErr
 
 
 def offline(request: Request, reason: str = "offline mode is on") -> HubUnreachableError:
+    """The Hub may not be asked."""
     return unreachable(request, reason, "unset HF_HUB_OFFLINE")
 
 
 def late(request: Request) -> HubUnreachableError:
+    """The deadline passed."""
     return unreachable(request, f"no complete answer came within {request.timeout:g} seconds", _SOON)
 
 
 def cut_short(request: Request) -> HubUnreachableError:
+    """The connection broke off."""
     return unreachable(request, "the connection broke off before the whole file had come", _SOON)
 
 
@@ -203,6 +209,7 @@ def _limited(request: Request, response: Any) -> HubUnreachableError:
 
 
 def unreadable(request: Request, what: str, limit: int = MAX_BYTES) -> ConfigError:
+    """What came is no JSON object."""
     return ConfigError(
         f"The {request.file} of {request.repo_id} {what}. Allowed is one JSON object of at most {_size(limit)}. Check "
         f"at {request.page} that this is the right model, or give a local config.json."
@@ -210,6 +217,7 @@ def unreadable(request: Request, what: str, limit: int = MAX_BYTES) -> ConfigErr
 
 
 def too_large(request: Request, limit: int) -> ConfigError:
+    """What would come is larger than is read."""
     return unreadable(request, f"is larger than {_size(limit)} and was not read", limit)
 
 

@@ -43,6 +43,7 @@ def mixtral(said: Metadata) -> Fields:
 
 
 def qwen_moe(said: Metadata) -> Fields:
+    """Experts of Qwen 2 to 3.5, shared ones behind a gate of their own."""
     dense = [i for i in range(said.layers) if f"blk.{i}.ffn_down_exps.weight" not in said.shapes]
     shared = f.shared_inner(said) or said.number("expert_shared_feed_forward_length")
     return f.experts(said) | {
@@ -59,6 +60,7 @@ def qwen_windows(_: Metadata) -> Fields:
 
 
 def gemma3n(said: Metadata) -> Fields:
+    """Widths by layer, and the sizes that only tensors tell."""
     widths = said.each("feed_forward_length")[: said.layers]
     return f.layer_types(said) | {
         "intermediate_size": list(widths),
@@ -118,10 +120,12 @@ def deepseek2(said: Metadata) -> str:
 
 
 def head_norms(said: Metadata) -> Fields:
+    """Whether queries and keys are normalised, by the names of Phi, Cohere and GLM."""
     return {"use_qk_norm": said.has("attn_q_norm.weight"), "qk_layernorm": said.has("attn_q_norm.weight")}
 
 
 def granite_experts(said: Metadata) -> Fields:
+    """Experts and shared MLPs of Granite, which the converter writes as a plain MLP where there are no experts."""
     count = f.expert_count(said)
     inner = (f.columns(said, "ffn_down_exps.weight") if count else None) or f.inner(said)
     shared = f.shared_inner(said) or (0 if count else f.columns(said, "ffn_down.weight"))
@@ -134,6 +138,7 @@ def granite_experts(said: Metadata) -> Fields:
 
 
 def granite_hybrid(said: Metadata) -> Fields:
+    """Granite 4: Mamba-2 or attention in each layer."""
     return f.mamba2(said) | {
         "layer_types": ["mamba" if each else "attention" for each in said.recurrent],
         "position_embedding_type": "rope" if said.said("rope.scaling.finetuned") else "nope",
@@ -141,6 +146,7 @@ def granite_hybrid(said: Metadata) -> Fields:
 
 
 def lfm2(said: Metadata) -> Fields:
+    """Gated convolutions between layers of attention."""
     return {
         "layer_types": ["conv" if each else "full_attention" for each in said.recurrent],
         "conv_L_cache": said.number("shortconv.l_cache"),
@@ -151,6 +157,7 @@ def lfm2(said: Metadata) -> Fields:
 
 
 def lfm2_experts(said: Metadata) -> Fields:
+    """LFM2 with experts after the first layers."""
     return f.experts(said) | {
         "num_dense_layers": f.dense_first(said),
         "use_expert_bias": said.has("exp_probs_b.bias"),
@@ -159,6 +166,7 @@ def lfm2_experts(said: Metadata) -> Fields:
 
 
 def nemotron_h(said: Metadata) -> Fields:
+    """One part a layer: Mamba-2, attention, an MLP or experts."""
     inner, heads, groups, state, kernel = f.state_space(said)
     mixed = expert_layers(said)
 
@@ -186,10 +194,12 @@ def nemotron_h(said: Metadata) -> Fields:
 
 
 def expert_layers(said: Metadata) -> set[int]:
+    """The layers that have experts."""
     return {i for i in range(said.layers) if f"blk.{i}.ffn_down_exps.weight" in said.shapes}
 
 
 def falcon_h1(said: Metadata) -> Fields:
+    """Mamba-2 beside attention."""
     return f.mamba2(said) | {
         "mamba_rms_norm": said.has("ssm_norm.weight"),
         "projectors_bias": said.has("ssm_out.bias"),
@@ -198,6 +208,7 @@ def falcon_h1(said: Metadata) -> Fields:
 
 
 def mamba(said: Metadata) -> Fields:
+    """Mamba and Mamba-2, whose time-step rank is its number of heads."""
     inner, rank, groups, state, kernel = f.state_space(said)
     return {
         "intermediate_size": inner,
@@ -214,17 +225,20 @@ def mamba(said: Metadata) -> Fields:
 
 
 def minimax_m2(said: Metadata) -> Fields:
+    """Experts under the names of Mixtral, whose width is the MLP's."""
     inner = f.expert_inner(said)
     count = {"num_local_experts": f.expert_count(said), "num_experts_per_tok": f.used(said)}
     return count | {"intermediate_size": inner, "rotary_dim": said.number("rope.dimension_count")}
 
 
 def gpt_oss(said: Metadata) -> Fields:
+    """Windows in every second layer, experts with biases."""
     count = {"num_local_experts": f.expert_count(said), "num_experts_per_tok": f.used(said)}
     return f.layer_types(said) | count | {"intermediate_size": f.expert_inner(said), "attention_bias": True}
 
 
 def hunyuan_moe(said: Metadata) -> Fields:
+    """Hunyuan's names for experts."""
     return {
         "num_experts": f.expert_count(said),
         "moe_topk": f.used(said),
@@ -235,6 +249,7 @@ def hunyuan_moe(said: Metadata) -> Fields:
 
 
 def ernie_moe(said: Metadata) -> Fields:
+    """ERNIE's names for experts."""
     return {
         "moe_num_experts": f.expert_count(said),
         "moe_k": f.used(said),
@@ -247,10 +262,12 @@ def ernie_moe(said: Metadata) -> Fields:
 
 
 def biased(said: Metadata) -> Fields:
+    """One flag for all biases."""
     return {"use_bias": said.has("attn_q.bias")}
 
 
 def seed_oss(said: Metadata) -> Fields:
+    """The bias of the output projection."""
     return {"attention_out_bias": said.has("attn_output.bias")}
 
 
@@ -264,6 +281,7 @@ def bert(said: Metadata) -> Fields:
 
 
 def nomic_bert(said: Metadata) -> Fields:
+    """An encoder under GPT-2's field names."""
     return bert(said) | {
         "architectures": ["NomicBertModel"],
         "n_embd": said.number("embedding_length"),
@@ -275,6 +293,7 @@ def nomic_bert(said: Metadata) -> Fields:
 
 
 def t5(said: Metadata) -> Fields:
+    """Encoder and decoder, or the encoder alone."""
     side = "enc" if "enc.blk.0.attn_q.weight" in said.shapes else "dec"
     gated = f"{side}.blk.0.ffn_gate.weight" in said.shapes
     return {
@@ -292,6 +311,7 @@ def t5(said: Metadata) -> Fields:
 
 
 def t5_type(said: Metadata) -> str:
+    """UMT5 has a bias of positions in every layer."""
     return "umt5" if "enc.blk.1.attn_rel_b.weight" in said.shapes else "t5"
 
 

@@ -35,6 +35,7 @@ def inner(said: Metadata) -> int | None:
 
 
 def head_dim(said: Metadata) -> int | None:
+    """Elements of a head in the first layer that has attention."""
     return said.head_dim(next((i for i, n in enumerate(said.heads) if n), 0))
 
 
@@ -45,15 +46,18 @@ def columns(said: Metadata, name: str) -> int | None:
 
 
 def rows(said: Metadata, name: str) -> int | None:
+    """The outputs of a matrix, or the length of a vector."""
     shape = said.shape(name)
     return shape[-2] if shape and len(shape) > 1 else shape[0] if shape else None
 
 
 def expert_count(said: Metadata) -> int:
+    """Routed experts of a layer, 0 in a dense model."""
     return said.number("expert_count") or 0
 
 
 def used(said: Metadata) -> int | None:
+    """Experts that a token visits."""
     return max(said.each("expert_used_count"), default=0) or None
 
 
@@ -68,6 +72,7 @@ def shared_inner(said: Metadata) -> int:
 
 
 def experts(said: Metadata, count: str = "num_experts", top_k: str = "num_experts_per_tok") -> Fields:
+    """Count, choice and width of the experts."""
     return {count: expert_count(said), top_k: used(said), "moe_intermediate_size": expert_inner(said)}
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from calculator.errors import ConfigError
 from calculator.formats.gguf_names import stored_as
 from calculator.formats.named import Exact, Format
-from calculator.formats.quantization import Scheme
+from calculator.formats.rules import ANYTHING, Rule, Scheme
 from calculator.formats.weight import Weight
 from calculator.model import Model, Stack
 from calculator.parts import Head, Part, Tensors
@@ -164,7 +164,8 @@ def _form(kind: str, nbytes: int, elements: int) -> Format:
 def _scheme(formats: dict[str, Format], checkpoint: Checkpoint) -> Scheme:
     kinds = list(checkpoint.by_dtype)
     shown = ", ".join(kinds[:3]) + (", …" if len(kinds) > 3 else "")
-    return Scheme(f"as the gguf headers say ({shown})", lambda module, role, tower: formats.get(module), vectors=True)
+    rules = tuple(Rule("tensor", name, form, "headers", ANYTHING) for name, form in formats.items())
+    return Scheme(f"as the gguf headers say ({shown})", rules, vectors=True)
 
 
 def _notes(model: Model, checkpoint: Checkpoint, said: Metadata) -> tuple[str, ...]:
