@@ -25,7 +25,7 @@ import variations  # noqa: E402
 
 from calculator import estimate  # noqa: E402
 from calculator.families import FAMILIES  # noqa: E402
-from calculator.sources.llama_cpp.architectures import ARCHITECTURES  # noqa: E402
+from calculator.sources.checkpoint.llama_cpp.architectures import ARCHITECTURES  # noqa: E402
 
 PAGE, README = ROOT / "docs" / "MODELS.md", ROOT / "README.md"
 MAPPING = json.loads((ROOT / "tests" / "data" / "mapping.json").read_text(encoding="utf-8"))
@@ -193,10 +193,10 @@ def page(found: dict[str, Score]) -> str:
 
 def gguf(architecture: str) -> str:
     kind = ARCHITECTURES[architecture].model_type
-    return f"`{architecture}` ({KINDS[architecture] if callable(kind) else kind})"
+    return f"`{architecture}` ({GGUF_KINDS[architecture] if callable(kind) else kind})"
 
 
-KINDS = {
+GGUF_KINDS = {
     "deepseek2": "deepseek_v2, deepseek_v3",
     "granitemoe": "granitemoe, granitemoeshared",
     "llama": "llama, mixtral",

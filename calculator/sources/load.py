@@ -266,9 +266,9 @@ def _from_headers(
 
 def _from_gguf(checkpoint: Checkpoint) -> Model | None:
     """The model of a GGUF file by its original's family, None where only the headers can be read."""
-    from calculator.sources.llama_cpp.model import model_from_gguf
+    from calculator.sources.checkpoint.llama_cpp.model import model_from_gguf
 
-    return model_from_gguf(checkpoint)
+    return model_from_gguf(checkpoint, model_from_config)
 
 
 def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source: str = "a parsed config") -> Model:

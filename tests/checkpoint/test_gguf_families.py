@@ -12,7 +12,7 @@ from writers import GGML, Tensors, write_gguf
 
 from calculator import estimate, load_model
 from calculator.errors import CheckpointError
-from calculator.sources.llama_cpp.architectures import ARCHITECTURES
+from calculator.sources.checkpoint.llama_cpp.architectures import ARCHITECTURES
 from calculator.sources.load import model_from_config
 
 More = Callable[[Any], dict[str, Any]]

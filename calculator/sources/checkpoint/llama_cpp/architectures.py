@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from calculator.sources.checkpoint.llama_cpp import fields as f
+from calculator.sources.checkpoint.llama_cpp.fields import Fields
 from calculator.sources.checkpoint.metadata import Metadata
-from calculator.sources.llama_cpp import fields as f
-from calculator.sources.llama_cpp.fields import Fields
 
 Reader = Callable[[Metadata], Fields]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from calculator.errors import ConfigError
@@ -15,12 +15,11 @@ from calculator.formats.weight import Weight
 from calculator.model import Model, Stack
 from calculator.parts import Head, Part, Tensors
 from calculator.record.run import weights_of
+from calculator.sources.checkpoint.llama_cpp.architectures import config_of
 from calculator.sources.checkpoint.matching import is_buffer
 from calculator.sources.checkpoint.metadata import Metadata
 from calculator.sources.checkpoint.tensors import Checkpoint, StoredTensor
 from calculator.sources.checkpoint.unknown import dtype_of
-from calculator.sources.llama_cpp.architectures import config_of
-from calculator.sources.load import model_from_config
 
 SCALES = (".scale", ".input_scale")  # beside NVFP4 and MXFP4 tensors
 
@@ -29,9 +28,12 @@ class Mismatch(Exception):
     """The file's tensors are not those of the family; the text says which."""
 
 
-def model_from_gguf(checkpoint: Checkpoint) -> Model | None:
+def model_from_gguf(checkpoint: Checkpoint, build: Callable[..., Model]) -> Model | None:
     """The model of a GGUF file as its original's family builds it; None where the architecture is not translated, or
     the file does not hold what the original does.
+
+    Args:
+        build: `model_from_config`.
 
     Raises:
         CheckpointError: the metadata state what no model has.
@@ -42,7 +44,7 @@ def model_from_gguf(checkpoint: Checkpoint) -> Model | None:
         return None
     config["torch_dtype"] = dtype_of((t.dtype, t.nbytes, len(t.shape)) for t in checkpoint.tensors)
     try:
-        model = model_from_config(config, name=checkpoint.name, source=f"the GGUF file {checkpoint.source}")
+        model = build(config, name=checkpoint.name, source=f"the GGUF file {checkpoint.source}")
         return _priced(model, checkpoint, said)
     except (ConfigError, Mismatch):
         return None
