@@ -252,7 +252,9 @@ def _from_headers(
     from calculator.sources.checkpoint.unknown import model_from_checkpoint
 
     try:
-        return model_from_checkpoint(headers(), config)
+        checkpoint = headers()
+        translated = _from_gguf(checkpoint) if checkpoint.format == "gguf" and config is None else None
+        return translated or model_from_checkpoint(checkpoint, config)
     except CalculatorError as error:
         if unknown is None:
             raise
@@ -260,6 +262,13 @@ def _from_headers(
             f"{unknown} Nor could it be built from the headers of its safetensors files: {error} Give the path or id "
             "of a checkpoint with safetensors (or GGUF) files, or a config.json of a known type."
         ) from error
+
+
+def _from_gguf(checkpoint: Checkpoint) -> Model | None:
+    """The model of a GGUF file by its original's family, None where only the headers can be read."""
+    from calculator.sources.checkpoint.llama_cpp.model import model_from_gguf
+
+    return model_from_gguf(checkpoint, model_from_config)
 
 
 def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source: str = "a parsed config") -> Model:
