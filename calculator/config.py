@@ -96,6 +96,7 @@ class Config(Mapping[str, Any]):
         aliases = known.get("aliases", {})
         self.model_type = model_type
         self.where = where
+        self.strict = True  # while a family reads it; afterwards it is what the file says
         self.raw = raw
         self.aliases = aliases
         self.ties_from: str | None = known.get(
@@ -116,9 +117,14 @@ class Config(Mapping[str, Any]):
         self.read.add((self.where, name))
         if name not in self.stated:
             self.assumed[self.where, name] = value
+        return value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field, held against what it is in the types that have it; `config[name]` is the value as it stands."""
+        value = super().get(name, default)
         kind = _kind(value)
-        if kind and (kind != "whole" or value > LARGEST):
-            self._check_kind(name, value, kind)
+        if self.strict and kind and (kind != "whole" or value > LARGEST):
+            self._check_kind(self.aliases.get(name, name), value, kind)
         return value
 
     def _check_kind(self, name: str, value: Any, kind: str) -> None:

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from calculator.formats.named import TORCH_DTYPES
+from calculator.record.modules import Modules, modules_of
 from calculator.record.operation import Operation
 from calculator.record.run import weights_of, written
 from calculator.record.vocabulary import COMPONENTS
@@ -215,6 +216,11 @@ class Model:
             value = text.get("dtype") or text.get("torch_dtype")
             return TORCH_DTYPES.get(value.removeprefix("torch.")) if isinstance(value, str) else None
         return None
+
+    @cached_property
+    def modules(self) -> Modules:
+        """How transformers' own modules of its type compute."""
+        return modules_of(self.config)
 
     @property
     def experts(self) -> Experts | None:

@@ -141,7 +141,7 @@ FORMATS = {
 TensorRT-LLM), NF4 with double quantization arXiv:2305.14314 (8-bit scale per 64 weights,
 32-bit scale per 256 of those)."""
 
-FALLBACKS = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0", "tq1_0": "q4_0", "tq2_0": "q4_0"}
+FALLBACKS = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0", "tq1_0": "q4_0", "tq2_0": "q4_0", "q2_0": "q4_0"}
 """What llama.cpp stores rows in that are no whole blocks of 256 (src/llama-quant.cpp); IQ4_NL for the other types."""
 
 
@@ -151,7 +151,7 @@ def _ggml_formats() -> dict[str, Blocks]:
         if name in FORMATS or name in ("q8_1", "q8_k"):  # those two exist while a product is computed only
             continue
         bits = t.size * 8 // t.block
-        other = found[FALLBACKS.get(name, "iq4_nl")] if t.block == 256 else None
+        other = found[FALLBACKS.get(name, "iq4_nl")] if t.block == 256 or name in FALLBACKS else None
         title = f"GGUF {t.name}, {t.bits_per_weight:g} bits a weight"
         found[name] = Blocks(
             name, bits, tile_columns=t.block, scale_bits=t.size * 8 - bits * t.block, title=title, otherwise=other

@@ -108,6 +108,7 @@ class Attention(Part):
             caches=not self.shared_kv,
             chunked=self.chunked,
             selected=self.selected,
+            layout=self._layout(run, value_dim) if run.saving else (0, 0),
         )
         if self.sinks:
             sinks(run, self.path("sinks"), self.path(self.sink_name), self.heads)
@@ -136,6 +137,14 @@ class Attention(Part):
             split=ROW,
             pieces=self.heads,
         )
+
+    def _layout(self, run: Run, value_dim: Number) -> tuple[Number, Number]:
+        """Elements a token that modules apart keep because of how queries, keys and values lie in memory: a slice of a
+        packed projection holds all of it; an output that lies head first is copied for what reads it."""
+        rotated = bool(self.rotary)
+        packed = self.heads * self.head_dim + self.kv_heads * self.head_dim if self.fused and rotated else 0
+        partly = isinstance(self.rotary, int) and isinstance(self.head_dim, int) and 0 < self.rotary < self.head_dim
+        return packed, self.heads * value_dim if run.modules.joined or partly else 0
 
     def _project(self, run: Run, value_dim: Number) -> None:
         """Queries, keys and values of the new tokens: one kernel, however many matrices."""
@@ -194,9 +203,22 @@ class Attention(Part):
 
 
 def sinks(run: Run, name: str, tensor: str, heads: Number) -> None:
-    """One learned logit per head in the softmax's denominator."""
+    """One learned logit per head in the softmax's denominator. Unfused modules keep its column of the scores and where
+    the largest score of each row stands."""
     weights = (Weight(tensor, (heads,), "vector"),)
-    run.add(name, "attention", "elementwise", flops=run.tokens * heads, weights=weights, split=HEAD, stream=0)
+    elements = run.tokens * heads
+    kept = (Saved(f"{name}.column", 0, 0, (8 + run.width) * elements, 10 * elements, "input", "tensor", "attention"),)
+    run.add(
+        name,
+        "attention",
+        "elementwise",
+        flops=elements,
+        weights=weights,
+        split=HEAD,
+        stream=0,
+        saved=kept if run.saving and run.eager else 0,
+        launches=0,
+    )
 
 
 def gate(run: Run, name: str, size: Number) -> None:
@@ -301,6 +323,7 @@ def attend(
     across: bool = False,
     seen: Reach | None = None,
     chunked: bool = False,
+    layout: tuple[Number, Number] = (0, 0),
 ) -> None:
     """Scores, softmax and weighted sum: 2·pairs·n_h·(d_k + d_v) FLOPs, and the cache.
 
@@ -314,6 +337,7 @@ def attend(
         across: the keys and values are of the encoder's tokens.
         seen: what is attended to, where it is neither the sequence itself, a window of it, nor the encoder's tokens.
         chunked: the window is a chunk, which does not slide.
+        layout: elements a token that modules apart keep beside the values, and beside the output.
     """
     if seen is None:
         sees = window if selected is None else selected
@@ -323,7 +347,7 @@ def attend(
     if run.eager:
         _eager(run, name, heads, seen, cache, dropout)
     else:
-        _flash(run, name, heads, seen, cache)
+        _flash(run, name, heads, seen, cache, layout)
 
 
 def _cache(run: Run, heads: Heads, seen: Reach, limit: Number | None, across: bool, chunked: bool) -> Cache:
@@ -340,7 +364,7 @@ def _cache(run: Run, heads: Heads, seen: Reach, limit: Number | None, across: bo
     return Cache(held, 0, written, kept)
 
 
-def _flash(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache) -> None:
+def _flash(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, layout: tuple[Number, Number]) -> None:
     doubled_pairs = run.batch * seen.doubled_pairs
     queries = run.tokens * heads.heads * heads.key_dim
     fresh = run.batch * seen.fresh * heads.fresh
@@ -355,7 +379,7 @@ def _flash(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache) -> None
         writes=run.tokens * heads.heads * heads.value_dim * run.width,
         spilled=_flash_decode_workspace(run, heads.heads, heads.value_dim, seen),
         cache=cache._replace(read=_cached(run, seen.read, heads)),
-        saved=_flash_keeps(run, name, queries, fresh, heads.heads) if run.saving else 0,
+        saved=_flash_keeps(run, name, queries, fresh, heads.heads, layout) if run.saving else 0,
         split=split,
     )
     # The softmax happens on the chip: FLOPs, but no bytes of its own.
@@ -370,7 +394,9 @@ def _flash(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache) -> None
     )
 
 
-def _flash_keeps(run: Run, name: str, queries: Number, fresh: Number, heads: Number) -> tuple[Saved, ...]:
+def _flash_keeps(
+    run: Run, name: str, queries: Number, fresh: Number, heads: Number, layout: tuple[Number, Number]
+) -> tuple[Saved, ...]:
     """Queries, keys and values, and the logarithm of each row's sum in 32 bit; the output is kept by what reads it."""
     log_sum = run.batch * run.queries * heads * 4
     sizes = (queries * run.width,) * 3 + (queries * 2,), (fresh * run.width,) * 3 + (fresh * 2,)
@@ -378,7 +404,20 @@ def _flash_keeps(run: Run, name: str, queries: Number, fresh: Number, heads: Num
         Saved(f"{name}.queries", *sizes[0], "input", "tensor"),
         Saved(f"{name}.keys and values", *sizes[1], "input", "tensor"),
         Saved(f"{name}.logarithms", log_sum, log_sum, log_sum, log_sum, "input", "tensor", "attention"),
+        *_lying(run, name, layout),
     )
+
+
+def _lying(run: Run, name: str, layout: tuple[Number, Number]) -> tuple[Saved, ...]:
+    """What modules apart keep because of how tensors lie in memory."""
+    values, output = (run.tokens * n for n in layout)
+    found = []
+    if values:
+        kept = (0, 0, values * run.width, 2 * values)
+        found.append(Saved(f"{name}.beside the values", *kept, "input", "tensor", "matmul"))
+    if output:
+        found.append(Saved(f"{name}.output", 0, 0, output * run.width, 2 * output, "input", "tensor", "attention"))
+    return tuple(found)
 
 
 def _eager(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, dropout: bool) -> None:
@@ -398,7 +437,7 @@ def _eager(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, dropout
         reads=queries + keys,
         writes=matrix,
         cache=cache._replace(read=read),
-        saved=queries + keys,
+        saved=_repeated(run, f"{name}.queries and keys", queries, keys, heads) if run.saving else 0,
         split=split,
     )
     run.add(
@@ -408,7 +447,7 @@ def _eager(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, dropout
         flops=half(SOFTMAX_FLOPS * doubled_pairs * heads.heads),
         reads=matrix,
         writes=matrix,
-        saved=_softmax_keeps(name, scores, matrix, dropout) if run.saving else 0,
+        saved=_softmax_keeps(run, name, scores, matrix, dropout) if run.saving else 0,
         split=split,
     )
     run.add(
@@ -419,15 +458,24 @@ def _eager(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, dropout
         reads=matrix + values,
         writes=run.tokens * heads.heads * heads.value_dim * run.width,
         cache=Cache(0, run.batch * seen.read * heads.value_bytes(run.cache_format), 0),
-        saved=values,
+        saved=_repeated(run, f"{name}.values", 0, values, heads) if run.saving else 0,
         split=split,
     )
 
 
-def _softmax_keeps(name: str, scores: Number, matrix: Number, dropout: bool) -> tuple[Saved, ...]:
+def _repeated(run: Run, name: str, once: Number, shared: Number, heads: Heads) -> tuple[Saved, ...]:
+    """Queries, and keys or values, which modules apart repeat for every query head."""
+    each = once + shared * heads.heads // heads.kv_heads
+    both = once + shared
+    return (Saved(name, both, both, each, each * 2 // run.width, "input", "tensor"),)
+
+
+def _softmax_keeps(run: Run, name: str, scores: Number, matrix: Number, dropout: bool) -> tuple[Saved, ...]:
     """The probabilities (modules apart compute them in 32 bit and keep both), and with dropout a mask of one byte each
     and the dropped copy."""
-    apart = 4 * scores + matrix
+    wide = 0 if run.modules.scores16 else 4 * scores
+    capped = matrix if run.modules.capped_scores else 0
+    apart = matrix + wide + capped
     found = (Saved(f"{name}.probabilities", matrix, matrix, apart, 6 * scores, "input", "tensor", "attention"),)
     if not dropout:
         return found

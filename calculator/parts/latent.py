@@ -168,6 +168,8 @@ class LatentAttention(Part):
                 window=self.window,
                 dropout=self.dropout,
                 seen=self._seen(run),
+                # Modules apart pad values and output to the keys' size, and copy the output back.
+                layout=(self.heads * (key_dim - self.value_dim), self.heads * key_dim),
             )
         if self.sink_name:
             sinks(run, self.path("sinks"), self.path(self.sink_name), self.heads)

@@ -128,7 +128,7 @@ class StoredAttention(Part):
     (as a checkpoint's headers name them, or SqueezeBERT's convolutions).
 
     Attributes:
-        caches: the layer keeps keys and values of its own.
+        caches: the layer keeps keys and values of its own. chunked: the window is a chunk, which does not slide.
     """
 
     heads: int
@@ -138,6 +138,7 @@ class StoredAttention(Part):
     window: int | None = None
     caches: bool = True
     dropout: bool = False
+    chunked: bool = False
     SYMBOLS: ClassVar[dict[str, Symbol]] = {
         "heads": HEADS,
         "kv_heads": KV_HEADS,
@@ -154,6 +155,7 @@ class StoredAttention(Part):
             window=self.window,
             caches=self.caches,
             dropout=self.dropout,
+            chunked=self.chunked,
         )
 
 

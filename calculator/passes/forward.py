@@ -68,6 +68,7 @@ def forward(
         width=plan.native.bits // 8,
         cache_format=cache_format_named(cache_format(model, workload)),
         native=plan.native,
+        modules=model.modules,
     )
     for planned in plan.stacks:
         _write(planned, _pass_over(planned, run, planned.stack is model.encoder))

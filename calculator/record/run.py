@@ -12,6 +12,7 @@ from calculator.formats.named import FORMATS, Format
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
 from calculator.record.caches import NOTHING, Cache
+from calculator.record.modules import NARROW, Modules
 from calculator.record.operation import Operation, Span, Step
 from calculator.record.saved import Saved
 from calculator.record.split import REPLICATED, Split
@@ -37,6 +38,7 @@ class Run(Tokens):
         span: the layers that the operations stand for.
         component: every operation's, where a whole stack is one ("vision").
         parallel: activation bytes of a sibling branch, alive while this one runs.
+        modules: how transformers' own modules compute.
         differentiated: whether the backward pass of training comes here; what is frozen keeps nothing for it.
         stream: bytes of the residual stream, which lives while a branch runs.
         saving: whether operations keep tensors for the backward pass.
@@ -51,6 +53,7 @@ class Run(Tokens):
     span: Span = NOWHERE
     component: str | None = None
     parallel: Number = 0
+    modules: Modules = NARROW
     differentiated: bool = True
     out: list[Operation] = field(default_factory=list)
     stream: Number = field(init=False)

@@ -280,7 +280,9 @@ def _from_headers(
     from calculator.sources.checkpoint.unknown import model_from_checkpoint
 
     try:
-        return model_from_checkpoint(headers(), config)
+        checkpoint = headers()
+        translated = _from_gguf(checkpoint) if checkpoint.format == "gguf" and config is None else None
+        return translated or model_from_checkpoint(checkpoint, config)
     except CalculatorError as error:
         if unknown is None:
             raise
@@ -288,6 +290,13 @@ def _from_headers(
             f"{unknown} Nor could it be built from the headers of its safetensors files: {error} Give the path or id "
             "of a checkpoint with safetensors (or GGUF) files, or a config.json of a known type."
         ) from error
+
+
+def _from_gguf(checkpoint: Checkpoint) -> Model | None:
+    """The model of a GGUF file by its original's family, None where only the headers can be read."""
+    from calculator.sources.checkpoint.llama_cpp.model import model_from_gguf
+
+    return model_from_gguf(checkpoint, model_from_config)
 
 
 def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source: str = "a parsed config") -> Model:
@@ -370,6 +379,7 @@ def _built(config: Config, family: Family, name: str | None, source: str) -> Mod
         notes.append(
             f"The checkpoint is quantized, but {unknown}; with precision auto its weights are priced unquantized."
         )
+    config.strict = False
     stated = config.get("dtype") or config.get("torch_dtype")
     model = Model(
         name=name or str(config.get("_name_or_path") or config.model_type),

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from calculator.errors import CheckpointError, MissingFileError, SourceError
-from calculator.formats.ggml import GGML_TYPES
 from calculator.sources.checkpoint.files import Files
+from calculator.sources.checkpoint.offsets import Info, Misplaced, sized
 from calculator.sources.checkpoint.safetensors import LONGEST_NAME
 from calculator.sources.checkpoint.tensors import StoredTensor
 
@@ -88,13 +88,15 @@ class _Reader:
         except UnicodeDecodeError:
             raise self.broken("its header has a text that is not UTF-8") from None
 
-    def value(self, kind: int, depth: int = 0) -> Any:
+    def value(self, kind: int, nested: bool = False) -> Any:
         if kind in SCALARS:
             return self.number(SCALARS[kind])
         if kind == STRING:
             return self.text()
-        if kind != ARRAY or depth > 3:
+        if kind != ARRAY:
             raise self.broken(f"its metadata have a value of type {kind}, which the format does not have")
+        if nested:  # which no model has and llama.cpp does not read
+            raise self.broken("its metadata have an array inside an array, which is not read")
         inner = self.number("I")
         length = self.count(LONGEST_HEADER, "entries of an array")
         self.entries += min(length, KEPT) if inner in SCALARS else length
@@ -105,12 +107,12 @@ class _Reader:
             data = self.take(struct.calcsize(code))
             return list(struct.unpack(code, data)) if length <= KEPT else Omitted(length)
         if length <= KEPT:
-            return [self.value(inner, depth + 1) for _ in range(length)]
+            return [self.value(inner, True) for _ in range(length)]
         if inner == STRING:
             self._skip_texts(length)
         else:
             for _ in range(length):
-                self.value(inner, depth + 1)
+                self.value(inner, True)
         return Omitted(length)
 
     def _skip_texts(self, count: int) -> None:
@@ -154,12 +156,18 @@ def read_header(files: Files, file: str) -> Found:
             raise reader.broken(f"its metadata have {key[:100]!r} twice")
         metadata[key] = reader.value(reader.number("I"))
     infos = [_info(reader) for _ in range(tensors)]
-    _check(reader, infos, metadata.get("general.alignment", 32))
-    return tuple(tensor for tensor, _ in infos), metadata
+    alignment = metadata.get("general.alignment", 32)
+    if not isinstance(alignment, int) or alignment < 1 or alignment > 2**20:
+        raise reader.broken(f"its alignment is {alignment!r}")
+    start = -(-reader.place // alignment) * alignment
+    try:
+        found = sized(infos, file, alignment, None if reader.total is None else reader.total - start)
+    except Misplaced as error:
+        raise reader.broken(str(error)) from None
+    return found, metadata
 
 
-def _info(reader: _Reader) -> tuple[StoredTensor, int]:
-    """A tensor and where its data begin."""
+def _info(reader: _Reader) -> Info:
     name = reader.text()
     if len(name) > LONGEST_NAME:
         raise reader.broken(f"the name of a tensor has {len(name):,} characters")
@@ -169,34 +177,10 @@ def _info(reader: _Reader) -> tuple[StoredTensor, int]:
     sizes = [reader.number("Q") for _ in range(axes)]
     if not all(sizes):
         raise reader.broken(f"tensor {name[:100]!r} has an axis of no elements")
-    number, offset = reader.number("I"), reader.number("Q")
-    kind = GGML_TYPES.get(number)
-    if kind is None:
-        raise reader.broken(f"tensor {name[:100]!r} has type {number}, which llama.cpp does not publish")
-    if sizes[0] % kind.block or math.prod(sizes) >= 2**63:
-        said = f"{sizes[0]:,} columns, which are no whole blocks of {kind.block} ({kind.name})"
-        raise reader.broken(f"tensor {name[:100]!r} has {said}")
-    nbytes = math.prod(sizes) // kind.block * kind.size
+    if math.prod(sizes) >= 2**63:
+        raise reader.broken(f"tensor {name[:100]!r} has {math.prod(sizes):,} elements")
     # The file lists the axis that is contiguous first.
-    return StoredTensor(name, kind.name, tuple(reversed(sizes)), nbytes, reader.file), offset
-
-
-def _check(reader: _Reader, infos: list[tuple[StoredTensor, int]], alignment: Any) -> None:
-    """Names that differ, and data that begin where the alignment says, one tensor after another, within the file."""
-    if not isinstance(alignment, int) or alignment < 1 or alignment > 2**20:
-        raise reader.broken(f"its alignment is {alignment!r}")
-    start = -(-reader.place // alignment) * alignment
-    end, seen = 0, set()
-    for tensor, offset in sorted(infos, key=lambda found: found[1]):
-        if tensor.name in seen:
-            raise reader.broken(f"it has tensor {tensor.name[:100]!r} twice")
-        seen.add(tensor.name)
-        if offset % alignment or offset < end:
-            raise reader.broken(f"the data of tensor {tensor.name[:100]!r} are out of place")
-        end = offset + tensor.nbytes
-    if reader.total is not None and start + end > reader.total:
-        what = f"the tensors end at byte {start + end:,} and the file has {reader.total:,}"
-        raise reader.broken(f"it is cut short: {what}")
+    return Info(name, tuple(reversed(sizes)), reader.number("I"), reader.number("Q"))
 
 
 def read_split(files: Files, file: str) -> Found:

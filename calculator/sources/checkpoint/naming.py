@@ -26,6 +26,7 @@ STREAMS = re.compile(r"altup|laurel|hyper_connection|\bhc_")  # several residual
 ATTENTION = re.compile(r"attn|attention|\bmixer\b|(?:^|[._])[qkv]_proj")
 QUERY = re.compile(r"(?:.*[._])?(?:q_proj|wq|attn_q|query|q|to_q|q_b_proj|attn_q_b)")
 KEY = re.compile(r"(?:.*[._])?(?:k_proj|wk|attn_k|key|k|to_k)")
+VALUE = re.compile(r"(?:.*[._])?(?:v_proj|wv|attn_v|value|v|to_v)")
 FUSED = re.compile(r"(?:.*[._])?(?:qkv_proj|wqkv|attn_qkv|query_key_value|c_attn|qkv|Wqkv)")
 
 
