@@ -23,6 +23,7 @@ LAYERS = (
     ("calculator.sources",),
     ("calculator.report",),
     ("calculator.engines",),
+    ("calculator.training",),
     ("calculator.serving",),
     ("calculator.parallel",),
     ("calculator.hardware",),

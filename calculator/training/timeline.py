@@ -192,7 +192,10 @@ def _loss(stage: StageKept, training: Training) -> tuple[float, float]:
         return stage.logits * forward, stage.logits * backward
     chunks = int(count) if count else row["chunks"]
     each = (row["compiled_each"],) * 2 if compiled else (row["each_forward"], row["each_backward"])
-    return tuple(stage.logits * (row[w] + e / chunks) for w, e in zip(("forward", "backward"), each, strict=True))  # type: ignore[return-value]
+    return (
+        stage.logits * (row["forward"] + each[0] / chunks),
+        stage.logits * (row["backward"] + each[1] / chunks),
+    )
 
 
 def _gathered(stage: StageKept, training: Training, layout: Layout, row: Mapping[str, Any]) -> tuple[float, float]:
