@@ -63,6 +63,7 @@ __all__ = [
     "own_draft",
     "serve",
     "speculate",
+    "train",
     "with_headers",
 ]
 
