@@ -21,10 +21,16 @@ from calculator.report.why import explain
 
 if TYPE_CHECKING:
     from calculator.compatibility import TransformerCalculator
+    from calculator.hardware import Device, device, devices
+    from calculator.parallel import Layout
+    from calculator.serving.serve import Serving, serve
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
     from calculator.sources.checkpoint.compare import compare
+    from calculator.sources.checkpoint.stored import with_headers
     from calculator.sources.load import load_model
     from calculator.sources.manual import DataType, ModelConfig, ModelType, OperationMode
+    from calculator.speculation import Speculation, own_draft, speculate
+    from calculator.training import Trained, Training, train
 
 __all__ = [
     "COMPONENTS",
@@ -32,26 +38,40 @@ __all__ = [
     "Checkpoint",
     "Comparison",
     "DataType",
+    "Device",
     "Estimate",
+    "Layout",
     "Model",
     "ModelConfig",
     "ModelType",
     "Operation",
     "OperationMode",
+    "Serving",
+    "Speculation",
+    "Trained",
+    "Training",
     "TransformerCalculator",
     "Workload",
     "compare",
+    "device",
+    "devices",
     "estimate",
     "explain",
     "load_checkpoint",
     "load_model",
     "operations",
+    "own_draft",
+    "serve",
+    "speculate",
+    "train",
+    "with_headers",
 ]
 
 LATER = {
     "load_model": "sources.load",
     "load_checkpoint": "sources.checkpoint",
     "compare": "sources.checkpoint",
+    "with_headers": "sources.checkpoint.stored",
     "Checkpoint": "sources.checkpoint",
     "Comparison": "sources.checkpoint",
     "DataType": "sources.manual",
@@ -59,6 +79,18 @@ LATER = {
     "ModelType": "sources.manual",
     "OperationMode": "sources.manual",
     "TransformerCalculator": "compatibility",
+    "Device": "hardware",
+    "device": "hardware",
+    "devices": "hardware",
+    "Layout": "parallel",
+    "Serving": "serving.serve",
+    "serve": "serving.serve",
+    "Trained": "training",
+    "Training": "training",
+    "train": "training",
+    "Speculation": "speculation",
+    "own_draft": "speculation",
+    "speculate": "speculation",
 }
 """Names whose modules load when they are first used. (A name that is also a module's must not wait: whoever imports the
 module first would find it under the name.)"""

@@ -13,19 +13,21 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from calculator.errors import CalculatorError, SourceError
+from calculator.errors import RAISE, CalculatorError, SourceError, WorkloadError
 from calculator.estimation import Estimate
 from calculator.formats.named import ALIASES
 from calculator.model import Model
+from calculator.numbers.reading import whole
 from calculator.record.options import GROUPS as OPTION_GROUPS
-from calculator.record.options import OPTIONS, Option
-from calculator.record.workload import Workload
+from calculator.record.options import OPTIONS, PRECISION, Option
+from calculator.record.workload import LARGEST, Workload
 from calculator.report import output
 from calculator.sources import catalogue
 from calculator.sources.load import load_model
 
 if TYPE_CHECKING:
     from calculator.sources.checkpoint import Comparison
+    from calculator.speculation import Speculation
 
 FAILED, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 
@@ -44,6 +46,9 @@ examples:
 a checkpoint's headers against the formula, and a quantized file that was downloaded:
   {program} ./my-model --checkpoint
   {program} ./my-model-Q4_K_M.gguf --mode decode
+an adapter beside its base model, and a target with its draft in one budget:
+  {program} ./my-lora --base Qwen/Qwen3-8B --mode decode
+  {program} meta-llama/Llama-3.1-8B --draft ./my-draft --mode decode
 two models side by side, and the formulas behind the numbers, filled in:
   {program} Qwen/Qwen3-8B meta-llama/Llama-3.1-8B --mode decode --seq-len max
   {program} Qwen/Qwen2.5-7B --explain q_proj
@@ -89,12 +94,24 @@ def _add_models(add: Add) -> None:
         nargs="*",
         metavar="MODEL",
         help="a bundled model, Hugging Face id (org/name, org/name@revision, org/name:FILE.gguf) or URL, the path of a "
-        "config.json, of its folder or of a GGUF file; several are compared",
+        "config.json, of its folder, of an adapter's folder or of a GGUF file; several are compared",
     )
     add("--hf-model", action="append", default=[], metavar="MODEL", help="the same as an option; may be repeated")
     add("--config", action="append", default=[], metavar="PATH", help="a config.json or its folder; may be repeated")
+    said = (
+        "a draft for speculative decoding of the MODEL, named as one, or mtp for its own prediction layers; shows "
+        "the memory of both"
+    )
+    add("--draft", metavar="MODEL|mtp", help=said)
+    add("--base", metavar="MODEL", help="the base model of an adapter, where it is not the one the adapter names")
     add("--revision", help="branch, tag or commit on the Hub; bundled copies are then not used")
     add("--token", help="Hugging Face token for gated or private models; default: HF_TOKEN or the stored login")
+
+
+def _add_cache_types(add: Add) -> None:
+    said = "llama.cpp's way to give the {} of the KV cache a type of their own; the same as --kv-dtype K/V"
+    for letter, words in (("k", "keys"), ("v", "values")):
+        add(f"-ct{letter}", f"--cache-type-{letter}", metavar="TYPE", type=_format_name, help=said.format(words))
 
 
 def _add_options(group: str) -> Callable[[Add], None]:
@@ -104,6 +121,8 @@ def _add_options(group: str) -> Callable[[Add], None]:
         for option in OPTIONS:
             if option.group == group:
                 add(option.flag, dest=option.field, **_argument(option))
+        if group == PRECISION:
+            _add_cache_types(add)
 
     return fill
 
@@ -116,7 +135,7 @@ def _argument(option: Option) -> dict[str, Any]:
         "choice": (None, str),
         "format": ("FORMAT", _format_name),
         "length": ("N|max", _length),
-        "count": ("N", int),
+        "count": ("N", _count),
         "factor": ("C", float),
     }[option.kind]
     made: dict[str, Any] = {"default": option.default, "type": read, "help": option.described, "metavar": metavar}
@@ -128,12 +147,31 @@ def _switched(option: Option) -> str:
     return f"turns off what {option.help}" if option.default else option.help
 
 
+ENGINE_SETTINGS = {
+    "batched_tokens": (
+        "--max-num-batched-tokens",
+        "for --table engines: tokens of one scheduler step; default: 8192 of vLLM, 512 of llama.cpp (--ubatch-size)",
+    ),
+    "block_size": (
+        "--block-size",
+        "for --table engines: tokens of a page; default: 16 of vLLM (64 for latents), 1 of SGLang, 32 of TensorRT-LLM",
+    ),
+}
+
+
 def _add_output(add: Add) -> None:
     said = (
         "all, the default, is memory, flops and reuse (arithmetic intensity); cache is what each kind of layer keeps, "
-        "engines what inference engines reserve for it"
+        "engines what inference engines reserve for it, formats which rule prices which weights"
     )
-    add("--table", choices=(*output.TABLES, "operations", "cache", "engines", "all"), default="all", help=said)
+    add(
+        "--table",
+        choices=(*output.TABLES, "operations", "cache", "engines", "formats", "all"),
+        default="all",
+        help=said,
+    )
+    for field, (flag, said) in ENGINE_SETTINGS.items():
+        add(flag, dest=field, type=_count, metavar="N", help=said)
     add(
         "--explain",
         nargs="?",
@@ -163,9 +201,20 @@ def _length(value: str) -> int | str:
     if value == "max":
         return value
     try:
-        return int(value)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{value!r} is neither a whole number nor max") from error
+        return _count(value)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, nor max") from error
+
+
+def _count(value: str) -> int:
+    """A number as people write it; whether it is allowed, the workload says."""
+    try:
+        return whole(value, "A number", least=-LARGEST, most=LARGEST * 10)
+    except CalculatorError:
+        try:
+            return int(value)  # -1 and 0 are refused with the option's own sentence
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{value[:40]!r} is no whole number such as 4096, 32k or 1e6") from None
 
 
 def _format_name(value: str) -> str:
@@ -188,10 +237,22 @@ def main(arguments: Sequence[str] | None = None, program: str = "transformer-cal
         return PIPE_CLOSED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception as error:
+        if os.environ.get(RAISE):
+            raise
+        said = _without_token(f"{type(error).__name__}: {error}", given)[:300]
+        _complain(
+            f"The calculator met a fault of its own ({said}). Please report the command; with {RAISE}=1 in the "
+            "environment it shows where the fault is."
+        )
+        return FAILED
     return 0
 
 
 def _run(given: list[str], program: str) -> None:
+    for value in given:
+        if value.startswith("--") and value.endswith("=--"):  # argparse takes the dashes for a separator
+            raise CalculatorError(f"{value.removesuffix('=--')[:80]} was given -- as its value, which is none.")
     options = parser(program).parse_intermixed_args(given)
     if options.output is None:
         output.write_out(_content(options))
@@ -208,18 +269,36 @@ def _content(options: argparse.Namespace) -> str:
         return output.model_listing(options.format)
     if options.list_types:
         return output.type_listing(options.format)
-    workload = Workload(**{f.name: getattr(options, f.name) for f in fields(Workload)})
+    workload = Workload(**{f.name: getattr(options, f.name) for f in fields(Workload)} | _cache_types(options))
     named = sources(options)
-    models = load_all(named, options.revision, options.token)
+    models = load_all(named, options.revision, options.token, options.base)
     if options.checkpoint:
         return output.comparisons(compare_all(named, models, options.revision, options.token), options.format)
+    if options.draft:
+        return output.speculations(with_draft(options, models, workload), options.format)
     estimates = [Estimate(model, workload) for model in models]
+    for e in estimates:
+        e.engine_settings = {n: v for n in ENGINE_SETTINGS if (v := getattr(options, n)) is not None}
     if options.format == "csv":
         for warning in dict.fromkeys(w for e in estimates for w in e.warnings):
             _complain(warning, "warning")  # a CSV file has no place for it
     if options.explain is not None:
         return output.explanation(estimates, options.explain, options.format)
     return output.report(estimates, options.table, options.format)
+
+
+def _cache_types(options: argparse.Namespace) -> dict[str, str]:
+    """kv_dtype of llama.cpp's two flags; what one of them leaves out is f16, llama.cpp's default.
+
+    Raises:
+        WorkloadError: --kv-dtype says it too.
+    """
+    keys, values = options.cache_type_k, options.cache_type_v
+    if keys is None and values is None:
+        return {}
+    if options.kv_dtype != "auto":
+        raise WorkloadError("--kv-dtype and --cache-type-k/-v say the same; give one of them.")
+    return {"kv_dtype": f"{keys or 'fp16'}/{values or 'fp16'}"}
 
 
 def version() -> str:
@@ -253,7 +332,17 @@ def sources(options: argparse.Namespace) -> list[str]:
     return found
 
 
-def load_all(named: Sequence[str], revision: str | None, token: str | None) -> list[Model]:
+def with_draft(options: argparse.Namespace, models: Sequence[Model], workload: Workload) -> list[Speculation]:
+    """Each model beside the draft that was named."""
+    from calculator.speculation import OWN, own_draft, speculate
+
+    if options.draft == OWN:
+        return [speculate(model, own_draft(model), workload) for model in models]
+    (draft,) = load_all([options.draft], None, options.token)
+    return [speculate(model, draft, workload) for model in models]
+
+
+def load_all(named: Sequence[str], revision: str | None, token: str | None, base: str | None = None) -> list[Model]:
     """The models, with a line of progress while it may take a while.
 
     Raises:
@@ -264,7 +353,7 @@ def load_all(named: Sequence[str], revision: str | None, token: str | None) -> l
         line = f"Reading {source}" + (f" ({place} of {len(named)})" if len(named) > 1 else "")
         progress(_hide(line, token))
         try:
-            models.append(load_model(source, revision, token))
+            models.append(load_model(source, revision, token, **({"base": base} if base else {})))
         except CalculatorError as error:
             if len(named) == 1 or source in str(error):
                 raise

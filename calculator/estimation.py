@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
 from calculator.formats.named import format_named
+from calculator.gate import check_estimate
 from calculator.model import Model
 from calculator.numbers.symbolic import numeric
 from calculator.passes.forward import (
@@ -35,7 +38,10 @@ class Estimate:
             the model has no encoder before its decoder.
         memory, flops, traffic, generation: see their classes; generation is None outside decode mode.
         notes: what a reader should know beside the numbers; warnings: what makes them doubtful.
+        engine_settings: how engines are started, for `reserved`: `batched_tokens`, `block_size`.
     """
+
+    engine_settings: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, model: Model, workload: Workload) -> None:
         self.model, self.workload = model, workload
@@ -49,6 +55,7 @@ class Estimate:
         self.memory = Memory(self._listed, training, self._shape)
         self.flops = Flops(self._listed, self._shape)
         self.traffic = Traffic(self._listed, self._shape)
+        check_estimate(self)
 
     @property
     def scalar(self) -> bool:
@@ -98,7 +105,7 @@ class Estimate:
         """
         from calculator.engines.reserved import reserved
 
-        return reserved(self.model, self.workload)
+        return reserved(self.model, self.workload, **self.engine_settings)
 
     @property
     def precision(self) -> str:
@@ -152,8 +159,8 @@ class Estimate:
         return tuple(found)
 
     def rows(self, kind: str) -> list[dict[str, Any]]:
-        """The table of that kind as a list of rows with raw numbers: "memory", "flops", "reuse", "operations", "cache"
-        or "engines"."""
+        """The table of that kind as a list of rows with raw numbers: "memory", "flops", "reuse", "operations",
+        "cache", "engines" or "formats"."""
         from calculator.report.rows import rows
 
         return rows(self, kind)

@@ -9,6 +9,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from calculator.formats.named import TORCH_DTYPES
+from calculator.record.modules import Modules, modules_of
+from calculator.record.operation import Operation
 from calculator.record.run import weights_of, written
 from calculator.record.vocabulary import COMPONENTS
 
@@ -77,7 +79,10 @@ class Parameters:
     Attributes:
         total: all of the model, vision towers included.
         apart: stored beside the model and run by no pass here (multi-token-prediction layers); not in `total`.
-        active: those one token touches: all but the routed experts it is not sent to.
+        active: all but the routed experts a token is not sent to and the rows of n-gram tables that it does not look
+            up; the token embedding in full, as most makers count.
+        touched: the same with the looked-up rows of every embedding: what one token touches. An embedding that is the
+            head too is read in full.
         embedding: input embeddings and learned positions.
         by_component: total by component, zero components left out.
     """
@@ -87,6 +92,7 @@ class Parameters:
     embedding: int
     by_component: Mapping[str, int]
     apart: int = 0
+    touched: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +146,8 @@ class Model:
     @cached_property
     def parameters(self) -> Parameters:
         """Counts over the same operations every other number comes from."""
-        by_component, active = dict.fromkeys(COMPONENTS, 0), 0
+        by_component, active, touched = dict.fromkeys(COMPONENTS, 0), 0, 0
+        heads = {op.parameters for op in self._ends if not op.stored and op.component == "head"}
         for stack in self.stacks:
             places = (((stack.before, 1), (stack.after, 1)), ((layer.parts, len(at)) for layer, at in stack.groups))
             for parts, count in chain(*places):
@@ -148,9 +155,13 @@ class Model:
                     copies = op.stored * count
                     by_component["vision" if stack.tower else op.component] += op.parameters * copies
                     active += op.active * copies
+                    looked_up = op.kind == "lookup" and op.parameters not in heads
+                    # One token's rows, in the 16 bit that `written` counts in.
+                    touched += (op.weight_reads // 2 if looked_up else op.active) * copies
         return Parameters(
             total=sum(by_component.values()),
             active=active,
+            touched=touched,
             embedding=by_component["embedding"],
             by_component={c: n for c, n in by_component.items() if n},
             apart=sum(
@@ -161,6 +172,11 @@ class Model:
                 if w.role != "buffer"
             ),
         )
+
+    @property
+    def _ends(self) -> list[Operation]:
+        """What stands before and after the layers of every stack."""
+        return [op for stack in self.stacks for parts in (stack.before, stack.after) for op in written(parts)]
 
     def tensors(self, *, apart: bool = False) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Every stored tensor by its name in the checkpoint, with its shape ([outputs, inputs] for a matrix). A tied
@@ -200,6 +216,11 @@ class Model:
             value = text.get("dtype") or text.get("torch_dtype")
             return TORCH_DTYPES.get(value.removeprefix("torch.")) if isinstance(value, str) else None
         return None
+
+    @cached_property
+    def modules(self) -> Modules:
+        """How transformers' own modules of its type compute."""
+        return modules_of(self.config)
 
     @property
     def experts(self) -> Experts | None:

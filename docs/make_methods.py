@@ -13,9 +13,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import calculator.parts  # noqa: E402, F401  (the parts make their symbols)
+from calculator import parts  # noqa: E402
 from calculator.numbers.symbols import MEANINGS  # noqa: E402
 from calculator.record.options import OPTIONS  # noqa: E402
+
+for _name in parts.__all__:
+    getattr(parts, _name)  # the parts make their symbols when they load
 
 PAGE = ROOT / "docs" / "METHODS.md"
 
@@ -40,7 +43,8 @@ def written(page: str) -> str:
     """The page with its tables as the code declares them."""
     for table in (symbols(), options()):
         head = re.escape(table.split("\n", 1)[0])
-        page = re.sub(rf"^{head}\n(\|.*\n)*", lambda _, text=table: f"{text}\n", page, flags=re.M)
+        old = re.search(rf"^{head}\n(\|.*\n)*", page, re.M)
+        page = page if old is None else page.replace(old[0], f"{table}\n")
     return page
 
 

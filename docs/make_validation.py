@@ -95,6 +95,11 @@ def active_parameters(model: Model, workload: Workload, row: Mapping[str, Any]) 
     return model.parameters.active
 
 
+@quantity("active parameters, rows looked up")
+def touched_parameters(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    return model.parameters.touched
+
+
 @quantity("bits per weight")
 def bits_per_weight(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     return FORMATS[row["format"]].bits_per_weight()

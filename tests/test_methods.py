@@ -12,7 +12,8 @@ import pytest
 import calculator
 from calculator import parts
 from calculator.families import FAMILIES
-from calculator.formats.named import CACHE_BITS, FORMATS, GGML_FORMATS
+from calculator.formats.cache import CACHE_TYPES
+from calculator.formats.named import FORMATS, GGML_FORMATS
 from calculator.formats.quantization import READERS
 from calculator.model import Model
 from calculator.numbers.symbols import MEANINGS, Symbol
@@ -148,8 +149,10 @@ def test_quantities_of_a_model_from_headers() -> None:
 
 
 def test_cache_bits() -> None:
-    stated = {cells[0].strip("`"): float(cells[1]) for cells in table("| cache format | bits per element |")}
-    assert stated == CACHE_BITS
+    """Of a head of 128 elements."""
+    stated = {cells[0].strip("`"): tuple(cells[1:]) for cells in table("| cache format | bits per element |")}
+    types = {name: t for name, t in CACHE_TYPES.items() if not t.latent}
+    assert stated == {name: (f"{t.row(1, 128) * 8 / 128:.4f}", t.title) for name, t in types.items()}
 
 
 def test_elementwise_prices() -> None:

@@ -256,7 +256,8 @@ def test_the_files_of_the_calculator_hold_the_raw_numbers(open_page, downloads, 
     open_page(model=name, mode=mode, batch=2)
     e = estimate(load_model(name), mode=mode, batch_size=2)
     short = name.split("/")[-1]
-    kinds = ("memory", "flops", "reuse", "operations", *(() if mode == "pretraining" else ("cache", "engines")))
+    kept = () if mode == "pretraining" else ("cache", "engines")
+    kinds = ("memory", "flops", "reuse", "operations", "formats", *kept)
     assert set(downloads) == {f"{short}_{mode}_{kind}.csv" for kind in kinds}
     for kind in kinds:
         assert parsed(downloads[f"{short}_{mode}_{kind}.csv"]()) == e.rows(kind)

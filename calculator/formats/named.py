@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -69,6 +70,23 @@ class Exact(Format):
         return self.nbytes
 
 
+@dataclass(frozen=True, slots=True)
+class Mixed(Format):
+    """Experts of one tensor in several formats: so many of them in each."""
+
+    parts: tuple[tuple[Format, int], ...] = ()
+
+    @classmethod
+    def of(cls, forms: Mapping[Format, int]) -> Format:
+        """The formats of so many experts each; where it is one, that."""
+        parts = tuple(sorted(forms.items(), key=lambda part: (part[0].bits, part[0].name)))
+        name = " and ".join(dict.fromkeys(form.name for form, _ in parts))
+        return parts[0][0] if len(parts) == 1 else cls(name, parts[0][0].bits, parts=parts)
+
+    def size(self, weight: Weight) -> Number:
+        return sum(form.size(weight.some(count)) for form, count in self.parts)
+
+
 def _bytes(bits: Number) -> Number:
     if isinstance(bits, Expression):
         return ceil_div(bits, 8) if bits.value() % 8 else bits // 8
@@ -123,7 +141,7 @@ FORMATS = {
 TensorRT-LLM), NF4 with double quantization arXiv:2305.14314 (8-bit scale per 64 weights,
 32-bit scale per 256 of those)."""
 
-FALLBACKS = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0", "tq1_0": "q4_0", "tq2_0": "q4_0"}
+FALLBACKS = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0", "tq1_0": "q4_0", "tq2_0": "q4_0", "q2_0": "q4_0"}
 """What llama.cpp stores rows in that are no whole blocks of 256 (src/llama-quant.cpp); IQ4_NL for the other types."""
 
 
@@ -133,7 +151,7 @@ def _ggml_formats() -> dict[str, Blocks]:
         if name in FORMATS or name in ("q8_1", "q8_k"):  # those two exist while a product is computed only
             continue
         bits = t.size * 8 // t.block
-        other = found[FALLBACKS.get(name, "iq4_nl")] if t.block == 256 else None
+        other = found[FALLBACKS.get(name, "iq4_nl")] if t.block == 256 or name in FALLBACKS else None
         title = f"GGUF {t.name}, {t.bits_per_weight:g} bits a weight"
         found[name] = Blocks(
             name, bits, tile_columns=t.block, scale_bits=t.size * 8 - bits * t.block, title=title, otherwise=other
@@ -153,19 +171,6 @@ def ggml_head(form: Format) -> Format:
     lowest = ("iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs")
     return GGML_FORMATS["q5_k" if form.name in lowest else "q6_k"]
 
-
-CACHE_BITS: dict[str, Number] = {
-    "fp32": 32,
-    "fp16": 16,
-    "bf16": 16,
-    "fp8": 8,
-    "int8": 8,
-    "int4": Fraction(9, 2),
-    "mxfp4": Fraction(17, 4),
-    "nvfp4": Fraction(9, 2),
-}
-"""Bits per KV-cache element. fp8 and int8 keep one scale per tensor (vLLM, TensorRT-LLM); int4 one 16-bit scale per 32
-(llama.cpp q4_0); mxfp4 and nvfp4 their block scales."""
 
 TORCH_DTYPES = {
     "float32": "fp32",
@@ -188,9 +193,6 @@ ALIASES = {
     "e4m3": "fp8",
     "fp4": "nvfp4",
 }
-
-UNCONVERTED_ROLES = frozenset(("router", "norm", "embedding", "head", "convolution", "vector", "buffer"))
-"""Tensor classes that quantizers leave in 16 bit: only the matrices of attention, MLPs and experts are converted."""
 
 
 def normalised(name: str) -> str:
@@ -215,18 +217,6 @@ def format_named(name: str) -> Format:
     if found is None:
         raise WorkloadError(f"Precision {name!r} is not known; choose one of auto, {', '.join(FORMATS)}.")
     return found
-
-
-def cache_format_named(name: str) -> Format:
-    """The format of that name, if a KV cache can be kept in it.
-
-    Raises:
-        WorkloadError: the cache cannot be kept in that format.
-    """
-    key = normalised(name)
-    if key not in CACHE_BITS:
-        raise WorkloadError(f"The KV cache cannot be kept in {name!r}; choose one of auto, {', '.join(CACHE_BITS)}.")
-    return FORMATS[key]
 
 
 def grouped(base: Format, *, columns: int, name: str | None = None, zero_bits: int | None = None) -> Format:

@@ -14,9 +14,17 @@ class Weight(NamedTuple):
 
     name: str
     shape: tuple[Number, ...]
-    role: str  # linear, experts, router, norm, embedding, head, convolution, vector (biases, scalars) or buffer
+    role: (
+        str  # linear, experts, router, norm, embedding, head, convolution, vector (biases, scalars), adapter or buffer
+    )
     copies: Number = 1
     first: int = 0
 
     def elements(self) -> Number:
         return math.prod(self.shape) * self.copies
+
+    def some(self, count: int) -> Weight:
+        """So many of its experts, which are copies or lie along the first axis."""
+        if "*" in self.name:
+            return self._replace(copies=count)
+        return self._replace(shape=(count, *self.shape[1:]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from calculator.formats.cache import CacheFormat, LatentLayout
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, ceil_div, half, maximum, minimum
 from calculator.numbers.symbols import Symbol
@@ -107,6 +108,7 @@ class Attention(Part):
             caches=not self.shared_kv,
             chunked=self.chunked,
             selected=self.selected,
+            layout=self._layout(run, value_dim) if run.saving else (0, 0),
         )
         if self.sinks:
             sinks(run, self.path("sinks"), self.path(self.sink_name), self.heads)
@@ -135,6 +137,14 @@ class Attention(Part):
             split=ROW,
             pieces=self.heads,
         )
+
+    def _layout(self, run: Run, value_dim: Number) -> tuple[Number, Number]:
+        """Elements a token that modules apart keep because of how queries, keys and values lie in memory: a slice of a
+        packed projection holds all of it; an output that lies head first is copied for what reads it."""
+        rotated = bool(self.rotary)
+        packed = self.heads * self.head_dim + self.kv_heads * self.head_dim if self.fused and rotated else 0
+        partly = isinstance(self.rotary, int) and isinstance(self.head_dim, int) and 0 < self.rotary < self.head_dim
+        return packed, self.heads * value_dim if run.modules.joined or partly else 0
 
     def _project(self, run: Run, value_dim: Number) -> None:
         """Queries, keys and values of the new tokens: one kernel, however many matrices."""
@@ -193,9 +203,22 @@ class Attention(Part):
 
 
 def sinks(run: Run, name: str, tensor: str, heads: Number) -> None:
-    """One learned logit per head in the softmax's denominator."""
+    """One learned logit per head in the softmax's denominator. Unfused modules keep its column of the scores and where
+    the largest score of each row stands."""
     weights = (Weight(tensor, (heads,), "vector"),)
-    run.add(name, "attention", "elementwise", flops=run.tokens * heads, weights=weights, split=HEAD, stream=0)
+    elements = run.tokens * heads
+    kept = (Saved(f"{name}.column", 0, 0, (8 + run.width) * elements, 10 * elements, "input", "tensor", "attention"),)
+    run.add(
+        name,
+        "attention",
+        "elementwise",
+        flops=elements,
+        weights=weights,
+        split=HEAD,
+        stream=0,
+        saved=kept if run.saving and run.eager else 0,
+        launches=0,
+    )
 
 
 def gate(run: Run, name: str, size: Number) -> None:
@@ -220,6 +243,14 @@ def rotate(run: Run, name: str, elements: Number) -> None:
     )
 
 
+class Shared(NamedTuple):
+    """One vector a token that serves all heads as keys and values: how many of its elements are rotated, and how
+    fp8_ds_mla keeps it."""
+
+    rotated: Number
+    layout: LatentLayout
+
+
 class Heads(NamedTuple):
     """The heads of an attention.
 
@@ -228,6 +259,7 @@ class Heads(NamedTuple):
         cached_dim: elements cached per token where that is not keys and values of `kv_heads` heads (a latent cache).
         fresh_dim: elements of keys and values read per new token, where they are one tensor (an absorbed latent).
         latent: of a latent cache, elements a token if expanded to every head, and those that serve as values.
+        shared: what one cached vector is, where it serves all heads as keys and values.
     """
 
     heads: Number
@@ -237,6 +269,31 @@ class Heads(NamedTuple):
     cached_dim: Number | None = None
     fresh_dim: Number | None = None
     latent: tuple[Number, Number] | None = None
+    shared: Shared | None = None
+
+    def cached_bytes(self, form: CacheFormat) -> Number:
+        """Bytes cached per token."""
+        if self.shared is not None:
+            return form.vector(self.cached, self.shared.rotated, self.shared.layout)
+        if form.bits is not None:
+            return self.cached * form.bits // 8
+        # Where they are not those of `kv_heads` heads, keys and values are half and half (differential attention).
+        if self.cached_dim is not None:
+            return form.pair(1, self.cached // 2, self.cached // 2)
+        return form.pair(self.kv_heads, self.key_dim, self.value_dim)
+
+    def key_bytes(self, form: CacheFormat) -> Number:
+        """Cached bytes that the scores of a token read."""
+        if self.shared is None or form.bits is not None:
+            return form.keys.row(self.kv_heads, self.key_dim)
+        return self.cached_bytes(form)
+
+    def value_bytes(self, form: CacheFormat) -> Number:
+        """Cached bytes that the weighted sum over a token's values reads."""
+        if self.shared is None or form.bits is not None:
+            return form.values.row(self.kv_heads, self.value_dim)
+        rotated = self.shared.rotated if self.value_dim == self.cached else 0
+        return form.vector(self.cached if rotated else self.cached - self.shared.rotated, rotated, self.shared.layout)
 
     @property
     def cached(self) -> Number:
@@ -266,6 +323,7 @@ def attend(
     across: bool = False,
     seen: Reach | None = None,
     chunked: bool = False,
+    layout: tuple[Number, Number] = (0, 0),
 ) -> None:
     """Scores, softmax and weighted sum: 2·pairs·n_h·(d_k + d_v) FLOPs, and the cache.
 
@@ -279,6 +337,7 @@ def attend(
         across: the keys and values are of the encoder's tokens.
         seen: what is attended to, where it is neither the sequence itself, a window of it, nor the encoder's tokens.
         chunked: the window is a chunk, which does not slide.
+        layout: elements a token that modules apart keep beside the values, and beside the output.
     """
     if seen is None:
         sees = window if selected is None else selected
@@ -288,15 +347,15 @@ def attend(
     if run.eager:
         _eager(run, name, heads, seen, cache, dropout)
     else:
-        _flash(run, name, heads, seen, cache)
+        _flash(run, name, heads, seen, cache, layout)
 
 
 def _cache(run: Run, heads: Heads, seen: Reach, limit: Number | None, across: bool, chunked: bool) -> Cache:
     """What is held and written, and what a layer keeps of a sequence."""
-    held, written = (_cached(run, n, heads.cached) for n in (seen.held, seen.written))
+    held, written = (_cached(run, n, heads) for n in (seen.held, seen.written))
     if not run.caching:
         return Cache(held, 0, written)
-    per_token = heads.cached * run.cache_bits // 8
+    per_token = heads.cached_bytes(run.cache_format)
     if heads.latent is not None:
         expanded, values = heads.latent
         kept = Kept("latent", per_token, limit, heads.cached, expanded=expanded, values=values, chunked=chunked)
@@ -305,7 +364,7 @@ def _cache(run: Run, heads: Heads, seen: Reach, limit: Number | None, across: bo
     return Cache(held, 0, written, kept)
 
 
-def _flash(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache) -> None:
+def _flash(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, layout: tuple[Number, Number]) -> None:
     doubled_pairs = run.batch * seen.doubled_pairs
     queries = run.tokens * heads.heads * heads.key_dim
     fresh = run.batch * seen.fresh * heads.fresh
@@ -319,8 +378,8 @@ def _flash(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache) -> None
         rereads=_rereads(run, fresh * run.width, seen),
         writes=run.tokens * heads.heads * heads.value_dim * run.width,
         spilled=_flash_decode_workspace(run, heads.heads, heads.value_dim, seen),
-        cache=cache._replace(read=_cached(run, seen.read, heads.cached)),
-        saved=_flash_keeps(run, name, queries, fresh, heads.heads) if run.saving else 0,
+        cache=cache._replace(read=_cached(run, seen.read, heads)),
+        saved=_flash_keeps(run, name, queries, fresh, heads.heads, layout) if run.saving else 0,
         split=split,
     )
     # The softmax happens on the chip: FLOPs, but no bytes of its own.
@@ -335,7 +394,9 @@ def _flash(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache) -> None
     )
 
 
-def _flash_keeps(run: Run, name: str, queries: Number, fresh: Number, heads: Number) -> tuple[Saved, ...]:
+def _flash_keeps(
+    run: Run, name: str, queries: Number, fresh: Number, heads: Number, layout: tuple[Number, Number]
+) -> tuple[Saved, ...]:
     """Queries, keys and values, and the logarithm of each row's sum in 32 bit; the output is kept by what reads it."""
     log_sum = run.batch * run.queries * heads * 4
     sizes = (queries * run.width,) * 3 + (queries * 2,), (fresh * run.width,) * 3 + (fresh * 2,)
@@ -343,7 +404,20 @@ def _flash_keeps(run: Run, name: str, queries: Number, fresh: Number, heads: Num
         Saved(f"{name}.queries", *sizes[0], "input", "tensor"),
         Saved(f"{name}.keys and values", *sizes[1], "input", "tensor"),
         Saved(f"{name}.logarithms", log_sum, log_sum, log_sum, log_sum, "input", "tensor", "attention"),
+        *_lying(run, name, layout),
     )
+
+
+def _lying(run: Run, name: str, layout: tuple[Number, Number]) -> tuple[Saved, ...]:
+    """What modules apart keep because of how tensors lie in memory."""
+    values, output = (run.tokens * n for n in layout)
+    found = []
+    if values:
+        kept = (0, 0, values * run.width, 2 * values)
+        found.append(Saved(f"{name}.beside the values", *kept, "input", "tensor", "matmul"))
+    if output:
+        found.append(Saved(f"{name}.output", 0, 0, output * run.width, 2 * output, "input", "tensor", "attention"))
+    return tuple(found)
 
 
 def _eager(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, dropout: bool) -> None:
@@ -353,7 +427,7 @@ def _eager(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, dropout
     values = run.batch * seen.fresh * heads.kv_heads * heads.value_dim * run.width
     scores = run.batch * heads.heads * seen.scored
     matrix = scores * run.width
-    read = _cached(run, seen.read, heads.kv_heads * heads.key_dim)
+    read = run.batch * seen.read * heads.key_bytes(run.cache_format)
     split = heads.split if f"{name}.scores" not in run.steps_made else HEAD
     run.add(
         f"{name}.scores",
@@ -363,7 +437,7 @@ def _eager(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, dropout
         reads=queries + keys,
         writes=matrix,
         cache=cache._replace(read=read),
-        saved=queries + keys,
+        saved=_repeated(run, f"{name}.queries and keys", queries, keys, heads) if run.saving else 0,
         split=split,
     )
     run.add(
@@ -373,7 +447,7 @@ def _eager(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, dropout
         flops=half(SOFTMAX_FLOPS * doubled_pairs * heads.heads),
         reads=matrix,
         writes=matrix,
-        saved=_softmax_keeps(name, scores, matrix, dropout) if run.saving else 0,
+        saved=_softmax_keeps(run, name, scores, matrix, dropout) if run.saving else 0,
         split=split,
     )
     run.add(
@@ -383,16 +457,25 @@ def _eager(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, dropout
         flops=doubled_pairs * heads.heads * heads.value_dim,
         reads=matrix + values,
         writes=run.tokens * heads.heads * heads.value_dim * run.width,
-        cache=Cache(0, _cached(run, seen.read, heads.kv_heads * heads.value_dim), 0),
-        saved=values,
+        cache=Cache(0, run.batch * seen.read * heads.value_bytes(run.cache_format), 0),
+        saved=_repeated(run, f"{name}.values", 0, values, heads) if run.saving else 0,
         split=split,
     )
 
 
-def _softmax_keeps(name: str, scores: Number, matrix: Number, dropout: bool) -> tuple[Saved, ...]:
+def _repeated(run: Run, name: str, once: Number, shared: Number, heads: Heads) -> tuple[Saved, ...]:
+    """Queries, and keys or values, which modules apart repeat for every query head."""
+    each = once + shared * heads.heads // heads.kv_heads
+    both = once + shared
+    return (Saved(name, both, both, each, each * 2 // run.width, "input", "tensor"),)
+
+
+def _softmax_keeps(run: Run, name: str, scores: Number, matrix: Number, dropout: bool) -> tuple[Saved, ...]:
     """The probabilities (modules apart compute them in 32 bit and keep both), and with dropout a mask of one byte each
     and the dropped copy."""
-    apart = 4 * scores + matrix
+    wide = 0 if run.modules.scores16 else 4 * scores
+    capped = matrix if run.modules.capped_scores else 0
+    apart = matrix + wide + capped
     found = (Saved(f"{name}.probabilities", matrix, matrix, apart, 6 * scores, "input", "tensor", "attention"),)
     if not dropout:
         return found
@@ -400,9 +483,9 @@ def _softmax_keeps(name: str, scores: Number, matrix: Number, dropout: bool) -> 
     return (*found, Saved(f"{name}.dropped", *dropped, "input", "tensor", "attention"))
 
 
-def _cached(run: Run, tokens: Number, per_token: Number) -> Number:
-    """Bytes of so many tokens of each sequence in a cache of `per_token` elements a token."""
-    return run.batch * tokens * per_token * run.cache_bits // 8
+def _cached(run: Run, tokens: Number, heads: Heads) -> Number:
+    """Cached bytes of so many tokens of each sequence."""
+    return run.batch * tokens * heads.cached_bytes(run.cache_format)
 
 
 def _rereads(run: Run, fresh: Number, seen: Reach) -> Number:

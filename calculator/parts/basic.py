@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, ClassVar
 
-from calculator.errors import ConfigError
+from calculator.errors import ConfigError, shown
 from calculator.formats.weight import Weight
+from calculator.limits import part_made
 from calculator.numbers.symbolic import Expression, Number
 from calculator.numbers.symbols import Symbol
 from calculator.parts.symbols import HIDDEN, INPUTS, OUTPUTS
@@ -23,6 +25,12 @@ Pieces = tuple[tuple[Number, Number], ...]
 ROTARY_FLOPS = 3  # per rotated element: two multiplies and an add (RoFormer, arXiv:2104.09864)
 
 
+@cache
+def _sizes(part: Any) -> tuple[tuple[str, bool], ...]:
+    """The fields of a kind of part that hold whole numbers, and whether they may be left out."""
+    return tuple((f.name, f.type != "int") for f in fields(part) if f.type in ("int", "int | None"))
+
+
 @dataclass(frozen=True)
 class Part:
     """A frozen description of one module. `name` is its path inside the layer, as the checkpoint spells it.
@@ -34,17 +42,16 @@ class Part:
     SYMBOLS: ClassVar[dict[str, Symbol]] = {}
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if (
-                f.type not in ("int", "int | None")
-                or isinstance(value, Expression)
-                or (value is None and f.type != "int")
-            ):
+        part_made()
+        kind: Any = type(self)
+        for name, optional in _sizes(kind):
+            value = getattr(self, name)
+            if isinstance(value, Expression) or (value is None and optional):
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ConfigError(
-                    f"{type(self).__name__} {self.name}: {f.name} is {value!r}; it must be a whole number, 0 or more."
+                    f"{type(self).__name__} {self.name}: {name} is {shown(value)}; it must be a whole number, 0 or "
+                    "more."
                 )
 
     def write(self, run: Run) -> None:
@@ -204,14 +211,20 @@ class Norm(Part):
             copy = (0, 8 * rows, 8 * rows, 8 * rows) if self.kind == "layer" else (0, 0, 0, 0)
             width = run.width * once
             return (Saved(f"{self.name}.input", width, width, width, 4 * once), Saved(f"{self.name}.statistics", *copy))
-        found = (
+        found = [
             Saved(f"{self.name}.input", once * run.width, once * run.width, 4 * rows * self.size, 4 * rows * self.size),
             Saved(f"{self.name}.statistics", 0, 4 * rows, 4 * rows, 4 * rows),
-        )
+        ]
         if not self.affine:
-            return found
-        scaled = rows * self.size
-        return (*found, Saved(f"{self.name}.normalised", 0, 0, scaled * run.width, 4 * scaled, "weight"))
+            return tuple(found)
+        scaled, narrow = rows * self.size, run.modules.norms == "narrow"
+        # Under autocast the residual stream is in 32 bit, what a projection made in 16.
+        stream = self.groups == 1 and self.size == run.residual
+        plain, cast = (run.width, 4 if stream else 2) if narrow else (4, 4)
+        found.append(Saved(f"{self.name}.normalised", 0, 0, scaled * plain, scaled * cast, "weight"))
+        if run.modules.norms == "one plus":  # 1 + w in 32 bit
+            found.append(Saved(f"{self.name}.scale", 0, 0, 4 * self.size, 4 * self.size, "input", fixed=True))
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -370,7 +383,10 @@ class Head(Part):
 
 def _logits(run: Run, logits: Number) -> tuple[Saved, ...]:
     """The log-probabilities in 32 bit; compiled kernels keep the logits and compute them again."""
-    return (Saved("log-probabilities", 4 * logits, run.width * logits, 4 * logits, 4 * logits, "input", "tensor"),)
+    found = [Saved("log-probabilities", 4 * logits, run.width * logits, 4 * logits, 4 * logits, "input", "tensor")]
+    if run.modules.capped:
+        found.append(Saved("capped logits", 0, 0, run.width * logits, 2 * logits, "input", "tensor"))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -442,16 +458,11 @@ def activation(
 ) -> None:
     """The nonlinearity between two projections, for a gated one with the product: reads gate and up, writes one.
 
-    Modules apart keep the gate's activation beside them: the product's gradient needs it.
+    Modules apart keep the gate's activation beside them, which the product's gradient needs, and the steps of an
+    activation that is written in Python.
     """
     one = rows * size * run.width
     inputs = one * (2 if gated else 1)
-    kept = (
-        Saved(
-            f"{name}.input", inputs, inputs, inputs, 2 * rows * size * (2 if gated else 1), "input", "tensor", "matmul"
-        ),
-        *((Saved(f"{name}.activated", 0, 0, one, 2 * rows * size, "input", "tensor"),) if gated else ()),
-    )
     run.add(
         name,
         component,
@@ -459,9 +470,21 @@ def activation(
         flops=rows * size * (ACTIVATION_FLOPS + (1 if gated else 0)),
         reads=inputs,
         writes=rows * size * run.width,
-        saved=kept if run.saving else 0,
+        saved=_activation_keeps(run, name, rows * size, component, gated=gated) if run.saving else 0,
         stream=stream,
         split=INNER,
+    )
+
+
+def _activation_keeps(run: Run, name: str, elements: Number, component: str, *, gated: bool) -> tuple[Saved, ...]:
+    """Its inputs, and what modules apart keep beside them. A ReLU keeps its result alone, which what follows keeps."""
+    extra = run.modules.extra if component == "mlp" else 0
+    inputs = elements * (2 if gated else 1) * run.width
+    steps = elements * ((1 if gated else 0) + max(extra, 0))
+    apart = 0 if extra < 0 and not gated else inputs
+    return (
+        Saved(f"{name}.input", inputs, inputs, apart, apart * 2 // run.width, "input", "tensor", "matmul"),
+        Saved(f"{name}.steps", 0, 0, steps * run.width, steps * 2, "input", "tensor"),
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from calculator.formats.cache import ENTRY
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, ceil_div, half, maximum, minimum
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, attend, rotate
+from calculator.parts.attention import Heads, Shared, attend, rotate
 from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
 from calculator.parts.sparse import INDEX_BLOCK
 from calculator.parts.symbols import (
@@ -116,7 +117,15 @@ class CompressedAttention(Part):
         attend(
             run,
             self.path("attention"),
-            Heads(self.heads, 1, self.head_dim, self.head_dim, cached_dim=self.head_dim, fresh_dim=self.head_dim),
+            Heads(
+                self.heads,
+                1,
+                self.head_dim,
+                self.head_dim,
+                cached_dim=self.head_dim,
+                fresh_dim=self.head_dim,
+                shared=Shared(self.rotary, ENTRY),
+            ),
             window=self.window,
             dropout=self.dropout,
         )
@@ -229,7 +238,7 @@ class CompressedAttention(Part):
             writes=query + matrix,
             saved=query + matrix,
             split=HEAD,
-            cache=self._cache(run, self.head_dim * run.cache_bits // 8, self.selected),
+            cache=self._cache(run, run.cache_format.vector(self.head_dim, self.rotary, ENTRY), self.selected),
         )
         run.add(
             f"{self.path('compressed_attention')}.softmax",

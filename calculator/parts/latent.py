@@ -5,10 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from calculator.formats.cache import LATENT
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, attend, gate, rotate, sinks
+from calculator.parts.attention import Heads, Shared, attend, gate, rotate, sinks
 from calculator.parts.basic import Norm, Part, project
-from calculator.parts.symbols import HEADS, HIDDEN, KV_RANK, QUERY_RANK, ROTATED, SELECTED, UNROTATED, VALUE_DIM, WINDOW
+from calculator.parts.symbols import (
+    HEADS,
+    HIDDEN,
+    KV_RANK,
+    OUTPUTS,
+    QUERY_RANK,
+    ROTATED,
+    SELECTED,
+    UNROTATED,
+    VALUE_DIM,
+    WINDOW,
+)
 from calculator.record.run import Run
 from calculator.record.split import REPLICATED, ROW
 from calculator.record.tokens import Reach
@@ -31,6 +43,7 @@ class LatentAttention(Part):
         rope_norm: a norm of that name on the shared rotated key (Dots 3 Note).
         rotates: False where the shared part of the keys carries no position (Kimi Linear).
         out: the output projection's name; gate: a part that runs on the heads' outputs before it.
+        output: features of the result where they are not `hidden` (an EAGLE-3 draft reads two vectors a token).
     """
 
     hidden: int
@@ -52,6 +65,7 @@ class LatentAttention(Part):
     rotates: bool = True
     out: str = "o_proj"
     gate: Part | None = None
+    output: int | None = None
     SYMBOLS: ClassVar[dict[str, Symbol]] = {
         "hidden": HIDDEN,
         "heads": HEADS,
@@ -62,6 +76,7 @@ class LatentAttention(Part):
         "query_rank": QUERY_RANK,
         "selected": SELECTED,
         "window": WINDOW,
+        "output": OUTPUTS,
     }
 
     def _seen(self, run: Run) -> Reach:
@@ -122,13 +137,23 @@ class LatentAttention(Part):
         if self.rotates:
             rotate(run, self.path("rotary"), (self.heads + 1) * self.rope_dim)
         latent = self.kv_rank + self.rope_dim
+        shared = Shared(self.rope_dim, LATENT)
         expanded = (self.heads * (key_dim + self.value_dim), self.kv_rank)
         if run.decoding:
             # Keys are the whole cached vector, values its latent part: one vector a token serves as both.
             attend(
                 run,
                 self.path("attention"),
-                Heads(self.heads, 1, latent, self.kv_rank, cached_dim=latent, fresh_dim=latent, latent=expanded),
+                Heads(
+                    self.heads,
+                    1,
+                    latent,
+                    self.kv_rank,
+                    cached_dim=latent,
+                    fresh_dim=latent,
+                    latent=expanded,
+                    shared=shared,
+                ),
                 selected=self.selected,
                 window=self.window,
             )
@@ -136,11 +161,15 @@ class LatentAttention(Part):
             attend(
                 run,
                 self.path("attention"),
-                Heads(self.heads, self.heads, key_dim, self.value_dim, cached_dim=latent, latent=expanded),
+                Heads(
+                    self.heads, self.heads, key_dim, self.value_dim, cached_dim=latent, latent=expanded, shared=shared
+                ),
                 selected=self.selected,
                 window=self.window,
                 dropout=self.dropout,
                 seen=self._seen(run),
+                # Modules apart pad values and output to the keys' size, and copy the output back.
+                layout=(self.heads * (key_dim - self.value_dim), self.heads * key_dim),
             )
         if self.sink_name:
             sinks(run, self.path("sinks"), self.path(self.sink_name), self.heads)
@@ -156,7 +185,7 @@ class LatentAttention(Part):
             run,
             self.path(self.out),
             self.heads * self.value_dim,
-            self.hidden,
+            self.hidden if self.output is None else self.output,
             component="attention",
             bias=self.bias,
             split=ROW,

@@ -12,6 +12,7 @@ from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import ACTIVATION_FLOPS, SOFTMAX_FLOPS, Norm, Part, activation, project
 from calculator.parts.symbols import EXPERT_WIDTH, EXPERTS, HIDDEN, MLP_WIDTH, TOP_K
 from calculator.record.run import Run
+from calculator.record.saved import Saved
 from calculator.record.split import EXPERT, REPLICATED, ROW, Split
 
 
@@ -219,10 +220,44 @@ class Experts(Part):
             flops=SOFTMAX_FLOPS * scores,
             reads=scores * run.width,
             writes=run.tokens * self.top_k * run.width,
-            saved=scores * run.width,
+            saved=self._choice_keeps(run, scores) if run.saving else 0,
             launches=2,  # the choice, and the sorting of rows by expert
             stream=2 * stream,
             weights=correction if self.correction else (),
+        )
+
+    def _inner_keeps(self, run: Run, inputs: Number, inner: Number) -> tuple[Saved, ...]:
+        """Gate and up; modules apart keep the gate's activation, or the steps of one written in Python."""
+        steps = (run.modules.expert_extra or 1 if self.gated else 0) * inner
+        name, width = self._inside("activation"), run.width
+        return (
+            Saved(f"{name}.input", inputs, inputs, inputs, inputs * 2 // width, "input", "tensor", "matmul"),
+            Saved(f"{name}.steps", 0, 0, steps, steps * 2 // width, "input", "tensor"),
+        )
+
+    def _choice_keeps(self, run: Run, scores: Number) -> tuple[Saved, ...]:
+        """The router's scores; modules apart keep them in 32 bit, with indices, and a 32-bit copy of their input where
+        they choose by groups."""
+        name, modules = self.path("top_k"), run.modules
+        plain, cast = (
+            run.tokens * modules.router_keeps(self.choices, self.top_k, autocast=autocast) for autocast in (False, True)
+        )
+        found = [Saved(f"{name}.scores", scores * run.width, scores * 4, plain, cast, "input")]
+        if modules.router == "groups":
+            copy = run.tokens * self.hidden * (4 if self.shared else 2)
+            found.append(Saved(f"{name}.input", plain=copy, need="weight"))
+        return tuple(found)
+
+    def _rows_keep(self, run: Run, rows: Number) -> tuple[Saved, ...]:
+        """What sorting rows by expert keeps: three 64-bit indices and the weight a row, the end of each expert's."""
+        width = rows * self._width()
+        bias, weight = 8 if self.bias else 0, run.modules.weight_width
+        each = rows * (24 + weight + bias) + 4 * self.experts
+        cast = rows * (24 + (2 if run.modules.router == "groups" else weight) + bias) + 4 * self.experts
+        name, inputs = self._inside("combine"), width * run.width
+        return (
+            Saved(f"{name}.input", inputs, inputs, inputs, 2 * width, "input", "sequence", "matmul"),
+            Saved(f"{name}.indices", 0, 0, each, cast, "input"),
         )
 
     def _routed(self, run: Run, stream: Number) -> None:
@@ -251,7 +286,7 @@ class Experts(Part):
             flops=rows * self.intermediate * (ACTIVATION_FLOPS + outer - 1),
             reads=outer * inner,
             writes=inner,
-            saved=outer * inner,
+            saved=self._inner_keeps(run, outer * inner, inner) if run.saving else 0,
         )
         self._matrix(
             run, self._inside(self.names[2]), out, rows, saved=inner, reads=inner, writes=inputs, stream=2 * stream
@@ -263,7 +298,7 @@ class Experts(Part):
             flops=2 * rows * width,
             reads=inputs,
             writes=run.tokens * width * run.width,
-            saved=inputs,
+            saved=self._rows_keep(run, rows) if run.saving else 0,
             stream=2 * stream,
             split=self._split(),
         )
@@ -283,6 +318,14 @@ class Experts(Part):
         known = run.steps_made.get(name)
         held = known.weight_bytes if known else sum(run.bytes_of(w) for w in weights)
         experts = self._real(run.experts_touched(self.choices, self.top_k))
+        kept: tuple[Saved, ...] = ()
+        if run.saving:
+            matrices = known.weights if known else weights
+            copy = 2 * sum(w.elements() for w in matrices if w.role == "experts")
+            kept = (
+                Saved(f"{name}.input", saved, saved, saved, saved * 2 // run.width, "weight"),
+                Saved(f"{name}.cast", autocast=copy, need="input", region="tensor", fixed=True),
+            )
         run.add(
             name,
             "experts",
@@ -294,7 +337,7 @@ class Experts(Part):
             active_share=(self.top_k, self.choices),
             weight_reads=held // self.experts * experts,
             groups=experts,
-            saved=saved,
+            saved=kept,
             stream=stream,
             split=self._split(),
         )

@@ -68,6 +68,7 @@ class HashEmbedding(Part):
             reads=elements * run.width,
             writes=elements * run.width,
             weights=(Weight(f"{self.name}.weight", (self.rows, self.size), "embedding"),),
+            active_share=(self.tables, self.rows),
             weight_reads=elements * self.tables * run.width,
             stream=0,
         )

@@ -119,8 +119,9 @@ class BlockIndexer(Part):
         doubled_pairs = run.batch * run.attended(None) * self.heads
         scores = run.batch * ceil_div(run.scored(None), self.block) * self.heads * 4  # the largest of each block
         read = run.tokens * (self.heads + 1) * self.head_dim * run.width
-        held, cached = (run.batch * n * self.head_dim * run.cache_bits // 8 for n in self._cached(run))
-        written = run.tokens * self.head_dim * run.cache_bits // 8
+        key = run.cache_format.keys.row(1, self.head_dim)
+        held, cached = (run.batch * n * key for n in self._cached(run))
+        written = run.tokens * key
         run.add(
             self.path("scores"),
             "attention",
@@ -128,7 +129,7 @@ class BlockIndexer(Part):
             flops=doubled_pairs * self.head_dim,
             reads=read,
             writes=scores,
-            cache=Cache(held, cached, written, Kept("index keys", self.head_dim * run.cache_bits // 8)),
+            cache=Cache(held, cached, written, Kept("index keys", key)),
             saved=read,
         )
         run.add(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from calculator.formats.cache import LATENT
 from calculator.formats.weight import Weight
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, attend
+from calculator.parts.attention import Heads, Shared, attend
 from calculator.parts.basic import Part
 from calculator.parts.symbols import (
     HEAD_DIM,
@@ -127,7 +128,7 @@ class StoredAttention(Part):
     (as a checkpoint's headers name them, or SqueezeBERT's convolutions).
 
     Attributes:
-        caches: the layer keeps keys and values of its own.
+        caches: the layer keeps keys and values of its own. chunked: the window is a chunk, which does not slide.
     """
 
     heads: int
@@ -137,6 +138,7 @@ class StoredAttention(Part):
     window: int | None = None
     caches: bool = True
     dropout: bool = False
+    chunked: bool = False
     SYMBOLS: ClassVar[dict[str, Symbol]] = {
         "heads": HEADS,
         "kv_heads": KV_HEADS,
@@ -153,6 +155,7 @@ class StoredAttention(Part):
             window=self.window,
             caches=self.caches,
             dropout=self.dropout,
+            chunked=self.chunked,
         )
 
 
@@ -186,5 +189,6 @@ class StoredLatent(Part):
                 self.kv_rank if decoding else self.value_dim,
                 cached_dim=latent,
                 fresh_dim=latent if decoding else None,
+                shared=Shared(self.rope_dim, LATENT),
             ),
         )

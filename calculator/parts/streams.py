@@ -109,7 +109,17 @@ class NGramEmbedding(Part):
             for i, rest in enumerate(self.pieces[whole:])
         )
         ids = state_bytes(run, self.ngram - 1, 8)
-        run.add(table, "embedding", "lookup", writes=rows, weights=matrix, weight_reads=rows, cache=ids, stream=0)
+        run.add(
+            table,
+            "embedding",
+            "lookup",
+            writes=rows,
+            weights=matrix,
+            active_share=(self.heads, sum(self.pieces)),
+            weight_reads=rows,
+            cache=ids,
+            stream=0,
+        )
         project(run, self.path("key_proj"), self.size, wide, component="embedding", split=REPLICATED)
         project(
             run,
@@ -189,7 +199,7 @@ class MeanBlockIndexer(Part):
         rotate(run, self.path("rotary"), self.heads * self.rotary)
         doubled = run.batch * self._doubled_pairs(run)
         query = run.tokens * self.heads * self.head_dim * run.width
-        key = self.head_dim * run.cache_bits // 8
+        key = run.cache_format.keys.row(1, self.head_dim)
         held = run.batch * run.held_tokens(None) * key
         run.add(
             self.path("scores"),

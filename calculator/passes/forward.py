@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from calculator.errors import WorkloadError
-from calculator.formats.named import CACHE_BITS
+from calculator.formats.cache import cache_format_named
 from calculator.model import Model
 from calculator.numbers.symbolic import Expression, Number, numeric, symbol
 from calculator.numbers.symbols import BATCH, LENGTH
@@ -66,8 +66,9 @@ def forward(
         source=encoder_length(model, workload, length) if source is None else source,
         steps=steps if decoding else 1,
         width=plan.native.bits // 8,
-        cache_bits=CACHE_BITS[cache_format(model, workload)],
+        cache_format=cache_format_named(cache_format(model, workload)),
         native=plan.native,
+        modules=model.modules,
     )
     for planned in plan.stacks:
         _write(planned, _pass_over(planned, run, planned.stack is model.encoder))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from calculator.formats.named import FORMATS, GGML_FORMATS, Format, format_named, ggml_head
+from calculator.formats.rules import LINEAR, Scheme, Share, converting
 from calculator.formats.weight import Weight
 from calculator.model import Model, Stack
 from calculator.numbers.symbolic import Number
@@ -14,7 +15,6 @@ from calculator.record.run import weights_of
 from calculator.record.workload import Workload
 
 if TYPE_CHECKING:
-    from calculator.formats.quantization import Picker
     from calculator.parts import Part
 
 
@@ -39,47 +39,53 @@ class PlannedStack:
 
 
 @dataclass(frozen=True, slots=True)
-class Prices:
-    """The format of each weight.
-
-    Attributes:
-        pick: by module, role and whether it is a tower's; None where nothing is quantized.
-        vectors: whether tensors of one axis have formats of their own.
-    """
-
-    pick: Picker | None
-    vectors: bool
-
-    def of(self, prefix: str, weight: Weight, stack: Stack) -> Format | None:
-        """The format of a weight below `prefix`; None for the native one."""
-        if self.pick is None or not (self.vectors or len(weight.shape) > 1):
-            return None
-        return self.pick(f"{prefix}{weight.name.removesuffix('.weight')}", weight.role, stack.tower is not None)
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """A model in one precision: which layers are alike, and each weight's format where it is not the native one.
 
     Attributes:
         native: the format of what is not quantized, and of activations. title: the precision in words.
-        prices: the format of each weight by its name.
+        scheme: the rules that say what is not in the native format, None where all is.
+        beside: whether rules may call the language model one of several.
     """
 
     native: Format
     title: str
-    stacks: tuple[PlannedStack, ...]
-    prices: Prices
+    scheme: Scheme | None
+    beside: bool
+    stacks: tuple[PlannedStack, ...] = ()
+
+    def asked(self, weight: Weight) -> bool:
+        """Whether a rule may be about the tensor: most say nothing of tensors of one axis."""
+        return self.scheme is not None and (self.scheme.vectors or len(weight.shape) > 1)
+
+    def form(self, prefix: str, weight: Weight, stack: Stack) -> Format | None:
+        """The format of a tensor below `prefix`; None for the native one."""
+        if self.scheme is None or not self.asked(weight):
+            return None
+        tower = stack.tower is not None
+        return self.scheme.form(_module(prefix, weight), weight, self.native, tower=tower, beside=self.beside)
+
+    def shares(self, prefix: str, weight: Weight, stack: Stack) -> list[Share]:
+        """Which rules price the tensor, those of one format for all its experts together."""
+        if self.scheme is None or not self.asked(weight):
+            return [Share(None, None)]
+        tower = stack.tower is not None
+        return self.scheme.shares(_module(prefix, weight), weight, tower=tower, beside=self.beside)
+
+
+def _module(prefix: str, weight: Weight) -> str:
+    """What rules call the module that a tensor belongs to."""
+    return f"{prefix}{weight.name.removesuffix('.weight')}"
 
 
 def planned(model: Model, dtype: str, training: bool) -> Plan:
     """The plan of a model for a precision by name, as `plan_of` keeps it."""
     native, title = _native(model, dtype)
-    pick = _picker(model, dtype, training)
-    scheme = model.scheme if dtype == "auto" and not training else None
-    prices = Prices(pick, dtype in GGML_FORMATS or (scheme is not None and scheme.vectors))
-    stacks = tuple(_planned_stack(stack, prices) for stack in model.stacks)
-    return Plan(native, scheme.title if scheme and pick is not None else title, stacks, prices)
+    scheme = _scheme(model, dtype, training)
+    if scheme is not None and dtype == "auto":
+        title = scheme.title
+    plan = Plan(native, title, scheme, bool(model.towers))
+    return replace(plan, stacks=tuple(_planned_stack(stack, plan) for stack in model.stacks))
 
 
 def _native(model: Model, dtype: str) -> tuple[Format, str]:
@@ -93,21 +99,22 @@ def _native(model: Model, dtype: str) -> tuple[Format, str]:
     return FORMATS["bf16" if stated == "fp32" else stated], form.title
 
 
-def _picker(model: Model, dtype: str, training: bool) -> Picker | None:
+def _scheme(model: Model, dtype: str, training: bool) -> Scheme | None:
+    """The rules that say what is not in the native format."""
     if dtype == "auto":
         # Checkpoints are quantized for inference; training "auto" is in the type the config computes in.
-        return model.scheme.pick if model.scheme and not training else None
+        return model.scheme if not training else None
     form = format_named(dtype)
     if not form.quantized:
         return None
     if form.name in GGML_FORMATS:
-        return _ggml_picker(model, form)
-    return lambda module, role, tower: form if role in ("linear", "experts") and not tower else None
+        return _ggml_scheme(model, form)
+    return Scheme(form.title, converting("Linear of the layers", form, "dtype", LINEAR, towers=False), place="")
 
 
-def _planned_stack(stack: Stack, prices: Prices) -> PlannedStack:
+def _planned_stack(stack: Stack, plan: Plan) -> PlannedStack:
     def formats(prefix: str, weights: tuple[Weight, ...]) -> tuple[Format | None, ...]:
-        return tuple(prices.of(prefix, weight, stack) for weight in weights)
+        return tuple(plan.form(prefix, weight, stack) for weight in weights)
 
     groups: list[Group] = []
     for layer, indices in stack.groups:
@@ -126,19 +133,21 @@ def _planned_stack(stack: Stack, prices: Prices) -> PlannedStack:
     return PlannedStack(stack, (first, *groups, last), stack.width)
 
 
-def _ggml_picker(model: Model, form: Format) -> Picker:
+def _ggml_scheme(model: Model, form: Format) -> Scheme:
     """As llama.cpp converts: all matrices and the embedding, a better type for the head (and for an embedding that is
     the head too), routers and vectors in 32 bit; towers, which are files of their own, in 16 bit."""
     from calculator.parts import Head
 
     head = ggml_head(form)
     tied = any(isinstance(part, Head) and part.tied for part in model.text.after)
-    forms = {"linear": form, "experts": form, "embedding": head if tied else form, "head": head}
-
-    def pick(module: str, role: str, tower: bool) -> Format | None:
-        return None if tower else forms.get(role, FORMATS["fp32"])
-
-    return pick
+    forms = {"embedding": head if tied else form, "head": head}
+    rest = frozenset(("router", "norm", "convolution", "vector", "buffer"))
+    rules = (
+        *converting("matrices", form, "dtype", LINEAR, towers=False),
+        *(rule for role, f in forms.items() for rule in converting(role, f, "dtype", frozenset((role,)), towers=False)),
+        *converting("routers and vectors", FORMATS["fp32"], "dtype", rest, towers=False),
+    )
+    return Scheme(form.title, rules, vectors=True)
 
 
 def _chosen(weights: tuple[Weight, ...], formats: tuple[Format | None, ...]) -> dict[str, Format]:

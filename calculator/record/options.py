@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from calculator.formats.named import CACHE_BITS, FORMATS
+from calculator.formats.cache import CACHE_TYPES
+from calculator.formats.named import FORMATS
 from calculator.record.saved import KERNELS
 
 MODES = ("pretraining", "prefill", "decode")
@@ -121,10 +122,11 @@ OPTIONS = (
         "--kv-dtype",
         "kv",
         "KV cache",
-        "what keys and values are kept in: auto is what the config asks for, otherwise the type of the computation",
+        "what keys and values are kept in, by engines' names (fp8_e4m3, fp8_ds_mla, nvfp4, q8_0), or each apart, as "
+        "q8_0/q4_0: auto is what the config asks for, otherwise the type of the computation",
         kind="format",
         default="auto",
-        choices=("auto", *CACHE_BITS),
+        choices=("auto", *CACHE_TYPES),
         group=PRECISION,
         modes=INFERENCE,
     ),

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from calculator.formats.cache import CacheFormat, cache_format_named
 from calculator.formats.named import FORMATS, Format
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
 from calculator.record.caches import NOTHING, Cache
+from calculator.record.modules import NARROW, Modules
 from calculator.record.operation import Operation, Span, Step
 from calculator.record.saved import Saved
 from calculator.record.split import REPLICATED, Split
@@ -30,12 +32,13 @@ class Run(Tokens):
 
     Attributes:
         width: bytes per activation element. residual: features of the residual stream.
-        cache_bits: per cached element. native: the format of tensors that are not quantized.
+        cache_format: of keys and values. native: the format of tensors that are not quantized.
         formats: weight name -> format, where it is not `native`.
         steps_made: what is constant of each operation, by its name, once it was written.
         span: the layers that the operations stand for.
         component: every operation's, where a whole stack is one ("vision").
         parallel: activation bytes of a sibling branch, alive while this one runs.
+        modules: how transformers' own modules compute.
         differentiated: whether the backward pass of training comes here; what is frozen keeps nothing for it.
         stream: bytes of the residual stream, which lives while a branch runs.
         saving: whether operations keep tensors for the backward pass.
@@ -43,13 +46,14 @@ class Run(Tokens):
 
     width: int = 2
     residual: Number = 1
-    cache_bits: Number = 16
+    cache_format: CacheFormat = field(default_factory=lambda: cache_format_named("bf16"))
     native: Format = FORMATS["bf16"]
     formats: Mapping[str, Format] = field(default_factory=dict)
     steps_made: dict[str, Step] = field(default_factory=dict)
     span: Span = NOWHERE
     component: str | None = None
     parallel: Number = 0
+    modules: Modules = NARROW
     differentiated: bool = True
     out: list[Operation] = field(default_factory=list)
     stream: Number = field(init=False)

@@ -9,6 +9,7 @@ from calculator.errors import WorkloadError
 from calculator.passes.totals import intensity_class
 from calculator.record.operation import MATMUL_KINDS, Operation
 from calculator.record.vocabulary import COMPONENTS, HELD, MEMORY_KINDS, PHASES, QUANTITIES
+from calculator.report.formats import format_rows
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
@@ -161,7 +162,7 @@ def engine_rows(estimate: Estimate) -> list[Row]:
             "engine": r.engine,
             "title": r.title,
             "bytes": r.bytes,
-            "times_minimum": None if r.bytes is None else r.bytes / least,
+            "times_minimum": None if r.bytes is None or not least else r.bytes / least,
             "steps": "; ".join(r.steps),
             "source": r.source,
         }
@@ -186,6 +187,7 @@ TABLES: dict[str, Callable[[Estimate], list[Row]]] = {
     "phases": phase_rows,
     "cache": cache_rows,
     "engines": engine_rows,
+    "formats": format_rows,
 }
 
 
@@ -212,6 +214,7 @@ def as_dict(estimate: Estimate) -> dict[str, Any]:
         "parameters": {
             "total": model.parameters.total,
             "active": model.parameters.active,
+            "touched": model.parameters.touched,
             "embedding": model.parameters.embedding,
             "by_component": dict(model.parameters.by_component),
         },

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
+    from calculator.speculation import Speculation
 
 Row = Sequence[str]
 
@@ -69,19 +71,28 @@ def _plain_grid(grid: Grid) -> str:
 
 
 def _marked_facts(facts: Facts) -> str:
-    lines = [f"- **{label}**: {text}" for label, text in facts.pairs]
-    return "\n".join([f"## {facts.title}", "", *lines])
+    lines = [f"- **{label}**: {_quiet(text)}" for label, text in facts.pairs]
+    return "\n".join([f"## {_quiet(facts.title)}", "", *lines])
+
+
+def _quiet(words: str) -> str:
+    """Words whose brackets and angles are shown, not obeyed: no image of a stranger's is loaded."""
+    return re.sub(r"([\[\]<`])", r"\\\1", words)
 
 
 def _marked_grid(grid: Grid) -> str:
     def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(_quiet(cell).replace("|", "\\|") for cell in cells) + " |"
 
     rule = line("---" if i < grid.left else "---:" for i in range(len(grid.columns)))
     total = [line(f"**{cell}**" if cell else "" for cell in grid.total)] if grid.total else []
     title = [f"### {grid.title}", ""] if grid.title else []
     remark = ["", grid.remark] if grid.remark else []
     return "\n".join([*title, line(grid.columns), rule, *map(line, grid.rows), *total, *remark])
+
+
+MOSTLY_TABLES = 0.7
+"""Below this share of touched parameters a dense model is told apart from its tables too (Gemma 4 E2B)."""
 
 
 # What an estimate says
@@ -110,6 +121,9 @@ def _model_facts(estimate: Estimate) -> list[tuple[str, str]]:
         shape.append(f"{model.experts.experts} experts, {model.experts.top_k} per token")
     shape.append(f"context {model.context_length:,}" if model.context_length else "no context limit stated")
     active = "" if p.active == p.total else f"; active per token {p.active:,} ({words.count(p.active)})"
+    active += ", the embedding in full" if active and p.touched != p.active else ""
+    if p.touched != p.active and (active or p.touched < MOSTLY_TABLES * p.total):
+        active += f"; {p.touched:,} ({words.count(p.touched)}) with only the rows of it that are looked up"
     caches = estimate.workload.mode != "pretraining" and model.text.causal
     cache = f"; KV cache {estimate.kv_precision}" if caches else ""
     return [
@@ -270,14 +284,50 @@ def engines_grid(estimate: Estimate) -> Grid:
     """What engines reserve."""
     listed = estimate.rows("engines")
     rows = [
-        (r["title"], "not known", "")
-        if r["bytes"] is None
-        else (r["title"], _size(r["bytes"]), f"{r['times_minimum']:.3f}")
+        (
+            r["title"],
+            "not known" if r["bytes"] is None else _size(r["bytes"]),
+            "" if r["times_minimum"] is None else f"{r['times_minimum']:.3f}",
+        )
         for r in listed
     ]
     least = ("The architecture's minimum", _size(estimate.memory.kv_cache), "1.000")
     how = "\n".join(f"{r['title']}: {r['steps']}." for r in listed)
     return Grid("Cache that engines reserve", ("Engine", "Reserved", "× minimum"), [least, *rows], remark=how)
+
+
+def speculation_blocks(speculation: Speculation) -> list[Block]:
+    """Both models' headers, and their memory added up."""
+    kinds = ("weights", "kv_cache", "activations", "total")
+    *each, both = [
+        (row["part"].capitalize(), row["model"], f"{row['parameters']:,}", *(_size(row[k]) for k in kinds))
+        for row in speculation.rows()
+    ]
+    both = (both[0], "", *both[2:])
+    columns = ("Part", "Model", "Parameters", *(TITLES.get(k, "Total") for k in kinds))
+    remark = "Activations are not added: target and draft run in turn."
+    title = "Target and draft in one budget (1 GiB = 2^30 bytes)"
+    return [header(speculation.target), header(speculation.draft), Grid(title, columns, each, both, remark, left=2)]
+
+
+def formats_grid(estimate: Estimate, components: Collection[str] | None = None) -> Grid:
+    """What the weights are stored in, and which rule says so; those of some components only where these are named."""
+    rows = [
+        (
+            TITLES[r["component"]],
+            r["format"],
+            r["rule"] if not r["where"] else f"{r['rule']}, in {r['where']}",
+            f"{r['bits_per_weight']:.4g}",
+            f"{r['tensors']:,}",
+            _size(r["bytes"]),
+        )
+        for r in estimate.rows("formats")
+        if components is None or r["component"] in components
+    ]
+    columns = ("Component", "Format", "By", "Bits", "Tensors", "Weights")
+    title = f"Formats of the weights ({estimate.precision})"
+    total = None if components else ("Total", "", "", "", "", _size(estimate.memory.weights))
+    return Grid(title, columns, rows, total, left=3)
 
 
 GRIDS: Mapping[str, Callable[[Estimate], Grid]] = {
@@ -287,9 +337,10 @@ GRIDS: Mapping[str, Callable[[Estimate], Grid]] = {
     "operations": operations_grid,
     "cache": cache_grid,
     "engines": engines_grid,
+    "formats": formats_grid,
 }
 
-PER_MODEL = ("operations", "cache", "engines")
+PER_MODEL = ("operations", "cache", "engines", "formats")
 """Tables that a comparison shows one by one, because their rows differ from model to model."""
 
 

@@ -93,7 +93,23 @@ def _engine_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], d
     }
 
 
+def _format_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    shown = [{**r, "bytes": r["bytes"] / 2**20} for r in rows]
+    return shown, {
+        "component": text("Component", pinned=True),
+        "format": text("Format"),
+        "bits_per_weight": number("Bits a weight", format="%.3f"),
+        "tensors": number("Tensors", format="%,d"),
+        "bytes": number("Weights (MiB)", format="%,.2f"),
+        "rule": text("Rule"),
+        "where": text("Where it stands"),
+        "example": text("For instance"),
+    }
+
+
 COLUMNS = {
+    "formats": _format_columns,
     "cache": _cache_columns,
     "engines": _engine_columns,
     "memory": _memory_columns,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from calculator.model import Model
-from calculator.passes.plan import plan_of
+from calculator.formats.weight import Weight
+from calculator.model import Model, Stack
+from calculator.passes.plan import Plan, plan_of
 from calculator.record.run import weights_of
 from calculator.record.workload import Workload
 from calculator.sources.checkpoint import matching
@@ -123,11 +124,30 @@ def priced_weights(model: Model) -> Iterator[Priced]:
         apart = any(stack is s for s in model.apart)
         for prefix, parts in places:
             for w in weights_of(parts, stored=True):
-                form = plan.prices.of(prefix, w, stack) or plan.native
-                size = int(form.size(w) // w.copies)
-                names = (w.name.replace("*", str(i), 1) for i in range(int(w.copies))) if "*" in w.name else (w.name,)
                 shape = tuple(map(int, w.shape))
-                yield from (Priced(prefix + name, shape, w.role, size, apart, stack.tower) for name in names)
+                for name, size in _sizes(plan, prefix, w, stack):
+                    yield Priced(prefix + name, shape, w.role, size, apart, stack.tower)
+
+
+def _sizes(plan: Plan, prefix: str, w: Weight, stack: Stack) -> Iterator[tuple[str, int]]:
+    """The tensor's name and bytes; those of each expert where they are tensors of their own."""
+    experts = range(int(w.copies)) if "*" in w.name else None
+    shares = plan.shares(prefix, w, stack)
+    if experts is None:
+        parts = (w if s.numbers is None else w.some(len(s.numbers)) for s in shares)
+        sizes = (((s.rule and s.rule.form) or plan.native).size(part) for s, part in zip(shares, parts, strict=True))
+        yield w.name, int(sum(sizes))
+        return
+    for s in shares:
+        form = (s.rule and s.rule.form) or plan.native
+        size = int(form.size(w) // w.copies)
+        for i in experts if s.numbers is None else s.numbers:
+            yield w.name.replace("*", str(i), 1), size
+
+
+def by_rules(model: Model) -> Model:
+    """The model with the bytes that its config says, where a family built it and headers gave its bytes."""
+    return replace(model, stored=None, plans={}) if model.stored is not None and not model.certainty else model
 
 
 def compare(model: Model, checkpoint: Checkpoint) -> Comparison:
@@ -136,6 +156,7 @@ def compare(model: Model, checkpoint: Checkpoint) -> Comparison:
     Args:
         model: what `load_model` returned. checkpoint: what `load_checkpoint` returned.
     """
+    model = by_rules(model)
     formula = list(priced_weights(model))
     stored = unpacked(checkpoint, model.config if checkpoint.format == "safetensors" else {})
     pairs = matching.pairs(formula, stored, shapes=checkpoint.format == "gguf")

@@ -44,9 +44,13 @@ def parse_file(text: str) -> tuple[str, str | None, str | None]:
     Raises SourceError when the text is neither an id nor an address.
     """
     stripped = text.strip()
-    path = _hub_path(stripped) if "://" in stripped or stripped.lower().startswith("hf.co/") else None
+    if stripped.lower().startswith("hf://"):
+        return _split_scheme(stripped[5:])
+    path = _hub_path(stripped) if "://" in stripped or stripped.lower().startswith(SITES) else None
     if path is not None:
         parts = [unquote(part) for part in path.split("/") if part]
+        if len(parts) == 2 and ":" in parts[1]:  # hf.co/org/name:Q4_K_M, as Ollama and llama.cpp name one
+            return parse_file("/".join(parts))
         if len(parts) > 4 and parts[2] in _VIEWS and parts[-1].lower().endswith(".gguf"):
             repo_id, file = "/".join(parts[:2]), "/".join(parts[4:])
             check(repo_id, parts[3])
@@ -54,6 +58,23 @@ def parse_file(text: str) -> tuple[str, str | None, str | None]:
         return *parse_repo(stripped), None
     name, colon, file = stripped.partition(":")
     return *parse_repo(name if colon else stripped), _checked_file(file) if colon else None
+
+
+SITES = ("hf.co/", "huggingface.co/", "www.huggingface.co/")
+
+
+def _split_scheme(rest: str) -> tuple[str, str | None, str | None]:
+    """What follows hf://, the client's own scheme: org/name, org/name@revision, or a GGUF file in it."""
+    owner, _, rest = rest.removeprefix("models/").partition("/")
+    name, _, file = rest.partition("/")
+    repo_id, revision, quantization = parse_file(f"{owner}/{name}")
+    if file in ("", FILE):
+        return repo_id, revision, quantization
+    if not file.lower().endswith(".gguf"):
+        raise SourceError(
+            f"{shown(file)} is no file that a model is read from. Give hf://{repo_id}, or a GGUF file in it."
+        )
+    return repo_id, revision, _checked_file(file)
 
 
 def _checked_file(name: str) -> str:
