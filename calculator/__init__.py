@@ -21,8 +21,12 @@ from calculator.report.why import explain
 
 if TYPE_CHECKING:
     from calculator.compatibility import TransformerCalculator
+    from calculator.engines.memory import Fit, fit, read_log
     from calculator.hardware import Device, device, devices
     from calculator.parallel import Layout
+    from calculator.search.fixes import Fix
+    from calculator.search.map import fit_map
+    from calculator.search.solve import Solution, solve
     from calculator.serving.serve import Serving, serve
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
     from calculator.sources.checkpoint.compare import compare
@@ -40,6 +44,8 @@ __all__ = [
     "DataType",
     "Device",
     "Estimate",
+    "Fit",
+    "Fix",
     "Layout",
     "Model",
     "ModelConfig",
@@ -47,6 +53,7 @@ __all__ = [
     "Operation",
     "OperationMode",
     "Serving",
+    "Solution",
     "Speculation",
     "Trained",
     "Training",
@@ -57,11 +64,15 @@ __all__ = [
     "devices",
     "estimate",
     "explain",
+    "fit",
+    "fit_map",
     "load_checkpoint",
     "load_model",
     "operations",
     "own_draft",
+    "read_log",
     "serve",
+    "solve",
     "speculate",
     "train",
     "with_headers",
@@ -83,6 +94,13 @@ LATER = {
     "device": "hardware",
     "devices": "hardware",
     "Layout": "parallel",
+    "Fit": "engines.memory",
+    "fit": "engines.memory",
+    "read_log": "engines.memory",
+    "Fix": "search.fixes",
+    "fit_map": "search.map",
+    "Solution": "search.solve",
+    "solve": "search.solve",
     "Serving": "serving.serve",
     "serve": "serving.serve",
     "Trained": "training",

@@ -22,6 +22,7 @@ LAYERS = (
     ("calculator.sources.checkpoint",),
     ("calculator.sources",),
     ("calculator.report",),
+    ("calculator.search", "calculator.engines.memory"),
     ("calculator.engines",),
     ("calculator.training",),
     ("calculator.serving",),

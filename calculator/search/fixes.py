@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from calculator.engines.memory.fit import Fit, devices_of, layout_counts, longest
+from calculator.engines.memory.ask import layout_counts, longest
 from calculator.errors import CalculatorError
-from calculator.formats.named import CACHE_BITS, format_named
+from calculator.formats.named import format_named
 from calculator.passes.plan import cache_format
 from calculator.record.workload import Workload
+from calculator.search.layouts import heads_of
+
+if TYPE_CHECKING:
+    from calculator.engines.memory.fit import Fit
 
 SHORTEST = 0.25  # of the context: what is shorter is another question
 FEW = 8  # sequences up to which a fix of the engine's limit is worth a try
@@ -32,7 +36,7 @@ class Fix:
 
     @property
     def devices(self) -> int:
-        return devices_of(self.fit.layout)
+        return self.fit.layout.devices
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -99,8 +103,8 @@ def _settings(found: Fit) -> Iterator[Candidate]:
 
 def _precision_of_cache(found: Fit) -> Iterator[Candidate]:
     held = cache_format(found.model, Workload(dtype=found.dtype, kv_dtype=found.kv_dtype))
-    if CACHE_BITS[held] >= 16 and found.engine != "transformers":
-        name = "q8_0" if found.engine == "llama.cpp" and "q8_0" in CACHE_BITS else "fp8"
+    if held in ("fp32", "fp16", "bf16") and found.engine != "transformers":
+        name = "q8_0" if found.engine == "llama.cpp" else "fp8"
         yield f"{name} cache", "Half the bytes a token of cache.", {"kv_dtype": name}
 
 
@@ -118,10 +122,7 @@ def _shorter(found: Fit) -> Iterator[Candidate]:
 def _precision_of_weights(found: Fit) -> Iterator[Candidate]:
     plain = found.dtype == "auto" and found.model.scheme is None
     bits = 16 if plain else 8 if found.dtype == "auto" else format_named(found.dtype).bits
-    if found.engine == "llama.cpp":
-        offers = [("q8_0", 8), ("q4_k_m", 4)]
-    else:
-        offers = [("fp8", 8), ("int4", 4)]
+    offers = [("q8_0", 8), ("q4_k", 4)] if found.engine == "llama.cpp" else [("fp8", 8), ("int4", 4)]
     if found.dtype == "auto" and not plain:
         return  # quantized as published; another precision is another checkpoint
     for name, size in offers:
@@ -130,18 +131,15 @@ def _precision_of_weights(found: Fit) -> Iterator[Candidate]:
 
 
 def _more_devices(found: Fit) -> Iterator[Candidate]:
-    import calculator
-
     counts = layout_counts(found.layout)
     for times in (2, 4, 8):
-        changed = {**counts, "tp": counts["tp"] * times}
-        if found.engine in ("llama.cpp", "transformers"):
-            changed = {**counts, "pp": counts["pp"] * times}
-        if changed["tp"] > 64:
+        kind = "pp" if found.engine in ("llama.cpp", "transformers") else "tp"
+        grown = counts[kind] * times
+        if kind == "tp" and heads_of(found.model) % grown:
             return
         try:
-            layout = calculator.Layout(**changed)
+            layout = replace(found.layout, tp=grown) if kind == "tp" else replace(found.layout, pp=grown)
         except CalculatorError:  # no such layout: no fix
             continue
-        name = f"TP {changed['tp']}" if changed["tp"] > counts["tp"] else f"{changed['pp']} devices"
+        name = f"TP {grown}" if kind == "tp" else f"{grown} devices"
         yield name, f"{times} times the devices.", {"layout": layout}

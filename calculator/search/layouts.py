@@ -8,6 +8,7 @@ from typing import Any
 from calculator.engines.memory.shares import weights_listed
 from calculator.errors import CalculatorError
 from calculator.model import Model
+from calculator.parallel import Layout
 
 
 def divisors(count: int) -> list[int]:
@@ -35,8 +36,6 @@ def layouts(model: Model, devices: int, engine: str = "vllm", *, largest_tp: int
     Args:
         largest_tp: devices of one scale-up domain, which a tensor group should not leave.
     """
-    import calculator
-
     heads, experts = heads_of(model), model.experts
     for tp in divisors(devices):
         if (heads and heads % tp) or (largest_tp and tp > largest_tp):
@@ -44,18 +43,19 @@ def layouts(model: Model, devices: int, engine: str = "vllm", *, largest_tp: int
         for pp in divisors(devices // tp):
             if pp > model.layers:
                 continue
-            rest = {"tp": tp, "pp": pp, "dp": devices // tp // pp}
+            dp = devices // tp // pp
             for options in _expert_options(tp, experts is not None, engine, latent=has_latent(model)):
                 try:
-                    yield calculator.Layout(**rest, **options)
+                    yield Layout(tp, pp, dp, ep=options[0], attention_dp=options[1])
                 except CalculatorError:  # not a layout of this kind: the next one
                     continue
 
 
-def _expert_options(tp: int, experts: bool, engine: str, *, latent: bool) -> Iterator[dict[str, int]]:
-    yield {}
+def _expert_options(tp: int, experts: bool, engine: str, *, latent: bool) -> Iterator[tuple[int, int]]:
+    """Ranks that divide the experts, and copies of the attention."""
+    yield 1, 1
     if not experts or tp == 1 or engine in ("llama.cpp", "transformers"):
         return
-    yield {"ep": tp}
+    yield tp, 1
     if latent:
-        yield {"ep": tp, "attention_dp": tp}
+        yield tp, tp

@@ -7,12 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from calculator.engines.memory.facts import Card
-from calculator.engines.memory.fit import Fit, devices_of, fit, layout_counts, longest
+from calculator.engines.memory.ask import layout_counts, longest
+from calculator.engines.memory.fit import Fit, fit
 from calculator.engines.memory.shares import weights_listed
 from calculator.errors import CalculatorError, WorkloadError
+from calculator.hardware import Device
+from calculator.hardware import device as device_named
+from calculator.hardware import devices as devices_known
 from calculator.model import Model
+from calculator.parallel import Layout
 from calculator.search.layouts import layouts
+from calculator.serving.serve import serve
 
 GOALS = {
     "max-batch": "sequences of max_model_len tokens at once",
@@ -40,7 +45,7 @@ class Candidate:
 
     @property
     def devices(self) -> int:
-        return devices_of(self.fit.layout)
+        return self.fit.layout.devices
 
     def row(self) -> dict[str, Any]:
         """The candidate as a table's row."""
@@ -85,7 +90,7 @@ class Solution:
         return self.best.fit.layout if self.best else None
 
     @property
-    def device(self) -> Card | None:
+    def device(self) -> Device | None:
         return self.best.fit.device if self.best else None
 
     @property
@@ -196,20 +201,17 @@ class _Targets:
 
 
 def _cards(device: Any, goal: str) -> list[Any]:
-    import calculator
-
     if device is None:
         if goal != "cheapest":
             raise WorkloadError("solve needs a device; only the goal cheapest chooses one from the catalogue.")
-        return [d for d in calculator.devices() if price(d)]
+        return [d for d in devices_known() if price(d)]
     several = device if isinstance(device, Sequence) and not isinstance(device, str) else [device]
-    return [calculator.device(d) for d in several]
+    return [device_named(d) for d in several]
 
 
-def price(device: Any) -> float | None:
+def price(device: Device) -> float | None:
     """Dollars an hour for one device, None where no price is known."""
-    found = getattr(device, "price", None)
-    return float(found) if isinstance(found, int | float) else None
+    return device.price or None
 
 
 def _groups(
@@ -219,7 +221,7 @@ def _groups(
     if layout is not None:
         yield [layout]
         return
-    domain = max(int(getattr(card, "scale_up", 0) or 0), 8)
+    domain = max(card.domain, card.node)
     if goal not in LEAST:
         yield layouts(model, devices or 1, engine, largest_tp=domain)
         return
@@ -232,17 +234,17 @@ def _groups(
 
 def _lack(answer: Fit) -> int:
     """Bytes that all devices lack together."""
-    return answer.short_by * devices_of(answer.layout)
+    return answer.short_by * answer.layout.devices
 
 
-def _share(concurrency: int, layout: Any) -> int:
+def _share(concurrency: int, layout: Layout) -> int:
     """Sequences of one replica's attention group."""
-    return -(-concurrency // (int(getattr(layout, "dp", 1)) * layout.attention_dp))
+    return -(-concurrency // (layout.dp * layout.attention_dp))
 
 
 def sequences(found: Fit) -> int:
     """Sequences that all replicas hold together."""
-    return found.sequences * int(getattr(found.layout, "dp", 1)) * found.layout.attention_dp
+    return found.sequences * found.layout.dp * found.layout.attention_dp
 
 
 def _holds(answer: Fit, goal: str) -> bool:
@@ -262,7 +264,7 @@ def _candidate(answer: Fit, goal: str, concurrency: int, targets: _Targets) -> C
     times = _times(answer, users, targets)
     if times is None:
         return None
-    count = devices_of(answer.layout)
+    count = answer.layout.devices
     value = count if goal == "min-devices" else count * (price(answer.device) or 0)
     return Candidate(value, answer, *times)
 
@@ -271,12 +273,10 @@ def _times(answer: Fit, users: int, targets: _Targets) -> tuple[float | None, fl
     """Expected times at that many users, None where they miss a target."""
     if not targets.given:
         return None, None
-    import calculator
-
     length = answer.max_model_len
     output = targets.output or max(1, length // 4)
     try:
-        served = calculator.serve(
+        served = serve(
             answer.model,
             device=answer.device,
             engine=answer.engine,

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from calculator.engines.memory.facts import Card, visible_memory
+from calculator.engines.layers import Layers
+from calculator.engines.memory.facts import visible_memory
 from calculator.engines.memory.pages import Pool
 from calculator.engines.memory.shares import (
-    Division,
-    Layers,
     Stage,
     kept_layers,
     peak_bytes,
@@ -20,7 +19,9 @@ from calculator.engines.memory.shares import (
     weight_bytes,
     weights_listed,
 )
+from calculator.hardware import Device
 from calculator.model import Model
+from calculator.parallel import Layout
 from calculator.passes.plan import plan_of
 from calculator.record.workload import Workload
 
@@ -51,8 +52,8 @@ class Ask:
     """
 
     model: Model
-    device: Card
-    layout: Division
+    device: Device
+    layout: Layout
     dtype: str
     kv_dtype: str
     settings: Mapping[str, Any]
@@ -132,3 +133,29 @@ class Budget:
     def of(self, *kinds: str) -> int:
         """Bytes of the kinds of items."""
         return sum(item.size for item in self.items if item.kind in kinds)
+
+
+LARGEST = 1 << 31  # tokens: no context is searched beyond
+
+
+def longest(budget: Budget, sequences: int) -> int:
+    """The longest length at which the pool holds so many sequences; 0 where it holds none of one token."""
+
+    def holds(length: int) -> bool:
+        return bool(budget.cache.needed(length) * sequences <= budget.pool)
+
+    if not holds(1):
+        return 0
+    low, high = 1, 2
+    while high < LARGEST and holds(high):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def layout_counts(layout: Layout) -> dict[str, int]:
+    """A layout's counts by name."""
+    names = ("tp", "pp", "dp", "cp", "ep", "attention_dp")
+    return {name: int(getattr(layout, name, 1)) for name in names}

@@ -9,13 +9,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from calculator.engines.memory import llama_cpp, sglang, tensorrt_llm, transformers, vllm
-from calculator.engines.memory.ask import Ask, Budget, Item
-from calculator.engines.memory.facts import GIB, Card
+from calculator.engines.memory.ask import Ask, Budget, Item, layout_counts, longest
+from calculator.engines.memory.facts import GIB
 from calculator.engines.memory.settings import checked
-from calculator.engines.memory.shares import Division
 from calculator.errors import WorkloadError
-from calculator.formats.named import cache_format_named, format_named, normalised
+from calculator.formats.cache import cache_format_named
+from calculator.formats.named import format_named, normalised
+from calculator.hardware import Device
 from calculator.model import Model
+from calculator.parallel import Layout
 
 if TYPE_CHECKING:
     from calculator.search.fixes import Fix
@@ -35,7 +37,6 @@ RULES: Mapping[str, Callable[[Ask], Budget]] = {
     "llama.cpp": llama_cpp.budget,
     "transformers": transformers.budget,
 }
-LARGEST = 1 << 31  # tokens: no context is searched beyond
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +50,9 @@ class Fit:
     """
 
     model: Model
-    device: Card
+    device: Device
     engine: str
-    layout: Division
+    layout: Layout
     dtype: str
     kv_dtype: str
     settings: Mapping[str, Any]
@@ -140,7 +141,7 @@ class Fit:
     @property
     def verdict(self) -> str:
         """The answer in a sentence or two."""
-        where = f"{devices_of(self.layout)} × {self.device.name}" if devices_of(self.layout) > 1 else self.device.name
+        where = f"{self.layout.devices} × {self.device.name}" if self.layout.devices > 1 else self.device.name
         what = f"{self.model.name} on {where} with {TITLES[self.engine]}"
         users = "one sequence" if self.concurrency == 1 else f"{self.concurrency:,} sequences"
         if self.fits:
@@ -206,34 +207,6 @@ class Fit:
         }
 
 
-def longest(budget: Budget, sequences: int) -> int:
-    """The longest length at which the pool holds so many sequences; 0 where it holds none of one token."""
-
-    def holds(length: int) -> bool:
-        return bool(budget.cache.needed(length) * sequences <= budget.pool)
-
-    if not holds(1):
-        return 0
-    low, high = 1, 2
-    while high < LARGEST and holds(high):
-        low, high = high, high * 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low
-
-
-def devices_of(layout: Division) -> int:
-    """Devices that a layout takes."""
-    return layout.tp * layout.pp * int(getattr(layout, "dp", 1)) * int(getattr(layout, "cp", 1))
-
-
-def layout_counts(layout: Division) -> dict[str, int]:
-    """A layout's counts by name."""
-    names = ("tp", "pp", "dp", "cp", "ep", "attention_dp")
-    return {name: int(getattr(layout, name, 1)) for name in names}
-
-
 def fit(
     model: Model,
     device: Any,
@@ -265,7 +238,7 @@ def fit(
     """
     if not isinstance(model, Model):
         raise WorkloadError(f"fit needs the Model that load_model returns, not {type(model).__name__}.")
-    import calculator
+    from calculator.hardware import device as device_named
 
     given = {
         "max_model_len": max_model_len,
@@ -278,10 +251,12 @@ def fit(
         known |= checked("vllm", {"gpu_memory_utilization": gpu_memory_utilization})
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise WorkloadError(f"concurrency must be a whole number from 1 up, not {concurrency!r}.")
+    chosen = layout or Layout()
+    chosen.check(model)
     ask = Ask(
         model,
-        calculator.device(device),
-        layout or calculator.Layout(),
+        device_named(device),
+        chosen,
         _format(dtype, format_named),
         _format(kv_dtype, cache_format_named),
         known,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from calculator.engines.layers import Layers
 from calculator.engines.memory.ask import Ask, Budget, Item
 from calculator.engines.memory.facts import MIB, facts
 from calculator.engines.memory.pages import Cells
-from calculator.engines.memory.shares import Layers, Stage, kept_layers, tensor_share, weights_listed
+from calculator.engines.memory.shares import Stage, kept_layers, tensor_share, weights_listed
+from calculator.parallel import Layout
 
+ONE = Layout()  # llama.cpp divides by layers, no matrices
 COMPUTE = (
     "ggml-org/llama.cpp src/llama-graph.cpp: the larger of the attention's scores (without flash attention) and the "
-    "logits of a micro-batch, in 32 bit; it closes on the logs of Llama-3-8B (560 MiB), Llama-2-7B (164) and TriLM (105)"
+    "logits of a micro-batch, in 32 bit; it closes on logs of Llama-3-8B (560 MiB), Llama-2-7B (164) and TriLM (105)"
 )
 
 
@@ -27,7 +30,7 @@ def budget(ask: Ask) -> Budget:
     held, host = Fraction(0), Fraction(0)
     for op in listed:
         here = _part(op.span.layers, op.span.after, op.span.stack == ask.path, stage)
-        size = op.weight_bytes * op.stored * tensor_share(op, _One())
+        size = op.weight_bytes * op.stored * tensor_share(op, ONE)
         if op.component == "head" and not op.stored:
             size = Fraction(op.weight_bytes * op.count)  # a tied head is the embedding once more, on the device
             held += size * here
@@ -42,7 +45,7 @@ def budget(ask: Ask) -> Budget:
         Item("activations", f"Compute buffer of {micro:,} tokens", compute, COMPUTE),
         Item("overhead", "CUDA context", context[0] * MIB, context[1], "logged"),
     )
-    kinds = [_divided(k, devices) for k in kept_layers(listed, stage, _One(), ask.path)]
+    kinds = [_divided(k, devices) for k in kept_layers(listed, stage, ONE, ask.path)]
     cache = Cells(tuple(k for k in kinds if k.count), micro)
     pool = ask.get("cache_pool") or ask.visible - sum(item.size for item in items)
     notes = ["The token embedding stays in the host's memory."]
@@ -50,12 +53,6 @@ def budget(ask: Ask) -> Budget:
         notes.append(f"{layers - on_device} of {layers} layers run on the host, which is slower by its bandwidth.")
     defaults = {"n_gpu_layers": offered, "ubatch_size": micro}
     return Budget(ask.visible, items, pool, cache, None, tuple(notes), round(host), defaults)
-
-
-class _One:
-    """No tensor parallelism: llama.cpp divides by layers."""
-
-    tp = pp = ep = attention_dp = 1
 
 
 def _part(layers: tuple[int, ...], after: bool, text: bool, stage: Stage) -> Fraction:

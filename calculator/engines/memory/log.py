@@ -120,9 +120,9 @@ class Reading:
             model: what `load_model` returned. device: a device, which vLLM's log does not name.
             changes: arguments of `calculator.fit` that the log leaves out.
         """
-        import calculator
+        from calculator.parallel import Layout
 
-        layout = calculator.Layout(tp=self.tp or 1, pp=self.pp or 1)
+        layout = Layout(tp=self.tp or 1, pp=self.pp or 1)
         return fit(model, device, **{"layout": layout, **self.settings, **changes})
 
     def rows(self, found: Fit) -> list[dict[str, Any]]:
@@ -173,8 +173,8 @@ def read_log(text: str) -> Reading:
             found[name] = min(values) if name in ("pool", "tokens", "blocks", "concurrency") else max(values)
     if not {"weights", "pool", "tokens", "blocks"} & set(found):
         raise WorkloadError(
-            "The text holds none of vLLM's memory lines (“Model loading took … GiB”, “Available KV cache memory: … GiB”, "
-            "“GPU KV cache size: … tokens”); paste the part of the log from the start of the engine."
+            "The text has none of vLLM's memory lines (“Model loading took … GiB”, “Available KV cache memory: …”, "
+            "“GPU KV cache size: … tokens”); paste the log from the start of the engine on."
         )
     settings: dict[str, Any] = {}
     for name, (patterns, read) in SAID.items():
@@ -183,6 +183,4 @@ def read_log(text: str) -> Reading:
             if match:
                 settings[name] = read(match.group(1))
                 break
-    return Reading(
-        found, settings, settings.pop("model", None), settings.pop("tp", None), settings.pop("pp", None)
-    )
+    return Reading(found, settings, settings.pop("model", None), settings.pop("tp", None), settings.pop("pp", None))

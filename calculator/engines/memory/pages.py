@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from calculator.engines.memory.shares import Layers
+from calculator.engines.layers import Layers
 from calculator.errors import WorkloadError
 
 
@@ -74,7 +74,9 @@ class Rows:
         if pool <= 0:
             return 0
         if not self.row:
-            raise WorkloadError("This model keeps nothing that grows with its tokens, so no number of them fills a pool.")
+            raise WorkloadError(
+                "This model keeps nothing that grows with its tokens, so no number of them fills a pool."
+            )
         return int(pool // (self.row * self.block)) * self.block
 
     def needed(self, length: Any) -> Any:
@@ -165,18 +167,19 @@ def vllm_blocks(kinds: Sequence[Layers], page: int, batched: int, *, hybrid: boo
     largest = max(int(k.kept.per_token) for k in tokens)
     if states:
         # The attention's page is made large enough to hold a state, vllm/model_executor/models/config.py.
-        page = max(page, PAGE * up(max(k.state_bytes for k in states), PAGE * largest))
+        page = max(page, page * up(max(k.state_bytes for k in states), page * largest))
     counts = [k.count for k in (*tokens, *states)]
     group = max(counts) if max(counts) < 1.5 * min(counts) else min(counts)
     found = [
-        Group(up(k.count, group), page * (largest // int(k.kept.per_token) if largest % int(k.kept.per_token) == 0 else 1), k)
+        Group(
+            up(k.count, group),
+            page * (largest // int(k.kept.per_token) if largest % int(k.kept.per_token) == 0 else 1),
+            k,
+        )
         for k in tokens
     ]
     found += [Group(up(k.count, group), page, k) for k in states]
     return Blocks(page * largest * group, page, tuple(found), batched, ranks)
-
-
-PAGE = 16  # tokens, vllm/config/cache.py
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,9 @@ VLLM = {
     "kv_cache_memory_bytes": Setting("--kv-cache-memory-bytes", "bytes", "the pool itself, in place of the profile"),
     "num_gpu_blocks_override": Setting("--num-gpu-blocks-override", "count", "blocks, whatever the memory"),
     "enforce_eager": Setting("--enforce-eager", "switch", "no CUDA graphs"),
-    "disable_hybrid_kv_cache_manager": Setting("--disable-hybrid-kv-cache-manager", "switch", "windows hold all tokens"),
+    "disable_hybrid_kv_cache_manager": Setting(
+        "--disable-hybrid-kv-cache-manager", "switch", "windows hold all tokens"
+    ),
     "decode_context_parallel_size": Setting("--decode-context-parallel-size", "count", "ranks that share the tokens"),
     "enable_expert_parallel": Setting("--enable-expert-parallel", "switch", "whole experts on each rank"),
 }

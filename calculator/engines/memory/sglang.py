@@ -36,7 +36,8 @@ def _of_stage(ask: Ask, stage: Stage) -> Budget:
 
 def _tier(ask: Ask) -> tuple[int, int, int, int]:
     tiers = facts()["sglang"]["tiers"]
-    return next(tuple(tier) for tier in tiers if ask.visible < tier[0] * GIB)  # type: ignore[return-value]
+    found = next(tier for tier in tiers if ask.visible < tier[0] * GIB)
+    return (found[0], found[1], found[2], found[3])
 
 
 def chunk(ask: Ask) -> int:

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
-from typing import Protocol
 
+from calculator.engines.layers import Layers
 from calculator.model import Model
+from calculator.parallel import Layout
 from calculator.passes.forward import operations
 from calculator.record.caches import Kept
 from calculator.record.operation import Operation
@@ -16,30 +17,6 @@ from calculator.record.split import held
 from calculator.record.workload import Workload
 
 ATTENTION = ("attention", "recurrent")  # what attention data parallelism keeps whole on each of its groups
-
-
-class Division(Protocol):
-    """The counts of a layout that memory depends on; `calculator.Layout` has them."""
-
-    @property
-    def tp(self) -> int: ...
-    @property
-    def pp(self) -> int: ...
-    @property
-    def ep(self) -> int: ...
-    @property
-    def attention_dp(self) -> int: ...
-
-
-@dataclass(frozen=True)
-class Layers:
-    """Layers of one device that keep the same of a sequence: bytes for each token, or a state (all of a layer's states
-    together) of so many bytes and elements."""
-
-    kept: Kept
-    count: int
-    state_bytes: int = 0
-    state_elements: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,7 +56,7 @@ def on_stage(op: Operation, stage: Stage, path: str) -> Fraction:
     return Fraction(sum(stage.start <= index < stage.stop for index in span.layers), len(span.layers))
 
 
-def tensor_share(op: Operation, layout: Division) -> Fraction:
+def tensor_share(op: Operation, layout: Layout) -> Fraction:
     """The part of an operation's weights and work on the fullest device of the tensor group."""
     if op.split.kind == "expert":
         experts = int(op.split.pieces[0][1]) if op.split.pieces else 1
@@ -90,7 +67,7 @@ def tensor_share(op: Operation, layout: Division) -> Fraction:
     return op.split.share(layout.tp)
 
 
-def weight_bytes(listed: Iterable[Operation], stage: Stage, layout: Division, path: str) -> int:
+def weight_bytes(listed: Iterable[Operation], stage: Stage, layout: Layout, path: str) -> int:
     """Bytes of weights on a device of the stage. A head that is tied to the embedding is stored again where the two
     stand on different stages."""
     total = Fraction(0)
@@ -103,7 +80,7 @@ def weight_bytes(listed: Iterable[Operation], stage: Stage, layout: Division, pa
     return round(total)
 
 
-def kept_layers(listed: Iterable[Operation], stage: Stage, layout: Division, path: str) -> list[Layers]:
+def kept_layers(listed: Iterable[Operation], stage: Stage, layout: Layout, path: str) -> list[Layers]:
     """What the layers of a stage keep of one sequence on one device, equal ones counted together."""
     counts: dict[Layers, int] = {}
     states: dict[str, list[tuple[Operation, Fraction]]] = {}
@@ -131,13 +108,13 @@ def _whole(value: Fraction) -> int:
     return -(-value.numerator // value.denominator)
 
 
-def peak_bytes(listed: Iterable[Operation], layout: Division, stream: int) -> int:
+def peak_bytes(listed: Iterable[Operation], layout: Layout, stream: int) -> int:
     """Activation bytes alive at once on one device, at the operation where they are the most. What stands sharded
     between a column- and a row-divided matrix is there in part; the residual stream, of `stream` bytes, whole."""
     return max((_alive(op, layout, stream) for op in listed), default=0)
 
 
-def _alive(op: Operation, layout: Division, stream: int) -> int:
+def _alive(op: Operation, layout: Layout, stream: int) -> int:
     if op.split.kind == "expert":
         reads, writes = _routed(op, layout)
     else:
@@ -146,10 +123,10 @@ def _alive(op: Operation, layout: Division, stream: int) -> int:
         writes = share if op.split.output == "sharded" else 1.0
     beside = max(0, int(op.live - op.reads - op.writes))
     whole = min(beside, stream)
-    return round(op.reads * reads + op.writes * writes + whole + (beside - whole) * min(reads, writes))
+    return round(int(op.reads) * reads + int(op.writes) * writes + whole + (beside - whole) * min(reads, writes))
 
 
-def _routed(op: Operation, layout: Division) -> tuple[float, float]:
+def _routed(op: Operation, layout: Layout) -> tuple[float, float]:
     """The parts of an expert operation's input and output on one device: a device of a tensor group sees all routed
     rows, in a part of their width; one of an expert group its own rows whole."""
     rows, narrow = 1 / min(layout.ep, layout.tp * layout.attention_dp), 1 / max(1, layout.tp // layout.ep)

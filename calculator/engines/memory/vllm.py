@@ -6,14 +6,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import floor
 
+from calculator.engines.layers import NotModelled, Settings
 from calculator.engines.memory.ask import Ask, Budget, Item
 from calculator.engines.memory.facts import GIB, MIB, facts, hopper_or_later, large_card
-from calculator.engines.memory.pages import PAGE, Blocks, up, vllm_blocks
+from calculator.engines.memory.pages import Blocks, up, vllm_blocks
 from calculator.engines.memory.shares import Stage, weights_listed
+from calculator.engines.vllm import LATENT_PAGE, PAGE, known, packed
+from calculator.errors import WorkloadError
 from calculator.record.operation import Operation
 
 LATEST = (0, 11)
-LATENT_PAGE = 64  # tokens, FlashMLA
 CHUNKED_ABOVE = 32768  # tokens of max_model_len above which vLLM before 0.8 prefills in chunks
 
 
@@ -68,7 +70,10 @@ def _sequences(ask: Ask) -> int:
 
 
 def _cache(ask: Ask, stage: Stage, batched: int) -> Blocks:
-    kinds = ask.kept(stage)
+    try:
+        kinds, _ = packed(known(ask.kept(stage)), Settings(cache=ask.kv_dtype))
+    except NotModelled as reason:
+        raise WorkloadError(f"vLLM's pool for {ask.model.name} is not known: {reason}") from None
     page = LATENT_PAGE if any(k.kept.kind == "latent" for k in kinds) else PAGE
     return vllm_blocks(
         kinds,
@@ -126,7 +131,7 @@ def _padding(ask: Ask, stage: Stage, listed: Iterable[Operation]) -> tuple[int, 
         if op.component != "experts" or op.step.format != "mxfp4" or not op.weights:
             continue
         held = op.weight_bytes * op.stored / op.count * sum(stage.start <= i < stage.stop for i in op.span.layers)
-        held *= float(1 if not op.split.pieces else 1) / max(1, ask.layout.tp)
+        held /= max(ask.layout.tp, ask.layout.ep)
         hidden = ask.model.hidden_size
         inner = int(op.weights[0].shape[-1]) if op.name.endswith("down_proj") else int(op.weights[0].shape[-2]) // 2
         part = up(inner, max(1, ask.layout.tp // ask.layout.ep))
