@@ -20,6 +20,7 @@ from calculator.record.workload import Workload
 from calculator.report.why import explain
 
 if TYPE_CHECKING:
+    __version__: str
     from calculator.compatibility import TransformerCalculator
     from calculator.hardware import Device, device, devices
     from calculator.parallel import Layout
@@ -47,6 +48,7 @@ __all__ = [
     "Speculation",
     "TransformerCalculator",
     "Workload",
+    "__version__",
     "compare",
     "device",
     "devices",
@@ -85,6 +87,10 @@ module first would find it under the name.)"""
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from calculator.version import version
+
+        return version()
     if name not in LATER:
         raise AttributeError(f"module 'calculator' has no attribute {name!r}")
     from importlib import import_module

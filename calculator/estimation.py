@@ -164,9 +164,14 @@ class Estimate:
         return rows(self, kind)
 
     def table(self, kind: str) -> Any:
-        """The table of that kind as a pandas DataFrame with raw numbers."""
-        import pandas as pd
+        """The table of that kind as a pandas DataFrame with raw numbers; `rows` are the same without pandas.
 
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        from calculator.extras import needed
+
+        pd = needed("pandas", "A table as a DataFrame")
         return pd.DataFrame(self.rows(kind))
 
     def to_dict(self) -> dict[str, Any]:

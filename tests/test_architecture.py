@@ -13,6 +13,7 @@ LAYERS = (
     ("app", "pages"),
     ("calculator.__main__",),
     ("calculator.cli",),
+    ("calculator.launch",),
     ("calculator.compatibility", "calculator.sources.manual"),
     ("calculator.report.output",),
     ("calculator.sources.checkpoint.report",),
@@ -34,7 +35,8 @@ LAYERS = (
     ("calculator.formats",),
     ("calculator.config",),
     ("calculator.numbers",),
-    ("calculator.errors",),
+    ("calculator.extras",),
+    ("calculator.errors", "calculator.version"),
 )
 """From the roof to the ground. A module belongs to the longest name that it begins with; it imports from its own row
 and from those below."""
