@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from calculator.errors import WorkloadError
 from calculator.formats.named import format_named
 from calculator.model import Model
+from calculator.numbers import units
+from calculator.numbers.blocks import Block, Facts, Shown
 from calculator.numbers.symbolic import numeric
 from calculator.passes.forward import (
     encoder_length,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from calculator.engines.reserved import Reserved
 
 
-class Estimate:
+class Estimate(Shown):
     """The numbers of one workload on one model. Amounts are ints, or arrays where the workload's are.
 
     Attributes:
@@ -173,6 +175,37 @@ class Estimate:
 
         pd = needed("pandas", "A table as a DataFrame")
         return pd.DataFrame(self.rows(kind))
+
+    def chart(self, kind: str = "memory") -> Any:
+        """An Altair chart: "memory", "flops" or "traffic" by component, or "reuse", a dot per operation.
+
+        Raises:
+            WorkloadError: no such chart, or arrays. MissingExtraError: Altair is not installed.
+        """
+        from calculator.report.pictures import chart
+
+        return chart(self, kind)
+
+    def blocks(self) -> Sequence[Block]:
+        """What the command line shows, as facts and tables of words."""
+        from calculator.report import text
+
+        if self.scalar:
+            return text.blocks([self], ("memory", "flops", "reuse"))
+        return [Facts(self.summary(), [("precision", self.precision), ("counted", text.conventions(self))])]
+
+    def summary(self) -> str:
+        """The model, what is run, and the totals."""
+        where = f"{self.model.name}, {self.workload.mode}"
+        if self._shape is not None:
+            return f"{where}: {' × '.join(map(str, self._shape))} batches and lengths"
+        run = f"batch {self.workload.batch_size:,} × {self.sequence_length:,} tokens"
+        amounts = (
+            units.gib(self.memory.total),
+            units.flops(self.flops.total),
+            f"{units.gib(self.traffic.total)} moved",
+        )
+        return f"{where}, {run}: {', '.join(amounts)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for json.dumps."""

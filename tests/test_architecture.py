@@ -13,7 +13,7 @@ LAYERS = (
     ("app", "pages"),
     ("calculator.__main__",),
     ("calculator.cli",),
-    ("calculator.launch",),
+    ("calculator.launch", "calculator.habits", "calculator.lists", "calculator.completion", "calculator.local"),
     ("calculator.compatibility", "calculator.sources.manual"),
     ("calculator.report.output",),
     ("calculator.sources.checkpoint.report",),

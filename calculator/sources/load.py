@@ -26,7 +26,7 @@ from calculator.model import Model
 from calculator.passes.plan import plan_of
 from calculator.passes.priced import idle_note, idle_rules
 from calculator.record.workload import Workload
-from calculator.sources import catalogue
+from calculator.sources import catalogue, ollama
 from calculator.sources.adapters.load import adapter_model
 from calculator.sources.adapters.settings import FILE, is_adapter
 from calculator.sources.foreign.folders import unread_config
@@ -89,6 +89,9 @@ def load_model(
     path = None if text.startswith("{") else path_of(text)
     if path is not None:
         return _from_path(path, base, token)
+    pulled = ollama.file_of(text)
+    if pulled is not None:
+        return replace(_from_path(pulled), name=text, source=f"{pulled}, pulled by Ollama")
     return from_hub(text, revision, token, base=base)
 
 
@@ -169,6 +172,14 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None, *
         pasted = parse_config(text, "The pasted config")
         name = str(pasted.get("_name_or_path") or "pasted config")
         return _given(pasted, name, "a pasted config", base, token)
+    meant = ollama.bundled(text) if revision is None and ":" in text else None
+    if meant is not None:
+        said = (
+            f"{text} is taken for {meant.id} as its makers publish it; the file that Ollama serves is quantized "
+            "(--dtype q4_k is near): its path or --local has it exactly."
+        )
+        model = model_from_config(meant.config, name=meant.id, source=meant.source)
+        return replace(model, notes=(*model.notes, said))
     try:
         return _from_hub(text, revision, token, base)
     except (SourceError, ModelNotFoundError, HubUnreachableError) as error:
