@@ -69,5 +69,6 @@ def bundled(text: str) -> catalogue.Entry | None:
     if size is None:
         return None
     hyphened = re.sub(r"^([a-z]+)(?=\d)", r"\1-", found[1])
-    names = dict.fromkeys(f"{name}-{size[0]}" for name in (found[1], hyphened))
+    bases = dict.fromkeys(f"{name}-{size[0]}" for name in (found[1], hyphened))
+    names = [base + end for base in bases for end in ("", "-it", "-instruct")]
     return next((entry for name in names if (entry := catalogue.find(name)) is not None), None)
