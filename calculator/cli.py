@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from calculator import habits
-from calculator.errors import CalculatorError, SourceError, WorkloadError
+from calculator.errors import RAISE, CalculatorError, SourceError, WorkloadError
 from calculator.estimation import Estimate
 from calculator.formats.named import ALIASES
 from calculator.lists import Listed, listed, workloads
@@ -264,6 +264,15 @@ def main(arguments: Sequence[str] | None = None, program: str = "transformer-cal
         return PIPE_CLOSED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception as error:
+        if os.environ.get(RAISE):
+            raise
+        said = _without_token(f"{type(error).__name__}: {error}", given)[:300]
+        _complain(
+            f"The calculator met a fault of its own ({said}). Please report the command; with {RAISE}=1 in the "
+            "environment it shows where the fault is."
+        )
+        return FAILED
 
 
 def _run(given: list[str], program: str) -> int:
@@ -271,6 +280,9 @@ def _run(given: list[str], program: str) -> int:
         from calculator.launch import run_app
 
         return run_app(given[1:])
+    for value in given:
+        if value.startswith("--") and value.endswith("=--"):  # argparse takes the dashes for a separator
+            raise CalculatorError(f"{value.removesuffix('=--')[:80]} was given -- as its value, which is none.")
     made = parser(program)
     if "_ARGCOMPLETE" in os.environ:  # set by the shell function of the argcomplete package
         from calculator.completion import complete

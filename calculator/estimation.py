@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
 from calculator.formats.named import format_named
+from calculator.gate import check_estimate
 from calculator.model import Model
 from calculator.numbers import units
 from calculator.numbers.blocks import Block, Facts, Shown
@@ -56,6 +57,7 @@ class Estimate(Shown):
         self.memory = Memory(self._listed, training, self._shape)
         self.flops = Flops(self._listed, self._shape)
         self.traffic = Traffic(self._listed, self._shape)
+        check_estimate(self)
 
     @property
     def scalar(self) -> bool:

@@ -12,7 +12,7 @@ from calculator.errors import CalculatorError
 from calculator.estimation import Estimate
 from calculator.numbers import units as words
 from calculator.record.workload import Workload
-from calculator.report import output
+from calculator.report import clean, output
 from calculator.report.text import Grid
 from calculator.sources import ollama
 from calculator.sources.load import load_model
@@ -57,14 +57,14 @@ def listing(workload: Workload, form: str) -> str:
     if form == "json":
         return output.as_json(listed)
     if form == "csv":
-        return output.as_csv(listed)
+        return clean.as_csv(listed)
     if not listed:
         return "No models lie in the caches of Hugging Face and llama.cpp or in Ollama's store on this machine.\n"
     w = f"{workload.mode}, batch {workload.batch_size:,}"
     columns = ("Model", "Place", "On disk", "Parameters", "Weights", "KV cache", "Memory")
     grid = Grid(f"Models on this machine: {len(listed)} ({w})", columns, [_words(r) for r in listed], left=2)
     refused = [f"{r['model']}: {r['error']}" for r in listed if r["error"]]
-    return output.as_blocks([grid], form) + "".join(f"\n{line}\n" for line in refused)
+    return output.as_blocks([grid], form) + "".join(f"\n{clean.terminal(line)}\n" for line in refused)
 
 
 def _words(row: dict[str, Any]) -> tuple[str, ...]:

@@ -41,9 +41,9 @@ def facts(inputs: Inputs) -> None:
     """What the model is, in small labelled cells, and where that is known from."""
     with st.grid("auto", min_column_width=165, gap="small"):
         for label, value in described(inputs.model).items():
-            st.markdown(f":small[:gray[{label}]]  \n**{value}**")
+            st.markdown(f":small[:gray[{label}]]  \n**{ui.plain(value)}**")
     certainty(inputs.model)
-    notes = " ".join(inputs.estimate.notes)
+    notes = ui.plain(" ".join(inputs.estimate.notes))
     st.caption(f"Config: {ui.linked(inputs.model.source)}. {notes}")
 
 

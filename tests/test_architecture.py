@@ -23,9 +23,11 @@ LAYERS = (
     ("calculator.sources.checkpoint",),
     ("calculator.sources",),
     ("calculator.report",),
+    ("calculator.serving",),
     ("calculator.engines",),
     ("calculator.parallel",),
     ("calculator.hardware",),
+    ("calculator.gate",),
     ("calculator.passes",),
     ("calculator.whatif",),
     ("calculator.families",),
@@ -36,6 +38,7 @@ LAYERS = (
     ("calculator.config",),
     ("calculator.numbers",),
     ("calculator.extras",),
+    ("calculator.limits",),
     ("calculator.errors", "calculator.version"),
 )
 """From the roof to the ground. A module belongs to the longest name that it begins with; it imports from its own row

@@ -108,7 +108,7 @@ def test_the_short_help_fits_a_screen_and_names_real_options(outcome):
     assert len(text.splitlines()) <= 24
     assert max(map(len, text.splitlines())) <= 100
     known = cli.parser("p")._option_string_actions
-    assert {flag for flag in re.findall(r"--[a-z-]+", text)} <= set(known)
+    assert set(re.findall(r"--[a-z-]+", text)) <= set(known)
     full = outcome("help", "all")
     assert "--expert-capacity-factor" in full
 

@@ -75,7 +75,6 @@ def test_the_default_is_what_the_formula_counts(name: str) -> None:
 def test_plain_modules_keep_one_and_a_half_to_two_and_a_half_times_as_much(name: str) -> None:
     model: Model = load_model(name)
     kept = {k: estimate(model, mode="pretraining", kernels=k).memory.activations for k in KERNELS}
-    assert kept["formula"] < kept["compiled"] or name.startswith("google")
     assert 1.2 < kept["plain"] / kept["formula"] < 2.6
 
 

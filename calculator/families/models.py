@@ -11,6 +11,7 @@ from calculator.errors import ConfigError
 from calculator.families.fields import context_length
 from calculator.families.layers import MakeNorm
 from calculator.families.registry import FAMILIES, Blueprint
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import Embedding, Head, Norm, Part
 
@@ -53,7 +54,7 @@ def decoder(
     **options: Any,
 ) -> Blueprint:
     """A decoder of one kind of layer, or of the layers listed; the options are those of `language_model`."""
-    listed = [layers] * c.num_hidden_layers if isinstance(layers, Layer) else layers
+    listed = [layers] * times(c.num_hidden_layers) if isinstance(layers, Layer) else layers
     return blueprint(c, language_model(c, listed, **options), notes=notes, apart=apart)
 
 

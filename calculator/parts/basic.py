@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, ClassVar
 
-from calculator.errors import ConfigError
+from calculator.errors import ConfigError, shown
 from calculator.formats.weight import Weight
+from calculator.limits import part_made
 from calculator.numbers.symbolic import Expression, Number
 from calculator.numbers.symbols import Symbol
 from calculator.parts.symbols import HIDDEN, INPUTS, OUTPUTS
@@ -23,6 +25,12 @@ Pieces = tuple[tuple[Number, Number], ...]
 ROTARY_FLOPS = 3  # per rotated element: two multiplies and an add (RoFormer, arXiv:2104.09864)
 
 
+@cache
+def _sizes(part: Any) -> tuple[tuple[str, bool], ...]:
+    """The fields of a kind of part that hold whole numbers, and whether they may be left out."""
+    return tuple((f.name, f.type != "int") for f in fields(part) if f.type in ("int", "int | None"))
+
+
 @dataclass(frozen=True)
 class Part:
     """A frozen description of one module. `name` is its path inside the layer, as the checkpoint spells it.
@@ -34,17 +42,16 @@ class Part:
     SYMBOLS: ClassVar[dict[str, Symbol]] = {}
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if (
-                f.type not in ("int", "int | None")
-                or isinstance(value, Expression)
-                or (value is None and f.type != "int")
-            ):
+        part_made()
+        kind: Any = type(self)
+        for name, optional in _sizes(kind):
+            value = getattr(self, name)
+            if isinstance(value, Expression) or (value is None and optional):
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ConfigError(
-                    f"{type(self).__name__} {self.name}: {f.name} is {value!r}; it must be a whole number, 0 or more."
+                    f"{type(self).__name__} {self.name}: {name} is {shown(value)}; it must be a whole number, 0 or "
+                    "more."
                 )
 
     def write(self, run: Run) -> None:

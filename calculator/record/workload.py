@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, shown
 from calculator.formats.cache import cache_format_named
 from calculator.formats.named import format_named, normalised
 from calculator.record.options import OPTIONS, Option
@@ -138,23 +138,24 @@ ARRAYS = ("batch_size", "sequence_length")  # the fields that may be arrays
 
 def _choice(option: Option, value: Any) -> None:
     if not isinstance(value, str) or value not in option.choices:
-        raise WorkloadError(f"{option.field} {value!r} is not known; choose one of {', '.join(option.choices)}.")
+        raise WorkloadError(f"{option.field} {shown(value)} is not known; choose one of {', '.join(option.choices)}.")
 
 
 def _switch(option: Option, value: Any) -> None:
     if not isinstance(value, bool):
-        raise WorkloadError(f"{option.field} must be True or False, not {value!r}.")
+        raise WorkloadError(f"{option.field} must be True or False, not {shown(value)}.")
 
 
 def _factor(option: Option, value: Any) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1e6):
-        raise WorkloadError(f"{option.field} must be a positive number or None, not {value!r}.")
+        raise WorkloadError(f"{option.field} must be a positive number or None, not {shown(value)}.")
 
 
 def _length(option: Option, value: Any) -> None:
     if isinstance(value, str) and value != "max":
         raise WorkloadError(
-            f"{option.field} {value!r} is not a length; give a whole number of tokens, or max for the model's limit."
+            f"{option.field} {shown(value)} is not a length; give a whole number of tokens, or max for the model's "
+            "limit."
         )
     if not isinstance(value, str):
         _count(option, value)
@@ -169,7 +170,9 @@ def _count(option: Option, value: Any) -> None:
             raise WorkloadError(f"{option.field} must hold whole numbers from {option.least} to {LARGEST:,}.")
         return
     if isinstance(value, bool) or not isinstance(value, int) or not option.least <= value <= LARGEST:
-        raise WorkloadError(f"{option.field} must be a whole number from {option.least} to {LARGEST:,}, not {value!r}.")
+        raise WorkloadError(
+            f"{option.field} must be a whole number from {option.least} to {LARGEST:,}, not {shown(value)}."
+        )
 
 
 def _format(option: Option, value: Any) -> None:

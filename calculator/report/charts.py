@@ -6,7 +6,7 @@ Data columns are named in each docstring. Components have one colour each in eve
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import altair as alt
@@ -81,7 +81,7 @@ def _rows() -> alt.Chart:
     return alt.Chart(alt.NamedData(ROWS))
 
 
-@cache
+@lru_cache(maxsize=256)
 def stacked_bars(present: tuple[str, ...], order: tuple[str, ...], unit: str) -> Spec:
     """Horizontal bars `label`, stacked by `component` in the order of `rank`; lengths `value`, tooltip `text`."""
     bars = (
@@ -102,7 +102,7 @@ def stacked_bars(present: tuple[str, ...], order: tuple[str, ...], unit: str) ->
     return _spec(bars.properties(height=BAR * 1.5 * len(order) + AXIS + LEGEND * (1 + (len(present) > 5))))
 
 
-@cache
+@lru_cache(maxsize=256)
 def component_bars(present: tuple[str, ...], unit: str) -> Spec:
     """One bar per `component`, length `value`, with `label` at its end; the axis reaches `room`."""
     base = _rows().encode(
@@ -116,7 +116,7 @@ def component_bars(present: tuple[str, ...], unit: str) -> Spec:
     return _spec(alt.layer(bars, labels, room).properties(height=PANEL))
 
 
-@cache
+@lru_cache(maxsize=256)
 def intensity_dots(present: tuple[str, ...]) -> Spec:
     """A dot per operation: `intensity` in FLOP/B against `gib` moved, both logarithmic, with the classes' bounds."""
     dots = (
@@ -151,7 +151,7 @@ def intensity_dots(present: tuple[str, ...]) -> Spec:
     return _spec(alt.layer(rules, names, dots).properties(height=PANEL))
 
 
-@cache
+@lru_cache(maxsize=256)
 def lines(x: str, unit: str, series: tuple[str, ...], *, log_y: bool = True, dashes: bool = False) -> Spec:
     """Lines of `value` over `x`, one per `series`, on a logarithmic x axis; `text` is the tooltip."""
     base = _rows().encode(
@@ -176,7 +176,7 @@ def lines(x: str, unit: str, series: tuple[str, ...], *, log_y: bool = True, das
     return _spec(alt.layer(marks, targets).properties(height=PANEL))
 
 
-@cache
+@lru_cache(maxsize=256)
 def areas(x: str, unit: str, series: tuple[str, ...]) -> Spec:
     """Stacked areas of `value` over `x`, one per `series`; `rank` orders the stack."""
     marks = (
@@ -197,7 +197,7 @@ def areas(x: str, unit: str, series: tuple[str, ...]) -> Spec:
     return _spec(marks.properties(height=PANEL))
 
 
-@cache
+@lru_cache(maxsize=256)
 def grouped_bars(order: tuple[str, ...], unit: str, kinds: tuple[str, ...]) -> Spec:
     """Horizontal bars `label`, stacked by `series` (kinds of memory); lengths `value`."""
     bars = (
@@ -218,7 +218,7 @@ def grouped_bars(order: tuple[str, ...], unit: str, kinds: tuple[str, ...]) -> S
     return _spec(bars.properties(height=BAR * 1.5 * len(order) + AXIS + LEGEND))
 
 
-@cache
+@lru_cache(maxsize=256)
 def paired_bars(order: tuple[str, ...], unit: str, series: tuple[str, ...]) -> Spec:
     """For every `label` one bar a `series`, beneath each other; lengths `value`."""
     bars = (
@@ -239,7 +239,7 @@ def paired_bars(order: tuple[str, ...], unit: str, series: tuple[str, ...]) -> S
     return _spec(bars.properties(height=BAR * 1.8 * len(order) + AXIS + LEGEND))
 
 
-@cache
+@lru_cache(maxsize=256)
 def plain_bars(order: tuple[str, ...], unit: str) -> Spec:
     """One bar per `label`, length `value`, with `text` at its end; the axis reaches `room`."""
     base = _rows().encode(
@@ -252,7 +252,7 @@ def plain_bars(order: tuple[str, ...], unit: str) -> Spec:
     return _spec(alt.layer(base.mark_bar(color=PLAIN), labels, room).properties(height=BAR * 1.5 * len(order) + AXIS))
 
 
-@cache
+@lru_cache(maxsize=256)
 def component_shares(x: str, present: tuple[str, ...]) -> Spec:
     """Stacked areas that fill the whole: `value` (0 to 1) over `x`, one per `component`; `rank` orders the stack."""
     marks = (
@@ -273,7 +273,7 @@ def component_shares(x: str, present: tuple[str, ...]) -> Spec:
     return _spec(marks.properties(height=PANEL))
 
 
-@cache
+@lru_cache(maxsize=256)
 def load_bars() -> Spec:
     """Load over the mean (`value`) of every expert by rank (`x`), with the mean as a rule."""
     bars = (

@@ -163,7 +163,7 @@ def engine_rows(estimate: Estimate) -> list[Row]:
             "engine": r.engine,
             "title": r.title,
             "bytes": r.bytes,
-            "times_minimum": None if r.bytes is None else r.bytes / least,
+            "times_minimum": None if r.bytes is None or not least else r.bytes / least,
             "steps": "; ".join(r.steps),
             "source": r.source,
         }

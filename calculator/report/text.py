@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -45,13 +46,18 @@ def _plain_grid(grid: Grid) -> str:
 
 
 def _marked_facts(facts: Facts) -> str:
-    lines = [f"- **{label}**: {text}" for label, text in facts.pairs]
-    return "\n".join([f"## {facts.title}", "", *lines])
+    lines = [f"- **{label}**: {_quiet(text)}" for label, text in facts.pairs]
+    return "\n".join([f"## {_quiet(facts.title)}", "", *lines])
+
+
+def _quiet(words: str) -> str:
+    """Words whose brackets and angles are shown, not obeyed: no image of a stranger's is loaded."""
+    return re.sub(r"([\[\]<`])", r"\\\1", words)
 
 
 def _marked_grid(grid: Grid) -> str:
     def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(_quiet(cell).replace("|", "\\|") for cell in cells) + " |"
 
     rule = line("---" if i < grid.left else "---:" for i in range(len(grid.columns)))
     total = [line(f"**{cell}**" if cell else "" for cell in grid.total)] if grid.total else []
@@ -260,9 +266,11 @@ def engines_grid(estimate: Estimate) -> Grid:
     """What engines reserve."""
     listed = estimate.rows("engines")
     rows = [
-        (r["title"], "not known", "")
-        if r["bytes"] is None
-        else (r["title"], _size(r["bytes"]), f"{r['times_minimum']:.3f}")
+        (
+            r["title"],
+            "not known" if r["bytes"] is None else _size(r["bytes"]),
+            "" if r["times_minimum"] is None else f"{r['times_minimum']:.3f}",
+        )
         for r in listed
     ]
     least = ("The architecture's minimum", _size(estimate.memory.kv_cache), "1.000")

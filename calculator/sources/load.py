@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,18 +21,22 @@ from calculator.errors import (
     ModelNotFoundError,
     SourceError,
     UnknownModelTypeError,
+    shown,
 )
 from calculator.formats.quantization import SIDE_FILES, block_of, scheme_of
+from calculator.gate import blamed, check_copies, check_fields, check_heads, check_model
+from calculator.limits import building, limits, one_request
 from calculator.model import Model
 from calculator.passes.plan import plan_of
 from calculator.passes.priced import idle_note, idle_rules
 from calculator.record.workload import Workload
-from calculator.sources import catalogue, ollama
+from calculator.sources import catalogue, memory, ollama
 from calculator.sources.adapters.load import adapter_model
 from calculator.sources.adapters.settings import FILE, is_adapter
 from calculator.sources.foreign.folders import unread_config
 from calculator.sources.kinds import reader_of, without_head
 from calculator.sources.paths import (
+    begins_as_gguf,
     holds_weights,
     parse_config,
     path_name,
@@ -120,7 +125,11 @@ def _described(path: Path) -> Path:
 def _from_path(path: Path, base: str | None = None, token: str | None = None) -> Model:
     """The model of a config.json, or where there is none (or of a type that no family reads) of a checkpoint."""
     folder, path = path if path.is_dir() else path.parent, _described(path)
-    if path.suffix in (".gguf", ".safetensors") or (path.is_dir() and not (path / "config.json").is_file()):
+    if (
+        path.suffix in (".gguf", ".safetensors")
+        or begins_as_gguf(path)
+        or (path.is_dir() and not (path / "config.json").is_file())
+    ):
         return _from_headers(partial(_headers_at, path))
     config = without_head(read_config(path), folder)
     if is_adapter(config):
@@ -197,6 +206,7 @@ def _given(raw: Mapping[str, Any], name: str, source: str, base: str | None, tok
 
 
 def _from_hub(text: str, revision: str | None, token: str | None, base: str | None) -> Model:
+    from calculator.sources.hub import http
     from calculator.sources.hub.ids import parse_file
 
     repo_id, named_revision, file = parse_file(text)
@@ -204,16 +214,34 @@ def _from_hub(text: str, revision: str | None, token: str | None, base: str | No
     bundled = catalogue.find(repo_id) if revision is None and named_revision in (None, "main") and not file else None
     if bundled is not None:
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
+    revision = revision or named_revision
+    opened_by = memory.scope(http.token_sent(token, repo_id))
+    key = ("model", http.endpoint(), repo_id, revision, file, base, opened_by)
+
+    def ask() -> Model:
+        with one_request():
+            return _asked(repo_id, revision, token, file, base, opened_by)
+
+    return memory.current().made(key, limits().fresh_seconds, ask, lambda m: not any(UNTOLD in n for n in m.notes))
+
+
+UNTOLD = "The Hub did not tell whether"
+
+
+def _asked(
+    repo_id: str, revision: str | None, token: str | None, file: str | None, base: str | None, opened_by: str
+) -> Model:
+    """The model as the Hub describes it now, all requests within one deadline."""
     from calculator.sources.checkpoint import load
     from calculator.sources.hub import client as hub
+    from calculator.sources.hub import http
 
-    revision = revision or named_revision
     headers = partial(load.from_hub, repo_id, revision, token, file)
     if file is not None:
         return _from_headers(headers)
     side = hub.SideFiles(SIDE_FILES, repo_id, revision, token)
     try:
-        found = hub.fetch_config(repo_id, revision=revision, token=token)
+        found = hub.fetch_config(repo_id, revision=revision, token=token)  # at most half of the time
     except MissingFileError as missing:
         other = _other_config(repo_id, revision, token)
         if other is not None and is_adapter(other.config):
@@ -226,14 +254,19 @@ def _from_hub(text: str, revision: str | None, token: str | None, base: str | No
             raise missing from None
     beside, untold = side.found() if block_of(found.config) is None else ({}, [])
     config = {**found.config, **beside}
+    build = partial(model_from_config, config, name=repo_id, source=found.provenance)
     try:
-        model = model_from_config(config, name=repo_id, source=found.provenance)
-        model = _with_headers_in(hub.cached_folder(repo_id, found.commit), model)
+        if found.commit is None or untold:
+            model = build()
+        else:
+            key = ("model at", http.endpoint(), repo_id, found.commit, found.cached, opened_by)
+            model = memory.current().made(key, limits().fresh_seconds, build)
+        model = _with_headers_in(hub.cached_folder(repo_id, found.commit, opened_by), model)
     except UnknownModelTypeError as error:
         return _from_headers(headers, error, config)
     if not untold or found.cached:
         return model
-    doubt = f"The Hub did not tell whether {' or '.join(untold)} beside config.json says that it is quantized."
+    doubt = f"{UNTOLD} {' or '.join(untold)} beside config.json says that it is quantized."
     return replace(model, notes=(*model.notes, doubt))
 
 
@@ -289,26 +322,65 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
         ConfigError: a field is missing or impossible; UnknownModelTypeError: no family reads its model_type.
     """
     kind = raw.get("model_type")
+    start = time.monotonic()
+
+    def again(other: Mapping[str, Any]) -> Model:
+        return _passed(other, name, source)
+
     try:
+        return again(raw)
+    except UnknownModelTypeError:
+        raise
+    except ConfigError as error:
+        culprit = blamed(raw, again, error, time.monotonic() - start)
+        if culprit is None:
+            raise
+        raise ConfigError(f"No model can be built from this config: {culprit}. {error}") from error
+    except WRONG as error:
+        culprit = blamed(raw, again, error, time.monotonic() - start)
+        what = f": {culprit}" if culprit else ""
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(
+            f"The config of type {shown(kind)} has a field of the wrong kind or size{what} ({said[:300]}); compare it "
+            "with the config.json of a published model."
+        ) from error
+
+
+WRONG = (
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    LookupError,
+    ValueError,
+    RecursionError,
+    re.error,
+)
+"""What a family that trusts its config may raise."""
+
+
+def _passed(raw: Mapping[str, Any], name: str | None, source: str) -> Model:
+    """The model, built within the limits and let through the gate."""
+    with building():
         config, family = reader_of(raw)
+        # Another copy is looked at: what the family reads and assumes is told to the reader.
+        plain = Config(config.raw, config.model_type, where=config.where)
+        for part in (plain, *sections(plain)):
+            check_fields(part)
+            check_heads(part)
         model = _built(config, family, name, source)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
         idle = idle_note(idle_rules(model, plan_of(model, Workload())))
-    except (
-        TypeError,
-        AttributeError,
-        ZeroDivisionError,
-        IndexError,
-        KeyError,
-        ValueError,
-        OverflowError,
-        re.error,
-    ) as error:
-        raise ConfigError(
-            f"The config of type {kind!r} has a field of the wrong kind or size ({type(error).__name__}: {error}); "
-            "compare it with the config.json of a published model."
-        ) from error
+        check_copies(model)
     return replace(model, notes=(*model.notes, idle)) if idle else model
+
+
+def sections(config: Config, depth: int = 0) -> Iterator[Config]:
+    """The sub-configurations that the file holds, at any depth that files have."""
+    for name, value in config.raw.items():
+        if name.endswith("_config") and name != "quantization_config" and isinstance(value, Mapping) and depth < 4:
+            inner = config.section(name)
+            yield inner
+            yield from sections(inner, depth + 1)
 
 
 def _built(config: Config, family: Family, name: str | None, source: str) -> Model:
@@ -323,6 +395,7 @@ def _built(config: Config, family: Family, name: str | None, source: str) -> Mod
         notes.append(
             f"The checkpoint is quantized, but {unknown}; with precision auto its weights are priced unquantized."
         )
+    config.strict = False
     stated = config.get("dtype") or config.get("torch_dtype")
     model = Model(
         name=name or str(config.get("_name_or_path") or config.model_type),
@@ -338,6 +411,7 @@ def _built(config: Config, family: Family, name: str | None, source: str) -> Mod
         encoder_length=built.encoder_length,
         apart=built.apart,
     )
+    check_model(model)
     if model.apart:
         notes.append(
             f"The checkpoint also holds {model.parameters.apart:,} parameters of multi-token-prediction layers, which "

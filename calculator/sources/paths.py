@@ -10,9 +10,9 @@ from typing import Any
 
 from calculator.errors import SourceError
 from calculator.formats.quantization import SIDE_FILES, block_of
+from calculator.limits import check_json, limits
 
 CONFIGS = ("config.json", "params.json", "adapter_config.json")  # called after their folder
-LARGEST_CONFIG = 20 * 2**20  # bytes
 
 
 def path_of(text: str) -> Path | None:
@@ -48,6 +48,17 @@ def holds_weights(folder: Path) -> bool:
 INDEX = ".safetensors.index.json"
 
 
+def begins_as_gguf(path: Path) -> bool:
+    """Whether a file without an extension is a GGUF file (Ollama names its files by their digests)."""
+    if path.suffix or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as opened:
+            return opened.read(4) == b"GGUF"
+    except OSError:
+        return False
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """The parsed config.json at a path, or in the folder at that path.
 
@@ -61,7 +72,7 @@ def read_config(path: Path) -> dict[str, Any]:
         )
     try:
         with file.open("rb") as opened:
-            return _parsed(opened.read(LARGEST_CONFIG + 1), repr(str(file)), str(file))
+            return _parsed(opened.read(limits().config_bytes + 1), repr(str(file)), str(file))
     except OSError as error:
         raise SourceError(f"{str(file)!r} could not be read as text: {error}.") from error
 
@@ -74,12 +85,12 @@ def read_stdin() -> dict[str, Any]:
     """
     if sys.stdin is None or sys.stdin.isatty():
         raise SourceError("The model - is a config.json on standard input; pipe one in, or give a name or a path.")
-    return _parsed(sys.stdin.buffer.read(LARGEST_CONFIG + 1), "standard input", "Standard input")
+    return _parsed(sys.stdin.buffer.read(limits().config_bytes + 1), "standard input", "Standard input")
 
 
 def _parsed(body: bytes, shown: str, where: str) -> dict[str, Any]:
-    if len(body) > LARGEST_CONFIG:
-        raise SourceError(f"{shown} is larger than 20 MiB, so it is no config.json.")
+    if len(body) > limits().config_bytes:
+        raise SourceError(f"{shown} is larger than {limits().config_bytes / 1e6:g} MB, so it is no config.json.")
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -105,6 +116,7 @@ def parse_config(text: str, where: str = "the config") -> dict[str, Any]:
     Raises:
         SourceError: the text is not a JSON object.
     """
+    check_json(text, where, SourceError)
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError) as error:

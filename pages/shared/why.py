@@ -74,7 +74,7 @@ def total_formulas(listed: list[Explained], amount: str) -> tuple[list[dict[str,
     shown = parts[:1] if amount == "live" else parts[:LONGEST]
     rows = [
         {
-            "Operation": f"{x.operation.name} {x.operation.layers}",
+            "Operation": ui.plain(f"{x.operation.name} {x.operation.layers}"),
             **_filled(x, amount),
             "Share": ui.percent(value / whole),
         }

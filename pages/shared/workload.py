@@ -3,10 +3,12 @@ options are shown as the URL and the Python package spell them."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import streamlit as st
 
+from calculator.errors import WorkloadError
 from calculator.formats.cache import CACHE_TYPES
 from calculator.formats.named import FORMATS
 from calculator.model import Model
@@ -63,7 +65,18 @@ def choose_workload(model: Model) -> Workload:
 
 
 def _whole(label: str, key: str, value: int, help: str | None = None) -> int:
-    return int(st.number_input(label, 1, LARGEST, value, key=key, bind="query-params", help=help))
+    return finite(key, st.number_input(label, 1, LARGEST, value, key=key, bind="query-params", help=help))
+
+
+def finite(key: str, value: float) -> int:
+    """A widget's number as a whole one: a link may say `inf`.
+
+    Raises:
+        WorkloadError: it is none.
+    """
+    if not math.isfinite(value):
+        raise WorkloadError(f"{key} in the link is {value}; it must be a whole number from 1 to {LARGEST:,}.")
+    return int(value)
 
 
 def _length(model: Model) -> int | None:
@@ -82,7 +95,7 @@ def _length(model: Model) -> int | None:
         bind="query-params",
         help=f"Tokens per sequence; in decode mode those already in the cache. Empty: {taken:,}. {limit}",
     )
-    return None if length is None else int(length)
+    return None if length is None else finite("length", length)
 
 
 def _encoder_length(model: Model) -> int | None:
@@ -100,7 +113,7 @@ def _encoder_length(model: Model) -> int | None:
         help="Tokens per sequence that the encoder reads; the decoder attends to all of them. Empty: "
         + (f"its {fixed:,} positions." if fixed else "as many as the length."),
     )
-    return None if length is None else int(length)
+    return None if length is None else finite("encoder", length)
 
 
 def _attention(mode: str) -> dict[str, Any]:
@@ -153,7 +166,7 @@ def _attention(mode: str) -> dict[str, Any]:
                 placeholder="whole sequence",
                 help="Keys and values are read once per tile. Empty: read once.",
             )
-            options["flash_block_size"] = None if block is None else int(block)
+            options["flash_block_size"] = None if block is None else finite("tile", block)
     return options
 
 

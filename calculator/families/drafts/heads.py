@@ -8,6 +8,7 @@ from calculator.families.drafts.eagle import drafted
 from calculator.families.drafts.registry import draft
 from calculator.families.fields import restated
 from calculator.families.registry import Blueprint
+from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import Activation, Elsewhere, Embedding, Head, Linear, Norm, Part, Residual
 
@@ -25,14 +26,14 @@ def medusa(c: Config) -> Blueprint:
     # vLLM's modules have a bias only where the config says so, the authors' ResBlock always.
     biased = c.flag("medusa_fc_bias") if not original else True
     blocks: list[Part] = []
-    for i in range(deep):
+    for i in range(times(deep)):
         blocks += [
             Linear(f"{i}.linear", width, width, biased, component="mlp"),
             Activation(f"{i}.act", width, component="mlp"),
             Residual(f"{i}.residual", width),
         ]
     layer = Layer("medusa head", (*blocks, Head(str(deep), rows, width)))
-    return drafted(c, "Medusa", [layer] * heads, [], [])
+    return drafted(c, "Medusa", [layer] * times(heads), [], [])
 
 
 def _check_sizes(c: Config) -> None:
@@ -72,4 +73,4 @@ def mlp_speculator(c: Config) -> Blueprint:
         return Layer(f"stage {i + 1}", tuple(parts))
 
     sized = restated(c, hidden_size=inner)
-    return drafted(sized, "MLP speculator", [stage(i) for i in range(stages)], [], [])
+    return drafted(sized, "MLP speculator", [stage(i) for i in range(times(stages))], [], [])

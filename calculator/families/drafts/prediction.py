@@ -11,6 +11,7 @@ from calculator.families.drafts.eagle import drafted
 from calculator.families.drafts.registry import borrowed, draft
 from calculator.families.fields import restated
 from calculator.families.registry import Blueprint
+from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import Embedding, Head, Linear, Norm, Part
 
@@ -58,4 +59,4 @@ def _normed_layers(c: Config) -> Blueprint:
     before = [Embedding("embed_tokens", c.vocab_size, width, tied=True)]
     after = [Head("lm_head", c.vocab_size, width, tied=True)]
     count: int = c.num_nextn_predict_layers if c.get("num_nextn_predict_layers") else 1
-    return drafted(c, "multi-token prediction", [Layer("prediction layer", parts)] * count, before, after)
+    return drafted(c, "multi-token prediction", [Layer("prediction layer", parts)] * times(count), before, after)

@@ -14,6 +14,7 @@ from calculator.families.registry import FAMILIES, Blueprint, family
 from calculator.families.towers.images import intern_vit, intern_vit_6b, sam, sam_neck
 from calculator.families.towers.pieces import feature_layers, square, two_layer_projector, vectors
 from calculator.families.towers.vision import clip, image_tower, llama4_vision, pixtral, siglip
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import Linear, Norm, Part, Positions, Residual, VectorWeights
 
@@ -283,7 +284,7 @@ def git(c: Config) -> Blueprint:
     frames = c.get("num_image_with_embedding") or 0
     root = "git.visual_projection.visual_projection"
     projector: tuple[Part, ...] = (
-        *(vectors("git", **{f"img_temporal_embedding.{i}": (1, 1, vision.hidden_size) for i in range(frames)}),),
+        *(vectors("git", **{f"img_temporal_embedding.{i}": (1, 1, vision.hidden_size) for i in range(times(frames))}),),
         Linear(f"{root}.0", vision.hidden_size, width, True),
         layer_norm(f"{root}.1", width),
     )

@@ -13,6 +13,7 @@ from calculator.families.classes import classes
 from calculator.families.models import HELD
 from calculator.families.registry import FAMILIES, Blueprint, family
 from calculator.families.towers.vision import clip, siglip
+from calculator.limits import times
 from calculator.model import Stack
 from calculator.parts import Linear, Part, VectorWeights
 
@@ -91,7 +92,7 @@ def _projector(c: Config, width: int) -> tuple[Part, ...]:
         raise ConfigError(f"mm_projector_type in {c.where} is {kind!r}; it must be linear or mlpNx_gelu.")
     root = "model.mm_projector"
     count = int(deep[1]) if deep else 1
-    names = [root] if deep is None else [f"{root}.{2 * i}" for i in range(count)]
+    names = [root] if deep is None else [f"{root}.{2 * i}" for i in range(times(count))]
     parts: tuple[Part, ...] = tuple(Linear(n, width if i else inputs, width, True) for i, n in enumerate(names))
     rows = "unpad" in str(c.get("mm_patch_merge_type") or "")
     return (*parts, VectorWeights("model", (("image_newline", (width,)),))) if rows else parts

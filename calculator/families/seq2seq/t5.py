@@ -10,6 +10,7 @@ from calculator.families.fields import attention_kind, context_length, dropped, 
 from calculator.families.layers import gated_mlp, self_attention
 from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import Style, built, embeddings, heads_for, step
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,
@@ -83,7 +84,7 @@ def layers(
         kind = "full attention" if isinstance(mixer(path), Attention) else "block-local attention"
         return Layer(f"{kind}{' + cross-attention' if side == 'decoder' else ''}{mixed}", tuple(parts))
 
-    return tuple(layer(i) for i in range(count))
+    return tuple(layer(i) for i in range(times(count)))
 
 
 def t5_model(c: Config, encoder: tuple[Layer, ...], decoder: tuple[Layer, ...], *, forced: bool = True) -> Blueprint:

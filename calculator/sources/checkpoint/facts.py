@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from calculator.limits import times
 from calculator.sources.checkpoint.metadata import Metadata
 
 SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config", "decoder")
@@ -120,7 +121,7 @@ def _windows(said: Mapping[str, Any], window: int | None) -> tuple[int | None, .
     pattern = whole(said.get("sliding_window_pattern") or said.get("_sliding_window_pattern"))
     layers = next((n for n in map(whole, map(said.get, NAMES["layers"])) if n is not None), None)
     if pattern is not None:
-        return tuple(None if (i + 1) % pattern == 0 else window for i in range(layers)) if layers else ()
+        return tuple(None if (i + 1) % pattern == 0 else window for i in range(times(layers))) if layers else ()
     # A window alone is Mistral's: it holds for every layer.
     return (window,)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from calculator.errors import CheckpointError, ConfigError, HubError, MissingFileError, SourceError
+from calculator.limits import Deadline, HeaderBudget
 from calculator.sources.hub import http, refusals
 from calculator.sources.hub.refusals import Request
 
@@ -27,6 +28,7 @@ class Files(Protocol):
 
     name: str
     source: str
+    budget: HeaderBudget
 
     def listing(self) -> Mapping[str, int]:
         """name -> bytes of every file, those in folders with their path."""
@@ -60,6 +62,7 @@ class Folder:
         self.path = path
         self.name = name or path.resolve().name
         self.source = source or str(path)
+        self.budget = HeaderBudget(self.name)
 
     def listing(self) -> Mapping[str, int]:
         try:
@@ -93,12 +96,13 @@ class Folder:
 
 
 class Repository:
-    """Files of a repository of the Hub, read by ranges. All requests together have `timeout` seconds."""
+    """Files of a repository of the Hub, read by ranges. All requests together have one deadline."""
 
-    def __init__(self, repo_id: str, revision: str | None, token: str | None, timeout: float) -> None:
+    def __init__(self, repo_id: str, revision: str | None, token: str | None, deadline: Deadline) -> None:
         self.name = self.source = repo_id
-        self.token, self.revision, self.until = token, revision, time.monotonic() + timeout
-        self.request = Request(repo_id, revision, http.endpoint(), timeout)
+        self.token, self.revision, self.until = token, revision, deadline.until
+        self.request = Request(repo_id, revision, http.endpoint(), deadline.seconds)
+        self.budget = HeaderBudget(repo_id, until=deadline.until)
         self.client = http.session(self.request)
         self.commit: str | None = None
 
@@ -126,10 +130,11 @@ class Repository:
         if self.revision not in (None, "main"):
             return None
         request = self._request(f"headers of {index}")
-        options: Any = {"limit": LONGEST_INDEX, "until": self.until}
+        options: Any = {"limit": min(LONGEST_INDEX, self.budget.bound.header_bytes), "until": self.until}
         read = partial(http.read, request, self.client, http.headers_address(request, index), self.token, **options)
         try:
             piece = self._within(request, read)
+            self.budget.take(len(piece.body), piece.body.count(b'"data_offsets"'))
             found = json.loads(piece.body)["headers"]
         except (HubError, ConfigError, ValueError, TypeError, KeyError, RecursionError):
             return None

@@ -25,6 +25,9 @@ MOST_TENSORS, MOST_PAIRS = 1_000_000, 100_000
 KEPT = 4096
 """Entries of an array that is kept; of longer ones, vocabularies, only the length is (as an `Omitted`)."""
 
+MOST_ENTRIES = 2_000_000
+"""Of all arrays that are read entry by entry: a vocabulary of 260,000 tokens with its merges has 800,000."""
+
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
 SPLIT = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
@@ -47,6 +50,7 @@ class _Reader:
     place: int = 0
     total: int | None = None
     order: str = "<"
+    entries: int = 0
 
     def take(self, count: int) -> bytes:
         end = self.place + count
@@ -62,6 +66,7 @@ class _Reader:
         if self.total is not None and end > self.total:
             raise self.broken("it ends within its header")
         count = max(end, 2 * len(self.body), FIRST_READ) - len(self.body)
+        self.files.budget.take(end - len(self.body))
         more, self.total = self.files.read(self.file, len(self.body), count)
         self.body += more
         if end > len(self.body):
@@ -94,21 +99,31 @@ class _Reader:
             raise self.broken("its metadata have an array inside an array, which is not read")
         inner = self.number("I")
         length = self.count(LONGEST_HEADER, "entries of an array")
+        self.entries += min(length, KEPT) if inner in SCALARS else length
+        if self.entries > MOST_ENTRIES:
+            raise self.broken(f"its arrays have more than {MOST_ENTRIES:,} entries")
         if inner in SCALARS:
             code = f"{self.order}{length}{SCALARS[inner]}"
             data = self.take(struct.calcsize(code))
             return list(struct.unpack(code, data)) if length <= KEPT else Omitted(length)
         if length <= KEPT:
             return [self.value(inner, True) for _ in range(length)]
-        for _ in range(length):
-            self._skip(inner)
+        if inner == STRING:
+            self._skip_texts(length)
+        else:
+            for _ in range(length):
+                self.value(inner, True)
         return Omitted(length)
 
-    def _skip(self, kind: int) -> None:
-        if kind == STRING:
-            self.take(self.count(LONGEST_HEADER, "bytes of a text"))
-        else:
-            self.value(kind, True)
+    def _skip_texts(self, count: int) -> None:
+        """Pass over texts without making them: vocabularies are most of a header."""
+        order: Any = "little" if self.order == "<" else "big"
+        for _ in range(count):
+            if self.place + 8 > len(self.body):
+                self._fetch(self.place + 8)
+            self.place += 8 + int.from_bytes(self.body[self.place : self.place + 8], order)
+            if self.place > len(self.body):
+                self._fetch(self.place)
 
     def broken(self, what: str) -> CheckpointError:
         return CheckpointError(f"The file {self.file} is no usable GGUF file: {what}. Download or convert it again.")
@@ -133,6 +148,7 @@ def read_header(files: Files, file: str) -> Found:
         raise reader.broken(f"it is of version {version}, and 2 and 3 are read")
     tensors = reader.count(MOST_TENSORS, "tensors")
     pairs = reader.count(MOST_PAIRS, "metadata entries")
+    files.budget.take(tensors=tensors)
     metadata: dict[str, Any] = {}
     for _ in range(pairs):
         key = reader.text()
@@ -159,6 +175,8 @@ def _info(reader: _Reader) -> Info:
     if not 1 <= axes <= 8:
         raise reader.broken(f"tensor {name[:100]!r} has {axes} axes")
     sizes = [reader.number("Q") for _ in range(axes)]
+    if not all(sizes):
+        raise reader.broken(f"tensor {name[:100]!r} has an axis of no elements")
     if math.prod(sizes) >= 2**63:
         raise reader.broken(f"tensor {name[:100]!r} has {math.prod(sizes):,} elements")
     # The file lists the axis that is contiguous first.
@@ -227,6 +245,7 @@ def chosen(files: Files, wanted: str | None, how: str) -> str:
         found = found or [n for n in listing if named.search(n.removesuffix(".gguf"))]
     if len(found) == 1:
         return found[0]
-    shown = ", ".join(f"{name} ({size / 2**30:.2f} GiB)" for name, size in listing.items())
+    first = [f"{name} ({size / 2**30:.2f} GiB)" for name, size in list(listing.items())[:40]]
+    shown = ", ".join(first) + (f" and {len(listing) - 40:,} more" if len(listing) > 40 else "")
     what = "several GGUF files" if wanted is None else f"no single GGUF file for {wanted!r}"
     raise SourceError(f"{files.name} holds {what}; choose one as {how}. It has {shown}.")

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from calculator.config import MOST_LAYERS
 from calculator.errors import CheckpointError
+from calculator.limits import limits
 from calculator.sources.checkpoint.tensors import Checkpoint
 
 
@@ -113,9 +113,9 @@ class Metadata:
     def blocks(self) -> int:
         """Layers, those that predict further tokens among them."""
         found = self.number("block_count") or 0
-        if found > MOST_LAYERS:
+        if found > limits().layers:
             raise CheckpointError(
-                f"The metadata state {found:,} layers (block_count), and at most {MOST_LAYERS:,} are read."
+                f"The metadata state {found:,} layers (block_count), and at most {limits().layers:,} are read."
             )
         return found
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from calculator.errors import CheckpointError, ConfigError
 from calculator.formats.rules import ANYTHING, Rule, Scheme
+from calculator.gate import check_model
+from calculator.limits import building, times
 from calculator.model import Model, Stack
 from calculator.parts import Head, Matrix, Part
 from calculator.passes.plan import plan_of
@@ -55,7 +57,9 @@ def model_from_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any] | No
     stored = [s for s in unpacked(checkpoint, said) if not CACHE_SCALE.fullmatch(s.name)]
     builder = Builder(facts)
     try:
-        model = _built(checkpoint, said, stored, builder)
+        with building():
+            model = _built(checkpoint, said, stored, builder)
+        check_model(model)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
         plan_of(model, Workload())
     except (ConfigError, *IMPOSSIBLE) as error:
@@ -76,7 +80,7 @@ def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], b
             f"{checkpoint.name} holds no numbered layers, so no language model can be made out in it."
         )
     layers = numbered.pop(path)
-    count = facts.layers if facts.layers and all(i in layers for i in range(facts.layers)) else _run(layers)
+    count = facts.layers if facts.layers and all(i in layers for i in range(times(facts.layers))) else _run(layers)
     later = {f"{path}.{i}.{name}": w for i, found in layers.items() if i >= count for name, w in found.items()}
     if not all(is_prediction(name, path, count) for name in later):
         raise CheckpointError(
@@ -90,7 +94,7 @@ def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], b
     text = Stack(
         path,
         width,
-        tuple(layer_of(builder, path, i, layers[i]) for i in range(count)),
+        tuple(layer_of(builder, path, i, layers[i]) for i in range(times(count))),
         before=before,
         after=after,
         causal=facts.causal,
@@ -107,7 +111,7 @@ def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], b
     return Model(
         name=checkpoint.name,
         source=f"the headers of {checkpoint.source}",
-        model_type=str(kind),
+        model_type=str(kind)[:100],
         text=text,
         hidden_size=width,
         vocabulary_size=vocabulary,

@@ -15,6 +15,7 @@ from calculator.errors import (
     MissingFileError,
     ModelNotFoundError,
 )
+from calculator.limits import limits
 from calculator.sources.hub.ids import FILE, shown
 
 MAX_BYTES = 20_000_000
@@ -48,6 +49,13 @@ def bad_endpoint() -> HubError:
     return HubError(
         "HF_ENDPOINT is not the address of a Hub. Allowed is an address such as https://huggingface.co; "
         "correct the variable or unset it."
+    )
+
+
+def unreadable_token() -> HubError:
+    """The stored token's file cannot be read."""
+    return HubError(
+        "The access token that this machine stores cannot be read; log in again with `hf auth login`, or pass a token."
     )
 
 
@@ -90,8 +98,11 @@ def broken(request: Request, error: Exception, http: Any) -> HubError:
     """Why no complete answer came, told from what the connection, made by the library `http`, raised."""
     if isinstance(error, http.TimeoutException):
         return late(request)
-    if isinstance(error, (http.InvalidURL, http.UnsupportedProtocol)):
+    if isinstance(error, http.InvalidURL):
         return bad_endpoint()
+    if isinstance(error, http.UnsupportedProtocol):
+        # HF_ENDPOINT was looked at before, so it is the answer that led there.
+        return unreachable(request, "it sent the request on to an address that is none of the web", _LATER)
     if isinstance(error, http.ProxyError):
         return unreachable(request, "the proxy refused the connection", "correct HTTPS_PROXY or unset it")
     if "CERTIFICATE" in str(error).upper():
@@ -133,6 +144,11 @@ def refusal(request: Request, response: Any, token_sent: bool) -> HubError:
     )
 
 
+def _give_token() -> str:
+    """What to do where no token was sent; on a server its own HF_TOKEN is its operator's matter."""
+    return "set HF_TOKEN or pass --token" if limits().own_token else "give an access token in the sidebar"
+
+
 def _says(response: Any, words: str) -> bool:
     return words in response.headers.get("x-error-message", "").lower()
 
@@ -153,7 +169,7 @@ def _gated(request: Request, token_sent: bool) -> GatedModelError:
         )
     return GatedModelError(
         f"{request.repo_id} is gated: only accounts that accepted its licence may read it. Open {request.page}, accept "
-        "the licence, then set HF_TOKEN or pass --token."
+        f"the licence, then {_give_token()}."
     )
 
 
@@ -180,7 +196,7 @@ def _not_found(request: Request, token_sent: bool) -> ModelNotFoundError:
     hint = (
         "or it is private and the access token that was sent may not read it"
         if token_sent
-        else "or it is private, which looks the same without an access token (set HF_TOKEN or pass --token)"
+        else f"or it is private, which looks the same without an access token ({_give_token()})"
     )
     return ModelNotFoundError(
         f"The Hugging Face Hub has no model {request.repo_id}, {hint}. Check the spelling at {request.page}."
