@@ -28,8 +28,9 @@ def devices() -> tuple[Device, ...]:
 
 
 def device(named: str | Device | Mapping[str, Any]) -> Device:
-    """A device by its id ("h200-sxm-141gb"), name ("H200") or the driver's string ("NVIDIA H100 80GB HBM3"); or one of
-    one's own, as a mapping or the path of a JSON file with `name`, `memory_gib`, `bandwidth_gb_s` and `peak_tflops`
+    """A device by its id ("h200-sxm-141gb"), name ("H200") or the driver's string ("NVIDIA H100 80GB HBM3"); "local",
+    the first of this machine; or one of one's own, as a mapping or the path of a JSON file with
+    `name`, `memory_gib`, `bandwidth_gb_s` and `peak_tflops`
     (format -> TFLOP/s), and any of `link_gb_s`, `domain`, `node`, `network_gbit_s`, `units`, `watts`, `price`.
 
     Raises:
@@ -37,6 +38,10 @@ def device(named: str | Device | Mapping[str, Any]) -> Device:
     """
     if isinstance(named, Device):
         return named
+    if isinstance(named, str) and named.strip().lower() == "local":
+        from calculator.hardware.local import local
+
+        return local()
     if isinstance(named, Mapping):
         return _own(named)
     text = str(named).strip()
@@ -64,6 +69,8 @@ def _matches(text: str) -> list[Device]:
     if by_name:
         return by_name
     short = [d for d in devices() if key in _short_names(d)]
+    if key.startswith("nvidia "):
+        return short  # as drivers write, and none writes "NVIDIA H100" alone: of several boards it may be any
     # Of several boards of one chip (H200 SXM, NVL, PCIe) the one of servers with links of their own is meant.
     linked = [d for d in short if "-sxm" in d.id]
     return linked if len(linked) == 1 and len({_chip(d) for d in short}) == 1 else short
