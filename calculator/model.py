@@ -60,8 +60,12 @@ class Stack:
     def groups(self) -> tuple[tuple[Layer, tuple[int, ...]], ...]:
         """Equal layers with the indices they stand at, in order of first appearance."""
         found: dict[Layer, list[int]] = {}
+        same: dict[int, list[int]] = {}  # most families repeat one object, which costs less to find than to hash
         for index, layer in enumerate(self.layers):
-            found.setdefault(layer, []).append(index)
+            members = same.get(id(layer))
+            if members is None:
+                members = same[id(layer)] = found.setdefault(layer, [])
+            members.append(index)
         return tuple((layer, tuple(indices)) for layer, indices in found.items())
 
 
