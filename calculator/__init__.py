@@ -21,6 +21,7 @@ from calculator.report.why import explain
 
 if TYPE_CHECKING:
     __version__: str
+    from calculator.batches import many, rows_of, tasks
     from calculator.compatibility import TransformerCalculator
     from calculator.hardware import Device, device, devices
     from calculator.parallel import Layout
@@ -56,9 +57,12 @@ __all__ = [
     "explain",
     "load_checkpoint",
     "load_model",
+    "many",
     "operations",
     "own_draft",
+    "rows_of",
     "speculate",
+    "tasks",
     "with_headers",
 ]
 
@@ -81,6 +85,9 @@ LATER = {
     "Speculation": "speculation",
     "own_draft": "speculation",
     "speculate": "speculation",
+    "rows_of": "batches",
+    "tasks": "batches",
+    "many": "batches",
 }
 """Names whose modules load when they are first used. (A name that is also a module's must not wait: whoever imports the
 module first would find it under the name.)"""

@@ -214,8 +214,8 @@ class Run(Tokens):
 
 
 _WRITTEN: dict[int, tuple[tuple[Part, ...], tuple[Operation, ...]]] = {}
-"""What the parts of layers wrote, by the tuple's identity, which lives as long as its entry. Parameters, plans and rules
-of one model each ask for the same few tuples."""
+"""What the parts of layers wrote, by the tuple's identity, which lives as long as its entry. Parameters, plans and
+rules of one model each ask for the same few tuples."""
 MOST_WRITTEN = 256
 ONE_TOKEN = Workload()
 
