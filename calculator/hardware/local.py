@@ -9,40 +9,36 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from typing import NamedTuple
 
 from calculator.errors import DeviceError
-from calculator.hardware.catalogue import device as named
-from calculator.hardware.catalogue import devices
-from calculator.hardware.record import Device
 
 MIB = 2**20
 SECONDS = 10  # a driver that answers later is hung
 SERVERS = ("streamlit.web.server",)  # modules that only a process with visitors has loaded
 
 
-def local() -> Device:
-    """The first accelerator of this machine, with the memory that its driver reports.
+class Found(NamedTuple):
+    """An accelerator of this machine: what its driver calls it, its bytes, and the cores of Apple's GPUs."""
 
-    Raises:
-        DeviceError: none was found, or none of the catalogue has its name.
-    """
-    return local_devices()[0]
+    name: str
+    memory: int
+    cores: int | None = None
 
 
-def local_devices() -> list[Device]:
+def accelerators() -> list[Found]:
     """All accelerators of this machine, in the driver's order.
 
     Raises:
-        DeviceError: none was found, or none of the catalogue has its name.
+        DeviceError: none was found, or the process is a server.
     """
     if any(server in sys.modules for server in SERVERS):
         raise DeviceError("A server does not tell which accelerators it has; name a device instead.")
     found = _nvml() or _smi()
     if found:
-        return [replace(named(name), memory=memory, memory_is="driver") for name, memory in found]
+        return [Found(name, memory) for name, memory in found]
     if platform.system() == "Darwin" and platform.machine() == "arm64":
-        return [apple(_sysctl("machdep.cpu.brand_string"), int(_sysctl("hw.memsize")), _apple_cores())]
+        return [Found(_sysctl("machdep.cpu.brand_string"), int(_sysctl("hw.memsize")), _apple_cores())]
     raise DeviceError(
         "No accelerator was found in this machine: neither nvidia-ml-py nor nvidia-smi names one, and it is no Apple "
         "silicon. Name a device, for instance h200-sxm-141gb."
@@ -87,16 +83,6 @@ def parsed(printed: str) -> list[tuple[str, int]]:
     """The lines of nvidia-smi as names and bytes: "NVIDIA H200, 143771"."""
     rows = [line.rpartition(",") for line in printed.splitlines() if "," in line]
     return [(name.strip(), int(size) * MIB) for name, _, size in rows if size.strip().isdigit()]
-
-
-def apple(brand: str, memory: int, cores: int | None) -> Device:
-    """Apple silicon by its brand, and by its GPU's cores where a chip was sold with two numbers of them."""
-    asked = brand.removeprefix("Apple ").strip()
-    alike = [d for d in devices() if d.vendor == "Apple" and d.name.split(" (")[0] == asked]
-    if not alike:
-        return named(brand)  # refused with the nearest
-    exact = [d for d in alike if cores and re.search(rf"\({cores}c\)", d.name)]
-    return replace((exact or alike)[0], memory=memory, memory_is="driver")
 
 
 def _sysctl(name: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from calculator import CalculatorError, device
 from calculator.hardware import local
+from calculator.hardware.catalogue import local_devices
 
 MIB = 2**20
 
@@ -46,7 +47,7 @@ def test_what_nvidia_smi_prints(smi, printed: str, id: str, mib: int) -> None:
     smi(printed)
     found = device("local")
     assert (found.id, found.memory, found.memory_is) == (id, mib * MIB, "driver")
-    assert len(local.local_devices()) == len(printed.splitlines())
+    assert len(local_devices()) == len(printed.splitlines())
 
 
 @pytest.mark.parametrize(("printed", "code"), [("", 0), ("NVIDIA-SMI has failed", 9), ("[N/A]", 0)])
