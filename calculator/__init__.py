@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from calculator.batches import many, rows_of, tasks
     from calculator.compatibility import TransformerCalculator
     from calculator.hardware import Device, device, devices
+    from calculator.hardware.rented import rented
     from calculator.parallel import Layout
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
     from calculator.sources.checkpoint.compare import compare
@@ -60,6 +61,7 @@ __all__ = [
     "many",
     "operations",
     "own_draft",
+    "rented",
     "rows_of",
     "speculate",
     "tasks",
@@ -85,6 +87,7 @@ LATER = {
     "Speculation": "speculation",
     "own_draft": "speculation",
     "speculate": "speculation",
+    "rented": "hardware.rented",
     "rows_of": "batches",
     "tasks": "batches",
     "many": "batches",

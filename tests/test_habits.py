@@ -255,3 +255,27 @@ def test_a_machine_without_models(outcome, monkeypatch, tmp_path):
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "ollama"))
     monkeypatch.setenv("LLAMA_CACHE", str(tmp_path / "llama.cpp"))
     assert outcome("--local").startswith("No models lie in")
+
+
+# Completion
+
+
+def test_completion_knows_models_and_formats(monkeypatch):
+    import sys
+    from types import SimpleNamespace
+
+    from calculator import completion
+
+    asked = []
+    fake = SimpleNamespace(
+        ChoicesCompleter=lambda choices: tuple(choices), autocomplete=lambda parser, **_: asked.append(parser)
+    )
+    monkeypatch.setitem(sys.modules, "argcomplete", fake)
+    monkeypatch.setenv("_ARGCOMPLETE", "1")
+    assert cli.main(["--version"]) == 0
+    actions = {action.dest: action for action in asked[0]._actions}
+    assert QWEN in actions["models"].completer("Qwen/Qwen3-8")
+    assert completion.names("qwen3-8b")[0] == "Qwen3-8B"
+    assert {"auto", "fp8", "int4"} <= set(actions["dtype"].completer)
+    monkeypatch.setitem(sys.modules, "argcomplete", None)
+    assert cli.main(["--version"]) == 0

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from calculator.model import Model
 from calculator.numbers import units as words
-from calculator.numbers.blocks import Block, Facts, Grid, Row
+from calculator.numbers.blocks import Block as Block
+from calculator.numbers.blocks import Facts as Facts
+from calculator.numbers.blocks import Grid as Grid
+from calculator.numbers.blocks import Row
 from calculator.passes.totals import intensity_class
 from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 
