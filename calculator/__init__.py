@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from calculator.hardware import Device, device, devices
     from calculator.hardware.rented import rented
     from calculator.parallel import Layout
+    from calculator.serving.serve import Serving, serve
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
     from calculator.sources.checkpoint.compare import compare
     from calculator.sources.checkpoint.stored import with_headers
     from calculator.sources.load import load_model
     from calculator.sources.manual import DataType, ModelConfig, ModelType, OperationMode
     from calculator.speculation import Speculation, own_draft, speculate
+    from calculator.training import Trained, Training, train
 
 __all__ = [
     "COMPONENTS",
@@ -47,7 +49,10 @@ __all__ = [
     "ModelType",
     "Operation",
     "OperationMode",
+    "Serving",
     "Speculation",
+    "Trained",
+    "Training",
     "TransformerCalculator",
     "Workload",
     "__version__",
@@ -63,8 +68,10 @@ __all__ = [
     "own_draft",
     "rented",
     "rows_of",
+    "serve",
     "speculate",
     "tasks",
+    "train",
     "with_headers",
 ]
 
@@ -84,6 +91,11 @@ LATER = {
     "device": "hardware",
     "devices": "hardware",
     "Layout": "parallel",
+    "Serving": "serving.serve",
+    "serve": "serving.serve",
+    "Trained": "training",
+    "Training": "training",
+    "train": "training",
     "Speculation": "speculation",
     "own_draft": "speculation",
     "speculate": "speculation",
