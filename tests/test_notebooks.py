@@ -58,6 +58,21 @@ def test_a_class_shows_itself_by_its_blocks() -> None:
     assert to_html([]) == ""
 
 
+def test_deployments_and_training_steps_show_themselves() -> None:
+    served = calculator.serve(QWEN, device="h100", concurrency=8)
+    assert repr(served).startswith("<Serving Qwen/Qwen3-8B on 1 × H100 SXM5 80GB, vllm: first token ")
+    html = served._repr_html_()
+    assert html.count("<table>") == 3
+    assert "Each token after" in html
+    step = calculator.train(QWEN, device="h100", devices=8)
+    assert repr(step).startswith(
+        "<Trained Qwen/Qwen3-8B, full, on 8 × H100 SXM5 80GB, micro-batch 1 × 4,096 tokens: peak "
+    )
+    assert step._repr_html_().count("<table>") == 2
+    assert "no, short by" in step._repr_html_()
+    assert "on 1 device, " in repr(calculator.train(QWEN))
+
+
 @pytest.mark.parametrize("kind", ["memory", "flops", "traffic", "reuse"])
 def test_charts_hold_their_rows(kind: str) -> None:
     e = estimate(load_model("openai/gpt-oss-20b"), mode="decode")

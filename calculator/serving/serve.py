@@ -15,6 +15,7 @@ from calculator.parallel.layout import Layout
 from calculator.parallel.placed import placed
 from calculator.record.workload import Workload
 from calculator.serving.efficiency import Efficiency, efficiency, engine_named
+from calculator.serving.shown import ServingShown
 from calculator.serving.timing import PassTime, pass_time
 
 USED = 0.9  # of a device's memory that engines fill (vLLM: --gpu-memory-utilization)
@@ -35,8 +36,8 @@ class Seconds:
     high: float
 
 
-@dataclass(frozen=True)
-class Serving:
+@dataclass(frozen=True, repr=False)
+class Serving(ServingShown):
     """What a deployment gives its users.
 
     Attributes:
