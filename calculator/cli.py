@@ -309,7 +309,7 @@ def _content(options: argparse.Namespace) -> str:
     if options.local:
         from calculator.local import listing
 
-        return listing(one_of(runs, "--local"), options.format)
+        return listing(one_of(runs, "--local"), options.format, progress)
     named = sources(options)
     models = load_all(named, options.revision, options.token, options.base)
     if options.checkpoint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,15 @@ def found() -> list[Found]:
     return sorted([*_hugging_face(), *_ollama(), *_llama_cpp()], key=lambda f: (f.place, f.name.lower()))
 
 
-def rows(workload: Workload) -> list[dict[str, Any]]:
+def rows(workload: Workload, tell: Callable[[str], None] = lambda line: None) -> list[dict[str, Any]]:
     """Each with its parameters and its bytes in that workload; one that cannot be read with the sentence that says
-    why."""
-    return [_row(model, workload) for model in found()]
+    why. `tell` is called with a line before each, and with nothing after the last."""
+    listed, priced = found(), []
+    for place, model in enumerate(listed, 1):
+        tell(f"Reading {model.name} ({place} of {len(listed)})")
+        priced.append(_row(model, workload))
+    tell("")
+    return priced
 
 
 def _row(model: Found, workload: Workload) -> dict[str, Any]:
@@ -51,9 +56,9 @@ def _row(model: Found, workload: Workload) -> dict[str, Any]:
     return {**base, **numbers, "error": ""}
 
 
-def listing(workload: Workload, form: str) -> str:
+def listing(workload: Workload, form: str, tell: Callable[[str], None] = lambda line: None) -> str:
     """The list in a format of the command line."""
-    listed = rows(workload)
+    listed = rows(workload, tell)
     if form == "json":
         return output.as_json(listed)
     if form == "csv":
