@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from calculator.compatibility import TransformerCalculator
     from calculator.hardware import Device, device, devices
     from calculator.parallel import Layout
+    from calculator.serving.serve import Serving, serve
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
     from calculator.sources.checkpoint.compare import compare
     from calculator.sources.checkpoint.stored import with_headers
@@ -44,6 +45,7 @@ __all__ = [
     "ModelType",
     "Operation",
     "OperationMode",
+    "Serving",
     "Speculation",
     "TransformerCalculator",
     "Workload",
@@ -56,6 +58,7 @@ __all__ = [
     "load_model",
     "operations",
     "own_draft",
+    "serve",
     "speculate",
     "with_headers",
 ]
@@ -76,6 +79,8 @@ LATER = {
     "device": "hardware",
     "devices": "hardware",
     "Layout": "parallel",
+    "Serving": "serving.serve",
+    "serve": "serving.serve",
     "Speculation": "speculation",
     "own_draft": "speculation",
     "speculate": "speculation",

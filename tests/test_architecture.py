@@ -18,6 +18,7 @@ LAYERS = (
     ("calculator.sources.checkpoint.report",),
     ("calculator.speculation",),
     ("calculator.estimation",),
+    ("calculator.serving",),
     ("calculator.sources.load",),
     ("calculator.sources.checkpoint",),
     ("calculator.sources",),

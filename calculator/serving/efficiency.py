@@ -59,6 +59,9 @@ class Efficiency:
     memory: float
     dequantized: float
     dequantized_prefill: float
+    dequantized_experts: float
+    compute_experts: float
+    memory_experts: float
     launch: float
     step: float
     sequence: float
@@ -67,8 +70,11 @@ class Efficiency:
     collective: float
     hop: float
     link: float
+    all_to_all: float
     wave: float
     interference: float
+    queue: float
+    spread: float
 
 
 def efficiency(device: Device, engine: str, changed: Mapping[str, float] | None = None) -> Efficiency:
@@ -84,23 +90,29 @@ def efficiency(device: Device, engine: str, changed: Mapping[str, float] | None 
         v[name] = value
     served = engine in SERVERS
     apple = device.vendor == "Apple"
-    launch = "launch_graph" if served else "launch_eager" if engine == "transformers" else "launch_cpp"
+    launch = f"launch_{engine}" if served else "launch_eager" if engine == "transformers" else "launch_cpp"
     return Efficiency(
         compute=v["compute_apple"] if apple else v["compute"],
         low={"fp8": v["compute_fp8"], "int8": v["compute_fp8"], "nvfp4": v["compute_fp4"], "mxfp4": v["compute_fp4"]},
         memory=v[_memory(device)],
         dequantized=v["dequantized"],
         dequantized_prefill=v["dequantized_prefill"],
+        dequantized_experts=v["dequantized_experts"],
+        compute_experts=v["compute_experts"],
+        memory_experts=v["memory_experts"],
         launch=v["launch_metal"] if apple else v[launch],
         step=v["step"] if served else 0.0,
         sequence=v["sequence"] if served else 0.0,
         prefill_host=v["prefill_host"] if served else 0.0,
-        first_token=v["first_token"] if served else 0.0,
+        first_token=v[f"first_token_{engine}"] if served else 0.0,
         collective=v["collective"],
         hop=v["hop"],
         link=v["link"],
-        wave=v["wave_sglang"] if engine == "sglang" else v["wave_vllm"],
+        all_to_all=v["all_to_all"],
+        wave=v[f"wave_{engine}"] if served else 0.0,
         interference=v["interference"],
+        queue=v["queue"],
+        spread=v["spread"],
     )
 
 
