@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from calculator.sources.load import load_model
     from calculator.sources.manual import DataType, ModelConfig, ModelType, OperationMode
     from calculator.speculation import Speculation, own_draft, speculate
+    from calculator.training import Trained, Training, train
 
 __all__ = [
     "COMPONENTS",
@@ -47,6 +48,8 @@ __all__ = [
     "OperationMode",
     "Serving",
     "Speculation",
+    "Trained",
+    "Training",
     "TransformerCalculator",
     "Workload",
     "compare",
@@ -60,6 +63,7 @@ __all__ = [
     "own_draft",
     "serve",
     "speculate",
+    "train",
     "with_headers",
 ]
 
@@ -81,6 +85,9 @@ LATER = {
     "Layout": "parallel",
     "Serving": "serving.serve",
     "serve": "serving.serve",
+    "Trained": "training",
+    "Training": "training",
+    "train": "training",
     "Speculation": "speculation",
     "own_draft": "speculation",
     "speculate": "speculation",
