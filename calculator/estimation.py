@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from calculator.errors import WorkloadError
 from calculator.formats.named import format_named
 from calculator.gate import check_estimate
+from calculator.hardware import Device
+from calculator.hardware import device as device_named
 from calculator.model import Model
 from calculator.numbers.symbolic import numeric
+from calculator.parallel import Layout
 from calculator.passes.forward import (
     encoder_length,
     every_operation,
@@ -25,6 +28,8 @@ from calculator.passes.plan import cache_format, plan_of
 from calculator.passes.totals import AMOUNTS, Flops, Generation, Memory, Traffic, total
 from calculator.record.operation import Operation
 from calculator.record.workload import Workload
+from calculator.serving.device_share import PerDevice, per_device, time_of
+from calculator.serving.seconds import Seconds
 
 if TYPE_CHECKING:
     from calculator.engines.reserved import Reserved
@@ -37,14 +42,18 @@ class Estimate:
         model, workload: what was asked. sequence_length: the length used; encoder_length: the encoder's, None where
             the model has no encoder before its decoder.
         memory, flops, traffic, generation: see their classes; generation is None outside decode mode.
+        device, layout: what it runs on; without them no device, and one.
         notes: what a reader should know beside the numbers; warnings: what makes them doubtful.
         engine_settings: how engines are started, for `reserved`: `batched_tokens`, `block_size`.
     """
 
     engine_settings: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self, model: Model, workload: Workload) -> None:
-        self.model, self.workload = model, workload
+    def __init__(
+        self, model: Model, workload: Workload, device: Device | None = None, layout: Layout | None = None
+    ) -> None:
+        self.model, self.workload, self.device = model, workload, device
+        self.layout = layout if layout is not None else Layout()
         self.sequence_length = resolved_length(model, workload)
         self._batch, self._length = symbols(workload.batch_size, self.sequence_length)
         self._source = encoder_length(model, workload, self._length)
@@ -76,6 +85,26 @@ class Estimate:
     def operations(self) -> list[Operation]:
         """The operations with amounts as numbers (or arrays)."""
         return numbers(self._listed, self._shape)
+
+    @cached_property
+    def per_device(self) -> PerDevice:
+        """What the fullest device of the layout holds and does.
+
+        Raises:
+            CalculatorError: the model cannot be laid out so, pretraining, or arrays.
+        """
+        return per_device(self.model, self.workload, self.layout)
+
+    @cached_property
+    def time(self) -> Seconds:
+        """Seconds of one pass on the devices, without the host of an engine: see `serve` for what users wait.
+
+        Raises:
+            CalculatorError: no device was given, or as `per_device`.
+        """
+        if self.device is None:
+            raise WorkloadError('A time needs a device: estimate(model, workload, device="h200-sxm-141gb").')
+        return time_of(self.per_device, self.workload, self.device, self.sequence_length)
 
     @cached_property
     def generation(self) -> Generation | None:
@@ -182,12 +211,20 @@ def _largest_value(length: Any) -> int:
     return int(length.max()) if hasattr(length, "max") else int(length)
 
 
-def estimate(model: Model, workload: Workload | None = None, **options: Any) -> Estimate:
+def estimate(
+    model: Model,
+    workload: Workload | None = None,
+    *,
+    device: str | Device | Mapping[str, Any] | None = None,
+    layout: Layout | None = None,
+    **options: Any,
+) -> Estimate:
     """Memory, FLOPs, traffic and intensity of a workload.
 
     Args:
         model: what `load_model` returned.
         workload: what is run; or its fields as keywords, `estimate(model, mode="decode", batch_size=8)`.
+        device: a name, a Device or its numbers: what `time` is of. layout: over such devices: what `per_device` is of.
 
     Raises:
         WorkloadError: an option outside what is allowed.
@@ -197,7 +234,10 @@ def estimate(model: Model, workload: Workload | None = None, **options: Any) -> 
     if workload is not None and not isinstance(workload, Workload):
         raise WorkloadError(f"estimate needs a Workload or its fields as keywords, not {type(workload).__name__}.")
     chosen = workload or Workload()
-    return Estimate(model, chosen.with_(**options) if options else chosen)
+    if layout is not None and not isinstance(layout, Layout):
+        raise WorkloadError(f"layout must be a Layout, as calculator.Layout(tp=8), not {type(layout).__name__}.")
+    on = None if device is None else device_named(device)
+    return Estimate(model, chosen.with_(**options) if options else chosen, on, layout)
 
 
 __all__ = ["Estimate", "estimate"]

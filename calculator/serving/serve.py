@@ -15,24 +15,12 @@ from calculator.parallel.layout import Layout
 from calculator.parallel.placed import placed
 from calculator.record.workload import Workload
 from calculator.serving.efficiency import Efficiency, efficiency, engine_named
+from calculator.serving.seconds import Seconds, seconds
 from calculator.serving.timing import PassTime, Term, pass_time, terms
 
 USED = 0.9  # of a device's memory that engines fill (vLLM: --gpu-memory-utilization)
 OVERHEAD = 1.5 * 2**30  # bytes of context, graphs and workspaces where no engine's rule is asked
 CHUNK = 8192  # tokens of a prefill's chunk
-
-RANGES = {"tpot": (0.74, 1.33), "ttft": (0.44, 2.4), "tpot alone": (0.85, 1.3), "ttft alone": (0.66, 1.9)}
-"""Measured over expected, 10th and 90th percentile, of models left out of the calibration: under load, and alone."""
-
-
-@dataclass(frozen=True)
-class Seconds:
-    """A time: no datasheet allows less than `lower_bound`; 8 of 10 measured cases lie from `low` to `high`."""
-
-    lower_bound: float
-    expected: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -124,7 +112,8 @@ def serve(
     batch = max(min(asked, most), 1)
     step = case.decode(batch, prompt_length + output_length // 2)
     cached = int(prompt_length * prefix_hit)
-    read = reader.terms("prefill", 1, prompt_length - cached, past_length=cached)
+    # Each copy of the attention reads a prompt of its own, and all wait for the slowest.
+    read = reader.terms("prefill", reader.layout.attention_dp, prompt_length - cached, past_length=cached)
     first = reader.timed(read, prefill=True)
     e = case.efficiency
     together = max(CHUNK // (prompt_length - cached), 1)
@@ -133,21 +122,23 @@ def serve(
     one /= reader.layout.attention_dp**e.spread
     step_time = step.expected + e.step + e.sequence * batch / chosen.attention_dp
     if prefill_layout is None:
-        tpot = step_time + e.interference * (batch - 1) * one / output_length
+        tpot = step_time + e.interference * (1 - e.wave) * (batch - 1) * one / output_length
         line = _queue(one, output_length * tpot, asked, e.queue)
         # Those that do not fit wait until others have left; the first wave of a run waits for its own prompts.
         held = max(asked - batch, 0) / batch * output_length * tpot
         ttft = alone - one + line + e.wave * (batch - 1) / 2 * one + step_time / 2 + e.first_token + held
     else:
-        tpot = step_time
-        line = _queue(one / prefill_workers, output_length * tpot, concurrency, e.queue)
+        line = _queue(one / prefill_workers, output_length * step_time, concurrency, e.queue)
+        # Who waits for a prompt does not generate meanwhile.
+        share = output_length * step_time / (output_length * step_time + line)
+        batch = max(min(math.ceil(asked * share), most), 1)
+        step = case.decode(batch, prompt_length + output_length // 2)
+        tpot = step.expected + e.step + e.sequence * batch / chosen.attention_dp
         ttft = alone - one / prefill_workers + line + e.first_token
-    kind = "" if batch > 1 else " alone"
-    tpot_range, ttft_range = RANGES[f"tpot{kind}"], RANGES[f"ttft{kind}"]
     times = (
-        _seconds(first.bound, ttft, ttft_range),
-        _seconds(step.bound, tpot, tpot_range),
-        _seconds(first.bound + (output_length - 1) * step.bound, ttft + (output_length - 1) * tpot, tpot_range),
+        seconds(first.bound, ttft, "ttft", name),
+        seconds(step.bound, tpot, "tpot", name),
+        seconds(first.bound + (output_length - 1) * step.bound, ttft + (output_length - 1) * tpot, "tpot", name),
     )
     used = chosen.devices * copies
     if prefill_layout is not None:
@@ -195,11 +186,6 @@ def _queue(service: float, thinking: float, users: int, share: float) -> float:
     R = s (1 + share (n - 1) R / (R + Z)), by Schweitzer's approximation of mean value analysis (1979)."""
     b = thinking - service - service * (users - 1) * share
     return (math.sqrt(b * b + 4 * service * thinking) - b) / 2
-
-
-def _seconds(bound: float, expected: float, spread: tuple[float, float]) -> Seconds:
-    low, high = (expected * s for s in spread)
-    return Seconds(bound, max(expected, bound), max(low, bound), max(high, bound))
 
 
 @dataclass(frozen=True)

@@ -33,13 +33,13 @@ class Term(NamedTuple):
     """One operation of all its layers on one device, in seconds at the datasheet's rates.
 
     Attributes:
-        count: of layers. flops: its arithmetic; useful: the part of it that is not padding of tiles. weights, moved:
+        times: layers that run it. flops: its arithmetic; useful: the part of it that is not padding of tiles. weights, moved:
             its weights and everything else through memory. arithmetic: what its products are computed in.
         stored: "" as computed, "low" weights that are widened first, "experts" those of routed experts.
         experts: whether it is routed experts. kernels: that it starts. devices, sent, kind: of a collective.
     """
 
-    count: int
+    times: int
     flops: float = 0.0
     useful: float = 1.0
     weights: float = 0.0
@@ -107,24 +107,24 @@ def pass_time(found: Iterable[Term], e: Efficiency, *, prefill: bool, prompts: f
     kernels = 0
     for t in found:
         if t.devices:
-            bound += t.count * t.sent * prompts
+            bound += t.times * t.sent * prompts
             start = e.all_to_all if t.kind == "all-to-all" else e.collective + e.hop * max(t.devices - 2, 0)
-            moved += t.count * (start + t.sent * prompts / e.link)
+            moved += t.times * (start + t.sent * prompts / e.link)
             continue
         flops, others = t.flops * prompts, t.moved * prompts
-        bound += t.count * max(flops, t.weights + others)
+        bound += t.times * max(flops, t.weights + others)
         reached = e.compute * e.low.get(t.arithmetic, 1.0) * (e.compute_experts if t.experts else 1.0) * t.useful
         if t.stored and prefill:
             reached *= e.dequantized_prefill
         widened = {"low": e.dequantized, "experts": e.dequantized_experts}.get(t.stored, 1.0)
         traffic = (t.weights / widened + others) / (e.memory * (e.memory_experts if t.experts else 1.0))
         compute = flops / reached
-        busy += t.count * max(compute, traffic)
+        busy += t.times * max(compute, traffic)
         if compute > traffic:
-            products += t.count * compute
+            products += t.times * compute
         else:
-            memory += t.count * traffic
-        kernels += t.kernels * t.count
+            memory += t.times * traffic
+        kernels += t.kernels * t.times
     launches = e.launch * kernels
     return PassTime(bound, busy + launches + moved, products, memory, launches, moved)
 
