@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING, Any
 from calculator.errors import WorkloadError
 from calculator.formats.named import format_named
 from calculator.gate import check_estimate
-from calculator.hardware import Device
-from calculator.hardware import device as device_named
 from calculator.model import Model
 from calculator.numbers.symbolic import numeric
-from calculator.parallel import Layout
 from calculator.passes.forward import (
     encoder_length,
     every_operation,
@@ -28,11 +25,13 @@ from calculator.passes.plan import cache_format, plan_of
 from calculator.passes.totals import AMOUNTS, Flops, Generation, Memory, Traffic, total
 from calculator.record.operation import Operation
 from calculator.record.workload import Workload
-from calculator.serving.device_share import PerDevice, per_device, time_of
-from calculator.serving.seconds import Seconds
 
 if TYPE_CHECKING:
     from calculator.engines.reserved import Reserved
+    from calculator.hardware import Device
+    from calculator.parallel import Layout
+    from calculator.serving.device_share import PerDevice
+    from calculator.serving.seconds import Seconds
 
 
 class Estimate:
@@ -42,7 +41,7 @@ class Estimate:
         model, workload: what was asked. sequence_length: the length used; encoder_length: the encoder's, None where
             the model has no encoder before its decoder.
         memory, flops, traffic, generation: see their classes; generation is None outside decode mode.
-        device, layout: what it runs on; without them no device, and one.
+        device, layout: what it runs on, None where none was given.
         notes: what a reader should know beside the numbers; warnings: what makes them doubtful.
         engine_settings: how engines are started, for `reserved`: `batched_tokens`, `block_size`.
     """
@@ -52,8 +51,7 @@ class Estimate:
     def __init__(
         self, model: Model, workload: Workload, device: Device | None = None, layout: Layout | None = None
     ) -> None:
-        self.model, self.workload, self.device = model, workload, device
-        self.layout = layout if layout is not None else Layout()
+        self.model, self.workload, self.device, self.layout = model, workload, device, layout
         self.sequence_length = resolved_length(model, workload)
         self._batch, self._length = symbols(workload.batch_size, self.sequence_length)
         self._source = encoder_length(model, workload, self._length)
@@ -93,7 +91,10 @@ class Estimate:
         Raises:
             CalculatorError: the model cannot be laid out so, pretraining, or arrays.
         """
-        return per_device(self.model, self.workload, self.layout)
+        from calculator.parallel import Layout
+        from calculator.serving.device_share import per_device
+
+        return per_device(self.model, self.workload, self.layout or Layout())
 
     @cached_property
     def time(self) -> Seconds:
@@ -104,6 +105,8 @@ class Estimate:
         """
         if self.device is None:
             raise WorkloadError('A time needs a device: estimate(model, workload, device="h200-sxm-141gb").')
+        from calculator.serving.device_share import time_of
+
         return time_of(self.per_device, self.workload, self.device, self.sequence_length)
 
     @cached_property
@@ -234,10 +237,26 @@ def estimate(
     if workload is not None and not isinstance(workload, Workload):
         raise WorkloadError(f"estimate needs a Workload or its fields as keywords, not {type(workload).__name__}.")
     chosen = workload or Workload()
-    if layout is not None and not isinstance(layout, Layout):
-        raise WorkloadError(f"layout must be a Layout, as calculator.Layout(tp=8), not {type(layout).__name__}.")
-    on = None if device is None else device_named(device)
+    on = _on(device, layout)
     return Estimate(model, chosen.with_(**options) if options else chosen, on, layout)
+
+
+def _on(device: Any, layout: Any) -> Device | None:
+    """The device of that name.
+
+    Raises:
+        CalculatorError: there is none, or the layout is not one.
+    """
+    if layout is not None:
+        from calculator.parallel import Layout
+
+        if not isinstance(layout, Layout):
+            raise WorkloadError(f"layout must be a Layout, as calculator.Layout(tp=8), not {type(layout).__name__}.")
+    if device is None:
+        return None
+    from calculator.hardware import device as named
+
+    return named(device)
 
 
 __all__ = ["Estimate", "estimate"]

@@ -33,8 +33,8 @@ class Term(NamedTuple):
     """One operation of all its layers on one device, in seconds at the datasheet's rates.
 
     Attributes:
-        times: layers that run it. flops: its arithmetic; useful: the part of it that is not padding of tiles. weights, moved:
-            its weights and everything else through memory. arithmetic: what its products are computed in.
+        times: layers that run it. flops: its arithmetic; useful: the part of it that is not padding of tiles.
+        weights, moved: its weights and everything else through memory. arithmetic: what its products are computed in.
         stored: "" as computed, "low" weights that are widened first, "experts" those of routed experts.
         experts: whether it is routed experts. kernels: that it starts. devices, sent, kind: of a collective.
     """
