@@ -225,8 +225,20 @@ class Estimate(Shown):
         from calculator.report import text
 
         if self.scalar:
-            return text.blocks([self], ("memory", "flops", "reuse"))
+            return [*text.blocks([self], ("memory", "flops", "reuse")), *self._placed_blocks()]
         return [Facts(self.summary(), [("precision", self.precision), ("counted", text.conventions(self))])]
+
+    def _placed_blocks(self) -> list[Block]:
+        """On the device and layout that were given: what the fullest device holds, and the time of a pass."""
+        if self.device is None and self.layout is None:
+            return []
+        facts = [("memory of the fullest device", units.gib(self.per_device.memory.total))]
+        if self.device is not None:
+            t = self.time
+            facts.append(("memory it has", units.gib(self.device.memory)))
+            facts.append(("time", f"{t.expected:.3g} s ({t.low:.3g} to {t.high:.3g}; at least {t.lower_bound:.3g})"))
+        count = self.layout.devices if self.layout is not None else 1
+        return [Facts(f"On {count} × {self.device.name if self.device is not None else 'device'}", facts)]
 
     def summary(self) -> str:
         """The model, what is run, and the totals."""

@@ -58,6 +58,13 @@ def test_a_class_shows_itself_by_its_blocks() -> None:
     assert to_html([]) == ""
 
 
+def test_an_estimate_on_devices_shows_its_share() -> None:
+    e = estimate(QWEN, mode="decode", device="h100", layout=calculator.Layout(tp=2))
+    html = e._repr_html_()
+    assert "On 2 × H100 SXM5 80GB" in html
+    assert "memory of the fullest device" in html
+
+
 def test_deployments_and_training_steps_show_themselves() -> None:
     served = calculator.serve(QWEN, device="h100", concurrency=8)
     assert repr(served).startswith("<Serving Qwen/Qwen3-8B on 1 × H100 SXM5 80GB, vllm: first token ")
