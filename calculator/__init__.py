@@ -20,9 +20,12 @@ from calculator.record.workload import Workload
 from calculator.report.why import explain
 
 if TYPE_CHECKING:
+    __version__: str
+    from calculator.batches import many, rows_of, tasks
     from calculator.compatibility import TransformerCalculator
     from calculator.engines.memory import Fit, fit, read_log
     from calculator.hardware import Device, device, devices
+    from calculator.hardware.rented import rented
     from calculator.parallel import Layout
     from calculator.search.fixes import Fix
     from calculator.search.map import fit_map
@@ -59,6 +62,7 @@ __all__ = [
     "Training",
     "TransformerCalculator",
     "Workload",
+    "__version__",
     "compare",
     "device",
     "devices",
@@ -68,12 +72,16 @@ __all__ = [
     "fit_map",
     "load_checkpoint",
     "load_model",
+    "many",
     "operations",
     "own_draft",
     "read_log",
+    "rented",
+    "rows_of",
     "serve",
     "solve",
     "speculate",
+    "tasks",
     "train",
     "with_headers",
 ]
@@ -109,12 +117,20 @@ LATER = {
     "Speculation": "speculation",
     "own_draft": "speculation",
     "speculate": "speculation",
+    "rented": "hardware.rented",
+    "rows_of": "batches",
+    "tasks": "batches",
+    "many": "batches",
 }
 """Names whose modules load when they are first used. (A name that is also a module's must not wait: whoever imports the
 module first would find it under the name.)"""
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from calculator.version import version
+
+        return version()
     if name not in LATER:
         raise AttributeError(f"module 'calculator' has no attribute {name!r}")
     from importlib import import_module
