@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from calculator.parallel import Layout
     from calculator.search.fixes import Fix
     from calculator.search.map import fit_map
+    from calculator.search.provision import Plan, Rack, Traffic, provision, racks
     from calculator.search.solve import Solution, solve
     from calculator.serving.serve import Serving, serve
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
@@ -55,9 +56,12 @@ __all__ = [
     "ModelType",
     "Operation",
     "OperationMode",
+    "Plan",
+    "Rack",
     "Serving",
     "Solution",
     "Speculation",
+    "Traffic",
     "Trained",
     "Training",
     "TransformerCalculator",
@@ -75,6 +79,8 @@ __all__ = [
     "many",
     "operations",
     "own_draft",
+    "provision",
+    "racks",
     "read_log",
     "rented",
     "rows_of",
@@ -108,6 +114,11 @@ LATER = {
     "Fix": "search.fixes",
     "fit_map": "search.map",
     "Solution": "search.solve",
+    "Plan": "search.provision",
+    "Rack": "search.provision",
+    "Traffic": "search.provision",
+    "provision": "search.provision",
+    "racks": "search.provision",
     "solve": "search.solve",
     "Serving": "serving.serve",
     "serve": "serving.serve",

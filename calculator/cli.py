@@ -12,7 +12,7 @@ from dataclasses import fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from calculator import habits
+from calculator import answers, habits
 from calculator.errors import RAISE, CalculatorError, SourceError, WorkloadError
 from calculator.estimation import Estimate
 from calculator.formats.named import ALIASES
@@ -215,6 +215,7 @@ def _add_output(add: Add) -> None:
 GROUPS: Mapping[str, Callable[[Add], None]] = {
     "models": _add_models,
     **{group: _add_options(group) for group in OPTION_GROUPS},
+    "devices": answers.add_options,
     "output": _add_output,
 }
 
@@ -289,12 +290,19 @@ def _run(given: list[str], program: str) -> int:
 
         complete(made)
     options = made.parse_intermixed_args(habits.translated(given))
-    if options.output is None:
-        output.write_out(_content(options))
-    else:
+    if options.output is not None:
         output.target_of(options.output)  # refused before any work, not after
-        output.write_file(options.output, _content(options))
-    return 0
+    content, status = _answer(options) if answers.asked(options) else (_content(options), 0)
+    if options.output is None:
+        output.write_out(content)
+    else:
+        output.write_file(options.output, content)
+    return status
+
+
+def _answer(options: argparse.Namespace) -> tuple[str, int]:
+    """The answer to a question about devices, and the exit status."""
+    return answers.answer(options, load_all(sources(options), options.revision, options.token, options.base))
 
 
 def _content(options: argparse.Namespace) -> str:

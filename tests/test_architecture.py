@@ -13,6 +13,7 @@ LAYERS = (
     ("app", "pages"),
     ("calculator.__main__",),
     ("calculator.cli",),
+    ("calculator.answers",),
     (
         "calculator.batches",
         "calculator.launch",
