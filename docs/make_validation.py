@@ -21,9 +21,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from calculator import Workload, estimate, load_model  # noqa: E402
+from calculator.engines.memory import Fit, fit  # noqa: E402
 from calculator.families import FAMILIES  # noqa: E402
 from calculator.formats.named import FORMATS, Format  # noqa: E402
 from calculator.model import Model  # noqa: E402
+from calculator.parallel import Layout  # noqa: E402
 from calculator.passes.forward import operations  # noqa: E402
 from calculator.passes.plan import plan_of  # noqa: E402
 from calculator.record.operation import MATMUL_KINDS, Operation  # noqa: E402
@@ -147,6 +149,30 @@ def cache_tokens(model: Model, workload: Workload, row: Mapping[str, Any]) -> An
     per_token = estimate(model, workload).memory.kv_cache
     block = row.get("block", 1)
     return int(row["bytes"] // (per_token * block)) * block
+
+
+def fitted(model: Model, row: Mapping[str, Any]) -> Fit:
+    """The fit that a row's log is of."""
+    asked = dict(row["fit"])
+    return fit(model, asked.pop("device"), layout=Layout(tp=asked.pop("tp", 1)), **asked)
+
+
+@quantity("device weights")
+def device_weights(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    """Weights on the fullest device, as an engine holds them."""
+    return fitted(model, row).weights
+
+
+@quantity("device pool")
+def device_pool(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    """What an engine leaves for the cache on a device."""
+    return fitted(model, row).cache_pool
+
+
+@quantity("device tokens")
+def device_tokens(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    """Tokens that an engine's pool holds."""
+    return fitted(model, row).cache_tokens
 
 
 @quantity("generation peak")
