@@ -16,9 +16,12 @@ from calculator import habits
 from calculator.errors import RAISE, CalculatorError, SourceError, WorkloadError
 from calculator.estimation import Estimate
 from calculator.formats.named import ALIASES
+from calculator.hardware import device
 from calculator.lists import Listed, listed, workloads
 from calculator.model import Model
 from calculator.numbers.reading import whole
+from calculator.parallel import Layout
+from calculator.placing import Placing, placings
 from calculator.record.options import GROUPS as OPTION_GROUPS
 from calculator.record.options import OPTIONS, PRECISION, Option
 from calculator.record.workload import LARGEST, Workload
@@ -56,6 +59,9 @@ an adapter beside its base model, and a target with its draft in one budget:
 two models side by side, and the formulas behind the numbers, filled in:
   {program} Qwen/Qwen3-8B meta-llama/Llama-3.1-8B --mode decode --seq-len max
   {program} Qwen/Qwen2.5-7B --explain q_proj
+on devices: a share of each, the time of a pass, what 32 users wait for; a step of training over eight copies:
+  {program} meta-llama/Llama-3.1-8B --mode decode --seq-len 4k --batch-size 32 --device h200-sxm-141gb --tp 4
+  {program} Qwen/Qwen3-8B --mode pretraining --device h100-sxm-80gb --dp 8 --zero 3 --recompute full
 
 output formats:
   text      aligned tables; memory in KiB, MiB, GiB (1 GiB = 2^30 bytes), FLOPs with decimal prefixes
@@ -177,14 +183,41 @@ ENGINE_SETTINGS = {
 }
 
 
+DIVIDED = ("tp", "pp", "dp", "cp", "ep", "attention_dp")
+RECIPE = {
+    "method": ("full|lora|qlora", "what is trained; default: full"),
+    "optimizer": ("NAME", "default: adamw"),
+    "precision": ("NAME", "of the states; default: bf16"),
+    "recompute": ("NAME|N", "none (default), selective, ops, full, or every Nth layer"),
+    "zero": ("STAGE", "what copies shard: 0 (default), 1 optimizer states, 2 and gradients, 3 and weights"),
+}
+
+
+def _add_devices(add: Add) -> None:
+    said = (
+        "a device of --list-devices, local, or a JSON file of your own: adds what it holds, the time of a pass, with "
+        "--mode decode what users wait for, with pretraining a step's memory and time"
+    )
+    add("--device", metavar="NAME", help=said)
+    said = "devices of the {} group; default: 1"
+    words = ("tensor", "pipeline", "data (copies)", "context", "expert", "attention's data parallel")
+    for name, what in zip(DIVIDED, words, strict=True):
+        add(f"--{name.replace('_', '-')}", type=_count, metavar="N", help=said.format(what))
+    add("--engine", default="vllm", metavar="NAME", help="whose pace serving has; default: vllm")
+    for name, (metavar, said) in RECIPE.items():
+        add(f"--{name}", metavar=metavar, help=f"of training: {said}")
+    add("--list-devices", action="store_true", help="list the devices of the catalogue")
+
+
 def _add_output(add: Add) -> None:
     said = (
         "all, the default, is memory, flops and reuse (arithmetic intensity); cache is what each kind of layer keeps, "
-        "engines what inference engines reserve for it, formats which rule prices which weights"
+        "engines what inference engines reserve for it, formats which rule prices which weights, phases is a row per "
+        "pass (forward, backward, optimizer), device what --device answers"
     )
     add(
         "--table",
-        choices=(*output.TABLES, "operations", "cache", "engines", "formats", "all"),
+        choices=(*output.TABLES, "operations", "phases", "cache", "engines", "formats", "device", "all"),
         default="all",
         help=said,
     )
@@ -215,6 +248,7 @@ def _add_output(add: Add) -> None:
 GROUPS: Mapping[str, Callable[[Add], None]] = {
     "models": _add_models,
     **{group: _add_options(group) for group in OPTION_GROUPS},
+    "devices": _add_devices,
     "output": _add_output,
 }
 
@@ -305,6 +339,8 @@ def _content(options: argparse.Namespace) -> str:
         return output.model_listing(options.format)
     if options.list_types:
         return output.type_listing(options.format)
+    if options.list_devices:
+        return output.device_listing(options.format)
     runs = workloads({f.name: getattr(options, f.name) for f in fields(Workload)} | _cache_types(options))
     if options.local:
         from calculator.local import listing
@@ -325,11 +361,30 @@ def _content(options: argparse.Namespace) -> str:
     if options.explain is not None:
         one_of(runs, "--explain")
         return output.explanation(estimates, options.explain, options.format)
+    if (asked := _placing(options)) is not None:
+        return output.placed(placings(estimates, asked), options.table, options.format)
+    if options.table == "device":
+        raise WorkloadError("--table device shows what --device NAME answers; give that too, or see --list-devices.")
     if len(runs) > 1 and options.format != "json":
         if options.format != "csv" and options.table not in (*output.TABLES, "all"):
             one_of(runs, f"--table {options.table}")
         return output.sweep(estimates, options.table, options.format)
     return output.report(estimates, options.table, options.format)
+
+
+def _placing(options: argparse.Namespace) -> Placing | None:
+    """What was said of devices, None where nothing was.
+
+    Raises:
+        DeviceError: no such device or layout.
+    """
+    divided = {n: v for n in DIVIDED if (v := getattr(options, n)) is not None}
+    recipe = {n: v for n in RECIPE if (v := getattr(options, n)) is not None}
+    if options.device is None and not divided and not recipe:
+        return None
+    recipe |= {n: int(recipe[n]) for n in ("zero", "recompute") if str(recipe.get(n, "")).isdecimal()}
+    card = None if options.device is None else device(options.device)
+    return Placing(card, Layout(**divided), options.engine, recipe)
 
 
 def _cache_types(options: argparse.Namespace) -> dict[str, str]:

@@ -24,7 +24,7 @@ LAYERS = (
     ("calculator.compatibility", "calculator.sources.manual"),
     ("calculator.report.output",),
     ("calculator.sources.checkpoint.report",),
-    ("calculator.speculation",),
+    ("calculator.speculation", "calculator.placing"),
     ("calculator.estimation",),
     ("calculator.sources.load",),
     ("calculator.sources.checkpoint",),

@@ -481,7 +481,7 @@ def test_every_example_of_the_help_runs(
     (tmp_path / "my-lora" / "adapter_config.json").write_text(json.dumps(adapter))
     write_config(tmp_path / "my-draft" / "config.json", QWEN, architectures=["Qwen2ForCausalLMEagle3"])
     monkeypatch.chdir(tmp_path)
-    assert len(examples) == 11
+    assert len(examples) == 13
     for example in examples:
         assert bool(outcome(*shlex.split(example))) is ("--output" not in example)
     assert (tmp_path / "operations.csv").read_text().startswith("model,mode,")
