@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
+if TYPE_CHECKING:
+    from pages.shared.show import Inputs
+
 
 def main() -> None:
-    """Draw the sidebar, then the page that the URL names. The sidebar's widgets belong to the app, not to a page, so
-    their values and the URL survive a change of page."""
+    """Draw the sidebar, then the page that the URL names, within a server's limits and behind its guard."""
     # Before the imports, which take a second in a new process: the browser must not draw the sidebar at another width.
     st.set_page_config(page_title="Transformer calculator", page_icon="🧮", layout="wide", initial_sidebar_state=340)
 
+    from pages.shared.guard import guarded
+
+    with guarded():
+        _draw()
+
+
+def _draw() -> None:
+    """The sidebar's widgets belong to the app, not to a page, so their values and the URL survive a change of page."""
     from calculator.errors import CalculatorError
     from pages import checkpoint, compare, experts, methods, overview, scaling
+    from pages.shared.guard import error, without_endless_numbers
+    from pages.shared.headers import priced
     from pages.shared.model import Waiting, choose_model
     from pages.shared.show import Inputs
     from pages.shared.workload import choose_workload
 
+    without_endless_numbers()
     chosen: list[Inputs] = []
 
     def page(show: Callable[[Inputs], None]) -> Callable[[], None]:
@@ -38,21 +52,18 @@ def main() -> None:
     st.set_page_config(page_title=f"{current.title} · Transformer calculator")
     try:
         with st.sidebar:
-            model = choose_model()
+            model = priced(choose_model())
             workload = choose_workload(model)
     except Waiting as wish:
         st.title(current.title, anchor=False)
         st.info(str(wish), icon=":material/arrow_back:")
         return
-    except CalculatorError as error:
+    except CalculatorError as found:
         st.title(current.title, anchor=False)
-        st.error(str(error), icon=":material/error:")
+        error(found)
         return
     chosen.append(Inputs(model, workload))
-    try:
-        current.run()
-    except CalculatorError as error:
-        st.error(str(error), icon=":material/error:")
+    current.run()
 
 
 if __name__ == "__main__":

@@ -14,16 +14,26 @@ from calculator.errors import CalculatorError
 from calculator.estimation import Estimate, estimate
 from calculator.model import Model
 from calculator.passes.forward import operations
-from calculator.record.operation import COMPONENTS, Operation
+from calculator.record.operation import Operation
+from calculator.record.vocabulary import COMPONENTS
 from calculator.record.workload import Workload
 from calculator.report.why import explain
 
 if TYPE_CHECKING:
+    __version__: str
+    from calculator.batches import many, rows_of, tasks
     from calculator.compatibility import TransformerCalculator
+    from calculator.hardware import Device, device, devices
+    from calculator.hardware.rented import rented
+    from calculator.parallel import Layout
+    from calculator.serving.serve import Serving, serve
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
     from calculator.sources.checkpoint.compare import compare
+    from calculator.sources.checkpoint.stored import with_headers
     from calculator.sources.load import load_model
     from calculator.sources.manual import DataType, ModelConfig, ModelType, OperationMode
+    from calculator.speculation import Speculation, own_draft, speculate
+    from calculator.training import Trained, Training, train
 
 __all__ = [
     "COMPONENTS",
@@ -31,26 +41,45 @@ __all__ = [
     "Checkpoint",
     "Comparison",
     "DataType",
+    "Device",
     "Estimate",
+    "Layout",
     "Model",
     "ModelConfig",
     "ModelType",
     "Operation",
     "OperationMode",
+    "Serving",
+    "Speculation",
+    "Trained",
+    "Training",
     "TransformerCalculator",
     "Workload",
+    "__version__",
     "compare",
+    "device",
+    "devices",
     "estimate",
     "explain",
     "load_checkpoint",
     "load_model",
+    "many",
     "operations",
+    "own_draft",
+    "rented",
+    "rows_of",
+    "serve",
+    "speculate",
+    "tasks",
+    "train",
+    "with_headers",
 ]
 
 LATER = {
     "load_model": "sources.load",
     "load_checkpoint": "sources.checkpoint",
     "compare": "sources.checkpoint",
+    "with_headers": "sources.checkpoint.stored",
     "Checkpoint": "sources.checkpoint",
     "Comparison": "sources.checkpoint",
     "DataType": "sources.manual",
@@ -58,12 +87,32 @@ LATER = {
     "ModelType": "sources.manual",
     "OperationMode": "sources.manual",
     "TransformerCalculator": "compatibility",
+    "Device": "hardware",
+    "device": "hardware",
+    "devices": "hardware",
+    "Layout": "parallel",
+    "Serving": "serving.serve",
+    "serve": "serving.serve",
+    "Trained": "training",
+    "Training": "training",
+    "train": "training",
+    "Speculation": "speculation",
+    "own_draft": "speculation",
+    "speculate": "speculation",
+    "rented": "hardware.rented",
+    "rows_of": "batches",
+    "tasks": "batches",
+    "many": "batches",
 }
 """Names whose modules load when they are first used. (A name that is also a module's must not wait: whoever imports the
 module first would find it under the name.)"""
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from calculator.version import version
+
+        return version()
     if name not in LATER:
         raise AttributeError(f"module 'calculator' has no attribute {name!r}")
     from importlib import import_module

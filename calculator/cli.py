@@ -10,20 +10,26 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from calculator.errors import CalculatorError, SourceError
+from calculator import habits
+from calculator.errors import RAISE, CalculatorError, SourceError, WorkloadError
 from calculator.estimation import Estimate
-from calculator.formats.named import ALIASES, CACHE_BITS, FORMATS
+from calculator.formats.named import ALIASES
+from calculator.lists import Listed, listed, workloads
 from calculator.model import Model
-from calculator.record.workload import CHOICES, DEFAULT_LENGTH, MODES, Workload
+from calculator.numbers.reading import whole
+from calculator.record.options import GROUPS as OPTION_GROUPS
+from calculator.record.options import OPTIONS, PRECISION, Option
+from calculator.record.workload import LARGEST, Workload
 from calculator.report import output
 from calculator.sources import catalogue
 from calculator.sources.load import load_model
+from calculator.version import version
 
 if TYPE_CHECKING:
     from calculator.sources.checkpoint import Comparison
+    from calculator.speculation import Speculation
 
 FAILED, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 
@@ -39,9 +45,14 @@ examples:
   {program} deepseek-ai/DeepSeek-V3.1-Terminus --mode decode --seq-len 32768 --batch-size 16 --table memory
   {program} --config ./my-model/config.json --dtype int4 --kv-dtype fp8
   {program} Qwen/Qwen2.5-7B --table operations --format csv --output operations.csv
+a row for every batch and length:
+  {program} Qwen/Qwen3-8B --mode decode --batch-size 1,2,4,8 --seq-len 1k,8k,32k --dtype bf16,awq
 a checkpoint's headers against the formula, and a quantized file that was downloaded:
   {program} ./my-model --checkpoint
   {program} ./my-model-Q4_K_M.gguf --mode decode
+an adapter beside its base model, and a target with its draft in one budget:
+  {program} ./my-lora --base Qwen/Qwen3-8B --mode decode
+  {program} meta-llama/Llama-3.1-8B --draft ./my-draft --mode decode
 two models side by side, and the formulas behind the numbers, filled in:
   {program} Qwen/Qwen3-8B meta-llama/Llama-3.1-8B --mode decode --seq-len max
   {program} Qwen/Qwen2.5-7B --explain q_proj
@@ -63,16 +74,30 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         said = message.rstrip(".")
-        raise CalculatorError(f"{said[:1].upper()}{said[1:]}; see {self.prog} --help.")
+        guess = habits.meant(message, self._option_string_actions)
+        raise CalculatorError(f"{said[:1].upper()}{said[1:]}; see {self.prog} --help{' all' if guess else ''}.{guess}")
 
     def print_help(self, file: Any = None) -> None:
         output.write_out(self.format_help())
 
 
+class Help(argparse.Action):
+    """--help shows what fits a screen, --help all everything."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
+        if values == "all":
+            parser.print_help()
+        else:
+            output.write_out(habits.SHORT.format(program=parser.prog))
+        parser.exit()
+
+
 def parser(program: str) -> Parser:
     """The options, which are also the documentation; those of a workload are stored under its fields' names."""
     epilog, layout = EPILOG.format(program=program), argparse.RawDescriptionHelpFormatter
-    made = Parser(program, description=DESCRIPTION, epilog=epilog, allow_abbrev=False, formatter_class=layout)
+    made = Parser(
+        program, description=DESCRIPTION, epilog=epilog, allow_abbrev=False, add_help=False, formatter_class=layout
+    )
     for title, fill in GROUPS.items():
         fill(made.add_argument_group(title).add_argument)
     return made
@@ -87,63 +112,69 @@ def _add_models(add: Add) -> None:
         nargs="*",
         metavar="MODEL",
         help="a bundled model, Hugging Face id (org/name, org/name@revision, org/name:FILE.gguf) or URL, the path of a "
-        "config.json, of its folder or of a GGUF file; several are compared",
+        "config.json, of its folder, of an adapter's folder or of a GGUF file; several are compared",
     )
     add("--hf-model", action="append", default=[], metavar="MODEL", help="the same as an option; may be repeated")
     add("--config", action="append", default=[], metavar="PATH", help="a config.json or its folder; may be repeated")
+    said = (
+        "a draft for speculative decoding of the MODEL, named as one, or mtp for its own prediction layers; shows "
+        "the memory of both"
+    )
+    add("--draft", metavar="MODEL|mtp", help=said)
+    add("--base", metavar="MODEL", help="the base model of an adapter, where it is not the one the adapter names")
     add("--revision", help="branch, tag or commit on the Hub; bundled copies are then not used")
     add("--token", help="Hugging Face token for gated or private models; default: HF_TOKEN or the stored login")
 
 
-def _add_workload(add: Add) -> None:
-    add("--mode", choices=MODES, default="prefill", help="default: prefill")
-    add(
-        "--seq-len",
-        dest="sequence_length",
-        type=_length,
-        metavar="N|max",
-        help="tokens per sequence: processed by prefill and pretraining, held in the cache by decode; max is the "
-        f"model's own limit; default: {DEFAULT_LENGTH}, or the limit if shorter",
-    )
-    said = "tokens that the encoder of an encoder-decoder model reads; default: its positions (Whisper), or --seq-len"
-    add("--encoder-len", dest="encoder_length", type=int, metavar="N", help=said)
-    add("--batch-size", type=int, default=1, metavar="N", help="sequences; default: 1")
-    add(
-        "--decode-len",
-        dest="decode_length",
-        type=int,
-        default=64,
-        metavar="N",
-        help="tokens generated, for decode's totals; default: 64",
-    )
+def _add_cache_types(add: Add) -> None:
+    said = "llama.cpp's way to give the {} of the KV cache a type of their own; the same as --kv-dtype K/V"
+    for letter, words in (("k", "keys"), ("v", "values")):
+        add(f"-ct{letter}", f"--cache-type-{letter}", metavar="TYPE", type=_format_name, help=said.format(words))
 
 
-def _add_precision(add: Add) -> None:
-    weights = f"weights: auto (as the config says), {', '.join(FORMATS)}, or a GGUF type such as q4_k; default: auto"
-    add("--dtype", type=_format_name, default="auto", metavar="FORMAT", help=weights)
-    cache = f"KV cache: auto, {', '.join(CACHE_BITS)}; default: auto"
-    add("--kv-dtype", type=_format_name, default="auto", metavar="FORMAT", help=cache)
-    add("--gradient-dtype", choices=CHOICES["gradient_dtype"], default="auto", help="pretraining only; default: auto")
+def _add_options(group: str) -> Callable[[Add], None]:
+    """The workload's options of a group, as they are declared."""
+
+    def fill(add: Add) -> None:
+        for option in OPTIONS:
+            if option.group == group:
+                add(option.flag, dest=option.field, **_argument(option))
+        if group == PRECISION:
+            _add_cache_types(add)
+
+    return fill
 
 
-def _add_counting(add: Add) -> None:
-    said = "eager writes the S × S scores to memory; default: flash"
-    add("--attention", choices=CHOICES["attention"], default="flash", help=said)
-    said = "full counts every query against every key, causal the half a causal kernel computes; default: full"
-    add("--attention-flops", choices=CHOICES["attention_flops"], default="full", help=said)
-    said = "positions that reach the head; default: auto, the last one in prefill and all in pretraining"
-    add("--logits", choices=CHOICES["logits"], default="auto", help=said)
-    said = "balanced spreads tokens evenly over experts, uniform expects what random routing reaches; default: balanced"
-    add("--routing", choices=CHOICES["routing"], default="balanced", help=said)
-    said = "pad or cut each expert to C times its fair share"
-    add("--expert-capacity-factor", type=float, metavar="C", help=said)
-    said = "what if all layers shared one set of experts; no published model does"
-    add("--share-experts", dest="share_experts_across_layers", action="store_true", help=said)
-    said = "query rows per flash-attention tile; default: keys and values are read once"
-    add("--flash-block-size", type=int, metavar="N", help=said)
-    said = "do not split a decode step's cache read over workers"
-    add("--no-flash-decode", dest="flash_decode", action="store_false", help=said)
-    add("--flash-decode-block-size", type=int, default=256, metavar="N", help="cached tokens per split; default: 256")
+def _argument(option: Option) -> dict[str, Any]:
+    """What argparse needs to know of an option."""
+    if option.kind == "switch":
+        return {"action": "store_false" if option.default else "store_true", "help": _switched(option)}
+    metavar, read = {
+        "choice": (None, _choice),
+        "format": ("FORMAT", listed(_format_name)),
+        "length": ("N|max", listed(_length, lengths=True)),
+        "count": ("N", listed(_count, lengths=option.field != "batch_size")),
+        "factor": ("C", float),
+    }[option.kind]
+    made: dict[str, Any] = {"default": option.default, "type": read, "help": option.described, "metavar": metavar}
+    return made | ({"choices": option.choices, "metavar": None} if option.kind == "choice" else {})
+
+
+def _switched(option: Option) -> str:
+    """The flag of a switch says what its use does."""
+    return f"turns off what {option.help}" if option.default else option.help
+
+
+ENGINE_SETTINGS = {
+    "batched_tokens": (
+        "--max-num-batched-tokens",
+        "for --table engines: tokens of one scheduler step; default: 8192 of vLLM, 512 of llama.cpp (--ubatch-size)",
+    ),
+    "block_size": (
+        "--block-size",
+        "for --table engines: tokens of a page; default: 16 of vLLM (64 for latents), 1 of SGLang, 32 of TensorRT-LLM",
+    ),
+}
 
 
 def _add_output(add: Add) -> None:
@@ -157,6 +188,8 @@ def _add_output(add: Add) -> None:
         default="all",
         help=said,
     )
+    for field, (flag, said) in ENGINE_SETTINGS.items():
+        add(flag, dest=field, type=_count, metavar="N", help=said)
     add(
         "--explain",
         nargs="?",
@@ -170,16 +203,18 @@ def _add_output(add: Add) -> None:
     add("--checkpoint", action="store_true", help=said)
     add("--format", choices=output.OUTPUTS, default="text", help="default: text")
     add("--output", metavar="FILE", help="write there instead; an existing file is replaced only if all went well")
+    add("--json", action="store_const", dest="format", const="json", help="the same as --format json")
     add("--list-models", action="store_true", help="list the bundled models")
+    said = "list the models on this machine (the caches of Hugging Face and llama.cpp, Ollama's), each priced"
+    add("--local", action="store_true", help=said)
     add("--list-types", action="store_true", help="list the model types that can be read")
-    add("--version", action="store_true", help="show the version")
+    add("-V", "--version", action="store_true", help="show the version")
+    add("-h", "--help", action=Help, nargs="?", metavar="all", help="show the usual options, or with all every one")
 
 
 GROUPS: Mapping[str, Callable[[Add], None]] = {
     "models": _add_models,
-    "what is run": _add_workload,
-    "precision": _add_precision,
-    "how it runs and how it is counted": _add_counting,
+    **{group: _add_options(group) for group in OPTION_GROUPS},
     "output": _add_output,
 }
 
@@ -188,20 +223,36 @@ def _length(value: str) -> int | str:
     if value == "max":
         return value
     try:
-        return int(value)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{value!r} is neither a whole number nor max") from error
+        return _count(value)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, nor max") from error
+
+
+def _count(value: str) -> int:
+    """A number as people write it; whether it is allowed, the workload says."""
+    try:
+        return whole(value, "A number", least=-LARGEST, most=LARGEST * 10)
+    except CalculatorError:
+        try:
+            return int(value)  # -1 and 0 are refused with the option's own sentence
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{value[:40]!r} is no whole number such as 4096, 32k or 1e6") from None
 
 
 def _format_name(value: str) -> str:
-    return ALIASES.get(value.lower(), value.lower())
+    name = ALIASES.get(value.lower(), value.lower())
+    return habits.METHODS.get(name, name)
+
+
+def _choice(value: str) -> str:
+    return habits.MODES.get(value.lower(), value)
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "transformer-calculator") -> int:
     """Run the command line and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        _run(given, program)
+        return _run(given, program)
     except SystemExit as ended:  # --help
         return int(ended.code or 0)
     except CalculatorError as error:
@@ -213,16 +264,37 @@ def main(arguments: Sequence[str] | None = None, program: str = "transformer-cal
         return PIPE_CLOSED
     except KeyboardInterrupt:
         return INTERRUPTED
-    return 0
+    except Exception as error:
+        if os.environ.get(RAISE):
+            raise
+        said = _without_token(f"{type(error).__name__}: {error}", given)[:300]
+        _complain(
+            f"The calculator met a fault of its own ({said}). Please report the command; with {RAISE}=1 in the "
+            "environment it shows where the fault is."
+        )
+        return FAILED
 
 
-def _run(given: list[str], program: str) -> None:
-    options = parser(program).parse_intermixed_args(given)
+def _run(given: list[str], program: str) -> int:
+    if given[:1] == ["app"] and not os.path.exists("app"):
+        from calculator.launch import run_app
+
+        return run_app(given[1:])
+    for value in given:
+        if value.startswith("--") and value.endswith("=--"):  # argparse takes the dashes for a separator
+            raise CalculatorError(f"{value.removesuffix('=--')[:80]} was given -- as its value, which is none.")
+    made = parser(program)
+    if "_ARGCOMPLETE" in os.environ:  # set by the shell function of the argcomplete package
+        from calculator.completion import complete
+
+        complete(made)
+    options = made.parse_intermixed_args(habits.translated(given))
     if options.output is None:
         output.write_out(_content(options))
     else:
         output.target_of(options.output)  # refused before any work, not after
         output.write_file(options.output, _content(options))
+    return 0
 
 
 def _content(options: argparse.Namespace) -> str:
@@ -233,31 +305,45 @@ def _content(options: argparse.Namespace) -> str:
         return output.model_listing(options.format)
     if options.list_types:
         return output.type_listing(options.format)
-    workload = Workload(**{f.name: getattr(options, f.name) for f in fields(Workload)})
+    runs = workloads({f.name: getattr(options, f.name) for f in fields(Workload)} | _cache_types(options))
+    if options.local:
+        from calculator.local import listing
+
+        return listing(one_of(runs, "--local"), options.format, progress)
     named = sources(options)
-    models = load_all(named, options.revision, options.token)
+    models = load_all(named, options.revision, options.token, options.base)
     if options.checkpoint:
         return output.comparisons(compare_all(named, models, options.revision, options.token), options.format)
-    estimates = [Estimate(model, workload) for model in models]
+    if options.draft:
+        return output.speculations(with_draft(options, models, one_of(runs, "--draft")), options.format)
+    estimates = estimated(models, runs)
+    for e in estimates:
+        e.engine_settings = {n: v for n in ENGINE_SETTINGS if (v := getattr(options, n)) is not None}
     if options.format == "csv":
         for warning in dict.fromkeys(w for e in estimates for w in e.warnings):
             _complain(warning, "warning")  # a CSV file has no place for it
     if options.explain is not None:
+        one_of(runs, "--explain")
         return output.explanation(estimates, options.explain, options.format)
+    if len(runs) > 1 and options.format != "json":
+        if options.format != "csv" and options.table not in (*output.TABLES, "all"):
+            one_of(runs, f"--table {options.table}")
+        return output.sweep(estimates, options.table, options.format)
     return output.report(estimates, options.table, options.format)
 
 
-def version() -> str:
-    """The installed version; in a checkout that is not installed, the one pyproject.toml names."""
-    from importlib import metadata
+def _cache_types(options: argparse.Namespace) -> dict[str, str]:
+    """kv_dtype of llama.cpp's two flags; what one of them leaves out is f16, llama.cpp's default.
 
-    try:
-        return metadata.version("transformer-calculator")
-    except metadata.PackageNotFoundError:
-        project = Path(__file__).parents[1] / "pyproject.toml"
-        stated = project.read_text(encoding="utf-8") if project.is_file() else ""
-        found = re.search(r'^version = "(.+)"$', stated, re.M)
-        return found[1] if found else "unknown"
+    Raises:
+        WorkloadError: --kv-dtype says it too.
+    """
+    keys, values = options.cache_type_k, options.cache_type_v
+    if keys is None and values is None:
+        return {}
+    if options.kv_dtype != "auto" or isinstance(options.kv_dtype, Listed):
+        raise WorkloadError("--kv-dtype and --cache-type-k/-v say the same; give one of them.")
+    return {"kv_dtype": f"{keys or 'fp16'}/{values or 'fp16'}"}
 
 
 # From options to models
@@ -278,7 +364,44 @@ def sources(options: argparse.Namespace) -> list[str]:
     return found
 
 
-def load_all(named: Sequence[str], revision: str | None, token: str | None) -> list[Model]:
+def one_of(runs: Sequence[Workload], option: str) -> Workload:
+    """The only workload.
+
+    Raises:
+        WorkloadError: several were listed, and the option shows one.
+    """
+    if len(runs) > 1:
+        raise WorkloadError(f"{option} shows one workload; give single values rather than lists with it.")
+    return runs[0]
+
+
+def estimated(models: Sequence[Model], runs: Sequence[Workload]) -> list[Estimate]:
+    """An estimate for every model and workload, with a line of progress where there are many."""
+    found, whole = [], len(models) * len(runs)
+    for model in models:
+        for run in runs:
+            found.append(Estimate(model, run))
+            if whole > PROGRESS and len(found) % PROGRESS == 0:
+                progress(f"Estimating ({len(found):,} of {whole:,})")
+    progress("") if whole > PROGRESS else None
+    return found
+
+
+PROGRESS = 100
+"""Estimates between two lines of progress: about a quarter of a second."""
+
+
+def with_draft(options: argparse.Namespace, models: Sequence[Model], workload: Workload) -> list[Speculation]:
+    """Each model beside the draft that was named."""
+    from calculator.speculation import OWN, own_draft, speculate
+
+    if options.draft == OWN:
+        return [speculate(model, own_draft(model), workload) for model in models]
+    (draft,) = load_all([options.draft], None, options.token)
+    return [speculate(model, draft, workload) for model in models]
+
+
+def load_all(named: Sequence[str], revision: str | None, token: str | None, base: str | None = None) -> list[Model]:
     """The models, with a line of progress while it may take a while.
 
     Raises:
@@ -289,7 +412,7 @@ def load_all(named: Sequence[str], revision: str | None, token: str | None) -> l
         line = f"Reading {source}" + (f" ({place} of {len(named)})" if len(named) > 1 else "")
         progress(_hide(line, token))
         try:
-            models.append(load_model(source, revision, token))
+            models.append(load_model(source, revision, token, **({"base": base} if base else {})))
         except CalculatorError as error:
             if len(named) == 1 or source in str(error):
                 raise

@@ -11,11 +11,8 @@ from calculator.errors import WorkloadError
 from calculator.estimation import Estimate
 from calculator.model import Model
 from calculator.numbers import units as words
-from calculator.passes.forward import optimizer_bytes
-from calculator.passes.plan import plan_of
 from calculator.passes.totals import Flops, Memory, Traffic, intensity_class
 from calculator.record.operation import Operation
-from calculator.record.run import gradient_bytes
 from calculator.sources.manual import ModelConfig, OperationMode, manual_model
 
 
@@ -149,10 +146,9 @@ class TransformerCalculator:
 def memory_components(estimate: Estimate) -> MemoryComponents:
     """An estimate's bytes by place and by kind."""
     memory, peak = estimate.memory, estimate.memory.peak_operation
-    native, workload = plan_of(estimate.model, estimate.workload).native, estimate.workload
     places = {}
     for place, listed in _by_place(estimate).items():
-        part = Memory(listed, peak is None, gradient_bytes(workload, native), optimizer_bytes(native))
+        part = Memory(listed, peak is None)
         held = part.weights + part.kv_cache + part.gradients + part.optimizer_states
         alive = part.activations if peak is None else memory.activations if peak in listed else 0
         places[place] = held + alive

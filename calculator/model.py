@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from calculator.formats.named import TORCH_DTYPES
-from calculator.record.operation import COMPONENTS
+from calculator.numbers import units
+from calculator.numbers.blocks import Block, Facts, Grid, Shown
+from calculator.record.modules import Modules, modules_of
+from calculator.record.operation import Operation
 from calculator.record.run import weights_of, written
+from calculator.record.vocabulary import COMPONENTS, TITLES
 
 if TYPE_CHECKING:
     from calculator.formats.quantization import Scheme
@@ -56,8 +60,12 @@ class Stack:
     def groups(self) -> tuple[tuple[Layer, tuple[int, ...]], ...]:
         """Equal layers with the indices they stand at, in order of first appearance."""
         found: dict[Layer, list[int]] = {}
+        same: dict[int, list[int]] = {}  # most families repeat one object, which costs less to find than to hash
         for index, layer in enumerate(self.layers):
-            found.setdefault(layer, []).append(index)
+            members = same.get(id(layer))
+            if members is None:
+                members = same[id(layer)] = found.setdefault(layer, [])
+            members.append(index)
         return tuple((layer, tuple(indices)) for layer, indices in found.items())
 
 
@@ -77,7 +85,10 @@ class Parameters:
     Attributes:
         total: all of the model, vision towers included.
         apart: stored beside the model and run by no pass here (multi-token-prediction layers); not in `total`.
-        active: those one token touches: all but the routed experts it is not sent to.
+        active: all but the routed experts a token is not sent to and the rows of n-gram tables that it does not look
+            up; the token embedding in full, as most makers count.
+        touched: the same with the looked-up rows of every embedding: what one token touches. An embedding that is the
+            head too is read in full.
         embedding: input embeddings and learned positions.
         by_component: total by component, zero components left out.
     """
@@ -87,10 +98,11 @@ class Parameters:
     embedding: int
     by_component: Mapping[str, int]
     apart: int = 0
+    touched: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
+@dataclass(frozen=True, eq=False, repr=False)
+class Model(Shown):
     """A model: stacks of layers with their shapes, and the facts the config states beside them.
 
     Attributes:
@@ -128,6 +140,26 @@ class Model:
         default_factory=dict, repr=False
     )  # precision plans by dtype, made when first asked for
 
+    def summary(self) -> str:
+        """Its name, type, parameters and layers."""
+        p = self.parameters
+        active = "" if p.active == p.total else f", {units.count(p.active)} active"
+        return f"{self.name}: {self.model_type}, {units.count(p.total)} parameters{active}, {self.layers} layers"
+
+    def blocks(self) -> Sequence[Block]:
+        """What it is, and its parameters by component."""
+        p = self.parameters
+        sizes = f"{self.layers} layers, hidden {self.hidden_size:,}, vocabulary {self.vocabulary_size:,}"
+        facts = [("source", self.source), ("type", self.model_type), ("sizes", sizes)]
+        facts += [("active", f"{p.active:,}")] if p.active != p.total else []
+        facts += [("context", f"{self.context_length:,}")] if self.context_length else []
+        rows = [(TITLES[c], f"{n:,}", f"{n / p.total:.2%}") for c, n in p.by_component.items()]
+        total = ("Total", f"{p.total:,}", "100.00%")
+        return [
+            Facts(self.name, [*facts, *(("note", note) for note in self.notes)]),
+            Grid("Parameters", ("Component", "Parameters", "Share"), rows, total),
+        ]
+
     @property
     def stacks(self) -> tuple[Stack, ...]:
         return (*self.towers, *((self.encoder,) if self.encoder else ()), self.text)
@@ -140,7 +172,8 @@ class Model:
     @cached_property
     def parameters(self) -> Parameters:
         """Counts over the same operations every other number comes from."""
-        by_component, active = dict.fromkeys(COMPONENTS, 0), 0
+        by_component, active, touched = dict.fromkeys(COMPONENTS, 0), 0, 0
+        heads = {op.parameters for op in self._ends if not op.stored and op.component == "head"}
         for stack in self.stacks:
             places = (((stack.before, 1), (stack.after, 1)), ((layer.parts, len(at)) for layer, at in stack.groups))
             for parts, count in chain(*places):
@@ -148,9 +181,13 @@ class Model:
                     copies = op.stored * count
                     by_component["vision" if stack.tower else op.component] += op.parameters * copies
                     active += op.active * copies
+                    looked_up = op.kind == "lookup" and op.parameters not in heads
+                    # One token's rows, in the 16 bit that `written` counts in.
+                    touched += (op.weight_reads // 2 if looked_up else op.active) * copies
         return Parameters(
             total=sum(by_component.values()),
             active=active,
+            touched=touched,
             embedding=by_component["embedding"],
             by_component={c: n for c, n in by_component.items() if n},
             apart=sum(
@@ -161,6 +198,11 @@ class Model:
                 if w.role != "buffer"
             ),
         )
+
+    @property
+    def _ends(self) -> list[Operation]:
+        """What stands before and after the layers of every stack."""
+        return [op for stack in self.stacks for parts in (stack.before, stack.after) for op in written(parts)]
 
     def tensors(self, *, apart: bool = False) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Every stored tensor by its name in the checkpoint, with its shape ([outputs, inputs] for a matrix). A tied
@@ -200,6 +242,11 @@ class Model:
             value = text.get("dtype") or text.get("torch_dtype")
             return TORCH_DTYPES.get(value.removeprefix("torch.")) if isinstance(value, str) else None
         return None
+
+    @cached_property
+    def modules(self) -> Modules:
+        """How transformers' own modules of its type compute."""
+        return modules_of(self.config)
 
     @property
     def experts(self) -> Experts | None:

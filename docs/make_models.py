@@ -25,6 +25,7 @@ import variations  # noqa: E402
 
 from calculator import estimate  # noqa: E402
 from calculator.families import FAMILIES  # noqa: E402
+from calculator.sources.checkpoint.llama_cpp.architectures import ARCHITECTURES  # noqa: E402
 
 PAGE, README = ROOT / "docs" / "MODELS.md", ROOT / "README.md"
 MAPPING = json.loads((ROOT / "tests" / "data" / "mapping.json").read_text(encoding="utf-8"))
@@ -172,6 +173,14 @@ def page(found: dict[str, Score]) -> str:
             "",
             ", ".join(f"`{k}`" for k in others) + ".",
             "",
+            "## GGUF files",
+            "",
+            "Of these architectures (general.architecture) the metadata become the config of the original, whose type",
+            "stands in brackets; tests/checkpoint/test_gguf_families.py writes files of nearly all and compares.",
+            "Files of other architectures, and files that lack what the original has, are read from their headers.",
+            "",
+            ", ".join(map(gguf, sorted(ARCHITECTURES))) + ".",
+            "",
             "## Causal language models of transformers that no family reads",
             "",
             "Their weights, linear FLOPs and stated caches are still counted from the checkpoint's headers.",
@@ -180,6 +189,22 @@ def page(found: dict[str, Score]) -> str:
             "",
         ]
     )
+
+
+def gguf(architecture: str) -> str:
+    kind = ARCHITECTURES[architecture].model_type
+    return f"`{architecture}` ({GGUF_KINDS[architecture] if callable(kind) else kind})"
+
+
+GGUF_KINDS = {
+    "deepseek2": "deepseek_v2, deepseek_v3",
+    "granitemoe": "granitemoe, granitemoeshared",
+    "llama": "llama, mixtral",
+    "olmo2": "olmo2, olmo3",
+    "t5": "t5, umt5",
+    "t5encoder": "t5, umt5",
+}
+"""The types of architectures whose files tell which of several they are."""
 
 
 def reason(entry: dict[str, Any]) -> str:

@@ -95,6 +95,11 @@ def active_parameters(model: Model, workload: Workload, row: Mapping[str, Any]) 
     return model.parameters.active
 
 
+@quantity("active parameters, rows looked up")
+def touched_parameters(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    return model.parameters.touched
+
+
 @quantity("bits per weight")
 def bits_per_weight(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     return FORMATS[row["format"]].bits_per_weight()
@@ -104,7 +109,7 @@ def bits_per_weight(model: Model, workload: Workload, row: Mapping[str, Any]) ->
 def stored_elements(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     """Parameters, the scales of quantized tensors and buffers: what the Hub counts in a checkpoint."""
     groups = [group for planned in plan_of(model, workload).stacks for group in planned.groups]
-    formats: dict[tuple[str, str], Format] = {(g.label, name): f for g in groups for name, f in g.formats.items()}
+    formats: dict[tuple[str, str], Format] = {(g.span.label, name): f for g in groups for name, f in g.formats.items()}
     found = 0
     for op in operations(model, workload):
         for weight in op.weights if op.stored else ():
@@ -172,9 +177,10 @@ def layer_flops(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any
 
 @quantity("matrix FLOPs with the layers' forward pass twice")
 def recomputed_flops(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
-    """Full recomputation: every layer's forward pass runs once more. A third of pretraining's FLOPs is forward."""
+    """Full recomputation: every layer's forward pass runs once more."""
     listed = [op for op in operations(model, workload) if op.kind in MATMUL_KINDS]
-    return over_layers(listed, lambda op: op.flops if op.component == "head" else op.flops + op.flops // 3)
+    again = [op for op in listed if op.phase == "forward" and op.component != "head"]
+    return over_layers([*listed, *again], lambda op: op.flops)
 
 
 @quantity("model FLOPs utilisation")
@@ -198,11 +204,6 @@ def matrix_states(model: Model, workload: Workload, row: Mapping[str, Any]) -> A
     return elements * state_bytes(model, workload, row)
 
 
-SPLIT_BY_TENSOR_PARALLELISM = ("attention.", "activation", "c_proj")
-"""Where the tensor that GPT-2's operation keeps is divided over tensor-parallel devices: between a projection split by
-columns and the one split by rows that follows it, the latter's input included (Megatron-LM, arXiv:1909.08053)."""
-
-
 @quantity("layer activations")
 def layer_activations(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     """Bytes that the layers keep for the backward pass on one of `tensor` tensor-parallel devices.
@@ -216,10 +217,12 @@ def layer_activations(model: Model, workload: Workload, row: Mapping[str, Any]) 
         return over_layers([op for op in listed if op.name == "ln_1"], lambda op: op.saved)
     if row.get("selective"):
         listed = [op for op in listed if not op.name.endswith(".softmax")]
-    split = [op for op in listed if any(word in op.name for word in SPLIT_BY_TENSOR_PARALLELISM)]
-    whole = [op for op in listed if op not in split]
-    both = over_layers(split, lambda op: op.saved) / tensor
-    return both + over_layers(whole, lambda op: op.saved) / (tensor if row.get("sequence") else 1)
+    devices = {"tensor": tensor, "sequence": tensor if row.get("sequence") else 1}
+
+    def kept(region: str) -> Any:
+        return over_layers(listed, lambda op: sum(t.formula for t in op.keeps if t.region == region))
+
+    return sum(kept(region) / count for region, count in devices.items())
 
 
 @quantity("share of the baseline activations")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -9,15 +10,17 @@ import streamlit as st
 
 from calculator.model import Model
 from calculator.report import charts
+from calculator.sources import memory
 from calculator.sources.checkpoint import Checkpoint, Comparison, compare, load
 from calculator.sources.checkpoint.compare import collapsed
 from calculator.sources.checkpoint.report import TITLES, csv_rows
+from calculator.sources.hub import http
 from calculator.sources.hub.ids import is_repo, parse_file
 from pages.shared import show as ui
+from pages.shared.headers import offer
 from pages.shared.show import Inputs
 
 HOUR = 3600  # seconds headers from the Hub are kept
-PATIENCE = 30.0  # seconds all requests for one checkpoint may take
 MOST = 400  # rows of the table of differences
 
 
@@ -32,12 +35,12 @@ def show(inputs: Inputs) -> None:
             icon=":material/arrow_upward:",
         )
         return
-    token = st.session_state.get("hub_token")
-    found, comparison = compared_with_token(inputs.model, asked, token) if token else compared(inputs.model, asked)
+    found, comparison = compared(inputs.model, asked, st.session_state.get("hub_token") or None)
     st.caption(
-        f"Formula: {inputs.model.name}, {ui.linked(inputs.model.source)}. Headers: {found.source}; "
+        f"Formula: {ui.plain(inputs.model.name)}, {ui.linked(inputs.model.source)}. Headers: {ui.plain(found.source)}; "
         f"{len(found.files):,} {'file' if len(found.files) == 1 else 'files'}, {found.format}."
     )
+    offer(inputs.model, found)
     verdict(comparison)
     if inputs.model.certainty:
         st.info(
@@ -75,27 +78,21 @@ def wanted(inputs: Inputs) -> str:
     return typed.strip() or own
 
 
-def read(model: Model, text: str, token: str | None = None) -> tuple[Checkpoint, Comparison]:
+def compared(model: Model, text: str, token: str | None) -> tuple[Checkpoint, Comparison]:
+    """The headers and the comparison, kept for those whose token opened them: comparing 46,000 tensors takes a
+    second."""
     repo_id, revision, file = parse_file(text)
-    found = load.from_hub(repo_id, revision, token, file, PATIENCE)
-    return found, compare(model, found)
+    with st.spinner("Reading the headers from the Hub…"):
+        found = load.from_hub(repo_id, revision, token, file)
+        opened_by = memory.scope(http.token_sent(token, repo_id))
+        key = ("comparison", identity(model), repo_id, revision, file, found.source, opened_by)
+        return found, memory.current().made(key, HOUR, lambda: compare(model, found))
 
 
-# By the model's contents: another upload has the same name. Comparing 46,000 tensors (DeepSeek-V3) takes a second.
-KEY = {Model: lambda model: (model.name, model.source, json.dumps(dict(model.config), sort_keys=True, default=str))}
-
-
-@st.cache_resource(ttl=HOUR, max_entries=16, show_spinner="Reading the headers from the Hub…", hash_funcs=KEY)
-def compared(model: Model, text: str) -> tuple[Checkpoint, Comparison]:
-    return read(model, text)
-
-
-@st.cache_resource(
-    ttl=HOUR, max_entries=8, show_spinner="Reading the headers from the Hub…", hash_funcs=KEY, scope="session"
-)
-def compared_with_token(model: Model, text: str, token: str) -> tuple[Checkpoint, Comparison]:
-    # Its own cache, per session: what one visitor's token opened must not reach another visitor.
-    return read(model, text, token)
+def identity(model: Model) -> str:
+    """By the model's contents: another upload has the same name."""
+    said = json.dumps(dict(model.config), sort_keys=True, default=str)
+    return hashlib.sha256(f"{model.name}\n{model.source}\n{said}".encode()).hexdigest()
 
 
 def verdict(c: Comparison) -> None:

@@ -9,9 +9,9 @@ import streamlit as st
 from calculator.estimation import Estimate, estimate
 from calculator.families import FAMILIES
 from calculator.formats.named import FORMATS
-from calculator.passes.totals import MEMORY_KINDS, intensity_class
+from calculator.passes.totals import intensity_class
+from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 from calculator.report import charts
-from calculator.report.rows import TITLES
 from calculator.sources import catalogue
 from pages.shared import show as ui
 from pages.shared.model import bundled

@@ -9,8 +9,8 @@ import streamlit as st
 
 from calculator.estimation import estimate
 from calculator.model import Model
+from calculator.record.vocabulary import TITLES
 from calculator.report import charts
-from calculator.report.rows import TITLES
 from calculator.whatif import as_mixture, balance, mlp_width
 from pages.shared import show as ui
 from pages.shared.show import Inputs
@@ -20,9 +20,10 @@ BATCHES = np.unique(np.round(2 ** (np.arange(0, 49) / 4)).astype(np.int64))  # 1
 
 def show(inputs: Inputs) -> None:
     short = inputs.model.name.split("/")[-1]
+    named = ui.plain(short)
     if not inputs.model.text.causal:
         ui.heading(f"Experts of {short}", inputs)
-        st.info(f"{short} is an encoder and generates no tokens; this page is about the experts of a decode step.")
+        st.info(f"{named} is an encoder and generates no tokens; this page is about the experts of a decode step.")
         return
     if inputs.model.experts is not None:
         ui.heading(f"Experts of {short}", inputs)
@@ -31,11 +32,11 @@ def show(inputs: Inputs) -> None:
         return
     if mlp_width(inputs.model) is None:
         ui.heading(f"Experts of {short}", inputs)
-        st.info(f"{short} has no experts, and no MLP that could become experts.")
+        st.info(f"{named} has no experts, and no MLP that could become experts.")
         return
     ui.heading(f"{short} as a mixture of experts", inputs)
     st.markdown(
-        f"{short} is dense: every token runs the whole MLP. Below, each MLP becomes a router and several smaller MLPs."
+        f"{named} is dense: every token runs the whole MLP. Below, each MLP becomes a router and several smaller MLPs."
     )
     model = what_if(inputs)
     compared(inputs, model)

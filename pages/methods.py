@@ -6,7 +6,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from calculator.report.why import MEANINGS, explain
+from calculator.numbers.symbols import MEANINGS
+from calculator.report.why import explain
 from pages.shared import show as ui
 from pages.shared.show import Inputs
 

@@ -8,10 +8,9 @@ import streamlit as st
 
 from calculator.model import Model, Stack
 from calculator.parts import Attention, LatentAttention
-from calculator.passes.totals import MEMORY_KINDS, intensity_class
-from calculator.record.operation import COMPONENTS
+from calculator.passes.totals import intensity_class
+from calculator.record.vocabulary import COMPONENTS, MEMORY_KINDS, TITLES
 from calculator.report import charts
-from calculator.report.rows import TITLES
 from pages.shared import show as ui
 from pages.shared.caches import caches, keeps
 from pages.shared.columns import COLUMNS
@@ -42,9 +41,9 @@ def facts(inputs: Inputs) -> None:
     """What the model is, in small labelled cells, and where that is known from."""
     with st.grid("auto", min_column_width=165, gap="small"):
         for label, value in described(inputs.model).items():
-            st.markdown(f":small[:gray[{label}]]  \n**{value}**")
+            st.markdown(f":small[:gray[{label}]]  \n**{ui.plain(value)}**")
     certainty(inputs.model)
-    notes = " ".join(inputs.estimate.notes)
+    notes = ui.plain(" ".join(inputs.estimate.notes))
     st.caption(f"Config: {ui.linked(inputs.model.source)}. {notes}")
 
 
@@ -65,7 +64,9 @@ def described(model: Model) -> dict[str, str]:
     p, experts = model.parameters, model.experts
     found = {"Parameters": f"{p.total:,}"}
     if p.active != p.total:
-        found["Active per token"] = f"{p.active:,}"
+        found["Active per token"] = f"{p.active:,}, the embedding in full"
+    if p.touched != p.active and p.touched < p.total:
+        found["Touched per token"] = f"{p.touched:,}, only the rows that are looked up"
     found["Layers"] = _kinds(model.text)
     if model.encoder is not None:
         found["Encoder layers"] = _kinds(model.encoder)

@@ -9,10 +9,9 @@ import streamlit as st
 
 from calculator.estimation import Estimate, estimate
 from calculator.formats.named import FORMATS
-from calculator.passes.totals import MEMORY_KINDS
+from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 from calculator.record.workload import Workload
 from calculator.report import charts
-from calculator.report.rows import TITLES
 from pages.shared import show as ui
 from pages.shared.show import Inputs
 

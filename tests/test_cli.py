@@ -130,7 +130,7 @@ def test_options_reach_the_workload(outcome: Callable[..., str]) -> None:
         "--mode decode --seq-len max --batch-size 2 --decode-len 3 --dtype INT4 --kv-dtype float16 --attention eager "
         "--attention-flops causal --logits last --routing uniform --expert-capacity-factor 1.5 --share-experts "
         "--flash-block-size 64 --no-flash-decode --flash-decode-block-size 32 --gradient-dtype fp32 "
-        "--encoder-len 77 --format json"
+        "--encoder-len 77 --kernels plain --format json"
     )
     found = json.loads(outcome(MIXTRAL, *shlex.split(options)))
     assert found["workload"] == {
@@ -151,6 +151,8 @@ def test_options_reach_the_workload(outcome: Callable[..., str]) -> None:
         "share_experts_across_layers": True,
         "gradient_dtype": "fp32",
         "encoder_length": 77,
+        "past_length": 0,
+        "kernels": "plain",
     }
 
 
@@ -458,7 +460,7 @@ def test_list_types(outcome: Callable[..., str]) -> None:
 
 def test_help_documents_every_option(outcome: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
-    text = outcome("--help")
+    text = outcome("--help", "all")
     for option in ("MODEL", "--hf-model", "--config", "--seq-len", "--kv-dtype", "--attention-flops", "--output"):
         assert option in text
     assert "1 GiB = 2^30 bytes" in text
@@ -468,14 +470,18 @@ def test_help_documents_every_option(outcome: Callable[..., str], monkeypatch: p
 def test_every_example_of_the_help_runs(
     outcome: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    examples = re.findall(r"^  transformer-calculator (.+)$", outcome("--help"), re.M)
+    examples = re.findall(r"^  transformer-calculator (.+)$", outcome("--help", "all"), re.M)
     write_config(tmp_path / "my-model" / "config.json", QWEN)
     stored = {name: ("BF16", shape) for name, shape in load_model(QWEN).tensors()}
     write_safetensors(tmp_path / "my-model" / "model.safetensors", stored)
     layers = {f"blk.0.attn_{name}.weight": ("Q4_K", (256, 256)) for name in ("q", "k", "v", "output")}
     write_gguf(tmp_path / "my-model-Q4_K_M.gguf", layers, {"general.architecture": "llama"})
+    adapter = {"peft_type": "LORA", "r": 8, "target_modules": ["q_proj"], "base_model_name_or_path": "gone/away"}
+    (tmp_path / "my-lora").mkdir()
+    (tmp_path / "my-lora" / "adapter_config.json").write_text(json.dumps(adapter))
+    write_config(tmp_path / "my-draft" / "config.json", QWEN, architectures=["Qwen2ForCausalLMEagle3"])
     monkeypatch.chdir(tmp_path)
-    assert len(examples) == 8
+    assert len(examples) == 11
     for example in examples:
         assert bool(outcome(*shlex.split(example))) is ("--output" not in example)
     assert (tmp_path / "operations.csv").read_text().startswith("model,mode,")
@@ -493,15 +499,17 @@ ERRORS = {
     "--explain gpt2": "No model was named ('gpt2' was taken for an operation to explain); give one, for instance "
     "Qwen/Qwen2.5-7B, or see --list-models.",
     "gpt2 --frob": "Unrecognized arguments: --frob; see transformer-calculator --help.",
-    "gpt2 --seq-len long": "Argument --seq-len: 'long' is neither a whole number nor max; see transformer-calculator "
-    "--help.",
-    "gpt2 --batch-size many": "Argument --batch-size: invalid int value: 'many'; see transformer-calculator --help.",
+    "gpt2 --seq-len long": "Argument --seq-len: 'long' is no whole number such as 4096, 32k or 1e6, nor max; see "
+    "transformer-calculator --help.",
+    "gpt2 --batch-size many": "Argument --batch-size: 'many' is no whole number such as 4096, 32k or 1e6; see "
+    "transformer-calculator --help.",
     "gpt2 --batch-size 0": "batch_size must be a whole number from 1 to 1,000,000,000,000, not 0.",
     "gpt2 --seq-len -5": "sequence_length must be a whole number from 1 to 1,000,000,000,000, not -5.",
     "gpt2 --dtype int3": "Precision 'int3' is not known; choose one of auto, fp32, fp16, bf16, fp8, int8, int4, "
     "mxfp4, nvfp4, nf4.",
     "gpt2 --kv-dtype nf4": "The KV cache cannot be kept in 'nf4'; choose one of auto, fp32, fp16, bf16, fp8, int8, "
-    "int4, mxfp4, nvfp4.",
+    "fp8_ds_mla, fp8_per_token_head, int8_per_token_head, nvfp4, fp4_e2m1, mxfp4, int4, q8_0, q5_1, q5_0, q4_1, q4_0, "
+    "iq4_nl, f16, fp8_e4m3, fp8_e5m2, or two of them for keys and values, as q8_0/q4_0.",
     "gpt2 --expert-capacity-factor nan": "expert_capacity_factor must be a positive number or None, not nan.",
     "gpt2 --explain frob": "openai-community/gpt2 has no operation 'frob'; choose one of transformer.wte, "
     "transformer.wpe, ln_1, attn.c_attn, attn.attention, attn.attention.softmax, attn.c_proj, mixer_residual, ln_2, "
@@ -542,9 +550,9 @@ def test_a_bad_config_is_one_line(content: str, start: str, run: Run, tmp_path: 
 
 
 def test_errors_in_a_process_of_its_own() -> None:
-    ended = process("gpt2", "--mode", "training")
+    ended = process("gpt2", "--mode", "serving")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("error: Argument --mode: invalid choice: 'training'")
+    assert ended.stderr.startswith("error: Argument --mode: invalid choice: 'serving'")
     assert ended.stderr.endswith("; see python -m calculator --help.\n")
 
 
@@ -683,3 +691,15 @@ def test_a_bundled_model_needs_no_heavy_import(arguments: list[str]) -> None:
     command = [sys.executable, "-c", script, *arguments]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     assert ended.stderr == "0 []\n"
+
+
+def test_settings_of_engines_and_llama_cpp_s_cache_flags(run: Run) -> None:
+    said = "openai/gpt-oss-20b --mode decode --seq-len 32768 --table engines --format csv --max-num-batched-tokens 2048"
+    code, out, _ = run(*shlex.split(said))
+    rows = {row["engine"]: row for row in csv.DictReader(io.StringIO(out))}
+    assert code == 0
+    assert int(rows["vllm"]["bytes"]) == (2048 + -(-(127 + 2048) // 16) + 1) * 12 * 16 * 2048
+    base = "meta-llama/Llama-3.1-8B --mode decode --seq-len 8192 --format json"
+    for flags, size in {"-ctk q8_0 -ctv q4_0": 436_207_616, "--cache-type-k q8_0": 822_083_584}.items():
+        assert json.loads(run(*shlex.split(f"{base} {flags}"))[1])["memory"]["kv_cache"] == size
+    assert "say the same" in run(*shlex.split(f"{base} -ctk q8_0 --kv-dtype fp8"))[2]

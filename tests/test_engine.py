@@ -9,8 +9,8 @@ import calculator
 from calculator import Workload, estimate, load_model
 from calculator.formats.named import FORMATS
 from calculator.passes.totals import intensity_class
-from calculator.record.operation import HELD, QUANTITIES
-from calculator.record.workload import MODES
+from calculator.record.options import MODES
+from calculator.record.vocabulary import HELD, QUANTITIES
 from calculator.report.why import explain
 from calculator.sources import catalogue
 from calculator.sources.load import model_from_config

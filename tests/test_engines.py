@@ -65,7 +65,12 @@ def test_vllm_s_pages_hold_the_states_of_a_hybrid():
 
 def test_pages_and_cells_are_rounded_up():
     # 131,072 bytes a token: 63 pages of 16 tokens, and 1,024 cells.
-    assert sizes("meta-llama/Llama-3.1-8B", 1000) == {"vllm": 63 * 16 * 131072, "llama.cpp": 1024 * 131072}
+    assert sizes("meta-llama/Llama-3.1-8B", 1000) == {
+        "vllm": 63 * 16 * 131072,
+        "sglang": 1000 * 131072,
+        "tensorrt-llm": 32 * 32 * 131072,
+        "llama.cpp": 1024 * 131072,
+    }
     assert sizes("meta-llama/Llama-3.1-8B", 1000, batch_size=3)["vllm"] == 3 * 63 * 16 * 131072
     # llama.cpp's log of an 8,192-token context: KV self size = 1024.00 MiB.
     assert sizes("meta-llama/Llama-3.1-8B", 8192)["llama.cpp"] == 1024 * 2**20
@@ -77,6 +82,8 @@ def test_windows_in_a_hybrid_model():
     assert sizes("openai/gpt-oss-20b", 4096) == {
         "vllm": (256 + 257) * 12 * 16 * 2048,
         "vllm-full-pages": 24 * 4096 * 2048,
+        "sglang": 12 * (4096 + 3276) * 2048,
+        "tensorrt-llm": 12 * (128 + 5) * 32 * 2048,
         "llama.cpp": 12 * (4096 + 768) * 2048,
     }
     long = sizes("openai/gpt-oss-20b", 131072)
@@ -95,6 +102,8 @@ def test_latent_caches_before_and_after_llama_cpp_knew_them():
     found = sizes("deepseek-ai/DeepSeek-V3.1", 4096)
     assert found == {
         "vllm": 4096 * 70272,
+        "sglang": 4096 * 70272,
+        "tensorrt-llm": 4096 * 70272,
         "llama.cpp": 4096 * 70272,
         "llama.cpp-2025": 4096 * 61 * (576 + 512) * 2,
         "llama.cpp-expanded": 4096 * 61 * (24576 + 16384) * 2,
@@ -102,6 +111,48 @@ def test_latent_caches_before_and_after_llama_cpp_knew_them():
     # vLLM's log for 46.8 GiB: 715,072 tokens, whole pages of 64.
     tokens = 46.8 * GIB // (64 * 70272) * 64
     assert tokens == pytest.approx(715072, abs=128)
+
+
+SPARSE = "deepseek-ai/DeepSeek-V3.2"
+
+
+@pytest.mark.parametrize(
+    ("kv_dtype", "vllm", "sglang"),
+    [
+        ("auto", 656, 1152),  # vLLM keeps it in fp8_ds_mla unless told otherwise, SGLang on Hopper in 16 bit
+        ("fp8", 656, 656),
+        ("fp8_ds_mla", 656, 656),
+        ("bf16", 1152, 1152),
+    ],
+)
+def test_a_latent_beside_an_indexer(kv_dtype, vllm, sglang):
+    """61 layers, pages of 64, index keys of 132 bytes; 975,424 tokens are 43.67 GiB (sgl-project/sglang#11309)."""
+    found = sizes(SPARSE, 1000, kv_dtype=kv_dtype)
+    assert found["vllm"] == 16 * 64 * 61 * (vllm + 132)
+    assert found["sglang"] == 16 * 64 * 61 * (sglang + 132)
+    if kv_dtype == "fp8":
+        assert 975_424 * found["sglang"] / 1024 / GIB == pytest.approx(43.67, abs=0.005)
+
+
+def test_settings_of_an_engine():
+    model, work = load_model("openai/gpt-oss-20b"), Workload(mode="decode", sequence_length=32768)
+
+    def found(**settings):
+        return {r.engine: r.bytes for r in reserved(model, work, **settings)}
+
+    assert found(batched_tokens=2048)["vllm"] == (2048 + -(-(127 + 2048) // 16) + 1) * 12 * 16 * 2048
+    assert found(block_size=64)["vllm"] == (512 + -(-(127 + 8192) // 64) + 1) * 12 * 64 * 2048
+    assert found(block_size=64)["tensorrt-llm"] == 12 * (512 + 3) * 64 * 2048
+    assert found(batched_tokens=1024)["llama.cpp"] == 12 * (32768 + 1280) * 2048
+    with pytest.raises(WorkloadError, match="No engine has a setting 'pages'"):
+        found(pages=3)
+    with pytest.raises(WorkloadError, match="whole number of tokens"):
+        found(block_size=0)
+
+
+def test_sglang_keeps_three_states_of_a_running_request():
+    found = sizes("Qwen/Qwen3-Next-80B-A3B-Instruct", 4096)["sglang"]
+    assert found == 36 * 3 * (32 * 128 * 128 + 3 * 8192) * 2 + 12 * 4096 * 2048
 
 
 def test_states_of_llama_cpp_are_32_bit():

@@ -10,15 +10,19 @@ from typing import Any
 import pytest
 
 import calculator
+from calculator import parts
 from calculator.families import FAMILIES
-from calculator.formats.named import CACHE_BITS, FORMATS, GGML_FORMATS
+from calculator.formats.cache import CACHE_TYPES
+from calculator.formats.named import FORMATS, GGML_FORMATS
 from calculator.formats.quantization import READERS
 from calculator.model import Model
+from calculator.numbers.symbols import MEANINGS, Symbol
 from calculator.parts import basic, recurrent
-from calculator.passes.forward import ADAMW_FLOPS
+from calculator.passes.training import ADAMW_FLOPS
 from calculator.record.workload import Workload
-from calculator.report.why import MEANINGS, Explained, explain
+from calculator.report.why import Explained, explain
 from calculator.sources import catalogue
+from docs import make_methods
 
 PAGE = (Path(__file__).parents[1] / "docs" / "METHODS.md").read_text(encoding="utf-8")
 BUNDLED = [e.id for e in catalogue.entries() if e.config.get("model_type") in FAMILIES]
@@ -145,8 +149,10 @@ def test_quantities_of_a_model_from_headers() -> None:
 
 
 def test_cache_bits() -> None:
-    stated = {cells[0].strip("`"): float(cells[1]) for cells in table("| cache format | bits per element |")}
-    assert stated == CACHE_BITS
+    """Of a head of 128 elements."""
+    stated = {cells[0].strip("`"): tuple(cells[1:]) for cells in table("| cache format | bits per element |")}
+    types = {name: t for name, t in CACHE_TYPES.items() if not t.latent}
+    assert stated == {name: (f"{t.row(1, 128) * 8 / 128:.4f}", t.title) for name, t in types.items()}
 
 
 def test_elementwise_prices() -> None:
@@ -199,3 +205,15 @@ def test_the_page_renders_as_markdown_alone() -> None:
     assert not re.search(r"</?[a-zA-Z!]", PAGE)
     assert PAGE.count("$") % 2 == 0
     assert {c for c in PAGE if not c.isprintable()} == {"\n"}
+
+
+def test_the_tables_that_the_code_declares_are_fresh() -> None:
+    page = make_methods.PAGE.read_text(encoding="utf-8")
+    assert make_methods.written(page) == page
+
+
+def test_a_symbol_has_one_meaning_and_every_part_says_its_own() -> None:
+    with pytest.raises(RuntimeError, match="d means both 'hidden size' and 'depth'"):
+        Symbol("d", "depth")
+    for part in (getattr(parts, name) for name in parts.__all__):
+        assert all(isinstance(symbol, Symbol) for symbol in part.SYMBOLS.values()), part

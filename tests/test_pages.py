@@ -11,10 +11,9 @@ import pytest
 
 from calculator import estimate, load_model
 from calculator.formats.named import FORMATS
-from calculator.passes.totals import MEMORY_KINDS
-from calculator.record.operation import COMPONENTS
-from calculator.record.workload import MODES, Workload
-from calculator.report.rows import TITLES
+from calculator.record.options import MODES
+from calculator.record.vocabulary import COMPONENTS, MEMORY_KINDS, TITLES
+from calculator.record.workload import Workload
 from calculator.report.why import explain
 from calculator.sources import catalogue
 from calculator.whatif import as_mixture, balance

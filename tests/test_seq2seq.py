@@ -177,7 +177,8 @@ def test_decode_reads_the_encoder_s_keys_and_runs_no_encoder():
 
 
 def test_the_encoder_s_output_is_kept_once_for_the_backward_pass():
-    (output,) = named(load_model(T5), "encoder_output", mode="pretraining", batch_size=2, encoder_length=30)
+    output, gradient = named(load_model(T5), "encoder_output", mode="pretraining", batch_size=2, encoder_length=30)
+    assert (output.phase, gradient.phase, gradient.saved) == ("forward", "backward", 0)
     assert output.saved == 2 * 30 * 768 * 2
     assert output.count == 1
     keys = named(load_model(T5), "EncDecAttention.k", mode="pretraining", batch_size=2, encoder_length=30)
@@ -225,4 +226,4 @@ def test_explain_knows_the_encoder_s_tokens(capsys):
     said = printed(capsys, T5, "--explain", "layer.1.EncDecAttention.k", "--encoder-len", "99")
     assert "2·B·S_x·n_kv·d_h·d_x = 2·1·99·12·64·768 = 116,785,152" in said
     assert "S_x = 99 (tokens the encoder reads)" in said
-    assert "d_x = 768 (width of the encoder)" in said
+    assert "d_x = 768 (width of the encoder's output)" in said

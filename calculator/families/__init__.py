@@ -1,16 +1,11 @@
 """The families: each turns the config of its model types into a description of what is built.
 
-Every module here and in the groups registers its families when it is imported; a new one needs no list to be put on.
+Every module here and in the groups registers its families when it is imported, which happens when one of its model
+types is first asked for; data/families.json says which module that is (docs/make_index.py writes it).
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from pkgutil import walk_packages
-
 from calculator.families.registry import FAMILIES, Blueprint
-
-for _module in walk_packages(__path__, f"{__name__}."):
-    import_module(_module.name)
 
 __all__ = ["FAMILIES", "Blueprint"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from calculator.config import Config
 from calculator.errors import ConfigError
+from calculator.limits import times
 
 
 def head_shape(c: Config) -> tuple[int, int, int]:
@@ -65,7 +66,7 @@ def layer_types(c: Config, default: Callable[[int], str]) -> list[str]:
     listed = c.get("layer_types")
     count: int = c.num_hidden_layers
     if listed is None:
-        return [default(i) for i in range(count)]
+        return [default(i) for i in range(times(count))]
     if not isinstance(listed, list) or len(listed) != count:
         raise ConfigError(
             f"layer_types in {c.where} must be a list with one entry for each of the {count} layers "
@@ -111,20 +112,20 @@ def dense_or_sparse(c: Config, first_dense: int) -> list[bool]:
     """Whether each layer is a mixture: mlp_layer_types where listed, otherwise all from layer `first_dense` on."""
     listed = c.get("mlp_layer_types")
     count: int = c.num_hidden_layers
-    return [t == "sparse" for t in listed] if listed else [i >= first_dense for i in range(count)]
+    return [t == "sparse" for t in listed] if listed else [i >= first_dense for i in range(times(count))]
 
 
 def renamed(c: Config, **names: str) -> Config:
     """The config with fields of older types under today's names: renamed(c, hidden_size="n_embd")."""
     usual = {new: c.get(old) for new, old in names.items() if c.get(old) is not None}
-    return Config({**c.values_, **usual}, c.model_type, where=c.where)
+    return c.with_values(**usual)
 
 
 def changed(c: Config, **fields: Any) -> Config:
     """The config with other values of some fields."""
-    return Config({**c.values_, **fields}, c.model_type, where=c.where)
+    return c.with_values(**fields)
 
 
 def restated(c: Config, **fields: Any) -> Config:
     """The config as if the file stated these fields so."""
-    return Config({**c.raw, **fields}, c.model_type, where=c.where)
+    return Config({**c.raw, **fields}, c.model_type, where=c.where, like=c)

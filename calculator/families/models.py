@@ -8,11 +8,12 @@ from typing import Any
 
 from calculator.config import Config
 from calculator.errors import ConfigError
-from calculator.families.fields import context_length, label_count
+from calculator.families.fields import context_length
 from calculator.families.layers import MakeNorm
 from calculator.families.registry import FAMILIES, Blueprint
+from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import Embedding, Head, Linear, Norm, Part
+from calculator.parts import Embedding, Head, Norm, Part
 
 GPT2_PATHS: dict[str, Any] = {"path": "transformer.h", "embedding": "transformer.wte", "final": "transformer.ln_f"}
 
@@ -35,24 +36,13 @@ def language_model(
     if width < 1 or c.vocab_size < 1:
         raise ConfigError(f"hidden_size {width} and vocab_size {c.vocab_size} in {c.where} must be at least 1.")
     share = c.flag("tie_word_embeddings") if tied is None else tied
-    last = classifier(c)
     return Stack(
         path,
         width,
         tuple(layers),
         before=(Embedding(embedding, c.vocab_size, width), *before),
-        after=(
-            norm(final, width),
-            last or Head(head, c.vocab_size, width, tied=share, bias=head_bias),
-        ),
+        after=(norm(final, width), Head(head, c.vocab_size, width, tied=share, bias=head_bias)),
     )
-
-
-def classifier(c: Config) -> Linear | None:
-    """The score head of a ...ForSequenceClassification checkpoint (a reward model), None for a language model."""
-    if not any(str(a).endswith("ForSequenceClassification") for a in c.get("architectures") or ()):
-        return None
-    return Linear("score", c.hidden_size, label_count(c), component="head")
 
 
 def decoder(
@@ -64,7 +54,7 @@ def decoder(
     **options: Any,
 ) -> Blueprint:
     """A decoder of one kind of layer, or of the layers listed; the options are those of `language_model`."""
-    listed = [layers] * c.num_hidden_layers if isinstance(layers, Layer) else layers
+    listed = [layers] * times(c.num_hidden_layers) if isinstance(layers, Layer) else layers
     return blueprint(c, language_model(c, listed, **options), notes=notes, apart=apart)
 
 

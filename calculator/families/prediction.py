@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from calculator.config import Config
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import Embedding, Head, Linear, Norm, Part, Residual
 
@@ -39,7 +40,7 @@ def further_layers(
     head: tuple[Part, ...] = (Head("shared_head.head", c.vocab_size, width),) if copies else ()
     parts = (*embedding, *joined(c), *layer.parts, Norm(final, width), *head)
     first: int = c.num_hidden_layers
-    return tuple(Stack("", width, (), before=inside(f"model.layers.{first + i}", parts)) for i in range(count))
+    return tuple(Stack("", width, (), before=inside(f"model.layers.{first + i}", parts)) for i in range(times(count)))
 
 
 def layers_of_their_own(c: Config, layer: Layer, count: int) -> tuple[Stack, ...]:
@@ -48,7 +49,7 @@ def layers_of_their_own(c: Config, layer: Layer, count: int) -> tuple[Stack, ...
         return ()
     width: int = c.hidden_size
     front = joined(c, ("pre_fc_norm_embedding", "pre_fc_norm_hidden"), "fc")
-    layers = tuple(p for i in range(count) for p in inside(f"layers.{i}", layer.parts))
+    layers = tuple(p for i in range(times(count)) for p in inside(f"layers.{i}", layer.parts))
     return (Stack("", width, (), before=inside("mtp", (*front, *layers, Norm("norm", width)))),)
 
 

@@ -65,10 +65,43 @@ GGML_TYPES = {
         GgmlType(39, "MXFP4", 32, 17),
         GgmlType(40, "NVFP4", 64, 36),
         GgmlType(41, "Q1_0", 128, 18),
+        GgmlType(42, "Q2_0", 64, 18),
     )
 }
 """Every published type; 4 and 5 (Q4_2, Q4_3) were withdrawn in 2023. Q8_1, which no file holds, has two 16-bit
 numbers a block (32-bit ones, 40 bytes a block, until 2023)."""
+
+FORKS = {
+    4: "Q4_2",
+    5: "Q4_3",
+    36: "I2_S",  # bitnet.cpp
+    37: "I8_S",
+    38: "TL1",
+    39: "TL2",
+    133: "Q6_0",  # ik_llama.cpp from here on
+    134: "IQ1_BN",
+    135: "IQ2_BN",
+    137: "IQ2_K",
+    138: "IQ3_K",
+    139: "IQ4_K",
+    140: "IQ5_K",
+    141: "IQ6_K",
+    144: "IQ4_KS",
+    145: "IQ2_KS",
+    146: "IQ4_KSS",
+    152: "IQ5_KS",
+    153: "IQ2_KT",
+    154: "IQ3_KT",
+    155: "IQ4_KT",
+    156: "IQ3_KS",
+    157: "IQ2_KL",
+    158: "IQ1_KT",
+}
+"""Names of numbers that llama.cpp withdrew or that a fork uses; the bytes of such tensors are read off their offsets.
+Sources: microsoft/BitNet and ikawrakow/ik_llama.cpp, ggml/include/ggml.h."""
+
+REUSED = frozenset(range(36, 43))
+"""Numbers that a fork used before llama.cpp did, so that the table's size holds only where the offsets agree."""
 
 QUANTIZED = {t.name.lower(): t for t in GGML_TYPES.values() if t.block > 1 and t.name.count("_") < 3}
 """The block types by the name that people use ("q4_k")."""

@@ -20,6 +20,8 @@ class Format:
 
     One scale (and zero point, where the format has them) serves a tile of `tile_rows` × `tile_columns` elements; 0
     means the whole extent. `column_bits` is stored once per input column (GPTQ's g_idx), `tensor_bits` once per matrix.
+    `arithmetic` is the format that products with it are computed in, where activations are quantized too; "" is the
+    16-bit type of the model, into which such weights are expanded first.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Format:
     column_bits: int = 0
     tensor_bits: int = 0
     title: str = ""
+    arithmetic: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= 32 or self.tile_rows < 0 or self.tile_columns < 0:
@@ -109,13 +112,21 @@ FORMATS = {
         Format("fp32", 32, title="32-bit float"),
         Format("fp16", 16, title="16-bit float"),
         Format("bf16", 16, title="bfloat16"),
-        Format("fp8", 8, tile_rows=0, scale_bits=32, title="8-bit float, one 32-bit scale a matrix"),
-        Format("int8", 8, scale_bits=16, title="8-bit integer, one 16-bit scale a row (W8A8)"),
+        Format("fp8", 8, tile_rows=0, scale_bits=32, title="8-bit float, one 32-bit scale a matrix", arithmetic="fp8"),
+        Format("int8", 8, scale_bits=16, title="8-bit integer, one 16-bit scale a row (W8A8)", arithmetic="int8"),
         Format(
             "int4", 4, tile_columns=128, scale_bits=16, zero_bits=4, title="4-bit integer, groups of 128 (AWQ, GPTQ)"
         ),
         Format("mxfp4", 4, tile_columns=32, scale_bits=8, title="4-bit float, blocks of 32, 8-bit scale (OCP MX)"),
-        Format("nvfp4", 4, tile_columns=16, scale_bits=8, tensor_bits=32, title="4-bit float, blocks of 16, FP8 scale"),
+        Format(
+            "nvfp4",
+            4,
+            tile_columns=16,
+            scale_bits=8,
+            tensor_bits=32,
+            title="4-bit float, blocks of 16, FP8 scale",
+            arithmetic="nvfp4",
+        ),
         Format(
             "nf4",
             4,
@@ -130,7 +141,7 @@ FORMATS = {
 TensorRT-LLM), NF4 with double quantization arXiv:2305.14314 (8-bit scale per 64 weights,
 32-bit scale per 256 of those)."""
 
-FALLBACKS = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0", "tq1_0": "q4_0", "tq2_0": "q4_0"}
+FALLBACKS = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0", "tq1_0": "q4_0", "tq2_0": "q4_0", "q2_0": "q4_0"}
 """What llama.cpp stores rows in that are no whole blocks of 256 (src/llama-quant.cpp); IQ4_NL for the other types."""
 
 
@@ -140,7 +151,7 @@ def _ggml_formats() -> dict[str, Blocks]:
         if name in FORMATS or name in ("q8_1", "q8_k"):  # those two exist while a product is computed only
             continue
         bits = t.size * 8 // t.block
-        other = found[FALLBACKS.get(name, "iq4_nl")] if t.block == 256 else None
+        other = found[FALLBACKS.get(name, "iq4_nl")] if t.block == 256 or name in FALLBACKS else None
         title = f"GGUF {t.name}, {t.bits_per_weight:g} bits a weight"
         found[name] = Blocks(
             name, bits, tile_columns=t.block, scale_bits=t.size * 8 - bits * t.block, title=title, otherwise=other
@@ -160,19 +171,6 @@ def ggml_head(form: Format) -> Format:
     lowest = ("iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs")
     return GGML_FORMATS["q5_k" if form.name in lowest else "q6_k"]
 
-
-CACHE_BITS: dict[str, Number] = {
-    "fp32": 32,
-    "fp16": 16,
-    "bf16": 16,
-    "fp8": 8,
-    "int8": 8,
-    "int4": Fraction(9, 2),
-    "mxfp4": Fraction(17, 4),
-    "nvfp4": Fraction(9, 2),
-}
-"""Bits per KV-cache element. fp8 and int8 keep one scale per tensor (vLLM, TensorRT-LLM); int4 one 16-bit scale per 32
-(llama.cpp q4_0); mxfp4 and nvfp4 their block scales."""
 
 TORCH_DTYPES = {
     "float32": "fp32",
@@ -219,18 +217,6 @@ def format_named(name: str) -> Format:
     if found is None:
         raise WorkloadError(f"Precision {name!r} is not known; choose one of auto, {', '.join(FORMATS)}.")
     return found
-
-
-def cache_format_named(name: str) -> Format:
-    """The format of that name, if a KV cache can be kept in it.
-
-    Raises:
-        WorkloadError: the cache cannot be kept in that format.
-    """
-    key = normalised(name)
-    if key not in CACHE_BITS:
-        raise WorkloadError(f"The KV cache cannot be kept in {name!r}; choose one of auto, {', '.join(CACHE_BITS)}.")
-    return FORMATS[key]
 
 
 def grouped(base: Format, *, columns: int, name: str | None = None, zero_bits: int | None = None) -> Format:

@@ -21,6 +21,8 @@ LINEAR = frozenset(("linear", "experts"))
 """The matrices that every quantizer converts."""
 MATRICES = LINEAR | {"router", "embedding", "head"}
 """Everything with two axes that a rule may name."""
+ANYTHING = MATRICES | {"norm", "convolution", "vector", "buffer"}
+"""Every tensor, as headers name them."""
 
 CLASSES: Mapping[str, frozenset[str]] = {
     "Linear": LINEAR | {"head"},

@@ -14,7 +14,9 @@ class Weight(NamedTuple):
 
     name: str
     shape: tuple[Number, ...]
-    role: str  # linear, experts, router, norm, embedding, head, convolution, vector (biases, scalars) or buffer
+    role: (
+        str  # linear, experts, router, norm, embedding, head, convolution, vector (biases, scalars), adapter or buffer
+    )
     copies: Number = 1
     first: int = 0
 

@@ -32,6 +32,7 @@ def intensity(value: float) -> str:
 
 
 def percent(share: float) -> str:
+    """A share as percent."""
     return f"{100 * share:.2f} %"
 
 

@@ -1,53 +1,69 @@
-"""The parts that families compose: each is a frozen description that writes its operations into a `Run`."""
+"""The parts that families compose: each is a frozen description that writes its operations into a `Run`.
 
-from calculator.parts.altup import AltUp
-from calculator.parts.approximate import BlockSparseAttention, LandmarkAttention, WindowAttention
-from calculator.parts.attention import Attention
-from calculator.parts.basic import (
-    Embedding,
-    GatedNorm,
-    Head,
-    Idle,
-    Linear,
-    Norm,
-    Part,
-    Positions,
-    Residual,
-    VectorWeights,
-)
-from calculator.parts.chosen import ChosenHeads, ConvolvedAttention, RouterMLP
-from calculator.parts.compressed import CompressedAttention, HyperConnection
-from calculator.parts.conditioned import ConditionedScale
-from calculator.parts.convolution import (
-    DynamicConvolution,
-    GatedConvolution,
-    GroupedLinear,
-    LightningAttention,
-    TokenConvolution,
-)
-from calculator.parts.cross import CrossAttention, EncoderOutput, PooledHead, RelativeBias
-from calculator.parts.delta import DeltaAttention, HeadGate
-from calculator.parts.differential import DifferentialAttention
-from calculator.parts.disentangled import DisentangledAttention, DistanceTable
-from calculator.parts.dynamic import DynamicMask, RetrievalExperts
-from calculator.parts.elsewhere import Elsewhere, WithoutGradient
-from calculator.parts.griffin import GatedLinearRecurrence
-from calculator.parts.inkling import BlockResidual, DistanceAttention, GatedShortKernel, SharedExperts, ShortConvolution
-from calculator.parts.latent import LatentAttention
-from calculator.parts.local import GlobalLocalAttention, LocalAttention, Padded, SlidingAttention, SparseAttention
-from calculator.parts.mlp import MLP, Experts, IdleExperts
-from calculator.parts.ngram import NgramAttention, StreamedQueries, Streams
-from calculator.parts.patches import AtPatches, Frozen, HashEmbedding, PatchAttention
-from calculator.parts.positioned import Activation, Positioned
-from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
-from calculator.parts.relative import RelativeAttention
-from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
-from calculator.parts.sound import AudioConvolution
-from calculator.parts.sparse import BlockIndexer, Indexer
-from calculator.parts.stored import Matrix, RoutedMatrix, StoredAttention, StoredLatent, Tensors
-from calculator.parts.streams import GatedResidual, MeanBlockIndexer, NGramEmbedding
-from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
-from calculator.parts.xlstm import MatrixLSTM
+A module here loads when one of its parts is first used: a model needs a few of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from calculator.parts.adapters import LowRank
+    from calculator.parts.altup import AltUp
+    from calculator.parts.approximate import BlockSparseAttention, LandmarkAttention, WindowAttention
+    from calculator.parts.attention import Attention
+    from calculator.parts.basic import (
+        Embedding,
+        GatedNorm,
+        Head,
+        Idle,
+        Linear,
+        Norm,
+        Part,
+        Positions,
+        Residual,
+        VectorWeights,
+    )
+    from calculator.parts.chosen import ChosenHeads, ConvolvedAttention, RouterMLP
+    from calculator.parts.compressed import CompressedAttention, HyperConnection
+    from calculator.parts.conditioned import ConditionedScale
+    from calculator.parts.convolution import (
+        DynamicConvolution,
+        GatedConvolution,
+        GroupedLinear,
+        LightningAttention,
+        TokenConvolution,
+    )
+    from calculator.parts.cross import CrossAttention, EncoderOutput, PooledHead, RelativeBias
+    from calculator.parts.delta import DeltaAttention, HeadGate
+    from calculator.parts.differential import DifferentialAttention
+    from calculator.parts.disentangled import DisentangledAttention, DistanceTable
+    from calculator.parts.dynamic import DynamicMask, RetrievalExperts
+    from calculator.parts.elsewhere import Elsewhere, WithoutGradient
+    from calculator.parts.griffin import GatedLinearRecurrence
+    from calculator.parts.inkling import (
+        BlockResidual,
+        DistanceAttention,
+        GatedShortKernel,
+        SharedExperts,
+        ShortConvolution,
+    )
+    from calculator.parts.latent import LatentAttention
+    from calculator.parts.local import GlobalLocalAttention, LocalAttention, Padded, SlidingAttention, SparseAttention
+    from calculator.parts.mlp import MLP, Experts, IdleExperts
+    from calculator.parts.ngram import NgramAttention, StreamedQueries, Streams
+    from calculator.parts.patches import AtPatches, Frozen, HashEmbedding, PatchAttention
+    from calculator.parts.positioned import Activation, Positioned
+    from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
+    from calculator.parts.relative import RelativeAttention
+    from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
+    from calculator.parts.sound import AudioConvolution
+    from calculator.parts.sparse import BlockIndexer, Indexer
+    from calculator.parts.stored import Matrix, RoutedMatrix, StoredAttention, StoredLatent, Tensors
+    from calculator.parts.streams import GatedResidual, MeanBlockIndexer, NGramEmbedding
+    from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
+    from calculator.parts.xlstm import MatrixLSTM
 
 __all__ = [
     "MLP",
@@ -98,6 +114,7 @@ __all__ = [
     "LightningAttention",
     "Linear",
     "LocalAttention",
+    "LowRank",
     "Mamba",
     "Mamba2",
     "Matrix",
@@ -137,3 +154,49 @@ __all__ = [
     "WindowAttention",
     "WithoutGradient",
 ]
+
+PARTS = {
+    "adapters": "LowRank",
+    "altup": "AltUp",
+    "approximate": "BlockSparseAttention LandmarkAttention WindowAttention",
+    "attention": "Attention",
+    "basic": "Embedding GatedNorm Head Idle Linear Norm Part Positions Residual VectorWeights",
+    "chosen": "ChosenHeads ConvolvedAttention RouterMLP",
+    "compressed": "CompressedAttention HyperConnection",
+    "conditioned": "ConditionedScale",
+    "convolution": "DynamicConvolution GatedConvolution GroupedLinear LightningAttention TokenConvolution",
+    "cross": "CrossAttention EncoderOutput PooledHead RelativeBias",
+    "delta": "DeltaAttention HeadGate",
+    "differential": "DifferentialAttention",
+    "disentangled": "DisentangledAttention DistanceTable",
+    "dynamic": "DynamicMask RetrievalExperts",
+    "elsewhere": "Elsewhere WithoutGradient",
+    "griffin": "GatedLinearRecurrence",
+    "inkling": "BlockResidual DistanceAttention GatedShortKernel SharedExperts ShortConvolution",
+    "latent": "LatentAttention",
+    "local": "GlobalLocalAttention LocalAttention Padded SlidingAttention SparseAttention",
+    "mlp": "MLP Experts IdleExperts",
+    "ngram": "NgramAttention StreamedQueries Streams",
+    "patches": "AtPatches Frozen HashEmbedding PatchAttention",
+    "positioned": "Activation Positioned",
+    "recurrent": "GatedDeltaNet HeadedMamba Mamba Mamba2",
+    "relative": "RelativeAttention",
+    "rwkv": "ChannelMix MatrixTimeMix TimeMix",
+    "sound": "AudioConvolution",
+    "sparse": "BlockIndexer Indexer",
+    "stored": "Matrix RoutedMatrix StoredAttention StoredLatent Tensors",
+    "streams": "GatedResidual MeanBlockIndexer NGramEmbedding",
+    "vision": "PatchEmbedding PatchMerger VisionAttention",
+    "xlstm": "MatrixLSTM",
+}
+"""The parts of each module."""
+
+_MODULES = {name: module for module, names in PARTS.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'calculator.parts' has no attribute {name!r}")
+    found = getattr(import_module(f"calculator.parts.{_MODULES[name]}"), name)
+    globals()[name] = found
+    return found

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import Norm, Part, project
+from calculator.parts.symbols import HIDDEN
 from calculator.record.run import Run
+from calculator.record.split import REPLICATED
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class AltUp(Part):
     hidden: int
     streams: int
     correcting: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "streams": "n_a"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "streams": Symbol("n_a", "residual streams of AltUp")}
 
     def write(self, run: Run) -> None:
         elements = run.tokens * self.hidden * self.streams
@@ -35,9 +38,10 @@ class AltUp(Part):
             weights=router,
             saved=run.tokens * self.hidden * run.width,
             tied=self.correcting,
+            stream=0,
         )
         if self.correcting:
-            project(run, self.path("correction_coefs"), self.streams, self.streams, component="mlp", split="replicated")
+            project(run, self.path("correction_coefs"), self.streams, self.streams, component="mlp", split=REPLICATED)
             scale = (Weight(self.path("correct_output_scale"), (self.hidden,), "vector"),)
             run.add(
                 self.path("correct"),
@@ -48,6 +52,7 @@ class AltUp(Part):
                 writes=elements * run.width,
                 saved=elements * run.width,
                 weights=scale,
+                stream=0,
             )
             return
         project(
@@ -56,7 +61,7 @@ class AltUp(Part):
             self.streams,
             self.streams * self.streams,
             component="mlp",
-            split="replicated",
+            split=REPLICATED,
         )
         run.add(
             self.path("predict"),
@@ -66,4 +71,5 @@ class AltUp(Part):
             reads=elements * run.width,
             writes=elements * run.width,
             saved=elements * run.width,
+            stream=0,
         )

@@ -7,8 +7,11 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, maximum, minimum
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import SOFTMAX_FLOPS, Part, project
+from calculator.parts.symbols import BLOCK, HEAD_DIM, HEADS, HIDDEN, KERNEL, WINDOW
 from calculator.record.run import Run
+from calculator.record.split import HEAD, ROW
 
 INVERSE_STEPS, INVERSE_PRODUCTS = 6, 4  # of the iteration for the landmarks' inverse (arXiv:2102.03902, section 3.2)
 
@@ -26,10 +29,9 @@ def scored_pairs(run: Run, name: str, heads: Number, head_dim: Number, pairs: Nu
         reads=query + fresh,
         writes=query,
         saved=query + fresh,
-        stream=run.stream,
-        split="head",
+        split=HEAD,
     )
-    run.add(f"{name}.softmax", "attention", "elementwise", flops=SOFTMAX_FLOPS * doubled // 2, split="head")
+    run.add(f"{name}.softmax", "attention", "elementwise", flops=SOFTMAX_FLOPS * doubled // 2, split=HEAD, stream=0)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,13 @@ class BlockSparseAttention(Part):
     block: int
     random: int
     bias: bool = True
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h", "block": "b", "random": "r"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "head_dim": HEAD_DIM,
+        "block": BLOCK,
+        "random": Symbol("r", "random blocks that a block sees (BigBird)"),
+    }
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim
@@ -52,7 +60,7 @@ class BlockSparseAttention(Part):
             path = self.path(f"self.{name}")
             project(run, path, self.hidden, inner, component="attention", bias=self.bias, saves_input=name == "query")
         scored_pairs(run, self.path("attention"), self.heads, self.head_dim, self._pairs(run), run.queries)
-        project(run, self.path("output.dense"), inner, self.hidden, component="attention", bias=True, split="row")
+        project(run, self.path("output.dense"), inner, self.hidden, component="attention", bias=True, split=ROW)
 
     def _pairs(self, run: Run) -> Number:
         length, block = run.queries, self.block
@@ -74,12 +82,12 @@ class LandmarkAttention(Part):
     head_dim: int
     landmarks: int
     kernel: int = 0
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "head_dim": "d_h",
-        "landmarks": "n_l",
-        "kernel": "k_c",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "head_dim": HEAD_DIM,
+        "landmarks": Symbol("n_l", "landmarks (Nyströmformer)"),
+        "kernel": KERNEL,
     }
 
     def write(self, run: Run) -> None:
@@ -103,9 +111,10 @@ class LandmarkAttention(Part):
                 reads=size * run.width,
                 writes=size * run.width,
                 weights=(weight,),
-                split="head",
+                split=HEAD,
+                stream=0,
             )
-        project(run, self.path("output.dense"), inner, self.hidden, component="attention", bias=True, split="row")
+        project(run, self.path("output.dense"), inner, self.hidden, component="attention", bias=True, split=ROW)
 
     def _landmarks(self, run: Run) -> None:
         few, size = self.landmarks, self.head_dim
@@ -129,8 +138,7 @@ class LandmarkAttention(Part):
                 reads=matrix,
                 writes=matrix,
                 saved=matrix,
-                stream=run.stream,
-                split="head",
+                split=HEAD,
             )
 
 
@@ -145,7 +153,7 @@ class WindowAttention(Part):
     head_dim: int
     window: int
     everywhere: int = 0
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h", "window": "W"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "heads": HEADS, "head_dim": HEAD_DIM, "window": WINDOW}
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim
@@ -168,4 +176,4 @@ class WindowAttention(Part):
         half = minimum(self.window // 2, run.queries - 1)
         pairs = run.queries + 2 * run.queries * (half + self.everywhere) - half * half - half
         scored_pairs(run, self.path("attention"), self.heads, self.head_dim, pairs, run.queries)
-        project(run, self.path("output.dense"), inner, self.hidden, component="attention", bias=True, split="row")
+        project(run, self.path("output.dense"), inner, self.hidden, component="attention", bias=True, split=ROW)

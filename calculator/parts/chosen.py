@@ -7,10 +7,13 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
-from calculator.parts.attention import attend, rotate
-from calculator.parts.basic import HEAD_SYMBOLS, SOFTMAX_FLOPS, Part, elementwise, project
+from calculator.numbers.symbols import Symbol
+from calculator.parts.attention import Heads, attend, rotate
+from calculator.parts.basic import SOFTMAX_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import short_convolution, state_bytes
+from calculator.parts.symbols import EXPERTS, HEAD_DIM, HIDDEN, KV_HEADS, OF_HEADS, ROTATED, TOP_K, WINDOW
 from calculator.record.run import Run
+from calculator.record.split import EXPERT, HEAD, REPLICATED, ROW
 
 
 @dataclass(frozen=True)
@@ -25,18 +28,18 @@ class ChosenHeads(Part):
     experts: int
     top_k: int
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "kv_heads": "n_kv",
-        "head_dim": "d_h",
-        "experts": "E",
-        "top_k": "k",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "kv_heads": KV_HEADS,
+        "head_dim": HEAD_DIM,
+        "experts": EXPERTS,
+        "top_k": TOP_K,
     }
 
     def write(self, run: Run) -> None:
         inner, heads = self.kv_heads * self.head_dim, self.top_k * self.kv_heads
         name = self.path("experts.router.layer")
-        project(run, name, self.hidden, self.experts, component="router", role="router", split="replicated")
+        project(run, name, self.hidden, self.experts, component="router", role="router", split=REPLICATED)
         scores = run.tokens * self.experts
         run.add(
             self.path("top_k"),
@@ -45,19 +48,12 @@ class ChosenHeads(Part):
             flops=SOFTMAX_FLOPS * scores,
             reads=scores * run.width,
             saved=scores * run.width,
-            stream=run.stream,
         )
         self._project(run, "experts.input_linear", self.hidden, inner)
         project(run, self.path("kv_proj"), self.hidden, 2 * inner, component="attention", saves_input=False)
         rotate(run, self.path("rotary"), (heads + self.kv_heads) * self.head_dim)
         attend(
-            run,
-            self.path("attention"),
-            heads=heads,
-            kv_heads=self.kv_heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
-            dropout=self.dropout,
+            run, self.path("attention"), Heads(heads, self.kv_heads, self.head_dim, self.head_dim), dropout=self.dropout
         )
         self._project(run, "experts.output_linear", inner, self.hidden)
         rows = run.tokens * self.top_k * self.hidden
@@ -70,7 +66,6 @@ class ChosenHeads(Part):
             writes=run.tokens * self.hidden * run.width,
             weights=(Weight(self.path("experts.bias"), (self.hidden,), "vector"),),
             saved=rows * run.width,
-            stream=run.stream,
         )
 
     def _project(self, run: Run, name: str, inputs: Number, outputs: Number) -> None:
@@ -89,8 +84,7 @@ class ChosenHeads(Part):
             active_share=(self.top_k, self.experts),
             weight_reads=held // self.experts * run.experts_touched(self.experts, self.top_k),
             saved=rows * inputs * run.width,
-            stream=run.stream,
-            split="expert",
+            split=EXPERT,
         )
 
 
@@ -111,7 +105,7 @@ class ConvolvedAttention(Part):
     rotary: int = 0
     bias: bool = False
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {"window": "W", "rotary": "d_r"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = OF_HEADS | {"window": WINDOW, "rotary": ROTATED}
 
     def write(self, run: Run) -> None:
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
@@ -133,20 +127,18 @@ class ConvolvedAttention(Part):
             inputs=2,
             weights=(Weight(self.path("qk_norm.temp"), (self.kv_heads,), "vector"),),
             cache=state_bytes(run, keys // 2, run.width),
-            split="head",
+            split=HEAD,
+            stream=0,
         )
         rotate(run, self.path("rotary"), (self.heads + self.kv_heads) * self.rotary)
         attend(
             run,
             self.path("attention"),
-            heads=self.heads,
-            kv_heads=self.kv_heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
+            Heads(self.heads, self.kv_heads, self.head_dim, self.head_dim),
             window=self.window,
             dropout=self.dropout,
         )
-        project(run, self.path("o_proj"), queries, self.hidden, component="attention", bias=self.bias, split="row")
+        project(run, self.path("o_proj"), queries, self.hidden, component="attention", bias=self.bias, split=ROW)
 
     def _by_head(self, run: Run, channels: Number) -> None:
         """The second convolution, whose groups are the heads."""
@@ -166,8 +158,7 @@ class ConvolvedAttention(Part):
             weights=weights,
             cache=state_bytes(run, channels * (kernel - 1), run.width),
             saved=elements,
-            stream=run.stream,
-            split="head",
+            split=HEAD,
         )
 
 
@@ -180,19 +171,19 @@ class RouterMLP(Part):
     size: int
     choices: int
     follows: bool
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "size": "d_r", "choices": "E"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "size": ROTATED, "choices": EXPERTS}
 
     def write(self, run: Run) -> None:
         def step(name: str, inputs: Number, outputs: Number, bias: bool) -> None:
             path = self.path(name)
-            project(run, path, inputs, outputs, component="router", role="router", bias=bias, split="replicated")
+            project(run, path, inputs, outputs, component="router", role="router", bias=bias, split=REPLICATED)
 
         step("down_proj", self.hidden, self.size, True)
         vectors: tuple[Weight, ...] = (Weight(self.path("router_mlp.norm.weight"), (self.size,), "norm"),)
         if self.follows:
             vectors += (Weight(self.path("router_states_scale"), (self.size,), "vector"),)
         elements = run.tokens * self.size
-        elementwise(run, self.path("router_mlp.norm"), "router", elements, 6, inputs=2, weights=vectors)
+        elementwise(run, self.path("router_mlp.norm"), "router", elements, 6, inputs=2, weights=vectors, stream=0)
         step("router_mlp.fc1", self.size, self.size, True)
         step("router_mlp.fc2", self.size, self.size, True)
         step("router_mlp.out_proj", self.size, self.choices, False)

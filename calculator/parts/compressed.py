@@ -5,13 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from calculator.formats.cache import ENTRY
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, ceil_div, half, maximum, minimum
-from calculator.parts.attention import attend, rotate
+from calculator.numbers.symbols import Symbol
+from calculator.parts.attention import Heads, Shared, attend, rotate
 from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
 from calculator.parts.sparse import INDEX_BLOCK
-from calculator.record.operation import Cache, Kept
+from calculator.parts.symbols import (
+    HEAD_DIM,
+    HEADS,
+    HIDDEN,
+    INDEX_DIM,
+    INDEX_HEADS,
+    QUERY_RANK,
+    RATIO,
+    ROTATED,
+    SELECTED,
+    STREAMS,
+    WINDOW,
+)
+from calculator.record.caches import Cache, Kept
 from calculator.record.run import Run
+from calculator.record.split import HEAD, REPLICATED, ROW
 
 
 def entries(tokens: Number, ratio: Number) -> Number:
@@ -23,6 +39,20 @@ def entries_sum(count: Number, ratio: Number) -> Number:
     """⌊0/r⌋ + ⌊1/r⌋ + … over `count` terms."""
     whole = entries(count, ratio)
     return ratio * whole * (whole - 1) // 2 + (count - whole * ratio) * whole
+
+
+def doubled_pairs(run: Run, ratio: Number, most: Number = 0) -> Number:
+    """Pairs of a prefill's new tokens and the entries that each sees, times two; `most` entries each where not 0. A
+    causal count takes the triangle under n tokens and r entries, n·r − m·r²/2, without that of the past."""
+    if run.workload.attention_flops != "causal":
+        return 2 * run.queries * entries(run.past + run.queries, ratio)
+
+    def area(tokens: Number) -> Number:
+        reach = entries(tokens, ratio)
+        reach = minimum(reach, most) if most else reach
+        return 2 * tokens * reach - ratio * reach * reach
+
+    return area(run.past + run.queries) - area(run.past) if run.past else area(run.queries)
 
 
 @dataclass(frozen=True)
@@ -52,23 +82,23 @@ class CompressedAttention(Part):
     index_dim: int = 0
     selected: int = 0
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "head_dim": "d_h",
-        "query_rank": "r_q",
-        "window": "W",
-        "out_rank": "r_o",
-        "rotary": "d_r",
-        "ratio": "m",
-        "index_heads": "n_i",
-        "index_dim": "d_i",
-        "selected": "k_i",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "head_dim": HEAD_DIM,
+        "query_rank": QUERY_RANK,
+        "window": WINDOW,
+        "out_rank": Symbol("r_o", "rank of a grouped output projection"),
+        "rotary": ROTATED,
+        "ratio": RATIO,
+        "index_heads": INDEX_HEADS,
+        "index_dim": INDEX_DIM,
+        "selected": SELECTED,
     }
 
     def write(self, run: Run) -> None:
         queries = self.heads * self.head_dim
-        project(run, self.path("wq_a"), self.hidden, self.query_rank, component="attention", split="replicated")
+        project(run, self.path("wq_a"), self.hidden, self.query_rank, component="attention", split=REPLICATED)
         Norm(self.path("q_norm"), self.query_rank).write(run)
         project(run, self.path("wq_b"), self.query_rank, queries, component="attention")
         Norm(self.path("q_b_norm"), self.head_dim, groups=self.heads, affine=False).write(run)
@@ -79,7 +109,7 @@ class CompressedAttention(Part):
             self.head_dim,
             component="attention",
             saves_input=False,
-            split="replicated",
+            split=REPLICATED,
         )
         Norm(self.path("kv_norm"), self.head_dim).write(run)
         # Queries and keys, and the output back again: keys are values, so the output comes out rotated.
@@ -87,14 +117,17 @@ class CompressedAttention(Part):
         attend(
             run,
             self.path("attention"),
-            heads=self.heads,
-            kv_heads=1,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
+            Heads(
+                self.heads,
+                1,
+                self.head_dim,
+                self.head_dim,
+                cached_dim=self.head_dim,
+                fresh_dim=self.head_dim,
+                shared=Shared(self.rotary, ENTRY),
+            ),
             window=self.window,
             dropout=self.dropout,
-            cached_dim=self.head_dim,
-            fresh_dim=self.head_dim,
         )
         if self.ratio:
             self._compress(run, self.path("compressor"), self.head_dim)
@@ -107,7 +140,8 @@ class CompressedAttention(Part):
             "elementwise",
             flops=run.tokens * self.heads,
             weights=(Weight(self.path("attn_sink"), (self.heads,), "vector"),),
-            split="head",
+            split=HEAD,
+            stream=0,
         )
         read = run.tokens * queries * run.width
         grouped = self.groups * self.out_rank
@@ -119,17 +153,16 @@ class CompressedAttention(Part):
             reads=read,
             writes=run.tokens * grouped * run.width,
             saved=read,
-            stream=run.stream,
             weights=(Weight(self.path("wo_a.weight"), (grouped, queries // self.groups), "linear"),),
         )
-        project(run, self.path("wo_b"), grouped, self.hidden, component="attention", split="row")
+        project(run, self.path("wo_b"), grouped, self.hidden, component="attention", split=ROW)
 
     def _compress(self, run: Run, name: str, size: Number) -> None:
         """Every token makes an entry and its gate; each window's are summed under a softmax of the gates."""
         wide = 2 * size if self.overlap else size
         for child in ("wkv", "wgate"):
             project(
-                run, f"{name}.{child}", self.hidden, wide, component="attention", saves_input=False, split="replicated"
+                run, f"{name}.{child}", self.hidden, wide, component="attention", saves_input=False, split=REPLICATED
             )
         made = run.tokens * wide
         pooled = entries(run.past + run.queries, self.ratio) - entries(run.past, self.ratio)
@@ -141,7 +174,6 @@ class CompressedAttention(Part):
             reads=2 * made * run.width,
             writes=run.batch * pooled * size * run.width,
             saved=2 * made * run.width,
-            stream=run.stream,
             weights=(
                 Weight(f"{name}.ape", (self.ratio, wide), "vector"),
                 Weight(f"{name}.norm.weight", (size,), "norm"),
@@ -166,10 +198,10 @@ class CompressedAttention(Part):
             self.index_heads,
             component="attention",
             saves_input=False,
-            split="replicated",
+            split=REPLICATED,
         )
         doubled = run.batch * self._doubled_pairs(run, 0)
-        every = self._read(run, 0) if run.decoding else run.queries * entries(run.queries, self.ratio)
+        every = self._read(run, 0) if run.decoding else run.queries * entries(run.past + run.queries, self.ratio)
         scores = run.batch * every * 4  # one 32-bit score a pair, summed over the heads
         # Kept as the indexers of DeepSeek-V3.2 keep theirs: FP8 with a 32-bit scale per 128 elements.
         key = self.index_dim + 4 * ceil_div(self.index_dim, INDEX_BLOCK)
@@ -183,7 +215,6 @@ class CompressedAttention(Part):
             writes=scores,
             cache=self._cache(run, key, 0),
             saved=query,
-            stream=run.stream,
         )
         run.add(
             f"{name}.top_k",
@@ -191,6 +222,7 @@ class CompressedAttention(Part):
             "elementwise",
             flops=half(doubled * (2 * self.index_heads + 1)),
             reads=scores,
+            stream=0,
         )
 
     def _attend_entries(self, run: Run) -> None:
@@ -205,31 +237,29 @@ class CompressedAttention(Part):
             reads=query + matrix,
             writes=query + matrix,
             saved=query + matrix,
-            stream=run.stream,
-            split="head",
-            cache=self._cache(run, self.head_dim * run.cache_bits // 8, self.selected),
+            split=HEAD,
+            cache=self._cache(run, run.cache_format.vector(self.head_dim, self.rotary, ENTRY), self.selected),
         )
         run.add(
             f"{self.path('compressed_attention')}.softmax",
             "attention",
             "elementwise",
-            split="head",
+            split=HEAD,
             flops=half(SOFTMAX_FLOPS * doubled * self.heads),
+            stream=0,
         )
 
     def _doubled_pairs(self, run: Run, most: Number) -> Number:
         """Query-entry pairs of a sequence, times two; `most` entries a query where that is not 0."""
         if run.decoding:
             return 2 * self._read(run, most)
-        reach = entries(run.queries, self.ratio)
-        if run.workload.attention_flops == "causal":
-            reach = minimum(reach, most) if most else reach
-            return 2 * run.queries * reach - self.ratio * reach * reach
-        return 2 * run.queries * reach
+        return doubled_pairs(run, self.ratio, most)
 
     def _scored(self, run: Run) -> Number:
         """Query-entry scores per sequence and head that an unfused kernel writes."""
-        return self._read(run, self.selected) if run.decoding else run.queries * entries(run.queries, self.ratio)
+        if run.decoding:
+            return self._read(run, self.selected)
+        return run.queries * entries(run.past + run.queries, self.ratio)
 
     def _read(self, run: Run, most: Number) -> Number:
         """Entries that the decode steps read, summed: step i sees those that past + i + 1 tokens have completed."""
@@ -245,7 +275,8 @@ class CompressedAttention(Part):
         """Bytes held, read and written by a cache of `size` bytes an entry."""
         held = run.batch * entries(run.held_tokens(None), self.ratio) * size if not run.training else 0
         if not run.decoding:
-            return Cache(held, 0, held, Kept("compressed", size))
+            before = run.batch * entries(run.past, self.ratio) * size if run.past else 0
+            return Cache(held, before, held - before, Kept("compressed", size))
         written = entries(run.past + run.steps, self.ratio) - entries(run.past, self.ratio)
         read = run.batch * self._read(run, most) * size
         return Cache(held, read, run.batch * written * size, Kept("compressed", size))
@@ -262,7 +293,7 @@ class HyperConnection(Part):
     iterations: int = 0
     closing: bool = False
     independent: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "streams": "n_r"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "streams": STREAMS}
 
     def write(self, run: Run) -> None:
         wide, n = self.streams * self.hidden, self.streams
@@ -284,12 +315,14 @@ class HyperConnection(Part):
             writes=run.tokens * outputs * 4,
             weights=weights,
             saved=read,
+            stream=0,
         )
         run.add(
             f"{self.name}_weights",
             "norm",
             "elementwise",
             flops=run.tokens * n * n * 4 * self.iterations + 5 * run.tokens * outputs,
+            stream=0,
         )
         run.add(
             f"{self.name}_collapse",
@@ -299,10 +332,13 @@ class HyperConnection(Part):
             reads=read,
             writes=run.tokens * self.hidden * run.width,
             saved=read,
+            stream=0,
         )
         if self.closing:
             return
         if not self.independent:
             mixing = 2 * run.tokens * wide * n
-            run.add(f"{self.name}_mix", "norm", "matmul", flops=mixing, reads=read, writes=read, saved=read)
-        run.add(f"{self.name}_expand", "norm", "elementwise", flops=2 * run.tokens * wide, reads=read, writes=read)
+            run.add(f"{self.name}_mix", "norm", "matmul", flops=mixing, reads=read, writes=read, saved=read, stream=0)
+        run.add(
+            f"{self.name}_expand", "norm", "elementwise", flops=2 * run.tokens * wide, reads=read, writes=read, stream=0
+        )

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import Part, elementwise
+from calculator.parts.symbols import HIDDEN
 from calculator.record.run import Run
 
 
@@ -18,7 +20,7 @@ class ConditionedScale(Part):
     size: int
     rank: int
     names: tuple[str, str] = ("linear1", "linear2")
-    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d", "rank": "r"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"size": HIDDEN, "rank": Symbol("r_s", "rank of a conditioned scale")}
 
     def write(self, run: Run) -> None:
         shapes = ((self.rank, self.size), (self.size, self.rank))
@@ -34,6 +36,7 @@ class ConditionedScale(Part):
                 weights=(Weight(f"{self.path(name)}.weight", shape, "linear"),),
                 saved=read,
                 input_gradient=i > 0,
+                stream=0,
             )
         elements = run.tokens * self.size
-        elementwise(run, self.path("scale"), "norm", elements, 2)
+        elementwise(run, self.path("scale"), "norm", elements, 2, stream=0)

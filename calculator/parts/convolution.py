@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import rotate
 from calculator.parts.basic import Norm, Part, elementwise, project
 from calculator.parts.recurrent import SSD_FLOPS, scan, short_convolution
+from calculator.parts.symbols import HEAD_DIM, HEADS, HIDDEN, INPUTS, KERNEL, OUTPUTS, ROTATED
 from calculator.record.run import Run
+from calculator.record.split import HEAD, ROW
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class GatedConvolution(Part):
     hidden: int
     kernel: int
     bias: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN}
 
     def write(self, run: Run) -> None:
         elements = run.tokens * self.hidden
@@ -28,10 +31,8 @@ class GatedConvolution(Part):
         for name in ("input_gate", "output_gate"):
             if name == "output_gate":
                 short_convolution(run, self.path("conv"), self.hidden, self.kernel, bias=self.bias, activated=False)
-            elementwise(run, self.path(name), "recurrent", elements, 1, inputs=2, split="head")
-        project(
-            run, self.path("out_proj"), self.hidden, self.hidden, component="recurrent", bias=self.bias, split="row"
-        )
+            elementwise(run, self.path(name), "recurrent", elements, 1, inputs=2, split=HEAD, stream=0)
+        project(run, self.path("out_proj"), self.hidden, self.hidden, component="recurrent", bias=self.bias, split=ROW)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class LightningAttention(Part):
     qkv_bias: bool = False
     out_bias: bool = False
     state_width: int | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h", "rotary": "d_r"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "heads": HEADS, "head_dim": HEAD_DIM, "rotary": ROTATED}
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim
@@ -69,8 +70,8 @@ class LightningAttention(Part):
         Norm(self.path(norm), inner).write(run)
         project(run, self.path(gate), self.hidden, inner, component="recurrent", saves_input=False)
         elements = run.tokens * inner
-        elementwise(run, self.path("gate"), "recurrent", elements, 5, inputs=2, split="head")
-        project(run, self.path(out), inner, self.hidden, component="recurrent", bias=self.out_bias, split="row")
+        elementwise(run, self.path("gate"), "recurrent", elements, 5, inputs=2, split=HEAD, stream=0)
+        project(run, self.path(out), inner, self.hidden, component="recurrent", bias=self.out_bias, split=ROW)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class TokenConvolution(Part):
     groups: int = 1
     bias: bool = True
     component: str = "attention"
-    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"inputs": INPUTS, "outputs": OUTPUTS}
 
     def write(self, run: Run) -> None:
         shape = (self.outputs, self.inputs // self.groups, self.kernel)
@@ -101,7 +102,6 @@ class TokenConvolution(Part):
             writes=run.tokens * self.outputs * run.width,
             weights=weights,
             saved=read,
-            stream=run.stream,
         )
 
 
@@ -111,7 +111,7 @@ class DynamicConvolution(Part):
 
     size: int
     kernel: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d", "kernel": "k_c"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"size": HIDDEN, "kernel": KERNEL}
 
     def write(self, run: Run) -> None:
         elements = run.tokens * self.size * run.width
@@ -123,8 +123,7 @@ class DynamicConvolution(Part):
             reads=elements * self.kernel,
             writes=elements,
             saved=elements * self.kernel,
-            stream=run.stream,
-            split="head",
+            split=HEAD,
         )
 
 
@@ -136,7 +135,7 @@ class GroupedLinear(Part):
     outputs: int
     groups: int
     component: str = "mlp"
-    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"inputs": INPUTS, "outputs": OUTPUTS}
 
     def write(self, run: Run) -> None:
         shape = (self.groups, self.inputs // self.groups, self.outputs // self.groups)
@@ -154,5 +153,4 @@ class GroupedLinear(Part):
             writes=run.tokens * self.outputs * run.width,
             weights=weights,
             saved=read,
-            stream=run.stream,
         )

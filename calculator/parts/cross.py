@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
-from calculator.parts.attention import attend
-from calculator.parts.basic import HEAD_SYMBOLS, Part, project
+from calculator.numbers.symbols import Symbol
+from calculator.parts.attention import Heads, attend
+from calculator.parts.basic import Part, project
+from calculator.parts.symbols import HEADS, HIDDEN, INPUTS, OF_HEADS, OUTPUTS
 from calculator.record.run import Run
+from calculator.record.split import HEAD, REPLICATED, ROW
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,12 @@ class CrossAttention(Part):
     v_bias: bool = False
     out_bias: bool = False
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {"source": "d_x"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = OF_HEADS | {"source": Symbol("d_x", "width of the encoder's output")}
 
     def write(self, run: Run) -> None:
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        made = 0 if run.decoding else run.batch * run.source
+        cached = bool(run.decoding or run.past)
+        made = 0 if cached else run.batch * run.source
         project(run, self.path(self.query), self.hidden, queries, component="attention", bias=self.q_bias)
         for name, bias in ((self.key, self.k_bias), (self.value, self.v_bias)):
             # The encoder's output is one tensor for all layers; the encoder's last operation keeps it.
@@ -54,19 +58,16 @@ class CrossAttention(Part):
                 bias=bias,
                 tokens=made,
                 saves_input=False,
-                idle=run.decoding,
+                idle=cached,
             )
         attend(
             run,
             self.path("attention"),
-            heads=self.heads,
-            kv_heads=self.kv_heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
+            Heads(self.heads, self.kv_heads, self.head_dim, self.head_dim),
             dropout=self.dropout,
             across=True,
         )
-        project(run, self.path(self.out), queries, self.hidden, component="attention", bias=self.out_bias, split="row")
+        project(run, self.path(self.out), queries, self.hidden, component="attention", bias=self.out_bias, split=ROW)
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,11 @@ class RelativeBias(Part):
 
     buckets: int
     heads: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"heads": "n_h"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"heads": HEADS}
 
     def write(self, run: Run) -> None:
         weight = Weight(f"{self.name}.weight", (self.buckets, self.heads), "embedding")
-        run.add(self.name, "attention", "elementwise", weights=(weight,), split="head")
+        run.add(self.name, "attention", "elementwise", weights=(weight,), split=HEAD, stream=0)
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,10 @@ class EncoderOutput(Part):
     once for the backward pass."""
 
     size: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d_x"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"size": Symbol("d_x", "width of the encoder's output")}
 
     def write(self, run: Run) -> None:
-        run.add(self.name, "attention", "elementwise", saved=run.tokens * self.size * run.width)
+        run.add(self.name, "attention", "elementwise", saved=run.tokens * self.size * run.width, stream=0)
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,9 @@ class PooledHead(Part):
     hidden: int
     inner: int
     labels: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "inner": "d_in", "labels": "d_out"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "inner": INPUTS, "labels": OUTPUTS}
 
     def write(self, run: Run) -> None:
         rows = run.batch * run.steps
         for name, inputs, outputs in (("dense", self.hidden, self.inner), ("out_proj", self.inner, self.labels)):
-            project(run, self.path(name), inputs, outputs, component="head", bias=True, tokens=rows, split="replicated")
+            project(run, self.path(name), inputs, outputs, component="head", bias=True, tokens=rows, split=REPLICATED)

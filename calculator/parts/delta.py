@@ -8,9 +8,12 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import ACTIVATION_FLOPS, Part, project
 from calculator.parts.recurrent import DELTA_FLOPS, gated_norm, scan, short_convolution
+from calculator.parts.symbols import HEADS, HIDDEN, KEY_DIM, KEY_HEADS, VALUE_DIM, VALUE_HEADS
 from calculator.record.run import Run
+from calculator.record.split import HEAD, REPLICATED, ROW
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,14 @@ class DeltaAttention(Part):
     decay_shape: tuple[int, ...] = ()
     out: str = "o_proj"
     state_width: int | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "key_heads": "n_k",
-        "value_heads": "n_v",
-        "key_dim": "d_k",
-        "value_dim": "d_v",
-        "decay_rank": "r_f",
-        "gate_rank": "r_g",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "key_heads": KEY_HEADS,
+        "value_heads": VALUE_HEADS,
+        "key_dim": KEY_DIM,
+        "value_dim": VALUE_DIM,
+        "decay_rank": Symbol("r_f", "rank of the decay"),
+        "gate_rank": Symbol("r_g", "rank of the output gate"),
     }
 
     def write(self, run: Run) -> None:
@@ -74,7 +77,7 @@ class DeltaAttention(Part):
         )
         self._gate(run, "g", self.gate_rank, values)
         gated_norm(run, self.path("o_norm"), self.value_heads, self.value_dim, self.value_dim)
-        project(run, self.path(self.out), values, self.hidden, component="recurrent", split="row")
+        project(run, self.path(self.out), values, self.hidden, component="recurrent", split=ROW)
 
     def _from_input(self, run: Run, name: str, outputs: Number) -> None:
         project(run, self.path(name), self.hidden, outputs, component="recurrent", saves_input=False)
@@ -90,7 +93,7 @@ class DeltaAttention(Part):
             self.hidden,
             rank,
             component="recurrent",
-            split="replicated",
+            split=REPLICATED,
             saves_input=False,
         )
         project(run, self.path(f"{letter}_b_proj"), rank, outputs, component="recurrent")
@@ -103,7 +106,7 @@ class HeadGate(Part):
     hidden: int
     heads: int
     head_dim: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_v"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "heads": HEADS, "head_dim": VALUE_DIM}
 
     def write(self, run: Run) -> None:
         project(run, self.name, self.hidden, self.heads, component="attention", saves_input=False)
@@ -116,5 +119,6 @@ class HeadGate(Part):
             reads=(gates + elements) * run.width,
             writes=elements * run.width,
             saved=(gates + elements) * run.width,
-            split="head",
+            split=HEAD,
+            stream=0,
         )

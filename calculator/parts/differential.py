@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
-from calculator.parts.attention import attend, rotate
-from calculator.parts.basic import HEAD_SYMBOLS, Norm, Part, project
+from calculator.numbers.symbols import Symbol
+from calculator.parts.attention import Heads, attend, rotate
+from calculator.parts.basic import Norm, Part, project
+from calculator.parts.symbols import OF_HEADS, ROTATED
 from calculator.record.run import Run
+from calculator.record.split import HEAD, ROW
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class DifferentialAttention(Part):
     head_dim: int
     bias: bool = False
     rotary: int = 0
-    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {"rotary": "d_r"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = OF_HEADS | {"rotary": ROTATED}
 
     def write(self, run: Run) -> None:
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
@@ -46,12 +49,14 @@ class DifferentialAttention(Part):
             attend(
                 run,
                 self.path(f"attention.{half}"),
-                heads=self.heads,
-                kv_heads=self.kv_heads,
-                key_dim=self.head_dim,
-                value_dim=self.head_dim,
-                cached_dim=2 * keys if half == 1 else keys,
-                fresh_dim=2 * keys if half == 1 else keys,
+                Heads(
+                    self.heads,
+                    self.kv_heads,
+                    self.head_dim,
+                    self.head_dim,
+                    cached_dim=2 * keys if half == 1 else keys,
+                    fresh_dim=2 * keys if half == 1 else keys,
+                ),
                 caches=half == 1,
             )
         names = ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2")
@@ -65,7 +70,8 @@ class DifferentialAttention(Part):
             writes=elements // 2 * run.width,
             weights=tuple(Weight(self.path(name), (self.head_dim,), "vector") for name in names),
             saved=elements * run.width,
-            split="head",
+            split=HEAD,
+            stream=0,
         )
         Norm(self.path("groupnorm"), 2 * self.head_dim, groups=self.heads // 2, affine=False).write(run)
-        project(run, self.path("o_proj"), queries, self.hidden, component="attention", bias=self.bias, split="row")
+        project(run, self.path("o_proj"), queries, self.hidden, component="attention", bias=self.bias, split=ROW)

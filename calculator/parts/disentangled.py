@@ -7,9 +7,12 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, minimum
-from calculator.parts.attention import attend
+from calculator.numbers.symbols import Symbol
+from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import LAYER_NORM_FLOPS, Part, elementwise, project
+from calculator.parts.symbols import HEAD_DIM, HEADS, HIDDEN
 from calculator.record.run import Run
+from calculator.record.split import HEAD, ROW
 
 
 @dataclass(frozen=True)
@@ -19,16 +22,19 @@ class DistanceTable(Part):
     span: int
     size: int
     normed: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"span": "k_r", "size": "d"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "span": Symbol("k_r", "distances to either side that have an embedding (DeBERTa)"),
+        "size": HIDDEN,
+    }
 
     def write(self, run: Run) -> None:
         shape = (2 * self.span, self.size)
         table = (Weight(self.path("rel_embeddings.weight"), shape, "embedding"),)
-        run.add(self.path("rel_embeddings"), "embedding", "lookup", weights=table)
+        run.add(self.path("rel_embeddings"), "embedding", "lookup", weights=table, stream=0)
         if self.normed:
             elements = 2 * self.span * self.size if run.active else 0
             scale = tuple(Weight(self.path(f"LayerNorm.{n}"), (self.size,), "norm") for n in ("weight", "bias"))
-            elementwise(run, self.path("LayerNorm"), "norm", elements, LAYER_NORM_FLOPS, weights=scale)
+            elementwise(run, self.path("LayerNorm"), "norm", elements, LAYER_NORM_FLOPS, weights=scale, stream=0)
 
 
 @dataclass(frozen=True)
@@ -56,14 +62,26 @@ class DisentangledAttention(Part):
     packed: bool = False
     talking: bool = False
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h", "span": "k_r"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "head_dim": HEAD_DIM,
+        "span": Symbol("k_r", "distances to either side that have an embedding (DeBERTa)"),
+    }
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim
         if self.packed:
             project(run, self.path("self.in_proj"), self.hidden, 3 * inner, component="attention")
             biases = tuple(Weight(self.path(f"self.{n}"), (inner,), "vector") for n in ("q_bias", "v_bias"))
-            run.add(self.path("self.biases"), "attention", "elementwise", flops=2 * run.tokens * inner, weights=biases)
+            run.add(
+                self.path("self.biases"),
+                "attention",
+                "elementwise",
+                flops=2 * run.tokens * inner,
+                weights=biases,
+                stream=0,
+            )
         else:
             for name in ("query_proj", "key_proj", "value_proj"):
                 saves = name == "query_proj"
@@ -83,13 +101,10 @@ class DisentangledAttention(Part):
         attend(
             run,
             self.path("attention"),
-            heads=self.heads,
-            kv_heads=self.heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
+            Heads(self.heads, self.heads, self.head_dim, self.head_dim),
             dropout=self.dropout,
         )
-        project(run, self.path("output.dense"), inner, self.hidden, component="attention", bias=True, split="row")
+        project(run, self.path("output.dense"), inner, self.hidden, component="attention", bias=True, split=ROW)
 
     def _positions(self, run: Run) -> None:
         rows = (2 * (minimum(run.queries, self.span) if self.clipped else self.span)) if run.active else 0
@@ -108,9 +123,10 @@ class DisentangledAttention(Part):
     def _shared(self, run: Run, kind: str, rows: Number, wanted: bool) -> None:
         """The content's projection of the distances: the weights are held, and listed, with the content's."""
         flops = 2 * rows * self.hidden * self.heads * self.head_dim
-        inner = run if wanted else replace(run, workload=replace(run.workload, mode="prefill"))  # no gradient returns
+        inner = replace(run, differentiated=run.differentiated and wanted)
         size = rows * self.hidden * run.width
-        inner.add(self.path(f"self.{kind}_projection"), "attention", "matmul", flops=flops, reads=size, writes=size)
+        name = self.path(f"self.{kind}_projection")
+        inner.add(name, "attention", "matmul", flops=flops, reads=size, writes=size, stream=0)
 
     def _scores(self, run: Run, kind: str, rows: Number) -> None:
         scores = run.tokens * self.heads * rows * run.width
@@ -125,8 +141,7 @@ class DisentangledAttention(Part):
             reads=contents + distances,
             writes=scores,
             saved=distances,
-            stream=run.stream,
-            split="head",
+            split=HEAD,
         )
         # Each pair takes the score of its distance and adds it to its own.
         run.add(
@@ -136,6 +151,5 @@ class DisentangledAttention(Part):
             flops=run.tokens * self.heads * run.queries,
             reads=picked,
             writes=picked,
-            stream=run.stream,
-            split="head",
+            split=HEAD,
         )

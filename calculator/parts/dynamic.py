@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import ACTIVATION_FLOPS, SOFTMAX_FLOPS, Part, elementwise, project
+from calculator.parts.symbols import EXPERTS, HEAD_DIM, HIDDEN, KV_HEADS, TOP_K, WINDOW
 from calculator.record.run import Run
+from calculator.record.split import EXPERT, HEAD, REPLICATED
 
 
 @dataclass(frozen=True)
@@ -18,10 +21,10 @@ class DynamicMask(Part):
     head_dim: int
     window: int | None = None
     bias: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"kv_heads": "n_kv", "head_dim": "d_h", "window": "W"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"kv_heads": KV_HEADS, "head_dim": HEAD_DIM, "window": WINDOW}
 
     def write(self, run: Run) -> None:
-        rows = run.batch * run.keys(self.window) if run.decoding else run.tokens
+        rows = run.batch * (run.keys(self.window) if run.decoding else run.past + run.queries)
         project(
             run,
             self.path("dt_proj"),
@@ -39,7 +42,8 @@ class DynamicMask(Part):
             scores,
             ACTIVATION_FLOPS,
             weights=(Weight(self.path("A"), (self.kv_heads,), "vector"),),
-            split="head",
+            split=HEAD,
+            stream=0,
         )
 
 
@@ -52,7 +56,7 @@ class RetrievalExperts(Part):
     experts: int
     keys: int
     top_k: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "experts": "E", "top_k": "k"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "experts": EXPERTS, "top_k": TOP_K}
 
     def write(self, run: Run) -> None:
         project(
@@ -62,7 +66,7 @@ class RetrievalExperts(Part):
             2 * self.keys,
             component="router",
             role="router",
-            split="replicated",
+            split=REPLICATED,
             saves_input=False,
         )
         scores = run.tokens * self.keys * self.keys
@@ -74,6 +78,7 @@ class RetrievalExperts(Part):
             reads=run.tokens * 2 * self.keys * run.width,
             writes=scores * run.width,
             saved=run.tokens * self.top_k * run.width,
+            stream=0,
         )
         rows = run.tokens * self.top_k
         for name in ("down_embed", "up_embed"):
@@ -91,5 +96,6 @@ class RetrievalExperts(Part):
                 weight_reads=row * run.experts_touched(self.experts, self.top_k),
                 # The looked-up rows are tensors of their own, kept for the backward pass.
                 saved=rows * (self.hidden + 1) * run.width,
-                split="expert",
+                split=EXPERT,
+                stream=0,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from calculator.parts.basic import Part
+from calculator.record.operation import Operation
 from calculator.record.run import Run
 
 
@@ -24,28 +25,14 @@ class Elsewhere(Part):
     def write(self, run: Run) -> None:
         first = len(run.out)
         self.part.write(run)
+        for i, op in enumerate(run.out[first:], first):
+            run.out[i] = self._idle(op) if self.held else op.stored_as(0)
         if self.held:
             run.out[first:] = [op for op in run.out[first:] if op.weights]
-        for i in range(first, len(run.out)):
-            op = run.out[i]
-            if self.held:
-                op = replace(
-                    op,
-                    flops=0,
-                    weight_reads=0,
-                    reads=0,
-                    writes=0,
-                    cache_bytes=0,
-                    cache_reads=0,
-                    cache_writes=0,
-                    saved=0,
-                    live=0,
-                    kept=None,
-                    active=op.active if self.active else 0,
-                )
-            else:
-                op = replace(op, stored=0)
-            run.out[i] = op
+
+    def _idle(self, op: Operation) -> Operation:
+        """What the operation holds, without what it does."""
+        return Operation(replace(op.step, active=op.active if self.active else 0, differentiated="none"))
 
 
 @dataclass(frozen=True)
@@ -55,9 +42,4 @@ class WithoutGradient(Part):
     part: Part
 
     def write(self, run: Run) -> None:
-        if not run.training:
-            self.part.write(run)
-            return
-        forward = replace(run, workload=replace(run.workload, mode="prefill"), out=[])
-        self.part.write(forward)
-        run.out += [replace(op, cache_bytes=0, cache_reads=0, cache_writes=0) for op in forward.out]
+        self.part.write(replace(run, differentiated=False))

@@ -7,9 +7,12 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import ACTIVATION_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import scan, short_convolution
+from calculator.parts.symbols import HEADS, HIDDEN
 from calculator.record.run import Run
+from calculator.record.split import HEAD, ROW
 
 # Per channel: c·r·softplus(Λ) (2), a = exp (1), a² (1), √(1 − a²) (2), i·x (1), √·(i·x) (1), a·h (1), their sum (1);
 # arXiv:2402.19427, equations 1 to 4.
@@ -25,7 +28,11 @@ class GatedLinearRecurrence(Part):
     inner: int
     blocks: int
     kernel: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "inner": "d_rnn", "blocks": "n_h"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "inner": Symbol("d_rnn", "inner width of a gated linear recurrence"),
+        "blocks": HEADS,
+    }
 
     def write(self, run: Run) -> None:
         elements = run.tokens * self.inner
@@ -50,7 +57,8 @@ class GatedLinearRecurrence(Part):
             "elementwise",
             flops=2 * ACTIVATION_FLOPS * elements,
             saved=2 * elements * run.width,
-            split="head",
+            split=HEAD,
+            stream=0,
         )
         scan(
             run,
@@ -70,10 +78,9 @@ class GatedLinearRecurrence(Part):
             elements,
             ACTIVATION_FLOPS + 1,
             inputs=2,
-            stream=run.stream,
-            split="head",
+            split=HEAD,
         )
-        project(run, self.path("linear_out"), self.inner, self.hidden, component="recurrent", bias=True, split="row")
+        project(run, self.path("linear_out"), self.inner, self.hidden, component="recurrent", bias=True, split=ROW)
 
     def _block_diagonal(self, run: Run, name: str, *, saves_input: bool) -> None:
         size: Number = self.inner // self.blocks
@@ -90,6 +97,5 @@ class GatedLinearRecurrence(Part):
                 Weight(self.path(f"rg_lru.{name}_bias"), (self.blocks, size), "vector"),
             ),
             saved=elements if saves_input else 0,
-            stream=run.stream,
-            split="head",
+            split=HEAD,
         )

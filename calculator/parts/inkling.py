@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, half
-from calculator.parts.attention import attend
+from calculator.numbers.symbols import Symbol
+from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import (
     ACTIVATION_FLOPS,
-    HEAD_SYMBOLS,
     RMS_NORM_FLOPS,
     Norm,
     Part,
@@ -19,7 +19,9 @@ from calculator.parts.basic import (
     project,
 )
 from calculator.parts.recurrent import short_convolution, state_bytes
+from calculator.parts.symbols import EXPERT_WIDTH, HIDDEN, KV_HEADS, OF_HEADS, WINDOW
 from calculator.record.run import Run
+from calculator.record.split import COLUMN, HEAD, ROW
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "r_proj", "o_proj")
 
@@ -30,7 +32,7 @@ class ShortConvolution(Part):
 
     size: int
     kernel: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"size": HIDDEN}
 
     def write(self, run: Run) -> None:
         short_convolution(
@@ -44,7 +46,8 @@ class ShortConvolution(Part):
             flops=elements,
             reads=2 * elements * run.width,
             writes=elements * run.width,
-            split="head",
+            split=HEAD,
+            stream=0,
         )
 
 
@@ -56,7 +59,11 @@ class GatedShortKernel(Part):
     size: int
     heads: int
     kernel: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "size": "d_kv", "heads": "n_kv"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "size": Symbol("d_kv", "features of the keys, or of the values"),
+        "heads": KV_HEADS,
+    }
 
     def write(self, run: Run) -> None:
         taps, elements = self.heads * self.kernel, run.tokens * self.size * run.width
@@ -69,8 +76,7 @@ class GatedShortKernel(Part):
             reads=read,
             writes=run.tokens * taps * run.width,
             weights=(Weight(self.path("weight_proj"), (taps, self.hidden), "linear"),),
-            stream=run.stream,
-            split="column",
+            split=COLUMN,
         )
         run.add(
             self.name,
@@ -82,8 +88,7 @@ class GatedShortKernel(Part):
             weights=(Weight(self.path("static_w"), (self.kernel, self.size), "convolution"),),
             cache=state_bytes(run, self.size * (self.kernel - 1), 4),
             saved=elements,
-            stream=run.stream,
-            split="head",
+            split=HEAD,
         )
 
 
@@ -109,7 +114,11 @@ class DistanceAttention(Part):
     dropout: bool = False
     later: bool = False
     dynamic: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = HEAD_SYMBOLS | {"relative": "d_rel", "extent": "L_r", "window": "W"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = OF_HEADS | {
+        "relative": Symbol("d_rel", "features of a distance"),
+        "extent": Symbol("L_r", "distances that have a bias of their own"),
+        "window": WINDOW,
+    }
 
     def write(self, run: Run) -> None:
         queries, keys, mixes = self.heads * self.head_dim, self.kv_heads * self.head_dim, self.heads * self.relative
@@ -147,29 +156,28 @@ class DistanceAttention(Part):
             writes=run.tokens * self.heads * self.extent * run.width,
             weights=(Weight(self.path("rel_logits_proj.proj"), (self.relative, self.extent), "linear"),),
             saved=mixed,
-            stream=run.stream,
         )
         run.add(
             self.path("rel_logits"),
             "attention",
             "elementwise",
             flops=half(run.batch * run.attended(self.window) * self.heads),
-            split="head",
+            split=HEAD,
+            stream=0,
         )
         attend(
             run,
             self.path("attention"),
-            heads=self.heads,
-            kv_heads=self.kv_heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
+            Heads(self.heads, self.kv_heads, self.head_dim, self.head_dim),
             window=self.window,
             dropout=self.dropout,
         )
         if self.later:
             elements = run.tokens * queries
-            elementwise(run, self.path("gate"), "attention", elements, ACTIVATION_FLOPS + 1, inputs=2, split="head")
-        project(run, self.path(o), queries, self.hidden, component="attention", split="row")
+            elementwise(
+                run, self.path("gate"), "attention", elements, ACTIVATION_FLOPS + 1, inputs=2, split=HEAD, stream=0
+            )
+        project(run, self.path(o), queries, self.hidden, component="attention", split=ROW)
 
     def _clip(self, run: Run) -> None:
         for name, heads, size, scaled in (
@@ -185,7 +193,8 @@ class DistanceAttention(Part):
                 elements,
                 RMS_NORM_FLOPS,
                 weights=(Weight(self.path(f"{name}.scale"), (heads, size), "norm"),) if scaled else (),
-                split="head",
+                split=HEAD,
+                stream=0,
             )
         Norm(self.path("v_norm"), self.head_dim, groups=self.kv_heads, affine=False).write(run)
 
@@ -198,7 +207,11 @@ class BlockResidual(Part):
     hidden: int
     states: int
     queries: int = 1
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "states": "n_b", "queries": "n_q"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "states": Symbol("n_b", "states that a block's residual attends to"),
+        "queries": Symbol("n_q", "queries of a block's residual"),
+    }
 
     def write(self, run: Run) -> None:
         read = run.tokens * self.states * self.hidden
@@ -210,6 +223,7 @@ class BlockResidual(Part):
             reads=read * run.width,
             writes=read * 4,
             saved=read * run.width,
+            stream=0,
         )
         run.add(
             self.name,
@@ -219,7 +233,6 @@ class BlockResidual(Part):
             reads=read * 4,
             writes=run.tokens * self.queries * self.hidden * run.width,
             saved=read * 4,
-            stream=run.stream,
         )
 
 
@@ -230,7 +243,11 @@ class SharedExperts(Part):
     hidden: int
     intermediate: int
     experts: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "intermediate": "d_e", "experts": "E_s"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "intermediate": EXPERT_WIDTH,
+        "experts": Symbol("E_s", "shared experts that the router scores"),
+    }
 
     def write(self, run: Run) -> None:
         for name, inputs, outputs in (
@@ -258,8 +275,7 @@ class SharedExperts(Part):
                 writes=run.tokens * self.experts * outputs * run.width,
                 weights=(Weight(self.path(name), (self.experts, outputs, inputs), "linear"),),
                 saved=0 if name == "up_proj" else read,
-                stream=run.stream,
-                split="row" if name == "down_proj" else "column",
+                split=ROW if name == "down_proj" else COLUMN,
             )
         run.add(
             self.path("combine"),
@@ -268,5 +284,4 @@ class SharedExperts(Part):
             flops=2 * self.experts * run.tokens * self.hidden,
             reads=run.tokens * self.experts * self.hidden * run.width,
             writes=run.tokens * self.hidden * run.width,
-            stream=run.stream,
         )

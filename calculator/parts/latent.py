@@ -5,9 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from calculator.parts.attention import attend, gate, rotate, sinks
+from calculator.formats.cache import LATENT
+from calculator.numbers.symbols import Symbol
+from calculator.parts.attention import Heads, Shared, attend, gate, rotate, sinks
 from calculator.parts.basic import Norm, Part, project
+from calculator.parts.symbols import (
+    HEADS,
+    HIDDEN,
+    KV_RANK,
+    OUTPUTS,
+    QUERY_RANK,
+    ROTATED,
+    SELECTED,
+    UNROTATED,
+    VALUE_DIM,
+    WINDOW,
+)
 from calculator.record.run import Run
+from calculator.record.split import REPLICATED, ROW
+from calculator.record.tokens import Reach
 
 
 @dataclass(frozen=True)
@@ -27,6 +43,7 @@ class LatentAttention(Part):
         rope_norm: a norm of that name on the shared rotated key (Dots 3 Note).
         rotates: False where the shared part of the keys carries no position (Kimi Linear).
         out: the output projection's name; gate: a part that runs on the heads' outputs before it.
+        output: features of the result where they are not `hidden` (an EAGLE-3 draft reads two vectors a token).
     """
 
     hidden: int
@@ -48,17 +65,24 @@ class LatentAttention(Part):
     rotates: bool = True
     out: str = "o_proj"
     gate: Part | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "kv_rank": "r_kv",
-        "rope_dim": "d_r",
-        "nope_dim": "d_n",
-        "value_dim": "d_v",
-        "query_rank": "r_q",
-        "selected": "k_i",
-        "window": "W",
+    output: int | None = None
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "kv_rank": KV_RANK,
+        "rope_dim": ROTATED,
+        "nope_dim": UNROTATED,
+        "value_dim": VALUE_DIM,
+        "query_rank": QUERY_RANK,
+        "selected": SELECTED,
+        "window": WINDOW,
+        "output": OUTPUTS,
     }
+
+    def _seen(self, run: Run) -> Reach:
+        """What a prefill attends to: beside the new tokens' keys, those that are made of the cached latents."""
+        seen = run.reach(self.window if self.selected is None else self.selected, self.window)
+        return seen._replace(fresh=run.past + run.queries) if run.past else seen
 
     def write(self, run: Run) -> None:
         key_dim = self.nope_dim + self.rope_dim
@@ -70,15 +94,22 @@ class LatentAttention(Part):
                 self.query_rank,
                 component="attention",
                 bias=self.bias,
-                split="replicated",
+                split=REPLICATED,
             )
             Norm(self.path("q_a_layernorm"), self.query_rank).write(run)
             inputs, outputs = self.query_rank, self.heads * key_dim
             if self.gated_query:
                 inputs, outputs = 2 * inputs, outputs + self.heads * self.value_dim
-            project(run, self.path("q_b_proj"), inputs, outputs, component="attention")
+            project(run, self.path("q_b_proj"), inputs, outputs, component="attention", pieces=self.heads)
         else:
-            project(run, self.path("q_proj"), self.hidden, self.heads * key_dim, component="attention")
+            project(
+                run,
+                self.path("q_proj"),
+                self.hidden,
+                self.heads * key_dim,
+                component="attention",
+                pieces=self.heads,
+            )
         project(
             run,
             self.path("kv_a_proj_with_mqa"),
@@ -87,50 +118,58 @@ class LatentAttention(Part):
             component="attention",
             bias=self.bias,
             saves_input=False,
-            split="replicated",
+            split=REPLICATED,
         )
         Norm(self.path("kv_a_layernorm"), self.kv_rank).write(run)
         if self.rope_norm:
             Norm(self.path(self.rope_norm), self.rope_dim).write(run)
+        # A prefill that goes on from a past expands the cached latents again, as vLLM's chunked prefill does.
+        expands = run.batch * (run.past + run.queries) if run.past and not run.decoding else run.tokens
         project(
             run,
             self.path("kv_b_proj"),
             self.kv_rank,
             self.heads * (self.nope_dim + self.value_dim),
             component="attention",
+            pieces=self.heads,
+            tokens=expands,
         )
         if self.rotates:
             rotate(run, self.path("rotary"), (self.heads + 1) * self.rope_dim)
         latent = self.kv_rank + self.rope_dim
+        shared = Shared(self.rope_dim, LATENT)
         expanded = (self.heads * (key_dim + self.value_dim), self.kv_rank)
         if run.decoding:
             # Keys are the whole cached vector, values its latent part: one vector a token serves as both.
             attend(
                 run,
                 self.path("attention"),
-                heads=self.heads,
-                kv_heads=1,
-                key_dim=latent,
-                value_dim=self.kv_rank,
-                cached_dim=latent,
-                fresh_dim=latent,
+                Heads(
+                    self.heads,
+                    1,
+                    latent,
+                    self.kv_rank,
+                    cached_dim=latent,
+                    fresh_dim=latent,
+                    latent=expanded,
+                    shared=shared,
+                ),
                 selected=self.selected,
-                latent=expanded,
                 window=self.window,
             )
         else:
             attend(
                 run,
                 self.path("attention"),
-                heads=self.heads,
-                kv_heads=self.heads,
-                key_dim=key_dim,
-                value_dim=self.value_dim,
-                cached_dim=latent,
+                Heads(
+                    self.heads, self.heads, key_dim, self.value_dim, cached_dim=latent, latent=expanded, shared=shared
+                ),
                 selected=self.selected,
-                latent=expanded,
                 window=self.window,
                 dropout=self.dropout,
+                seen=self._seen(run),
+                # Modules apart pad values and output to the keys' size, and copy the output back.
+                layout=(self.heads * (key_dim - self.value_dim), self.heads * key_dim),
             )
         if self.sink_name:
             sinks(run, self.path("sinks"), self.path(self.sink_name), self.heads)
@@ -146,8 +185,9 @@ class LatentAttention(Part):
             run,
             self.path(self.out),
             self.heads * self.value_dim,
-            self.hidden,
+            self.hidden if self.output is None else self.output,
             component="attention",
             bias=self.bias,
-            split="row",
+            split=ROW,
+            pieces=self.heads,
         )

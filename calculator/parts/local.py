@@ -7,9 +7,13 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from calculator.numbers.symbolic import Number, ceil_div, maximum, minimum
-from calculator.parts.attention import attend
+from calculator.numbers.symbols import Symbol
+from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import Norm, Part, project
-from calculator.record.run import Reach, Run
+from calculator.parts.symbols import BLOCK, HEAD_DIM, HEADS, HIDDEN
+from calculator.record.run import Run
+from calculator.record.split import ROW
+from calculator.record.tokens import Reach
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,12 @@ class LocalAttention(Part):
     out: str = "o_proj"
     bias: bool = False
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_h",
-        "head_dim": "d_h",
-        "block": "b",
-        "summed": "b_g",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "head_dim": HEAD_DIM,
+        "block": BLOCK,
+        "summed": Symbol("b_g", "tokens whose sum is one more key (LongT5)"),
     }
 
     def write(self, run: Run) -> None:
@@ -62,20 +66,24 @@ class LocalAttention(Part):
         attend(
             run,
             self.path("attention"),
-            heads=self.heads,
-            kv_heads=self.heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
+            Heads(self.heads, self.heads, self.head_dim, self.head_dim),
             dropout=self.dropout,
             seen=self._reach(run, sums),
         )
-        project(run, self.path(self.out), inner, self.hidden, component="attention", bias=self.bias, split="row")
+        project(run, self.path(self.out), inner, self.hidden, component="attention", bias=self.bias, split=ROW)
 
     def _sum(self, run: Run, rows: Number) -> None:
         """The sums of the blocks' tokens, and their norm."""
         read, write = run.tokens * self.hidden, rows * self.hidden * run.width
         run.add(
-            self.path("sum"), "attention", "elementwise", flops=read, reads=read * run.width, writes=write, saved=write
+            self.path("sum"),
+            "attention",
+            "elementwise",
+            flops=read,
+            reads=read * run.width,
+            writes=write,
+            saved=write,
+            stream=0,
         )
         norm = Norm(self.path("global_input_layer_norm"), self.hidden)
         norm.write_rows(run, rows)
@@ -108,7 +116,10 @@ class GlobalLocalAttention(LocalAttention):
     among the tokens of the pass."""
 
     beside: int = 0
-    SYMBOLS: ClassVar[dict[str, str]] = {**LocalAttention.SYMBOLS, "beside": "n_gl"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        **LocalAttention.SYMBOLS,
+        "beside": Symbol("n_gl", "tokens beside the sequence that attend to all of it (Pegasus-X)"),
+    }
 
     def _reach(self, run: Run, sums: Number) -> Reach:
         tokens = run.queries - self.beside
@@ -150,7 +161,10 @@ class Padded(Part):
     block: int
     beside: int = 0
     unless: int = 0
-    SYMBOLS: ClassVar[dict[str, str]] = {"block": "b", "beside": "n_gl"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "block": BLOCK,
+        "beside": Symbol("n_gl", "tokens beside the sequence that attend to all of it (Pegasus-X)"),
+    }
 
     def write(self, run: Run) -> None:
         filled: Number = 0

@@ -8,8 +8,12 @@ from typing import ClassVar
 from calculator.errors import ConfigError
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import ACTIVATION_FLOPS, SOFTMAX_FLOPS, Norm, Part, activation, project
+from calculator.parts.symbols import EXPERT_WIDTH, EXPERTS, HIDDEN, MLP_WIDTH, TOP_K
 from calculator.record.run import Run
+from calculator.record.saved import Saved
+from calculator.record.split import EXPERT, REPLICATED, ROW, Split
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class MLP(Part):
     fused: str | None = None
     shares_input: bool = False
     inner_norm: str = ""
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "intermediate": "d_ff"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "intermediate": MLP_WIDTH}
 
     def write(self, run: Run) -> None:
         if self.fused:
@@ -52,6 +56,7 @@ class MLP(Part):
                 component="mlp",
                 bias=self.bias,
                 saves_input=name == projections[0][0] and not self.shares_input,
+                kernel=self.path("gate_up"),
             )
         activation(
             run,
@@ -71,7 +76,7 @@ class MLP(Part):
             self.hidden,
             component="mlp",
             bias=self.bias or self.down_bias,
-            split="row",
+            split=ROW,
             stream=False,
         )
 
@@ -131,14 +136,14 @@ class Experts(Part):
     shared_fused: str | None = None
     apart: bool = False
     scored: int = 0
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "intermediate": "d_e",
-        "experts": "E",
-        "top_k": "k",
-        "shared": "d_s",
-        "latent": "d_l",
-        "identity": "E_0",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "intermediate": EXPERT_WIDTH,
+        "experts": EXPERTS,
+        "top_k": TOP_K,
+        "shared": Symbol("d_s", "width of the shared experts"),
+        "latent": Symbol("d_l", "width that the routed experts work on, where it is not the hidden size"),
+        "identity": Symbol("E_0", "experts that compute nothing, which the router may choose (LongCat-Flash)"),
     }
 
     def __post_init__(self) -> None:
@@ -161,7 +166,7 @@ class Experts(Part):
             project(run, self.path("fc1_latent_proj"), self.hidden, self.latent, component="mlp", saves_input=False)
         self._routed(run, stream)
         if self.latent is not None:
-            project(run, self.path("fc2_latent_proj"), self.latent, self.hidden, component="mlp", split="row")
+            project(run, self.path("fc2_latent_proj"), self.latent, self.hidden, component="mlp", split=ROW)
         if self.shared:
             if self.shared_gate:
                 project(
@@ -171,7 +176,7 @@ class Experts(Part):
                     1,
                     component="mlp",
                     role="router",
-                    split="replicated",
+                    split=REPLICATED,
                     saves_input=False,
                 )
             # The routed output waits while the shared experts run.
@@ -202,7 +207,7 @@ class Experts(Part):
                 component="router",
                 role="router",
                 bias=self.router_bias,
-                split="replicated",
+                split=REPLICATED,
             )
         scores = run.tokens * self.choices
         # A buffer: held in the checkpoint, moved by no gradient, and in no published parameter count.
@@ -215,9 +220,44 @@ class Experts(Part):
             flops=SOFTMAX_FLOPS * scores,
             reads=scores * run.width,
             writes=run.tokens * self.top_k * run.width,
-            saved=scores * run.width,
+            saved=self._choice_keeps(run, scores) if run.saving else 0,
+            launches=2,  # the choice, and the sorting of rows by expert
             stream=2 * stream,
             weights=correction if self.correction else (),
+        )
+
+    def _inner_keeps(self, run: Run, inputs: Number, inner: Number) -> tuple[Saved, ...]:
+        """Gate and up; modules apart keep the gate's activation, or the steps of one written in Python."""
+        steps = (run.modules.expert_extra or 1 if self.gated else 0) * inner
+        name, width = self._inside("activation"), run.width
+        return (
+            Saved(f"{name}.input", inputs, inputs, inputs, inputs * 2 // width, "input", "tensor", "matmul"),
+            Saved(f"{name}.steps", 0, 0, steps, steps * 2 // width, "input", "tensor"),
+        )
+
+    def _choice_keeps(self, run: Run, scores: Number) -> tuple[Saved, ...]:
+        """The router's scores; modules apart keep them in 32 bit, with indices, and a 32-bit copy of their input where
+        they choose by groups."""
+        name, modules = self.path("top_k"), run.modules
+        plain, cast = (
+            run.tokens * modules.router_keeps(self.choices, self.top_k, autocast=autocast) for autocast in (False, True)
+        )
+        found = [Saved(f"{name}.scores", scores * run.width, scores * 4, plain, cast, "input")]
+        if modules.router == "groups":
+            copy = run.tokens * self.hidden * (4 if self.shared else 2)
+            found.append(Saved(f"{name}.input", plain=copy, need="weight"))
+        return tuple(found)
+
+    def _rows_keep(self, run: Run, rows: Number) -> tuple[Saved, ...]:
+        """What sorting rows by expert keeps: three 64-bit indices and the weight a row, the end of each expert's."""
+        width = rows * self._width()
+        bias, weight = 8 if self.bias else 0, run.modules.weight_width
+        each = rows * (24 + weight + bias) + 4 * self.experts
+        cast = rows * (24 + (2 if run.modules.router == "groups" else weight) + bias) + 4 * self.experts
+        name, inputs = self._inside("combine"), width * run.width
+        return (
+            Saved(f"{name}.input", inputs, inputs, inputs, 2 * width, "input", "sequence", "matmul"),
+            Saved(f"{name}.indices", 0, 0, each, cast, "input"),
         )
 
     def _routed(self, run: Run, stream: Number) -> None:
@@ -225,7 +265,8 @@ class Experts(Part):
         width = self._width()
         inputs, inner = rows * width * run.width, rows * self.intermediate * run.width
         outer = 2 if self.gated else 1
-        into, out = self._weights()
+        known = self._inside(self.names[2]) in run.steps_made
+        into, out = ((), ()) if known else self._weights()
         self._matrix(
             run,
             self._inside(self._label()),
@@ -240,12 +281,12 @@ class Experts(Part):
             self._inside("activation"),
             "experts",
             "elementwise",
-            split="expert",
+            split=self._split(),
             stream=2 * stream,
             flops=rows * self.intermediate * (ACTIVATION_FLOPS + outer - 1),
             reads=outer * inner,
             writes=inner,
-            saved=outer * inner,
+            saved=self._inner_keeps(run, outer * inner, inner) if run.saving else 0,
         )
         self._matrix(
             run, self._inside(self.names[2]), out, rows, saved=inner, reads=inner, writes=inputs, stream=2 * stream
@@ -257,9 +298,9 @@ class Experts(Part):
             flops=2 * rows * width,
             reads=inputs,
             writes=run.tokens * width * run.width,
-            saved=inputs,
+            saved=self._rows_keep(run, rows) if run.saving else 0,
             stream=2 * stream,
-            split="expert",
+            split=self._split(),
         )
 
     def _matrix(
@@ -274,8 +315,17 @@ class Experts(Part):
         writes: Number,
         stream: Number,
     ) -> None:
-        held = sum(run.bytes_of(w) for w in weights)
-        touched = held // self.experts * self._real(run.experts_touched(self.choices, self.top_k))
+        known = run.steps_made.get(name)
+        held = known.weight_bytes if known else sum(run.bytes_of(w) for w in weights)
+        experts = self._real(run.experts_touched(self.choices, self.top_k))
+        kept: tuple[Saved, ...] = ()
+        if run.saving:
+            matrices = known.weights if known else weights
+            copy = 2 * sum(w.elements() for w in matrices if w.role == "experts")
+            kept = (
+                Saved(f"{name}.input", saved, saved, saved, saved * 2 // run.width, "weight"),
+                Saved(f"{name}.cast", autocast=copy, need="input", region="tensor", fixed=True),
+            )
         run.add(
             name,
             "experts",
@@ -285,11 +335,16 @@ class Experts(Part):
             writes=writes,
             weights=weights,
             active_share=(self.top_k, self.choices),
-            weight_reads=touched,
-            saved=saved,
+            weight_reads=held // self.experts * experts,
+            groups=experts,
+            saved=kept,
             stream=stream,
-            split="expert",
+            split=self._split(),
         )
+
+    def _split(self) -> Split:
+        """Whole experts on each device, or a part of every expert's width."""
+        return Split("expert", ((1, self.experts),), width=self.intermediate)
 
     def _real(self, number: Number) -> Number:
         """The expected share of the experts that compute in a number over all choices."""
@@ -351,7 +406,9 @@ class IdleExperts(Part):
 
     def write(self, run: Run) -> None:
         router = (Weight(self.path(self.router), (self.experts, self.hidden), "router"),)
-        run.add(self.path(self.router), "router", "matmul", weights=router, active_share=(0, 1), weight_reads=0)
+        run.add(
+            self.path(self.router), "router", "matmul", weights=router, active_share=(0, 1), weight_reads=0, stream=0
+        )
         shapes = {
             "gate_proj": (self.intermediate, self.hidden),
             "up_proj": (self.intermediate, self.hidden),
@@ -362,4 +419,13 @@ class IdleExperts(Part):
             for name, shape in shapes.items()
         )
         name = self.path("experts of images")
-        run.add(name, "experts", "matmul", weights=weights, active_share=(0, 1), weight_reads=0, split="expert")
+        run.add(
+            name,
+            "experts",
+            "matmul",
+            weights=weights,
+            active_share=(0, 1),
+            weight_reads=0,
+            split=EXPERT,
+            stream=0,
+        )

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from calculator.parts.attention import attend
+from calculator.numbers.symbols import Symbol
+from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import Part, project
-from calculator.record.run import Reach, Run
+from calculator.parts.symbols import HEAD_DIM, HEADS, HIDDEN
+from calculator.record.run import Run
+from calculator.record.split import ROW
+from calculator.record.tokens import Reach
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,12 @@ class NgramAttention(Part):
     streams: int
     buckets: int
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h", "streams": "n_st"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "head_dim": HEAD_DIM,
+        "streams": Symbol("n_st", "streams of tokens that ProphetNet runs"),
+    }
 
     def write(self, run: Run) -> None:
         inner, rows = self.heads * self.head_dim, run.tokens * (1 + self.streams)
@@ -40,15 +49,12 @@ class NgramAttention(Part):
         attend(
             replace(run, queries=run.queries * (1 + self.streams)),
             self.path("attention"),
-            heads=self.heads,
-            kv_heads=self.heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
+            Heads(self.heads, self.heads, self.head_dim, self.head_dim),
             dropout=self.dropout,
             seen=self._reach(run),
         )
         project(
-            run, self.path("out_proj"), inner, self.hidden, component="attention", bias=True, tokens=rows, split="row"
+            run, self.path("out_proj"), inner, self.hidden, component="attention", bias=True, tokens=rows, split=ROW
         )
 
     def _reach(self, run: Run) -> Reach:
@@ -66,7 +72,7 @@ class Streams(Part):
 
     part: Part
     streams: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"streams": "n_st"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"streams": Symbol("n_st", "streams of tokens that ProphetNet runs")}
 
     def write(self, run: Run) -> None:
         self.part.write(replace(run, batch=run.batch * self.streams))

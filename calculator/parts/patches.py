@@ -7,8 +7,11 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, ceil_div, half
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
+from calculator.parts.symbols import HEADS, HIDDEN, KV_HEADS
 from calculator.record.run import Run
+from calculator.record.split import HEAD, ROW
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,7 @@ class Frozen(Part):
     part: Part
 
     def write(self, run: Run) -> None:
-        if not run.training:
-            self.part.write(run)
-            return
-        first = len(run.out)
-        self.part.write(replace(run, workload=replace(run.workload, mode="prefill")))
-        for i in range(first, len(run.out)):
-            run.out[i] = replace(run.out[i], cache_bytes=0, cache_writes=0)
+        self.part.write(replace(run, differentiated=False))
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,11 @@ class HashEmbedding(Part):
     rows: int
     size: int
     tables: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"rows": "V_h", "size": "d", "tables": "n_t"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "rows": Symbol("V_h", "rows of a table of hashed groups"),
+        "size": HIDDEN,
+        "tables": Symbol("n_ht", "tables of hashed groups"),
+    }
 
     def write(self, run: Run) -> None:
         elements = run.tokens * self.size
@@ -67,7 +68,9 @@ class HashEmbedding(Part):
             reads=elements * run.width,
             writes=elements * run.width,
             weights=(Weight(f"{self.name}.weight", (self.rows, self.size), "embedding"),),
+            active_share=(self.tables, self.rows),
             weight_reads=elements * self.tables * run.width,
+            stream=0,
         )
 
 
@@ -82,7 +85,13 @@ class PatchAttention(Part):
     patch: int
     each: int
     to_bytes: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "kv_heads": "n_kv", "patch": "P", "each": "k"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "kv_heads": KV_HEADS,
+        "patch": Symbol("b_p", "bytes of a patch"),
+        "each": Symbol("n_e", "vectors that a patch stands for"),
+    }
 
     def write(self, run: Run) -> None:
         size = self.hidden // self.heads
@@ -116,15 +125,15 @@ class PatchAttention(Part):
             reads=moved // 2,
             writes=run.batch * queries * self.heads * size * run.width,
             saved=moved,
-            stream=run.stream,
-            split="head",
+            split=HEAD,
         )
         run.add(
             self.path("attention.softmax"),
             "attention",
             "elementwise",
             flops=half(SOFTMAX_FLOPS * doubled * self.heads),
-            split="head",
+            split=HEAD,
+            stream=0,
         )
         project(
             run,
@@ -132,6 +141,6 @@ class PatchAttention(Part):
             self.heads * size,
             self.hidden,
             component="attention",
-            split="row",
+            split=ROW,
             tokens=run.batch * queries,
         )

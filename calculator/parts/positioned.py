@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import Part, activation
+from calculator.parts.symbols import HIDDEN
 from calculator.record.run import Run
 
 
@@ -25,8 +27,8 @@ class Positioned(Part):
     def write(self, run: Run) -> None:
         one = self.pooled or run.last_logits
         inner = replace(run, queries=run.steps) if one else run  # writes into the same list
-        if self.unread and run.training:
-            inner = replace(inner, workload=replace(run.workload, mode="prefill"))
+        if self.unread:
+            inner = replace(inner, differentiated=False)
         for part in self.parts:
             part.write(inner)
 
@@ -37,7 +39,7 @@ class Activation(Part):
 
     size: int
     component: str = "head"
-    SYMBOLS: ClassVar[dict[str, str]] = {"size": "d"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"size": HIDDEN}
 
     def write(self, run: Run) -> None:
         activation(run, self.name, run.tokens, self.size, gated=False, component=self.component, stream=run.stream)

@@ -11,9 +11,12 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, elementwise, project
-from calculator.record.operation import Cache, Kept
+from calculator.parts.symbols import HIDDEN, KEY_DIM, KEY_HEADS, VALUE_DIM, VALUE_HEADS
+from calculator.record.caches import Cache, Kept
 from calculator.record.run import Run
+from calculator.record.split import HEAD, ROW
 
 SELECTIVE_SCAN_FLOPS = 6  # per state element: Ā·h (1), B̄ = Δ·B and B̄·x (2), their sum (1), C·h (2); arXiv:2312.00752
 SSD_FLOPS = 5  # per state element: decay·h (1), B ⊗ Δx (1), their sum (1), C·h (2); arXiv:2405.21060
@@ -50,7 +53,7 @@ def short_convolution(
         cache=state,
         saved=elements,
         stream=run.stream + run.tokens * beside * run.width,
-        split="head",
+        split=HEAD,
     )
     if not activated:
         return
@@ -60,17 +63,19 @@ def short_convolution(
         "elementwise",
         flops=ACTIVATION_FLOPS * run.tokens * channels,
         saved=elements,
-        split="head",
+        split=HEAD,
+        stream=0,
     )
 
 
 def state_bytes(run: Run, elements: Number, width: int) -> Cache:
-    """Held, read and written bytes of a state of `elements` per sequence: a decode step reads and rewrites it."""
+    """Held, read and written bytes of a state of `elements` per sequence: a decode step and a prefill after a past read
+    and rewrite it."""
     if run.training:
         return Cache()
     size = run.batch * elements * width
     kept = Kept("state", elements=elements, width=width)
-    return Cache(size, size * run.steps if run.decoding else 0, size * run.steps, kept)
+    return Cache(size, size * run.steps if run.decoding or run.past else 0, size * run.steps, kept)
 
 
 def scan(
@@ -103,7 +108,7 @@ def scan(
         cache=state_bytes(run, state, width),
         saved=read if kept is None else run.tokens * kept * run.width,
         stream=run.stream + run.tokens * beside * run.width,
-        split="head",
+        split=HEAD,
     )
 
 
@@ -117,7 +122,6 @@ def gated_norm(run: Run, name: str, groups: Number, size: Number, weight: Number
         elements,
         RMS_NORM_FLOPS + ACTIVATION_FLOPS + 1,
         inputs=2,
-        stream=run.stream,
         weights=(Weight(f"{name}.weight", (weight,), "norm"),),
     )
 
@@ -125,7 +129,7 @@ def gated_norm(run: Run, name: str, groups: Number, size: Number, weight: Number
 def gate(run: Run, name: str, size: Number) -> None:
     """The mixer's output times SiLU of its gate."""
     elements = run.tokens * size
-    elementwise(run, name, "recurrent", elements, ACTIVATION_FLOPS + 1, inputs=2, stream=run.stream, split="head")
+    elementwise(run, name, "recurrent", elements, ACTIVATION_FLOPS + 1, inputs=2, split=HEAD)
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,12 @@ class Mamba(Part):
     conv_bias: bool = True
     norms: bool = False
     state_width: int | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "inner": "d_m", "state": "N", "rank": "r_Δ"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "inner": Symbol("d_m", "inner width of a Mamba mixer"),
+        "state": Symbol("N", "state size"),
+        "rank": Symbol("r_Δ", "rank of the time step"),
+    }
 
     def write(self, run: Run) -> None:
         project(run, self.path("in_proj"), self.hidden, 2 * self.inner, component="recurrent", bias=self.bias)
@@ -164,11 +173,11 @@ class Mamba(Part):
             beside=self.inner,
         )
         gate(run, self.path("gate"), self.inner)
-        project(run, self.path("out_proj"), self.inner, self.hidden, component="recurrent", bias=self.bias, split="row")
+        project(run, self.path("out_proj"), self.inner, self.hidden, component="recurrent", bias=self.bias, split=ROW)
 
     def _select(self, run: Run) -> None:
         """The time step, B and C of each token."""
-        project(run, self.path("x_proj"), self.inner, self.rank + 2 * self.state, component="recurrent", split="row")
+        project(run, self.path("x_proj"), self.inner, self.rank + 2 * self.state, component="recurrent", split=ROW)
         if self.norms:
             for name, size in (("dt", self.rank), ("b", self.state), ("c", self.state)):
                 Norm(self.path(f"{name}_layernorm"), size).write(run)
@@ -187,7 +196,7 @@ class HeadedMamba(Mamba):
     arXiv:2405.16712)."""
 
     heads: int = 1
-    SYMBOLS: ClassVar[dict[str, str]] = {**Mamba.SYMBOLS, "heads": "n_s"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {**Mamba.SYMBOLS, "heads": Symbol("n_s", "state-space heads")}
 
     def _select(self, run: Run) -> None:
         size, chosen = self.inner // self.heads, self.rank + 2 * self.state
@@ -208,8 +217,7 @@ class HeadedMamba(Mamba):
                 writes=written,
                 weights=weights,
                 saved=read,
-                stream=run.stream,
-                split="head",
+                split=HEAD,
             )
 
     def _constants(self) -> tuple[Weight, ...]:
@@ -235,12 +243,12 @@ class Mamba2(Part):
     conv_bias: bool = True
     norm: bool = True
     state_width: int | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "heads": "n_s",
-        "head_dim": "d_p",
-        "groups": "n_g",
-        "state": "N",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": Symbol("n_s", "state-space heads"),
+        "head_dim": Symbol("d_p", "size of a Mamba-2 head"),
+        "groups": Symbol("n_g", "groups that share B and C of a Mamba-2 mixer; groups of a grouped output projection"),
+        "state": Symbol("N", "state size"),
     }
 
     def write(self, run: Run) -> None:
@@ -268,7 +276,7 @@ class Mamba2(Part):
             gated_norm(run, self.path("norm"), 1, inner, inner)
         else:
             gate(run, self.path("gate"), inner)
-        project(run, self.path("out_proj"), inner, self.hidden, component="recurrent", bias=self.out_bias, split="row")
+        project(run, self.path("out_proj"), inner, self.hidden, component="recurrent", bias=self.out_bias, split=ROW)
 
 
 @dataclass(frozen=True)
@@ -287,12 +295,12 @@ class GatedDeltaNet(Part):
     kernel: int
     projections: tuple[tuple[str, int], ...] = ()
     state_width: int | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "key_heads": "n_k",
-        "value_heads": "n_v",
-        "key_dim": "d_k",
-        "value_dim": "d_v",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "key_heads": KEY_HEADS,
+        "value_heads": VALUE_HEADS,
+        "key_dim": KEY_DIM,
+        "value_dim": VALUE_DIM,
     }
 
     def write(self, run: Run) -> None:
@@ -317,4 +325,4 @@ class GatedDeltaNet(Part):
             beside=values,
         )
         gated_norm(run, self.path("norm"), self.value_heads, self.value_dim, self.value_dim)
-        project(run, self.path("out_proj"), values, self.hidden, component="recurrent", split="row")
+        project(run, self.path("out_proj"), values, self.hidden, component="recurrent", split=ROW)

@@ -7,9 +7,12 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
-from calculator.parts.attention import attend
+from calculator.numbers.symbols import Symbol
+from calculator.parts.attention import Heads, attend
 from calculator.parts.basic import Part
+from calculator.parts.symbols import HEAD_DIM, HEADS, HIDDEN
 from calculator.record.run import Run
+from calculator.record.split import HEAD
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class RelativeAttention(Part):
     head_dim: int
     one_way: bool = False
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "head_dim": "d_h"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "heads": HEADS, "head_dim": HEAD_DIM}
 
     def write(self, run: Run) -> None:
         distances = run.batch * (run.queries + 1 if self.one_way else 2 * run.queries)
@@ -39,7 +42,8 @@ class RelativeAttention(Part):
             "elementwise",
             flops=2 * run.tokens * inner,
             weights=(*vectors, kinds),
-            split="head",
+            split=HEAD,
+            stream=0,
         )
         scores = distances * run.queries * self.heads
         run.add(
@@ -50,16 +54,12 @@ class RelativeAttention(Part):
             reads=(run.tokens + distances) * inner * run.width,
             writes=scores * run.width,
             saved=(run.tokens + distances) * inner * run.width,
-            stream=run.stream,
-            split="head",
+            split=HEAD,
         )
         attend(
             run,
             self.path("attention"),
-            heads=self.heads,
-            kv_heads=self.heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
+            Heads(self.heads, self.heads, self.head_dim, self.head_dim),
             dropout=self.dropout,
         )
         self._project(run, "o", run.tokens, first=True)
@@ -78,5 +78,4 @@ class RelativeAttention(Part):
             saved=rows * given * run.width if first else 0,
             # The encoded distances are no function of the weights, so no gradient goes to them.
             input_gradient=name != "r",
-            stream=run.stream,
         )

@@ -7,9 +7,12 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import ACTIVATION_FLOPS, LAYER_NORM_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import scan, state_bytes
+from calculator.parts.symbols import HEAD_DIM, HIDDEN, MLP_WIDTH
 from calculator.record.run import Run
+from calculator.record.split import COLUMN, HEAD, REPLICATED, ROW
 
 # Per channel and token (arXiv:2305.13048, appendix D, the form that cannot overflow). Output: k + u (1), the larger
 # exponent (1), two shifted exponentials (4), numerator (3), denominator (2), their quotient (1). State: m + w (1), the
@@ -34,7 +37,6 @@ def token_shift(run: Run, name: str, size: int, shapes: tuple[tuple[str, tuple[i
         weights=tuple(Weight(f"{name}.{n}", shape, "vector") for n, shape in shapes),
         cache=state_bytes(run, size, run.width),
         saved=elements * run.width,
-        stream=run.stream,
     )
 
 
@@ -45,7 +47,10 @@ class TimeMix(Part):
 
     hidden: int
     inner: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "inner": "d_a"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "inner": Symbol("d_a", "inner width of an RWKV attention"),
+    }
 
     def write(self, run: Run) -> None:
         shape, elements = (1, 1, self.hidden), run.tokens * self.inner
@@ -64,10 +69,10 @@ class TimeMix(Part):
             cache=state_bytes(run, 3 * self.inner, 4),
             saved=2 * elements * run.width,
             stream=run.stream + elements * run.width,
-            split="head",
+            split=HEAD,
         )
-        elementwise(run, self.path("gate"), "recurrent", elements, ACTIVATION_FLOPS + 1, inputs=2, split="head")
-        project(run, self.path("output"), self.inner, self.hidden, component="recurrent", split="row")
+        elementwise(run, self.path("gate"), "recurrent", elements, ACTIVATION_FLOPS + 1, inputs=2, split=HEAD, stream=0)
+        project(run, self.path("output"), self.inner, self.hidden, component="recurrent", split=ROW)
 
 
 @dataclass(frozen=True)
@@ -84,12 +89,12 @@ class MatrixTimeMix(Part):
     head_dim: int
     mix_rank: int | None = None
     decay_rank: int | None = None
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "inner": "d_a",
-        "head_dim": "d_h",
-        "mix_rank": "r_m",
-        "decay_rank": "r_w",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "inner": Symbol("d_a", "inner width of an RWKV attention"),
+        "head_dim": HEAD_DIM,
+        "mix_rank": Symbol("r_m", "rank of RWKV's mixes"),
+        "decay_rank": Symbol("r_w", "rank of RWKV's decay"),
     }
 
     def write(self, run: Run) -> None:
@@ -128,10 +133,9 @@ class MatrixTimeMix(Part):
             elements,
             LAYER_NORM_FLOPS + ACTIVATION_FLOPS + 1,
             inputs=2,
-            stream=run.stream,
             weights=tuple(Weight(self.path(f"ln_x.{n}"), (self.inner,), "norm") for n in ("weight", "bias")),
         )
-        project(run, self.path("output"), self.inner, self.hidden, component="recurrent", split="row")
+        project(run, self.path("output"), self.inner, self.hidden, component="recurrent", split=ROW)
 
 
 def low_rank(run: Run, name: str, hidden: Number, copies: int, rank: Number, back: tuple[Number, ...]) -> None:
@@ -150,7 +154,6 @@ def low_rank(run: Run, name: str, hidden: Number, copies: int, rank: Number, bac
             writes=written * run.width,
             weights=(Weight(f"{name}_{suffix}", shape, "linear"),),
             saved=read * run.width,
-            stream=run.stream,
         )
 
 
@@ -165,13 +168,13 @@ class ChannelMix(Part):
     hidden: int
     intermediate: int
     mix: tuple[str, str] = ("time_mix_key", "time_mix_receptance")
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "intermediate": "d_ff"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "intermediate": MLP_WIDTH}
 
     def write(self, run: Run) -> None:
         token_shift(run, self.name, self.hidden, tuple((n, (1, 1, self.hidden)) for n in self.mix), 2)
         inner, elements = run.tokens * self.intermediate, run.tokens * self.hidden
         project(run, self.path("key"), self.hidden, self.intermediate, component="mlp")
-        elementwise(run, self.path("activation"), "mlp", inner, 2, stream=run.stream, split="column")
-        project(run, self.path("value"), self.intermediate, self.hidden, component="mlp", split="row")
-        project(run, self.path("receptance"), self.hidden, self.hidden, component="mlp", split="replicated")
-        elementwise(run, self.path("gate"), "mlp", elements, ACTIVATION_FLOPS + 1, inputs=2)
+        elementwise(run, self.path("activation"), "mlp", inner, 2, split=COLUMN)
+        project(run, self.path("value"), self.intermediate, self.hidden, component="mlp", split=ROW)
+        project(run, self.path("receptance"), self.hidden, self.hidden, component="mlp", split=REPLICATED)
+        elementwise(run, self.path("gate"), "mlp", elements, ACTIVATION_FLOPS + 1, inputs=2, stream=0)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import Norm, Part, activation
+from calculator.parts.symbols import INPUTS, OUTPUTS
 from calculator.record.run import Run
 
 
@@ -31,7 +33,7 @@ class AudioConvolution(Part):
     gated: bool = False
     first: bool = False
     norm: str = ""
-    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"inputs": INPUTS, "outputs": OUTPUTS}
 
     def write(self, run: Run) -> None:
         rows = run.batch * (run.queries * self.stretch + self.more)
@@ -51,6 +53,7 @@ class AudioConvolution(Part):
             weights=weights,
             saved=read,
             input_gradient=not self.first,
+            stream=0,
         )
         if self.norm:
             Norm(self.norm, self.outputs, "layer", True).write_rows(run, rows)

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.numbers.symbolic import Number, ceil_div, half
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import rotate
 from calculator.parts.basic import Norm, Part, project
-from calculator.record.operation import Cache, Kept
+from calculator.parts.symbols import HIDDEN, INDEX_DIM, INDEX_HEADS, QUERY_RANK, ROTATED
+from calculator.record.caches import Cache, Kept
 from calculator.record.run import Run
+from calculator.record.split import COLUMN, REPLICATED
 
 INDEX_BLOCK = 128  # elements of an index key that share one 32-bit scale
 
@@ -27,12 +30,12 @@ class Indexer(Part):
     heads: int
     head_dim: int
     rope_dim: int
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "hidden": "d",
-        "query_rank": "r_q",
-        "heads": "n_i",
-        "head_dim": "d_i",
-        "rope_dim": "d_r",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "query_rank": QUERY_RANK,
+        "heads": INDEX_HEADS,
+        "head_dim": INDEX_DIM,
+        "rope_dim": ROTATED,
     }
 
     def write(self, run: Run) -> None:
@@ -51,7 +54,7 @@ class Indexer(Part):
             self.head_dim,
             component="attention",
             saves_input=False,
-            split="replicated",
+            split=REPLICATED,
         )
         Norm(self.path("k_norm"), self.head_dim, "layer", True).write(run)
         project(
@@ -61,14 +64,14 @@ class Indexer(Part):
             self.heads,
             component="attention",
             saves_input=False,
-            split="replicated",
+            split=REPLICATED,
         )
         rotate(run, self.path("rotary"), (self.heads + 1) * self.rope_dim)
         doubled_pairs = run.batch * run.attended(None)
         scores = run.batch * run.scored(None) * 4  # one 32-bit score a pair, summed over the heads
         key = self.head_dim + 4 * ceil_div(self.head_dim, INDEX_BLOCK)  # bytes
         held = run.batch * run.held_tokens(None) * key
-        written = run.tokens * key if run.decoding else held
+        written = run.tokens * key
         run.add(
             self.path("scores"),
             "attention",
@@ -78,10 +81,13 @@ class Indexer(Part):
             writes=scores,
             cache=Cache(held, run.batch * run.cached_read(None) * key, written, Kept("index keys", key)),
             saved=run.tokens * (self.heads + 1) * self.head_dim * run.width,
-            stream=run.stream,
         )
         run.add(
-            self.path("top_k"), "attention", "elementwise", flops=half(doubled_pairs), reads=scores, stream=run.stream
+            self.path("top_k"),
+            "attention",
+            "elementwise",
+            flops=half(doubled_pairs),
+            reads=scores,
         )
 
 
@@ -95,11 +101,16 @@ class BlockIndexer(Part):
     head_dim: int
     block: int
     rotary: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_i", "head_dim": "d_i", "rotary": "d_r"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": INDEX_HEADS,
+        "head_dim": INDEX_DIM,
+        "rotary": ROTATED,
+    }
 
     def write(self, run: Run) -> None:
         for name, width in (("q_proj", self.heads * self.head_dim), ("k_proj", self.head_dim)):
-            split = "column" if name == "q_proj" else "replicated"
+            split = COLUMN if name == "q_proj" else REPLICATED
             path = self.path(name)
             project(run, path, self.hidden, width, component="attention", saves_input=False, split=split)
         Norm(self.path("q_norm"), self.head_dim, groups=self.heads).write(run)
@@ -108,8 +119,9 @@ class BlockIndexer(Part):
         doubled_pairs = run.batch * run.attended(None) * self.heads
         scores = run.batch * ceil_div(run.scored(None), self.block) * self.heads * 4  # the largest of each block
         read = run.tokens * (self.heads + 1) * self.head_dim * run.width
-        held, cached = (run.batch * n * self.head_dim * run.cache_bits // 8 for n in self._cached(run))
-        written = run.tokens * self.head_dim * run.cache_bits // 8 if run.decoding else held
+        key = run.cache_format.keys.row(1, self.head_dim)
+        held, cached = (run.batch * n * key for n in self._cached(run))
+        written = run.tokens * key
         run.add(
             self.path("scores"),
             "attention",
@@ -117,12 +129,15 @@ class BlockIndexer(Part):
             flops=doubled_pairs * self.head_dim,
             reads=read,
             writes=scores,
-            cache=Cache(held, cached, written, Kept("index keys", self.head_dim * run.cache_bits // 8)),
+            cache=Cache(held, cached, written, Kept("index keys", key)),
             saved=read,
-            stream=run.stream,
         )
         run.add(
-            self.path("top_k"), "attention", "elementwise", flops=half(doubled_pairs), reads=scores, stream=run.stream
+            self.path("top_k"),
+            "attention",
+            "elementwise",
+            flops=half(doubled_pairs),
+            reads=scores,
         )
 
     def _cached(self, run: Run) -> tuple[Number, Number]:

@@ -5,10 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from calculator.formats.cache import LATENT
 from calculator.formats.weight import Weight
-from calculator.parts.attention import attend
+from calculator.numbers.symbols import Symbol
+from calculator.parts.attention import Heads, Shared, attend
 from calculator.parts.basic import Part
+from calculator.parts.symbols import (
+    HEAD_DIM,
+    HEADS,
+    INPUTS,
+    KV_HEADS,
+    KV_RANK,
+    OUTPUTS,
+    ROTATED,
+    UNROTATED,
+    VALUE_DIM,
+    WINDOW,
+)
 from calculator.record.run import Run
+from calculator.record.split import COLUMN, EXPERT, REPLICATED
 
 
 @dataclass(frozen=True)
@@ -25,7 +40,7 @@ class Matrix(Part):
     bias: str = ""
     component: str = "mlp"
     role: str = "linear"
-    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"inputs": INPUTS, "outputs": OUTPUTS}
 
     def write(self, run: Run) -> None:
         weights: tuple[Weight, ...] = (Weight(self.tensor, (self.outputs, self.inputs), self.role),)
@@ -41,8 +56,7 @@ class Matrix(Part):
             writes=run.tokens * self.outputs * run.width,
             weights=weights,
             saved=read,
-            stream=run.stream,
-            split="replicated" if self.role == "router" else "column",
+            split=REPLICATED if self.role == "router" else COLUMN,
         )
 
 
@@ -59,7 +73,7 @@ class RoutedMatrix(Part):
     top_k: int
     outputs: int
     inputs: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "d_in", "outputs": "d_out"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"inputs": INPUTS, "outputs": OUTPUTS}
 
     def write(self, run: Run) -> None:
         matrix = (self.outputs, self.inputs)
@@ -83,8 +97,7 @@ class RoutedMatrix(Part):
             active_share=(self.top_k, self.experts),
             weight_reads=held * run.experts_touched(self.experts, self.top_k) // self.experts,
             saved=read,
-            stream=run.stream,
-            split="expert",
+            split=EXPERT,
         )
 
 
@@ -106,7 +119,7 @@ class Tensors(Part):
         weights = tuple(Weight(*w) for w in self.weights)
         flops = 2 * run.tokens * sum(w.elements() for w in weights) if self.kernel else 0
         kind = "convolution" if self.kernel else "elementwise"
-        run.add(self.name, self.component, kind, flops=flops, weights=weights, active_share=self.share)
+        run.add(self.name, self.component, kind, flops=flops, weights=weights, active_share=self.share, stream=0)
 
 
 @dataclass(frozen=True)
@@ -115,7 +128,7 @@ class StoredAttention(Part):
     (as a checkpoint's headers name them, or SqueezeBERT's convolutions).
 
     Attributes:
-        caches: the layer keeps keys and values of its own.
+        caches: the layer keeps keys and values of its own. chunked: the window is a chunk, which does not slide.
     """
 
     heads: int
@@ -125,25 +138,24 @@ class StoredAttention(Part):
     window: int | None = None
     caches: bool = True
     dropout: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "heads": "n_h",
-        "kv_heads": "n_kv",
-        "head_dim": "d_h",
-        "value_dim": "d_v",
-        "window": "W",
+    chunked: bool = False
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "heads": HEADS,
+        "kv_heads": KV_HEADS,
+        "head_dim": HEAD_DIM,
+        "value_dim": VALUE_DIM,
+        "window": WINDOW,
     }
 
     def write(self, run: Run) -> None:
         attend(
             run,
             self.name,
-            heads=self.heads,
-            kv_heads=self.kv_heads,
-            key_dim=self.head_dim,
-            value_dim=self.value_dim,
+            Heads(self.heads, self.kv_heads, self.head_dim, self.value_dim),
             window=self.window,
             caches=self.caches,
             dropout=self.dropout,
+            chunked=self.chunked,
         )
 
 
@@ -156,12 +168,12 @@ class StoredLatent(Part):
     rope_dim: int
     nope_dim: int
     value_dim: int
-    SYMBOLS: ClassVar[dict[str, str]] = {
-        "heads": "n_h",
-        "kv_rank": "r_kv",
-        "rope_dim": "d_r",
-        "nope_dim": "d_n",
-        "value_dim": "d_v",
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "heads": HEADS,
+        "kv_rank": KV_RANK,
+        "rope_dim": ROTATED,
+        "nope_dim": UNROTATED,
+        "value_dim": VALUE_DIM,
     }
 
     def write(self, run: Run) -> None:
@@ -170,10 +182,13 @@ class StoredLatent(Part):
         attend(
             run,
             self.name,
-            heads=self.heads,
-            kv_heads=1 if decoding else self.heads,
-            key_dim=latent if decoding else self.nope_dim + self.rope_dim,
-            value_dim=self.kv_rank if decoding else self.value_dim,
-            cached_dim=latent,
-            fresh_dim=latent if decoding else None,
+            Heads(
+                self.heads,
+                1 if decoding else self.heads,
+                latent if decoding else self.nope_dim + self.rope_dim,
+                self.kv_rank if decoding else self.value_dim,
+                cached_dim=latent,
+                fresh_dim=latent if decoding else None,
+                shared=Shared(self.rope_dim, LATENT),
+            ),
         )

@@ -7,12 +7,15 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, half
+from calculator.numbers.symbols import Symbol
 from calculator.parts.attention import rotate
 from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, elementwise, project
-from calculator.parts.compressed import entries, entries_sum
+from calculator.parts.compressed import doubled_pairs, entries, entries_sum
 from calculator.parts.recurrent import state_bytes
-from calculator.record.operation import Cache, Kept
+from calculator.parts.symbols import HIDDEN, INDEX_DIM, INDEX_HEADS, RATIO, STREAMS, UNROTATED
+from calculator.record.caches import Cache, Kept
 from calculator.record.run import Run
+from calculator.record.split import REPLICATED
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,11 @@ class GatedResidual(Part):
     streams: int
     rank: int
     closing: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "streams": "n_r", "rank": "r_h"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "streams": STREAMS,
+        "rank": Symbol("r_h", "rank of the residual's gate"),
+    }
 
     def write(self, run: Run) -> None:
         wide = self.streams * self.hidden
@@ -43,7 +50,7 @@ class GatedResidual(Part):
                 inputs,
                 outputs,
                 component="norm",
-                split="replicated",
+                split=REPLICATED,
                 saves_input=name != "block_inject_weight",
             )
         run.add(
@@ -54,7 +61,6 @@ class GatedResidual(Part):
             reads=2 * elements * run.width,
             writes=run.tokens * self.hidden * run.width,
             saved=elements * run.width,
-            stream=run.stream,
         )
         if not self.closing:
             run.add(
@@ -65,6 +71,7 @@ class GatedResidual(Part):
                 reads=(elements + run.tokens * self.hidden) * run.width,
                 writes=elements * run.width,
                 saved=run.tokens * self.hidden * run.width,
+                stream=0,
             )
 
 
@@ -86,7 +93,7 @@ class NGramEmbedding(Part):
     size: int
     ngram: int
     kernel: int
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "streams": "n_r", "size": "d_n"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "streams": STREAMS, "size": UNROTATED}
 
     def write(self, run: Run) -> None:
         wide = self.streams * self.hidden
@@ -102,20 +109,30 @@ class NGramEmbedding(Part):
             for i, rest in enumerate(self.pieces[whole:])
         )
         ids = state_bytes(run, self.ngram - 1, 8)
-        run.add(table, "embedding", "lookup", writes=rows, weights=matrix, weight_reads=rows, cache=ids)
-        project(run, self.path("key_proj"), self.size, wide, component="embedding", split="replicated")
+        run.add(
+            table,
+            "embedding",
+            "lookup",
+            writes=rows,
+            weights=matrix,
+            active_share=(self.heads, sum(self.pieces)),
+            weight_reads=rows,
+            cache=ids,
+            stream=0,
+        )
+        project(run, self.path("key_proj"), self.size, wide, component="embedding", split=REPLICATED)
         project(
             run,
             self.path("value_proj"),
             self.size,
             self.hidden,
             component="embedding",
-            split="replicated",
+            split=REPLICATED,
             saves_input=False,
         )
         for name in ("norm_key", "norm_query", "norm_conv"):
             Norm(self.path(name), self.hidden, groups=self.streams, weight_shape=(wide,)).write(run)
-        elementwise(run, self.path("gate"), "embedding", elements, 3, inputs=3, stream=run.stream)
+        elementwise(run, self.path("gate"), "embedding", elements, 3, inputs=3)
         run.add(
             self.path("conv1d"),
             "embedding",
@@ -126,7 +143,6 @@ class NGramEmbedding(Part):
             weights=(Weight(self.path("conv1d.weight"), (wide, 1, self.kernel), "convolution"),),
             cache=state_bytes(run, wide * (self.kernel - 1) * self.ngram, run.width),
             saved=elements * run.width,
-            stream=run.stream,
         )
         run.add(
             self.path("add"),
@@ -136,6 +152,7 @@ class NGramEmbedding(Part):
             reads=3 * elements * run.width,
             writes=elements * run.width,
             saved=elements * run.width,
+            stream=0,
         )
 
 
@@ -149,7 +166,12 @@ class MeanBlockIndexer(Part):
     head_dim: int
     ratio: int
     rotary: int = 0
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_i", "head_dim": "d_i", "ratio": "m"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": INDEX_HEADS,
+        "head_dim": INDEX_DIM,
+        "ratio": RATIO,
+    }
 
     def write(self, run: Run) -> None:
         project(
@@ -159,10 +181,10 @@ class MeanBlockIndexer(Part):
             (self.heads + 1) * self.head_dim,
             component="attention",
             saves_input=False,
-            split="replicated",
+            split=REPLICATED,
         )
         Norm(self.path("q_layernorm"), self.head_dim, groups=self.heads).write(run)
-        made = entries(run.past + run.queries, self.ratio) - (entries(run.past, self.ratio) if run.decoding else 0)
+        made = entries(run.past + run.queries, self.ratio) - (entries(run.past, self.ratio) if run.past else 0)
         pooled = run.batch * made * self.head_dim
         run.add(
             self.path("k_layernorm"),
@@ -172,11 +194,12 @@ class MeanBlockIndexer(Part):
             reads=run.batch * made * self.ratio * self.head_dim * run.width,
             writes=pooled * run.width,
             weights=(Weight(self.path("k_layernorm.weight"), (self.head_dim,), "norm"),),
+            stream=0,
         )
         rotate(run, self.path("rotary"), self.heads * self.rotary)
         doubled = run.batch * self._doubled_pairs(run)
         query = run.tokens * self.heads * self.head_dim * run.width
-        key = self.head_dim * run.cache_bits // 8
+        key = run.cache_format.keys.row(1, self.head_dim)
         held = run.batch * run.held_tokens(None) * key
         run.add(
             self.path("scores"),
@@ -188,11 +211,10 @@ class MeanBlockIndexer(Part):
             cache=Cache(
                 held,
                 run.batch * run.cached_read(None) * key,
-                run.tokens * key if run.decoding else held,
+                run.tokens * key,
                 Kept("index keys", key),
             ),
             saved=query,
-            stream=run.stream,
         )
         run.add(
             self.path("top_k"),
@@ -200,6 +222,7 @@ class MeanBlockIndexer(Part):
             "elementwise",
             flops=half(doubled * (2 * self.heads + 1)),
             reads=half(doubled) * 4,
+            stream=0,
         )
 
     def _doubled_pairs(self, run: Run) -> Number:
@@ -207,7 +230,4 @@ class MeanBlockIndexer(Part):
         if run.decoding:
             first = run.past + 1
             return 2 * (entries_sum(first + run.steps, self.ratio) - entries_sum(first, self.ratio))
-        reach = entries(run.queries, self.ratio)
-        if run.workload.attention_flops == "causal":
-            return 2 * run.queries * reach - self.ratio * reach * reach
-        return 2 * run.queries * reach
+        return doubled_pairs(run, self.ratio)

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
-from calculator.parts.attention import attend, rotate
+from calculator.numbers.symbols import Symbol
+from calculator.parts.attention import Heads, attend, rotate
 from calculator.parts.basic import LAYER_NORM_FLOPS, Part, activation, elementwise, project
+from calculator.parts.symbols import HIDDEN
 from calculator.record.run import Run
+from calculator.record.split import ROW
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,10 @@ class PatchEmbedding(Part):
     hidden: int
     shape: tuple[int, ...] = ()  # the kernel as stored, [hidden, channels, ...]
     bias: bool = True
-    SYMBOLS: ClassVar[dict[str, str]] = {"inputs": "p", "hidden": "d_t"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "inputs": Symbol("p", "values in a patch"),
+        "hidden": Symbol("d_t", "width of a tower"),
+    }
 
     def write(self, run: Run) -> None:
         weights: tuple[Weight, ...] = (
@@ -38,6 +44,7 @@ class PatchEmbedding(Part):
             weights=weights,
             saved=read,
             input_gradient=False,
+            stream=0,
         )
 
 
@@ -50,22 +57,19 @@ class VisionAttention(Part):
     head_dim: int
     bias: bool = True
     rotary: bool = True
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d_t", "heads": "n_t", "head_dim": "d_th"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": Symbol("d_t", "width of a tower"),
+        "heads": Symbol("n_t", "heads of a tower"),
+        "head_dim": Symbol("d_th", "size of a tower's head"),
+    }
 
     def write(self, run: Run) -> None:
         inner = self.heads * self.head_dim
         project(run, self.path("qkv"), self.hidden, 3 * inner, component="vision", bias=self.bias)
         if self.rotary:
             rotate(run, self.path("rotary"), 2 * inner)
-        attend(
-            run,
-            self.path("attention"),
-            heads=self.heads,
-            kv_heads=self.heads,
-            key_dim=self.head_dim,
-            value_dim=self.head_dim,
-        )
-        project(run, self.path("proj"), inner, self.hidden, component="vision", bias=self.bias, split="row")
+        attend(run, self.path("attention"), Heads(self.heads, self.heads, self.head_dim, self.head_dim))
+        project(run, self.path("proj"), inner, self.hidden, component="vision", bias=self.bias, split=ROW)
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class PatchMerger(Part):
     merge: int
     outputs: int
     norm_after: bool = False
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d_t", "outputs": "d"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": Symbol("d_t", "width of a tower"), "outputs": HIDDEN}
 
     def write(self, run: Run) -> None:
         joined = self.hidden * self.merge
@@ -88,9 +92,9 @@ class PatchMerger(Part):
         size = joined if self.norm_after else self.hidden
         elements = run.tokens * self.hidden
         weights = tuple(Weight(self.path(f"norm.{n}"), (size,), "norm") for n in ("weight", "bias"))
-        elementwise(run, self.path("norm"), "vision", elements, LAYER_NORM_FLOPS, weights=weights)
+        elementwise(run, self.path("norm"), "vision", elements, LAYER_NORM_FLOPS, weights=weights, stream=0)
         project(run, self.path("linear_fc1"), joined, joined, component="vision", bias=True, tokens=rows)
         activation(run, self.path("activation"), rows, joined, gated=False, component="vision", stream=0)
         project(
-            run, self.path("linear_fc2"), joined, self.outputs, component="vision", bias=True, tokens=rows, split="row"
+            run, self.path("linear_fc2"), joined, self.outputs, component="vision", bias=True, tokens=rows, split=ROW
         )

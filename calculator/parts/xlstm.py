@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from calculator.formats.weight import Weight
+from calculator.numbers.symbols import Symbol
 from calculator.parts.basic import ACTIVATION_FLOPS, LAYER_NORM_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import state_bytes
+from calculator.parts.symbols import HEADS, HIDDEN, VALUE_DIM
 from calculator.record.run import Run
+from calculator.record.split import HEAD, ROW
 
 # Per element of the matrix memory: f·C (1), k ⊗ i·v (1), their sum (1), q·C (2); of the normalizer: f·n (1), + i·k (2),
 # q·n (2); arXiv:2405.04517, equations 19 to 27.
@@ -32,7 +35,12 @@ class MatrixLSTM(Part):
     bias: bool = False
     fused: bool = False
     state_width: int = 4
-    SYMBOLS: ClassVar[dict[str, str]] = {"hidden": "d", "heads": "n_h", "keys": "d_qk", "values": "d_v"}
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {
+        "hidden": HIDDEN,
+        "heads": HEADS,
+        "keys": Symbol("d_qk", "size of a query and a key of an xLSTM head"),
+        "values": VALUE_DIM,
+    }
 
     def write(self, run: Run) -> None:
         wide = (("q", self.keys), ("k", self.keys), ("v", self.values), ("ogate_preact", self.values))
@@ -63,7 +71,7 @@ class MatrixLSTM(Part):
             cache=state_bytes(run, matrix + vector + self.heads, self.state_width),
             saved=inputs * run.width,
             stream=run.stream + outputs * run.width,
-            split="head",
+            split=HEAD,
         )
         norm = self.path("multihead_norm")
         names = ("weight", "bias") if self.bias else ("weight",)
@@ -74,9 +82,6 @@ class MatrixLSTM(Part):
             outputs,
             LAYER_NORM_FLOPS + ACTIVATION_FLOPS + 1,
             inputs=2,
-            stream=run.stream,
             weights=tuple(Weight(f"{norm}.{n}", (self.values,), "norm") for n in names),
         )
-        project(
-            run, self.path("out_proj"), self.values, self.hidden, component="recurrent", bias=self.bias, split="row"
-        )
+        project(run, self.path("out_proj"), self.values, self.hidden, component="recurrent", bias=self.bias, split=ROW)

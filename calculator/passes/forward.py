@@ -6,15 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 from calculator.errors import WorkloadError
-from calculator.formats.named import CACHE_BITS, Format
+from calculator.formats.cache import cache_format_named
 from calculator.model import Model
 from calculator.numbers.symbolic import Expression, Number, numeric, symbol
-from calculator.passes.plan import Plan, cache_format, plan_of
-from calculator.record.operation import QUANTITIES, Operation
-from calculator.record.run import Run, gradient_bytes
-from calculator.record.workload import DEFAULT_LENGTH, Workload
-
-ADAMW_FLOPS = 16  # per parameter: two moments (7), bias corrections (2), root and quotient (3), decay and update (4)
+from calculator.numbers.symbols import BATCH, LENGTH
+from calculator.passes.plan import Plan, PlannedStack, cache_format, plan_of
+from calculator.passes.training import training_step
+from calculator.record.operation import OF_THE_PASS, Operation
+from calculator.record.options import DEFAULT_LENGTH
+from calculator.record.run import Run
+from calculator.record.vocabulary import HELD
+from calculator.record.workload import Workload
 
 
 def resolved_length(model: Model, workload: Workload) -> Any:
@@ -55,37 +57,49 @@ def forward(
             "pretraining."
         )
     plan = plan or plan_of(model, workload)
-    queries, past = (steps, length) if workload.mode == "decode" else (length, 0)
-    bits = CACHE_BITS[cache_format(model, workload)]
-    width = plan.native.bits // 8
-    steps = steps if workload.mode == "decode" else 1
-    source = encoder_length(model, workload, length) if source is None else source
-    run = Run(workload, batch, queries, past, width, 0, bits, plan.native, source=source, steps=steps)
-    # Held but not run: a tower, because the workload has no images; an encoder, once its output is in the cache.
-    idle: dict[str, Any] = {"causal": False, "active": False, "batch": 0, "past": 0, "steps": 1}
+    decoding = workload.mode == "decode"
+    run = Run(
+        workload,
+        batch,
+        steps if decoding else length,
+        length if decoding else workload.past_length,
+        source=encoder_length(model, workload, length) if source is None else source,
+        steps=steps if decoding else 1,
+        width=plan.native.bits // 8,
+        cache_format=cache_format_named(cache_format(model, workload)),
+        native=plan.native,
+        modules=model.modules,
+    )
     for planned in plan.stacks:
-        changes: dict[str, Any] = {"causal": planned.stack.causal}
-        if planned.stack.tower:
-            changes = {**idle, "component": "vision"}
-        elif planned.stack is model.encoder:
-            changes = idle if workload.mode == "decode" else {"causal": False, "queries": source}
-        pass_ = replace(run, residual=planned.width, **changes)
-        prompt = planned.stack.prompt
-        longer = {"past": pass_.past + prompt} if run.decoding else {"queries": pass_.queries + prompt}
-        prompted = replace(pass_, **longer) if prompt else pass_
-        for group in planned.groups:
-            # A prompt ends with the layers: the head sees the sequence's own tokens.
-            through = pass_ if group is planned.groups[-1] else prompted
-            inner = through.at(group.label, group.count, group.formats, group.prices)
-            for part in group.parts:
-                inner.parallel = pass_.stream if part.name in group.parallel else 0
-                part.write(inner)
-    listed = run.out
-    if workload.share_experts_across_layers:
-        listed = _store_experts_once(listed)
-    if workload.mode == "pretraining":
-        listed.append(optimizer_step(run, listed))
-    return listed
+        _write(planned, _pass_over(planned, run, planned.stack is model.encoder))
+    return _store_experts_once(run.out) if workload.share_experts_across_layers else run.out
+
+
+def _pass_over(planned: PlannedStack, run: Run, encoder: bool) -> Run:
+    """The pass as a stack sees it. Held but not run are a tower, because the workload has no images, and an encoder
+    once its output is in the cache: in decode, and where a prompt goes on."""
+    stack, width = planned.stack, planned.width
+    if stack.tower or (encoder and (run.workload.mode == "decode" or run.past)):
+        component = "vision" if stack.tower else None
+        return replace(run, residual=width, causal=False, active=False, batch=0, past=0, steps=1, component=component)
+    if encoder:
+        return replace(run, residual=width, causal=False, queries=run.source, past=0)
+    return replace(run, residual=width, causal=stack.causal)
+
+
+def _write(planned: PlannedStack, through: Run) -> None:
+    """The operations of a stack's groups. A prompt of learned tokens goes through the layers and ends with them: the
+    head sees the sequence's own tokens."""
+    prompt, inside = planned.stack.prompt, through
+    if prompt and through.decoding:
+        inside = replace(through, past=through.past + prompt)
+    elif prompt:
+        inside = replace(through, queries=through.queries + prompt)
+    for group in planned.groups:
+        run = (through if group is planned.groups[-1] else inside).at(group.span, group.formats, group.steps)
+        for part in group.parts:
+            run.parallel = through.stream if part.name in group.parallel else 0
+            part.write(run)
 
 
 def _store_experts_once(listed: list[Operation]) -> list[Operation]:
@@ -94,7 +108,7 @@ def _store_experts_once(listed: list[Operation]) -> list[Operation]:
     out = []
     for op in listed:
         if op.component == "experts" and op.weights:
-            op = replace(op, stored=0 if op.name in seen else 1)
+            op = op.stored_as(0 if op.name in seen else 1)
             seen.add(op.name)
         out.append(op)
     return out
@@ -108,14 +122,37 @@ def operations(model: Model, workload: Workload) -> list[Operation]:
         workload: mode, batch, lengths, precision and options.
     """
     batch, length = symbols(workload.batch_size, resolved_length(model, workload))
-    return numbers(forward(model, workload, batch, length), shape_of(batch, length))
+    return numbers(every_operation(model, workload, batch, length), shape_of(batch, length))
+
+
+def every_operation(
+    model: Model,
+    workload: Workload,
+    batch: Number,
+    length: Number,
+    *,
+    plan: Plan | None = None,
+    source: Number | None = None,
+) -> list[Operation]:
+    """The operations of all phases of the workload's mode."""
+    written = forward(model, workload, batch, length, plan=plan, source=source)
+    if workload.mode != "pretraining":
+        return written
+    return training_step(written, workload, (plan or plan_of(model, workload)).native)
 
 
 def numbers(listed: list[Operation], shape: tuple[int, ...] | None) -> list[Operation]:
     """The operations with plain ints, or with arrays of the shape, for amounts."""
     if shape is None:
         return listed
-    return [replace(op, **{q: numeric(getattr(op, q), shape) for q in QUANTITIES}) for op in listed]
+    return [
+        replace(
+            op,
+            step=replace(op.step, **{q: numeric(getattr(op.step, q), shape) for q in HELD}),
+            **{q: numeric(getattr(op, q), shape) for q in OF_THE_PASS},
+        )
+        for op in listed
+    ]
 
 
 def shape_of(batch: Number, length: Number) -> tuple[int, ...] | None:
@@ -143,29 +180,4 @@ def symbols(batch: Any, length: Any) -> tuple[Number, Number]:
     if not (hasattr(batch, "shape") or hasattr(length, "shape")):
         return batch, length
     memo: dict[Any, Expression] = {}
-    return symbol("B", batch, memo), symbol("S", length, memo)
-
-
-def optimizer_bytes(native: Format) -> int:
-    """AdamW's bytes per parameter: two 32-bit moments, and a 32-bit master copy where the weights are narrower
-    (arXiv:1910.02054, section 3.1)."""
-    return 8 if native.bits == 32 else 12
-
-
-def optimizer_step(run: Run, listed: list[Operation]) -> Operation:
-    """The AdamW update (arXiv:1711.05101) of every stored parameter: elementwise, bound by the bytes it moves."""
-    parameters = sum(op.parameters * op.stored for op in listed)
-    state = parameters * optimizer_bytes(run.native)
-    held = sum(op.weight_bytes * op.stored for op in listed)
-    return Operation(
-        "adamw",
-        "optimizer",
-        "elementwise",
-        "",
-        1,
-        1,
-        flops=ADAMW_FLOPS * parameters,
-        # Without a master copy the weights themselves are read.
-        reads=parameters * gradient_bytes(run.workload, run.native) + state + (held if run.native.bits == 32 else 0),
-        writes=state + held,
-    )
+    return symbol(BATCH, batch, memo), symbol(LENGTH, length, memo)

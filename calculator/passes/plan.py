@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from calculator.formats.named import FORMATS, GGML_FORMATS, Format, format_named, ggml_head
@@ -10,6 +10,7 @@ from calculator.formats.rules import LINEAR, Scheme, Share, converting
 from calculator.formats.weight import Weight
 from calculator.model import Model, Stack
 from calculator.numbers.symbolic import Number
+from calculator.record.operation import Span, Step
 from calculator.record.run import weights_of
 from calculator.record.workload import Workload
 
@@ -22,11 +23,10 @@ class Group:
     """Layers that are alike, in shape and in format: what one operation with a count stands for."""
 
     parts: tuple[Part, ...]
-    label: str
-    count: int
+    span: Span
     formats: dict[str, Format]
     parallel: tuple[str, ...] = ()
-    prices: dict[str, tuple[Number, Number]] = field(default_factory=dict)
+    steps: dict[str, Step] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -38,68 +38,32 @@ class PlannedStack:
     width: Number  # of the residual stream
 
 
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """A model in one precision: which layers are alike, and each weight's format where it is not the native one."""
+    """A model in one precision: which layers are alike, and each weight's format where it is not the native one.
 
-    def __init__(self, model: Model, dtype: str, training: bool) -> None:
-        self.native, self.title = self._native(model, dtype)
-        self.scheme = self._scheme(model, dtype, training)
-        if self.scheme is not None and dtype == "auto":
-            self.title = self.scheme.title
-        self.beside = bool(model.towers)  # whether rules may call the language model one of several
-        self.stacks = [self._stack(stack) for stack in model.stacks]
+    Attributes:
+        native: the format of what is not quantized, and of activations. title: the precision in words.
+        scheme: the rules that say what is not in the native format, None where all is.
+        beside: whether rules may call the language model one of several.
+    """
 
-    def _native(self, model: Model, dtype: str) -> tuple[Format, str]:
-        stated = model.stated_dtype or "bf16"
-        if dtype == "auto":
-            return FORMATS[stated], FORMATS[stated].title
-        form = format_named(dtype)
-        if not form.quantized:
-            return form, form.title
-        # Quantized engines compute in 16 bit whatever the checkpoint was saved in.
-        return FORMATS["bf16" if stated == "fp32" else stated], form.title
-
-    def _scheme(self, model: Model, dtype: str, training: bool) -> Scheme | None:
-        """The rules that say what is not in the native format."""
-        if dtype == "auto":
-            # Checkpoints are quantized for inference; training "auto" is in the type the config computes in.
-            return model.scheme if not training else None
-        form = format_named(dtype)
-        if not form.quantized:
-            return None
-        if form.name in GGML_FORMATS:
-            return _ggml_scheme(model, form)
-        return Scheme(form.title, converting("Linear of the layers", form, "dtype", LINEAR, towers=False), place="")
-
-    def _stack(self, stack: Stack) -> PlannedStack:
-        groups: list[Group] = []
-        for layer, indices in stack.groups:
-            weights = weights_of(layer.parts)
-            alike: dict[tuple[Format | None, ...], list[int]] = {}
-            for index in indices:
-                alike.setdefault(self._formats(f"{stack.path}.{index}.", weights, stack), []).append(index)
-            for formats, members in alike.items():
-                label = f"{stack.path}.{index_ranges(members)}"
-                groups.append(Group(layer.parts, label, len(members), _chosen(weights, formats), layer.parallel))
-        ends = [
-            Group(parts, "", 1, _chosen(weights_of(parts), self._formats("", weights_of(parts), stack)))
-            for parts in (stack.before, stack.after)
-        ]
-        return PlannedStack(stack, (ends[0], *groups, ends[1]), stack.width)
-
-    def _formats(self, prefix: str, weights: tuple[Weight, ...], stack: Stack) -> tuple[Format | None, ...]:
-        if self.scheme is None:
-            return (None,) * len(weights)
-        return tuple(
-            self.scheme.form(_module(prefix, w), w, self.native, tower=stack.tower is not None, beside=self.beside)
-            if self.asked(w)
-            else None
-            for w in weights
-        )
+    native: Format
+    title: str
+    scheme: Scheme | None
+    beside: bool
+    stacks: tuple[PlannedStack, ...] = ()
 
     def asked(self, weight: Weight) -> bool:
         """Whether a rule may be about the tensor: most say nothing of tensors of one axis."""
         return self.scheme is not None and (self.scheme.vectors or len(weight.shape) > 1)
+
+    def form(self, prefix: str, weight: Weight, stack: Stack) -> Format | None:
+        """The format of a tensor below `prefix`; None for the native one."""
+        if self.scheme is None or not self.asked(weight):
+            return None
+        tower = stack.tower is not None
+        return self.scheme.form(_module(prefix, weight), weight, self.native, tower=tower, beside=self.beside)
 
     def shares(self, prefix: str, weight: Weight, stack: Stack) -> list[Share]:
         """Which rules price the tensor, those of one format for all its experts together."""
@@ -112,6 +76,63 @@ class Plan:
 def _module(prefix: str, weight: Weight) -> str:
     """What rules call the module that a tensor belongs to."""
     return f"{prefix}{weight.name.removesuffix('.weight')}"
+
+
+def planned(model: Model, dtype: str, training: bool) -> Plan:
+    """The plan of a model for a precision by name, as `plan_of` keeps it."""
+    native, title = _native(model, dtype)
+    scheme = _scheme(model, dtype, training)
+    if scheme is not None and dtype == "auto":
+        title = scheme.title
+    plan = Plan(native, title, scheme, bool(model.towers))
+    return replace(plan, stacks=tuple(_planned_stack(stack, plan) for stack in model.stacks))
+
+
+def _native(model: Model, dtype: str) -> tuple[Format, str]:
+    stated = model.stated_dtype or "bf16"
+    if dtype == "auto":
+        return FORMATS[stated], FORMATS[stated].title
+    form = format_named(dtype)
+    if not form.quantized:
+        return form, form.title
+    # Quantized engines compute in 16 bit whatever the checkpoint was saved in.
+    return FORMATS["bf16" if stated == "fp32" else stated], form.title
+
+
+def _scheme(model: Model, dtype: str, training: bool) -> Scheme | None:
+    """The rules that say what is not in the native format."""
+    if dtype == "auto":
+        # Checkpoints are quantized for inference; training "auto" is in the type the config computes in.
+        return model.scheme if not training else None
+    form = format_named(dtype)
+    if not form.quantized:
+        return None
+    if form.name in GGML_FORMATS:
+        return _ggml_scheme(model, form)
+    return Scheme(form.title, converting("Linear of the layers", form, "dtype", LINEAR, towers=False), place="")
+
+
+def _planned_stack(stack: Stack, plan: Plan) -> PlannedStack:
+    def formats(prefix: str, weights: tuple[Weight, ...]) -> tuple[Format | None, ...]:
+        if plan.scheme is None:
+            return (None,) * len(weights)
+        return tuple(plan.form(prefix, weight, stack) for weight in weights)
+
+    groups: list[Group] = []
+    for layer, indices in stack.groups:
+        weights = weights_of(layer.parts)
+        alike: dict[tuple[Format | None, ...], list[int]] = {}
+        for index in indices:
+            alike.setdefault(formats(f"{stack.path}.{index}.", weights), []).append(index)
+        for forms, members in alike.items():
+            span = Span(stack.path, tuple(members))
+            groups.append(Group(layer.parts, span, _chosen(weights, forms), layer.parallel))
+    first, last = (
+        Group(parts, Span(stack.path, after=after), _chosen(weights, formats("", weights)))
+        for parts, after in ((stack.before, False), (stack.after, True))
+        for weights in (weights_of(parts),)
+    )
+    return PlannedStack(stack, (first, *groups, last), stack.width)
 
 
 def _ggml_scheme(model: Model, form: Format) -> Scheme:
@@ -131,18 +152,6 @@ def _ggml_scheme(model: Model, form: Format) -> Scheme:
     return Scheme(form.title, rules, vectors=True)
 
 
-def index_ranges(indices: list[int]) -> str:
-    """[0, 1, 2, 5] as "0-2,5"; long alternating lists are cut after a few."""
-    runs: list[list[int]] = []
-    for index in indices:
-        if runs and index == runs[-1][1] + 1:
-            runs[-1][1] = index
-        else:
-            runs.append([index, index])
-    words = [f"{a}" if a == b else f"{a}-{b}" for a, b in runs]
-    return ",".join(words) if len(words) <= 4 else f"{','.join(words[:3])},…,{words[-1]}"
-
-
 def _chosen(weights: tuple[Weight, ...], formats: tuple[Format | None, ...]) -> dict[str, Format]:
     return {w.name: f for w, f in zip(weights, formats, strict=True) if f is not None}
 
@@ -152,7 +161,7 @@ def plan_of(model: Model, workload: Workload) -> Plan:
     training = workload.mode == "pretraining"
     key = f"{workload.dtype}{'+training' if training else ''}"
     if key not in model.plans:
-        model.plans[key] = Plan(model, workload.dtype, training)
+        model.plans[key] = planned(model, workload.dtype, training)
     plan: Plan = model.plans[key]
     return plan
 

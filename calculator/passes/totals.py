@@ -7,9 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from calculator.numbers.symbolic import Expression, Number, numeric
-from calculator.record.operation import COMPONENTS, KINDS, MATMUL_KINDS, Operation
-
-MEMORY_KINDS = ("weights", "kv_cache", "activations", "gradients", "optimizer_states")
+from calculator.record.operation import KINDS, MATMUL_KINDS, Operation
+from calculator.record.vocabulary import COMPONENTS, MEMORY_KINDS, PHASES
 
 
 def intensity_class(intensity: float) -> str:
@@ -17,19 +16,49 @@ def intensity_class(intensity: float) -> str:
     return "low" if intensity < 10 else "medium" if intensity <= 100 else "high"
 
 
-def total(listed: Iterable[Operation], amount: Callable[[Operation], Number]) -> Number:
-    """The sum of an amount over operations; the amount already counts layers."""
-    found: Number = 0
-    for op in listed:
-        found = found + amount(op)
-    return found
-
-
 Shape = tuple[int, ...] | None
 """The broadcast shape of a workload's arrays, None where it has none."""
 
+Amount = Callable[[Operation], Number]
+"""An amount of an operation over all its layers."""
 
-class Memory:
+AMOUNTS: dict[str, Amount] = {
+    "weights": lambda op: op.step.weight_bytes * op.stored,
+    "kv_cache": lambda op: op.cache_bytes * op.step.count,
+    "saved": lambda op: op.saved * op.step.count,
+    "gradients": lambda op: op.gradients * op.stored,
+    "optimizer_states": lambda op: op.states * op.stored,
+    "flops": lambda op: op.flops * op.step.count,
+    "traffic": lambda op: op.traffic * op.step.count,
+    "weight traffic": lambda op: op.weight_reads * op.step.count,
+    "activation traffic": lambda op: (op.reads + op.writes) * op.step.count,
+    "cache traffic": lambda op: (op.cache_reads + op.cache_writes) * op.step.count,
+}
+"""What is summed over operations, by name: what is held once for each stored copy, what is done once for each layer."""
+
+
+class Totals:
+    """Sums over operations, as numbers or as arrays of the workload's shape."""
+
+    def __init__(self, listed: list[Operation], shape: Shape = None) -> None:
+        self._listed, self._shape = listed, shape
+
+    def _sum(self, amount: str, chosen: Iterable[Operation] | None = None) -> Any:
+        return numeric(total(self._listed if chosen is None else chosen, AMOUNTS[amount]), self._shape)
+
+    def _by(self, amount: str, names: Iterable[str], key: Callable[[Operation], str]) -> Mapping[str, Any]:
+        found: dict[str, list[Operation]] = {}
+        for op in self._listed:
+            found.setdefault(key(op), []).append(op)
+        return {name: self._sum(amount, found[name]) for name in names if name in found}
+
+
+def total(listed: Iterable[Operation], amount: Amount) -> Number:
+    """The sum of an amount over operations; the amount already counts layers."""
+    return sum(map(amount, listed))
+
+
+class Memory(Totals):
     """Bytes in device memory, by what they are and whose they are. Every byte stands in one cell.
 
     Attributes:
@@ -40,78 +69,57 @@ class Memory:
         by_component: component -> {kind of memory: bytes}.
     """
 
-    def __init__(
-        self, listed: list[Operation], training: bool, gradient: int, optimizer: int, shape: Shape = None
-    ) -> None:
-        self._listed, self._shape, self._training = listed, shape, training
-        self._per_parameter = {"gradients": gradient, "optimizer_states": optimizer}
-
-    def _held(self, kind: str, component: str | None = None) -> Number:
-        chosen = [op for op in self._listed if component in (None, op.component)]
-        if kind == "weights":
-            return total(chosen, lambda op: op.weight_bytes * op.stored)
-        if kind == "kv_cache":
-            return total(chosen, lambda op: op.cache_bytes * op.count)
-        if kind == "activations":
-            return total(chosen, lambda op: op.saved * op.count)
-        width = self._per_parameter[kind] if self._training else 0
-        return total(chosen, lambda op: op.parameters * op.stored * width)
+    def __init__(self, listed: list[Operation], training: bool, shape: Shape = None) -> None:
+        super().__init__(listed, shape)
+        self._training = training
 
     @cached_property
     def weights(self) -> Any:
-        return numeric(self._held("weights"), self._shape)
+        return self._sum("weights")
 
     @cached_property
     def kv_cache(self) -> Any:
-        return numeric(self._held("kv_cache"), self._shape)
+        return self._sum("kv_cache")
 
     @cached_property
     def activations(self) -> Any:
-        if self._training:
-            return numeric(self._held("activations"), self._shape)
-        return numeric(largest([op.live for op in self._listed]), self._shape)
+        return self._sum("saved") if self._training else numeric(largest([op.live for op in self._listed]), self._shape)
 
     @cached_property
     def gradients(self) -> Any:
-        return numeric(self._held("gradients"), self._shape)
+        return self._sum("gradients") if self._training else numeric(0, self._shape)
 
     @cached_property
     def optimizer_states(self) -> Any:
-        return numeric(self._held("optimizer_states"), self._shape)
+        return self._sum("optimizer_states") if self._training else numeric(0, self._shape)
 
     @cached_property
     def total(self) -> Any:
-        static = (
-            self._held("weights") + self._held("kv_cache") + self._held("gradients") + self._held("optimizer_states")
-        )
-        return numeric(static, self._shape) + self.activations
+        return self.weights + self.kv_cache + self.gradients + self.optimizer_states + self.activations
 
     @cached_property
     def by_component(self) -> Mapping[str, Mapping[str, Any]]:
+        owned: dict[str, list[Operation]] = {}
+        for op in self._listed:
+            owned.setdefault(op.component, []).append(op)
+        peaks = {} if self._training else self._peaks(owned)
         found = {}
-        for component in COMPONENTS:
-            if any(op.component == component for op in self._listed):
-                cells = {
-                    kind: numeric(self._held(kind, component), self._shape)
-                    for kind in MEMORY_KINDS
-                    if kind != "activations"
-                }
-                cells["activations"] = self._activations_of(component)
-                found[component] = {kind: cells[kind] for kind in MEMORY_KINDS}
+        for component in (c for c in COMPONENTS if c in owned):
+            mine = owned[component]
+            cells = {kind: self._sum(kind, mine) for kind in MEMORY_KINDS if kind != "activations"}
+            cells["activations"] = self._sum("saved", mine) if self._training else peaks[component]
+            found[component] = {kind: cells[kind] for kind in MEMORY_KINDS}
         return found
 
-    def _activations_of(self, component: str) -> Any:
-        if self._training:
-            return numeric(self._held("activations", component), self._shape)
-        # A peak belongs to the component that reaches it; the first one where several do.
-        before: list[Any] = []
-        for name in COMPONENTS:
-            peak = numeric(largest([op.live for op in self._listed if op.component == name]), self._shape)
-            if name == component:
-                mine = (peak == self.activations) & ~_any(before)
-                return peak * mine
-            before.append(peak == self.activations)
-        return 0
+    def _peaks(self, owned: Mapping[str, list[Operation]]) -> dict[str, Any]:
+        """The peak stands at the component that reaches it; at the first one where several do."""
+        found: dict[str, Any] = {}
+        left = self.activations
+        for component in (c for c in COMPONENTS if c in owned):
+            peak = numeric(largest([op.live for op in owned[component]]), self._shape)
+            found[component] = peak * (peak == left)
+            left = left - found[component]
+        return found
 
     @cached_property
     def peak_operation(self) -> Operation | None:
@@ -119,20 +127,6 @@ class Memory:
         if self._training or any(isinstance(op.live, Expression) for op in self._listed):
             return None
         return max(self._listed, key=lambda op: op.live, default=None)
-
-
-def _any(flags: list[Any]) -> Any:
-    found: Any = False
-    for flag in flags:
-        found = found | flag
-    return found if hasattr(found, "shape") else _Flag(bool(found))
-
-
-class _Flag(int):
-    """A bool whose ~ is not bitwise, so that scalars read like arrays of bool."""
-
-    def __invert__(self) -> int:
-        return int(not self)
 
 
 def largest(quantities: list[Number]) -> Any:
@@ -152,80 +146,65 @@ def largest(quantities: list[Number]) -> Any:
     return peak
 
 
-class Flops:
+class Flops(Totals):
     """Floating-point operations; a multiply-add is 2.
 
     Attributes:
         total: everything. matmul: matrix products, convolutions and attention, what torch's FlopCounterMode counts.
-        by_component, by_kind: parts of total.
+        by_component, by_kind, by_phase: parts of total.
     """
-
-    def __init__(self, listed: list[Operation], shape: Shape = None) -> None:
-        self._listed, self._shape = listed, shape
 
     @cached_property
     def total(self) -> Any:
-        return numeric(total(self._listed, lambda op: op.flops * op.count), self._shape)
+        return self._sum("flops")
 
     @cached_property
     def matmul(self) -> Any:
-        return numeric(
-            total((op for op in self._listed if op.kind in MATMUL_KINDS), lambda op: op.flops * op.count), self._shape
-        )
+        return self._sum("flops", (op for op in self._listed if op.kind in MATMUL_KINDS))
 
     @cached_property
     def by_component(self) -> Mapping[str, Any]:
-        return _by(self._listed, self._shape, COMPONENTS, lambda op: op.component, lambda op: op.flops * op.count)
+        return self._by("flops", COMPONENTS, lambda op: op.component)
 
     @cached_property
     def by_kind(self) -> Mapping[str, Any]:
-        return _by(self._listed, self._shape, KINDS, lambda op: op.kind, lambda op: op.flops * op.count)
+        return self._by("flops", KINDS, lambda op: op.kind)
+
+    @cached_property
+    def by_phase(self) -> Mapping[str, Any]:
+        return self._by("flops", PHASES, lambda op: op.phase)
 
 
-class Traffic:
+class Traffic(Totals):
     """Bytes moved to and from device memory, each operation reading its inputs and writing its outputs once.
 
     Attributes:
-        total: weights + activations + cache.
+        total: weights + activations + cache. by_component, by_phase: parts of total.
     """
-
-    def __init__(self, listed: list[Operation], shape: Shape = None) -> None:
-        self._listed, self._shape = listed, shape
 
     @cached_property
     def total(self) -> Any:
-        return numeric(total(self._listed, lambda op: op.traffic * op.count), self._shape)
+        return self._sum("traffic")
 
     @cached_property
     def weights(self) -> Any:
-        return numeric(total(self._listed, lambda op: op.weight_reads * op.count), self._shape)
+        return self._sum("weight traffic")
 
     @cached_property
     def activations(self) -> Any:
-        return numeric(total(self._listed, lambda op: (op.reads + op.writes) * op.count), self._shape)
+        return self._sum("activation traffic")
 
     @cached_property
     def cache(self) -> Any:
-        return numeric(total(self._listed, lambda op: (op.cache_reads + op.cache_writes) * op.count), self._shape)
+        return self._sum("cache traffic")
 
     @cached_property
     def by_component(self) -> Mapping[str, Any]:
-        return _by(self._listed, self._shape, COMPONENTS, lambda op: op.component, lambda op: op.traffic * op.count)
+        return self._by("traffic", COMPONENTS, lambda op: op.component)
 
-
-def _by(
-    listed: list[Operation],
-    shape: Shape,
-    names: Iterable[str],
-    key: Callable[[Operation], str],
-    amount: Callable[[Operation], Number],
-) -> Mapping[str, Any]:
-    present = {key(op) for op in listed}
-    return {
-        name: numeric(total((op for op in listed if key(op) == name), amount), shape)
-        for name in names
-        if name in present
-    }
+    @cached_property
+    def by_phase(self) -> Mapping[str, Any]:
+        return self._by("traffic", PHASES, lambda op: op.phase)
 
 
 class Generation:
@@ -243,4 +222,4 @@ class Generation:
 
     @cached_property
     def kv_cache(self) -> Any:
-        return numeric(total(self._after, lambda op: op.cache_bytes * op.count), self._shape)
+        return Memory(self._after, False, self._shape).kv_cache

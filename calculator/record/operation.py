@@ -1,110 +1,206 @@
-"""The records everything else is a sum over: `Weight`, one kind of stored tensor, and `Operation`, one step of the
-computation for one layer with the number of layers that run it."""
+"""The records everything else is a sum over: `Step`, what is constant of one step of the computation for one kind of
+layer, and `Operation`, that step in one pass of one workload."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
-
-COMPONENTS = ("embedding", "attention", "recurrent", "mlp", "experts", "router", "norm", "head", "vision", "optimizer")
-"""Where an operation belongs. `experts` are the routed ones; shared experts run for every token and count as `mlp`.
-`recurrent` holds state-space, linear-attention and convolution mixers; `optimizer` the weight update of pretraining."""
+from calculator.record.caches import Kept
+from calculator.record.saved import Saved
+from calculator.record.split import REPLICATED, Split
+from calculator.record.vocabulary import HELD, QUANTITIES
 
 KINDS = ("matmul", "convolution", "attention", "scan", "elementwise", "lookup")
 """How an operation computes. `matmul`, `convolution` and `attention` are what torch's FlopCounterMode counts."""
 
 MATMUL_KINDS = frozenset(("matmul", "convolution", "attention"))
 
-SPLITS = ("column", "row", "head", "expert", "vocabulary", "replicated")
-"""How an operation's weights divide over tensor-parallel devices (Megatron-LM, arXiv:1909.08053)."""
 
-
-class Kept(NamedTuple):
-    """What one layer keeps of one sequence: so many bytes for each of its tokens, or a state of a fixed size.
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The layers that an operation stands for.
 
     Attributes:
-        kind: "keys and values", "latent", "index keys", "encoder keys and values", "compressed" or "state".
-        per_token: bytes a token; of a compressed cache, bytes an entry.
-        limit: tokens kept at most; of the encoder, its tokens; None for all. `chunked`: the limit is a chunk's.
-        elements: of a state; of a latent, those a token. width: bytes of a state's element.
-        expanded: elements a token if a latent were kept as every head's keys and values.
-        values: elements of a latent that an engine may keep a second time, as values.
+        stack: the checkpoint's path of the layers, for instance "model.layers".
+        layers: their indices in the stack; none for what stands before its first layer or after its last.
+        after: of those without layers, the one after the last.
     """
 
-    kind: str
-    per_token: Number = 0
-    limit: Number | None = None
-    elements: Number = 0
-    width: int = 0
-    expanded: Number = 0
-    values: Number = 0
-    chunked: bool = False
+    stack: str = ""
+    layers: tuple[int, ...] = ()
+    after: bool = False
+
+    @property
+    def label(self) -> str:
+        """The layers in words, for instance "model.layers.0-2"; "" for what stands beside them."""
+        return f"{self.stack}.{index_ranges(self.layers)}" if self.layers else ""
+
+    @property
+    def count(self) -> int:
+        """How many instances of the operation run."""
+        return len(self.layers) or 1
 
 
-class Cache(NamedTuple):
-    """Bytes of cache that an operation holds, reads and writes, and what one layer keeps of one sequence."""
-
-    held: Number = 0
-    read: Number = 0
-    written: Number = 0
-    kept: Kept | None = None
+def index_ranges(indices: tuple[int, ...]) -> str:
+    """(0, 1, 2, 5) as "0-2,5"; long alternating lists are cut after a few."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and index == runs[-1][1] + 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    words = [f"{a}" if a == b else f"{a}-{b}" for a, b in runs]
+    return ",".join(words) if len(words) <= 4 else f"{','.join(words[:3])},…,{words[-1]}"
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """One step, for ONE layer. Multiply by `count`, the layers that run it, for the model's total; the parameters and
-    bytes held are multiplied by `stored`, the layers that keep their own copy (0 where the tensor is tied to another).
+class Step:
+    """What is the same of an operation in every workload: made once for a kind of layer in one precision.
 
-    FLOPs count a multiply-add as 2. All bytes are per step of the workload's mode, over the whole batch. In
-    pretraining, flops, reads and writes include the backward pass.
+    Attributes:
+        name: the checkpoint's own module name inside the layer. target: its last word, as adapters name it ("q_proj").
+        component, kind: of COMPONENTS and KINDS. span: the layers it stands for, label: those in words.
+        count: instances that run. stored: instances that keep their own copy of the weights (0: tied to others).
+        weights: the tensors it reads. parameters, active: of one instance, those that a token touches.
+        weight_bytes: bytes that one instance holds.
+        format: what its first matrix is stored in, "" without one. arithmetic: the format its products are computed in.
+        inputs, outputs: K and N of its matrix product, features a row; 0 where it is none.
+        split: how it divides over devices. kernel: operations of one name run as one kernel.
+        differentiated: "both" gradients of weights and input, "weights" alone, or "none".
     """
 
-    name: str  # the checkpoint's own module name inside the layer
+    name: str
     component: str
     kind: str
-    layers: str  # where it runs, for instance "model.layers 0-2"
+    span: Span = field(default_factory=Span)
+    label: str = ""
     count: int = 1
     stored: int = 1
+    weights: tuple[Weight, ...] = ()
     parameters: Number = 0
-    active: Number = 0  # the parameters that one token touches
+    active: Number = 0
+    weight_bytes: Number = 0
+    format: str = ""
+    arithmetic: str = ""
+    inputs: Number = 0
+    outputs: Number = 0
+    split: Split = REPLICATED
+    target: str = ""
+    kernel: str = ""
+    differentiated: str = "both"
+
+
+@dataclass(slots=True)
+class Operation:
+    """One step of a pass, for ONE layer; never changed once its list is complete.
+
+    Multiply by `count`, the layers that run it, for the model's total; what is held (parameters, weights, gradients,
+    optimizer states) is multiplied by `stored`.
+
+    FLOPs count a multiply-add as 2. All bytes are per step of the workload's mode, over the whole batch.
+
+    Attributes:
+        step: what is constant of it. phase: of PHASES.
+        flops: floating-point operations.
+        weight_reads: bytes of weights moved: only the experts that are routed to, only the rows that are looked up.
+        reads, writes: bytes of activations (and, in pretraining, of gradients).
+        cache_bytes, cache_reads, cache_writes: of keys and values, latents and recurrent states held and moved.
+        saved: bytes kept from the forward pass for the backward pass, under the workload's kernels.
+        live: activation bytes alive at once while it runs; a peak, never summed.
+        keeps: the tensors that `saved` counts. kept: what a layer keeps of one sequence in a cache.
+        transient: bytes that a pass of training holds for a moment beside those (the loss's logits in 32 bit).
+        groups: matrices that the rows are spread over (the experts touched). launches: kernels it starts, 0 where it
+            runs inside the one of its neighbour.
+        gradients, states: bytes of gradients and of optimizer states held for its parameters.
+    """
+
+    step: Step
+    phase: str = "forward"
     flops: Number = 0
-    weight_bytes: Number = 0  # held
-    weight_reads: Number = 0  # moved: only the experts that are routed to, only the rows that are looked up
-    reads: Number = 0  # activation bytes read from device memory
-    writes: Number = 0  # activation (and, in pretraining, gradient) bytes written
-    cache_bytes: Number = 0  # KV, latent or recurrent state held
+    weight_reads: Number = 0
+    reads: Number = 0
+    writes: Number = 0
+    cache_bytes: Number = 0
     cache_reads: Number = 0
     cache_writes: Number = 0
-    saved: Number = 0  # bytes kept from the forward pass for the backward pass
-    live: Number = 0  # activation bytes alive at once while it runs
-    split: str = "replicated"
-    weights: tuple[Weight, ...] = ()
+    saved: Number = 0
+    live: Number = 0
+    keeps: tuple[Saved, ...] = ()
     kept: Kept | None = None
+    transient: Number = 0
+    groups: Number = 1
+    launches: int = 1
+    gradients: Number = 0
+    states: Number = 0
+
+    @property
+    def name(self) -> str:
+        return self.step.name
+
+    @property
+    def component(self) -> str:
+        return self.step.component
+
+    @property
+    def kind(self) -> str:
+        return self.step.kind
+
+    @property
+    def span(self) -> Span:
+        return self.step.span
+
+    @property
+    def layers(self) -> str:
+        """Where it runs, for instance "model.layers.0-2"."""
+        return self.step.label
+
+    @property
+    def count(self) -> int:
+        return self.step.count
+
+    @property
+    def stored(self) -> int:
+        """Instances that hold the weights: those of the forward pass hold them for all phases."""
+        return self.step.stored if self.phase == "forward" else 0
+
+    @property
+    def weights(self) -> tuple[Weight, ...]:
+        return self.step.weights if self.phase == "forward" else ()
+
+    @property
+    def parameters(self) -> Number:
+        return self.step.parameters
+
+    @property
+    def active(self) -> Number:
+        """The parameters that one token touches."""
+        return self.step.active
+
+    @property
+    def weight_bytes(self) -> Number:
+        return self.step.weight_bytes
+
+    @property
+    def split(self) -> Split:
+        return self.step.split
+
+    @property
+    def rows(self) -> Number:
+        """M of its matrix product: rows over all its groups; 0 where it is none."""
+        step = self.step
+        return self.flops // (2 * step.inputs * step.outputs) if step.inputs and step.outputs else 0
 
     @property
     def traffic(self) -> Number:
         """Bytes moved to and from device memory by one instance."""
         return self.weight_reads + self.reads + self.writes + self.cache_reads + self.cache_writes
 
+    def stored_as(self, copies: int) -> Operation:
+        """The operation with another number of instances that keep their weights."""
+        return replace(self, step=replace(self.step, stored=copies))
 
-QUANTITIES = (
-    "parameters",
-    "active",
-    "flops",
-    "weight_bytes",
-    "weight_reads",
-    "reads",
-    "writes",
-    "cache_bytes",
-    "cache_reads",
-    "cache_writes",
-    "saved",
-    "live",
-)
-"""The fields of an Operation that are amounts, in the order tables show them."""
 
-HELD = frozenset(("parameters", "active", "weight_bytes"))
-"""The amounts that multiply by `stored`; the others multiply by `count`. (`live` is a peak and is never summed.)"""
+OF_THE_PASS = (*(q for q in QUANTITIES if q not in HELD), "transient", "groups", "gradients", "states")
+"""The amounts that the workload changes."""

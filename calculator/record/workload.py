@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any
 
-from calculator.errors import WorkloadError
-from calculator.formats.named import cache_format_named, format_named, normalised
-
-MODES = ("pretraining", "prefill", "decode")
-DEFAULT_LENGTH = 4096
-CHOICES = {
-    "mode": MODES,
-    "attention": ("flash", "eager"),
-    "attention_flops": ("full", "causal"),
-    "logits": ("auto", "last", "all"),
-    "routing": ("balanced", "uniform"),
-    "gradient_dtype": ("auto", "fp32", "bf16", "fp16"),
-}
+from calculator.errors import WorkloadError, shown
+from calculator.formats.cache import cache_format_named
+from calculator.formats.named import format_named, normalised
+from calculator.record.options import OPTIONS, Option
+from calculator.record.saved import KERNELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +42,11 @@ class Workload:
             number of distinct experts that uniform random routing reaches.
         share_experts_across_layers: what if every layer used the same routed experts; no published model does.
         gradient_dtype: "auto" is the 16- or 32-bit type of the computation.
+        past_length: tokens per sequence that a prefill finds in the cache: the chunks before this one, a prefix that
+            other requests share; with `logits="all"` and a few tokens it is the verification of drafted ones.
+        kernels: what runs a layer in pretraining, which decides what it keeps for the backward pass: "formula" counts
+            as the published closed forms do, "compiled" as torch.compile and fused kernels, "plain" as transformers'
+            modules, "autocast" as those over 32-bit weights (see calculator.record.saved).
     """
 
     mode: str = "prefill"
@@ -68,6 +66,8 @@ class Workload:
     share_experts_across_layers: bool = False
     gradient_dtype: str = "auto"
     encoder_length: int | None = None
+    past_length: int = 0
+    kernels: str = "formula"
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -81,34 +81,17 @@ class Workload:
                 else value
             )
             object.__setattr__(self, f.name, plain)
-        for name, allowed in CHOICES.items():
-            value = getattr(self, name)
-            if not isinstance(value, str) or value not in allowed:
-                raise WorkloadError(f"{name} {value!r} is not known; choose one of {', '.join(allowed)}.")
-        _check_whole("batch_size", self.batch_size)
-        if not (self.sequence_length is None or isinstance(self.sequence_length, str)):
-            _check_whole("sequence_length", self.sequence_length)
-        elif self.sequence_length not in (None, "max"):
-            raise WorkloadError(
-                f"sequence_length {self.sequence_length!r} is not a length; give a whole number of tokens, or max for "
-                "the model's own limit."
-            )
-        _check_whole("decode_length", self.decode_length, arrays=False)
-        _check_whole("flash_decode_block_size", self.flash_decode_block_size, arrays=False)
-        for name in ("flash_decode", "share_experts_across_layers"):
-            if not isinstance(getattr(self, name), bool):
-                raise WorkloadError(f"{name} must be True or False, not {getattr(self, name)!r}.")
-        for name in ("flash_block_size", "encoder_length"):
-            if getattr(self, name) is not None:
-                _check_whole(name, getattr(self, name), arrays=False)
-        factor = self.expert_capacity_factor
-        if factor is not None and (
-            isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor <= 1e6
-        ):
-            raise WorkloadError(f"expert_capacity_factor must be a positive number or None, not {factor!r}.")
+        for option in OPTIONS:
+            CHECKS[option.kind](option, getattr(self, option.field))
+        _check_past(self)
         for name, known in (("dtype", format_named), ("kv_dtype", cache_format_named)):
             said = str(getattr(self, name))
             object.__setattr__(self, name, "auto" if normalised(said) == "auto" else known(said).name)
+
+    @property
+    def saved_column(self) -> int:
+        """Where a Saved has the bytes that the workload's kernels keep."""
+        return 1 + KERNELS.index(self.kernels)
 
     @property
     def last_logits(self) -> bool:
@@ -141,14 +124,67 @@ class Workload:
         return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values}
 
 
+def _check_past(workload: Workload) -> None:
+    if workload.past_length and workload.mode != "prefill":
+        raise WorkloadError(
+            f"past_length {workload.past_length:,} is of prefill, whose new tokens follow those in the cache; a decode "
+            "step's past is its sequence_length, and pretraining has none."
+        )
+
+
 LARGEST = 10**12  # far beyond any real length or batch, near enough that no product leaves a float's range
+ARRAYS = ("batch_size", "sequence_length")  # the fields that may be arrays
 
 
-def _check_whole(name: str, value: Any, *, arrays: bool = True) -> None:
-    dtype = getattr(value, "dtype", None)
-    if dtype is not None and arrays:
-        if dtype.kind not in "iu" or not value.size or value.min() < 1 or value.max() > LARGEST:
-            raise WorkloadError(f"{name} must hold whole numbers from 1 to {LARGEST:,}.")
+def _choice(option: Option, value: Any) -> None:
+    if not isinstance(value, str) or value not in option.choices:
+        raise WorkloadError(f"{option.field} {shown(value)} is not known; choose one of {', '.join(option.choices)}.")
+
+
+def _switch(option: Option, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise WorkloadError(f"{option.field} must be True or False, not {shown(value)}.")
+
+
+def _factor(option: Option, value: Any) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1e6):
+        raise WorkloadError(f"{option.field} must be a positive number or None, not {shown(value)}.")
+
+
+def _length(option: Option, value: Any) -> None:
+    if isinstance(value, str) and value != "max":
+        raise WorkloadError(
+            f"{option.field} {shown(value)} is not a length; give a whole number of tokens, or max for the model's "
+            "limit."
+        )
+    if not isinstance(value, str):
+        _count(option, value)
+
+
+def _count(option: Option, value: Any) -> None:
+    if value is None and option.default is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST:
-        raise WorkloadError(f"{name} must be a whole number from 1 to {LARGEST:,}, not {value!r}.")
+    dtype = getattr(value, "dtype", None)
+    if dtype is not None and option.field in ARRAYS:
+        if dtype.kind not in "iu" or not value.size or value.min() < option.least or value.max() > LARGEST:
+            raise WorkloadError(f"{option.field} must hold whole numbers from {option.least} to {LARGEST:,}.")
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not option.least <= value <= LARGEST:
+        raise WorkloadError(
+            f"{option.field} must be a whole number from {option.least} to {LARGEST:,}, not {shown(value)}."
+        )
+
+
+def _format(option: Option, value: Any) -> None:
+    """By name, when the workload is made: what a precision is called is more than its choices."""
+
+
+CHECKS: dict[str, Callable[[Option, Any], None]] = {
+    "choice": _choice,
+    "switch": _switch,
+    "factor": _factor,
+    "length": _length,
+    "count": _count,
+    "format": _format,
+}
+"""How a value of each kind of option is checked."""

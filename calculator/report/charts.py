@@ -6,37 +6,19 @@ Data columns are named in each docstring. Components have one colour each in eve
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import altair as alt
 
-from calculator.record.operation import COMPONENTS
-from calculator.report.rows import TITLES
+from calculator.record.vocabulary import COMPONENT_LIST, MEMORY_LIST
 
 Spec = dict[str, Any]
-NAMES = [TITLES[c] for c in COMPONENTS]
-SHAPES = [
-    "square",
-    "circle",
-    "triangle-up",
-    "diamond",
-    "triangle-down",
-    "cross",
-    "circle",
-    "triangle-right",
-    "triangle-left",
-    "square",
-]
+NAMES = [c.title for c in COMPONENT_LIST]
+SHAPES = [c.shape for c in COMPONENT_LIST]
 QUIET = "#8A847C"  # annotations: readable on the light and on the dark page
-# What is not a component (kinds of memory, kernels, routing rules) has colours of its own, at 3:1 on either page.
-KINDS = {
-    "Weights": "#7196B5",
-    "KV cache": "#18747D",
-    "Activations": "#CB5C00",
-    "Gradients": "#C24CC9",
-    "Optimizer states": "#713BF2",
-}
+KINDS = {kind.title: kind.color for kind in MEMORY_LIST}
+# What is neither a component nor a kind of memory (kernels, routing rules) has colours of its own.
 SERIES = ["#18747D", "#CB5C00", "#713BF2", "#7196B5", "#C24CC9"]
 PLAIN = "#7196B5"
 POWERS = [10.0**k for k in range(-12, 31)]
@@ -99,7 +81,7 @@ def _rows() -> alt.Chart:
     return alt.Chart(alt.NamedData(ROWS))
 
 
-@cache
+@lru_cache(maxsize=256)
 def stacked_bars(present: tuple[str, ...], order: tuple[str, ...], unit: str) -> Spec:
     """Horizontal bars `label`, stacked by `component` in the order of `rank`; lengths `value`, tooltip `text`."""
     bars = (
@@ -120,7 +102,7 @@ def stacked_bars(present: tuple[str, ...], order: tuple[str, ...], unit: str) ->
     return _spec(bars.properties(height=BAR * 1.5 * len(order) + AXIS + LEGEND * (1 + (len(present) > 5))))
 
 
-@cache
+@lru_cache(maxsize=256)
 def component_bars(present: tuple[str, ...], unit: str) -> Spec:
     """One bar per `component`, length `value`, with `label` at its end; the axis reaches `room`."""
     base = _rows().encode(
@@ -134,7 +116,7 @@ def component_bars(present: tuple[str, ...], unit: str) -> Spec:
     return _spec(alt.layer(bars, labels, room).properties(height=PANEL))
 
 
-@cache
+@lru_cache(maxsize=256)
 def intensity_dots(present: tuple[str, ...]) -> Spec:
     """A dot per operation: `intensity` in FLOP/B against `gib` moved, both logarithmic, with the classes' bounds."""
     dots = (
@@ -169,7 +151,7 @@ def intensity_dots(present: tuple[str, ...]) -> Spec:
     return _spec(alt.layer(rules, names, dots).properties(height=PANEL))
 
 
-@cache
+@lru_cache(maxsize=256)
 def lines(x: str, unit: str, series: tuple[str, ...], *, log_y: bool = True, dashes: bool = False) -> Spec:
     """Lines of `value` over `x`, one per `series`, on a logarithmic x axis; `text` is the tooltip."""
     base = _rows().encode(
@@ -194,7 +176,7 @@ def lines(x: str, unit: str, series: tuple[str, ...], *, log_y: bool = True, das
     return _spec(alt.layer(marks, targets).properties(height=PANEL))
 
 
-@cache
+@lru_cache(maxsize=256)
 def areas(x: str, unit: str, series: tuple[str, ...]) -> Spec:
     """Stacked areas of `value` over `x`, one per `series`; `rank` orders the stack."""
     marks = (
@@ -215,7 +197,7 @@ def areas(x: str, unit: str, series: tuple[str, ...]) -> Spec:
     return _spec(marks.properties(height=PANEL))
 
 
-@cache
+@lru_cache(maxsize=256)
 def grouped_bars(order: tuple[str, ...], unit: str, kinds: tuple[str, ...]) -> Spec:
     """Horizontal bars `label`, stacked by `series` (kinds of memory); lengths `value`."""
     bars = (
@@ -236,7 +218,7 @@ def grouped_bars(order: tuple[str, ...], unit: str, kinds: tuple[str, ...]) -> S
     return _spec(bars.properties(height=BAR * 1.5 * len(order) + AXIS + LEGEND))
 
 
-@cache
+@lru_cache(maxsize=256)
 def paired_bars(order: tuple[str, ...], unit: str, series: tuple[str, ...]) -> Spec:
     """For every `label` one bar a `series`, beneath each other; lengths `value`."""
     bars = (
@@ -257,7 +239,7 @@ def paired_bars(order: tuple[str, ...], unit: str, series: tuple[str, ...]) -> S
     return _spec(bars.properties(height=BAR * 1.8 * len(order) + AXIS + LEGEND))
 
 
-@cache
+@lru_cache(maxsize=256)
 def plain_bars(order: tuple[str, ...], unit: str) -> Spec:
     """One bar per `label`, length `value`, with `text` at its end; the axis reaches `room`."""
     base = _rows().encode(
@@ -270,7 +252,7 @@ def plain_bars(order: tuple[str, ...], unit: str) -> Spec:
     return _spec(alt.layer(base.mark_bar(color=PLAIN), labels, room).properties(height=BAR * 1.5 * len(order) + AXIS))
 
 
-@cache
+@lru_cache(maxsize=256)
 def component_shares(x: str, present: tuple[str, ...]) -> Spec:
     """Stacked areas that fill the whole: `value` (0 to 1) over `x`, one per `component`; `rank` orders the stack."""
     marks = (
@@ -291,7 +273,7 @@ def component_shares(x: str, present: tuple[str, ...]) -> Spec:
     return _spec(marks.properties(height=PANEL))
 
 
-@cache
+@lru_cache(maxsize=256)
 def load_bars() -> Spec:
     """Load over the mean (`value`) of every expert by rank (`x`), with the mean as a rule."""
     bars = (

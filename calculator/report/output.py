@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
 import stat
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
+from calculator.numbers.symbols import MEANINGS
 from calculator.passes.plan import plan_of
-from calculator.passes.totals import MEMORY_KINDS
-from calculator.report import text
-from calculator.report.why import MEANINGS, Explained, explain
+from calculator.record.vocabulary import MEMORY_KINDS
+from calculator.report import clean, text
+from calculator.report.why import Explained, explain
 from calculator.sources import catalogue
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
     from calculator.sources.checkpoint import Comparison
+    from calculator.speculation import Speculation
 
 OUTPUTS = ("text", "json", "csv", "markdown")
 TABLES = ("memory", "flops", "reuse")
@@ -33,8 +35,19 @@ def report(estimates: Sequence[Estimate], table: str, form: str) -> str:
     if form == "json":
         return _json(_only([e.to_dict() for e in estimates]))
     if form == "csv":
-        return _csv([row for e in estimates for row in csv_rows(e, table)])
+        return clean.as_csv([row for e in estimates for row in csv_rows(e, table)])
     return _blocks(text.blocks(estimates, TABLES if table == "all" else (table,)), form)
+
+
+def sweep(estimates: Sequence[Estimate], table: str, form: str) -> str:
+    """A row for every estimate: lists of options, of one or several models."""
+    from calculator.report.sweep import blocks, listed_fields
+
+    if form == "csv":
+        names = listed_fields(estimates)
+        told = [({n: getattr(e.workload, n) for n in names}, e) for e in estimates]
+        return clean.as_csv([{**fields, **row} for fields, e in told for row in csv_rows(e, table)])
+    return _blocks(blocks(estimates, table), form)
 
 
 def csv_rows(estimate: Estimate, table: str) -> list[Row]:
@@ -78,8 +91,18 @@ def comparisons(found: Sequence[Comparison], form: str) -> str:
     if form == "json":
         return _json(_only([tables.as_dict(c) for c in found]))
     if form == "csv":
-        return _csv([row for c in found for row in tables.csv_rows(c)])
+        return clean.as_csv([row for c in found for row in tables.csv_rows(c)])
     return _blocks([block for c in found for block in tables.blocks(c)], form)
+
+
+def speculations(found: Sequence[Speculation], form: str) -> str:
+    """Targets beside their drafts."""
+    if form == "json":
+        parts = [{"target": s.target.to_dict(), "draft": s.draft.to_dict(), "memory": s.rows()[-1]} for s in found]
+        return _json(_only(parts))
+    if form == "csv":
+        return clean.as_csv([{**_base(s.target), **row} for s in found for row in s.rows()])
+    return _blocks([block for s in found for block in text.speculation_blocks(s)], form)
 
 
 # Formulas
@@ -96,7 +119,7 @@ def explanation(estimates: Sequence[Estimate], wanted: str, form: str) -> str:
         parts = ({"formulas": _formula_rows(chosen), "formats": e.rows("formats")} for e, chosen in found)
         return _json(_only([e.to_dict() | part for (e, _), part in zip(found, parts, strict=True)]))
     if form == "csv":
-        return _csv([{**_base(e), **row} for e, chosen in found for row in _formula_rows(chosen)])
+        return clean.as_csv([{**_base(e), **row} for e, chosen in found for row in _formula_rows(chosen)])
     return _blocks([block for e, chosen in found for block in _explained(e, chosen)], form)
 
 
@@ -167,7 +190,7 @@ def _listing(title: str, rows: Sequence[Row], form: str) -> str:
     if form == "json":
         return _json(rows)
     if form == "csv":
-        return _csv(rows)
+        return clean.as_csv(rows)
     cells = [[str(value) for value in row.values()] for row in rows]
     columns = [name.capitalize() for name in rows[0]]
     return _blocks([text.Grid(f"{title}: {len(rows)}", columns, cells, left=len(columns))], form)
@@ -176,8 +199,18 @@ def _listing(title: str, rows: Sequence[Row], form: str) -> str:
 # Formats
 
 
+def as_json(found: Row | Sequence[Row]) -> str:
+    """Plain values as JSON."""
+    return _json(found)
+
+
+def as_blocks(blocks: Iterable[text.Block], form: str) -> str:
+    """Facts and tables as text or Markdown."""
+    return _blocks(blocks, form)
+
+
 def _blocks(blocks: Iterable[text.Block], form: str) -> str:
-    return text.aligned(blocks) if form == "text" else text.markdown(blocks)
+    return clean.terminal(text.aligned(blocks) if form == "text" else text.markdown(blocks))
 
 
 def _only(found: list[Row]) -> Row | list[Row]:
@@ -186,15 +219,6 @@ def _only(found: list[Row]) -> Row | list[Row]:
 
 def _json(found: Row | Sequence[Row]) -> str:
     return json.dumps(found, indent=2, allow_nan=False) + "\n"
-
-
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    out = io.StringIO()
-    names = dict.fromkeys(name for row in rows for name in row)  # not all models have an encoder's length
-    writer = csv.DictWriter(out, list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
 
 
 # Writing
@@ -211,6 +235,8 @@ def target_of(name: str) -> tuple[Path, bool]:
     """
     if len(os.fsencode(name)) > LONGEST_NAME or "\0" in name:
         raise WorkloadError("--output names no file that could exist: it is too long or holds a null character.")
+    if any(len(part) > 255 for part in os.fsencode(name).split(b"/")):
+        raise WorkloadError("--output names no file that could exist: a part of its path is longer than 255 bytes.")
     special = os.path.exists(name) and not os.path.isfile(name)  # a pipe or a device
     path = Path(name) if special else Path(os.path.realpath(name))
     if not name or path.is_dir():
@@ -239,14 +265,23 @@ def write_file(name: str, content: str) -> None:
 
 
 def _replace(path: Path, content: str) -> None:
-    beside = path.with_name(f".calculator-{os.getpid()}.part")
+    # A name that nobody can foresee, made anew: never a link that someone laid there.
+    handle, name = tempfile.mkstemp(prefix=".calculator-", suffix=".part", dir=path.parent)
+    os.close(handle)
+    beside = Path(name)
     try:
         _fill(beside, content)
-        if path.exists():
-            beside.chmod(stat.S_IMODE(path.stat().st_mode))
+        beside.chmod(stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The permissions that new files do not get, which can only be asked for by setting them."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _fill(path: Path, content: str) -> None:

@@ -6,32 +6,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
-from calculator.passes.totals import MEMORY_KINDS, intensity_class
-from calculator.record.operation import HELD, MATMUL_KINDS, QUANTITIES, Operation
+from calculator.passes.totals import intensity_class
+from calculator.record.operation import MATMUL_KINDS, Operation
+from calculator.record.vocabulary import COMPONENTS, HELD, MEMORY_KINDS, PHASES, QUANTITIES
 from calculator.report.formats import format_rows
+from calculator.version import version
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
 
 Row = dict[str, Any]
-TITLES = {
-    "embedding": "Embedding",
-    "attention": "Attention",
-    "recurrent": "Recurrent mixer",
-    "mlp": "MLP",
-    "experts": "Experts",
-    "router": "Router",
-    "norm": "Norms and residuals",
-    "head": "LM head",
-    "vision": "Vision tower",
-    "optimizer": "Optimizer",
-    "weights": "Weights",
-    "kv_cache": "KV cache",
-    "activations": "Activations",
-    "gradients": "Gradients",
-    "optimizer_states": "Optimizer states",
-}
-"""What people call the components and the kinds of memory."""
 
 
 def rows(estimate: Estimate, kind: str) -> list[Row]:
@@ -91,13 +75,38 @@ def reuse_rows(estimate: Estimate) -> list[Row]:
 
 
 def operation_rows(estimate: Estimate) -> list[Row]:
-    """Every operation, amounts over all its layers (but `live`, the peak while it runs)."""
-    return [_operation(op) for op in estimate.operations]
+    """Every operation, amounts over all its layers (but `live`, the peak while it runs) and all its phases."""
+    phases: dict[tuple[str, str], list[Operation]] = {}
+    for op in estimate.operations:
+        phases.setdefault((op.name, op.layers), []).append(op)
+    return [_operation(listed) for listed in phases.values()]
 
 
-def _operation(op: Operation) -> Row:
-    amounts = {q: getattr(op, q) * (op.stored if q in HELD else 1 if q == "live" else op.count) for q in QUANTITIES}
-    moved = op.traffic * op.count
+def over_layers(op: Operation, amount: str) -> Any:
+    """An amount of an operation over all its layers; of `live`, the peak while it runs."""
+    times = op.stored if amount in HELD else 1 if amount == "live" else op.count
+    return getattr(op, amount) * times
+
+
+def phase_rows(estimate: Estimate) -> list[Row]:
+    """FLOPs and bytes moved by phase (forward, backward, optimizer) and component."""
+    found: dict[tuple[str, str], Row] = {}
+    for op in estimate.operations:
+        row = found.setdefault(
+            (op.phase, op.component), {"phase": op.phase, "component": op.component, "flops": 0, "bytes": 0}
+        )
+        row["flops"] += op.flops * op.count
+        row["bytes"] += op.traffic * op.count
+    return sorted(
+        found.values(), key=lambda row: (list(PHASES).index(row["phase"]), COMPONENTS.index(row["component"]))
+    )
+
+
+def _operation(phases: list[Operation]) -> Row:
+    op = phases[0]
+    amounts = {q: sum(over_layers(each, q) for each in phases) for q in QUANTITIES if q != "live"}
+    amounts = {q: amounts[q] if q != "live" else max(each.live for each in phases) for q in QUANTITIES}
+    moved = sum(each.traffic * each.count for each in phases)
     reuse = amounts["flops"] / moved if moved else 0.0
     return {
         "operation": op.name,
@@ -154,7 +163,7 @@ def engine_rows(estimate: Estimate) -> list[Row]:
             "engine": r.engine,
             "title": r.title,
             "bytes": r.bytes,
-            "times_minimum": None if r.bytes is None else r.bytes / least,
+            "times_minimum": None if r.bytes is None or not least else r.bytes / least,
             "steps": "; ".join(r.steps),
             "source": r.source,
         }
@@ -176,16 +185,23 @@ TABLES: dict[str, Callable[[Estimate], list[Row]]] = {
     "flops": flops_rows,
     "reuse": reuse_rows,
     "operations": operation_rows,
+    "phases": phase_rows,
     "cache": cache_rows,
     "engines": engine_rows,
     "formats": format_rows,
 }
 
 
+SCHEMA = 1
+"""Of the JSON. A key that is new leaves it as it is; one that goes, or means something else, raises it."""
+
+
 def as_dict(estimate: Estimate) -> dict[str, Any]:
     """An estimate as plain values, arrays as nested lists."""
     model, memory = estimate.model, estimate.memory
     found: dict[str, Any] = {
+        "schema": SCHEMA,
+        "tool": {"name": "transformer-calculator", "version": version()},
         "model": {
             "name": model.name,
             "source": model.source,
@@ -205,6 +221,7 @@ def as_dict(estimate: Estimate) -> dict[str, Any]:
         "parameters": {
             "total": model.parameters.total,
             "active": model.parameters.active,
+            "touched": model.parameters.touched,
             "embedding": model.parameters.embedding,
             "by_component": dict(model.parameters.by_component),
         },

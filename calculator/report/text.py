@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from calculator.model import Model
 from calculator.numbers import units as words
-from calculator.passes.totals import MEMORY_KINDS, intensity_class
-from calculator.report.rows import TITLES
+from calculator.numbers.blocks import Block as Block
+from calculator.numbers.blocks import Facts as Facts
+from calculator.numbers.blocks import Grid as Grid
+from calculator.numbers.blocks import Row
+from calculator.passes.totals import intensity_class
+from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
-
-Row = Sequence[str]
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Labelled lines under a title."""
-
-    title: str
-    pairs: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table of words: the first `left` columns are text, the others numbers."""
-
-    title: str
-    columns: Row
-    rows: Sequence[Row]
-    total: Row | None = None
-    remark: str = ""
-    left: int = 1
-
-
-Block = Facts | Grid
+    from calculator.speculation import Speculation
 
 
 def aligned(blocks: Iterable[Block]) -> str:
@@ -69,19 +49,28 @@ def _plain_grid(grid: Grid) -> str:
 
 
 def _marked_facts(facts: Facts) -> str:
-    lines = [f"- **{label}**: {text}" for label, text in facts.pairs]
-    return "\n".join([f"## {facts.title}", "", *lines])
+    lines = [f"- **{label}**: {_quiet(text)}" for label, text in facts.pairs]
+    return "\n".join([f"## {_quiet(facts.title)}", "", *lines])
+
+
+def _quiet(words: str) -> str:
+    """Words whose brackets and angles are shown, not obeyed: no image of a stranger's is loaded."""
+    return re.sub(r"([\[\]<`])", r"\\\1", words)
 
 
 def _marked_grid(grid: Grid) -> str:
     def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(_quiet(cell).replace("|", "\\|") for cell in cells) + " |"
 
     rule = line("---" if i < grid.left else "---:" for i in range(len(grid.columns)))
     total = [line(f"**{cell}**" if cell else "" for cell in grid.total)] if grid.total else []
     title = [f"### {grid.title}", ""] if grid.title else []
     remark = ["", grid.remark] if grid.remark else []
     return "\n".join([*title, line(grid.columns), rule, *map(line, grid.rows), *total, *remark])
+
+
+MOSTLY_TABLES = 0.7
+"""Below this share of touched parameters a dense model is told apart from its tables too (Gemma 4 E2B)."""
 
 
 # What an estimate says
@@ -110,14 +99,24 @@ def _model_facts(estimate: Estimate) -> list[tuple[str, str]]:
         shape.append(f"{model.experts.experts} experts, {model.experts.top_k} per token")
     shape.append(f"context {model.context_length:,}" if model.context_length else "no context limit stated")
     active = "" if p.active == p.total else f"; active per token {p.active:,} ({words.count(p.active)})"
+    active += ", the embedding in full" if active and p.touched != p.active else ""
+    if p.touched != p.active and (active or p.touched < MOSTLY_TABLES * p.total):
+        active += f"; {p.touched:,} ({words.count(p.touched)}) with only the rows of it that are looked up"
     caches = estimate.workload.mode != "pretraining" and model.text.causal
     cache = f"; KV cache {estimate.kv_precision}" if caches else ""
     return [
-        ("source", model.source),
+        ("source", short_source(model.source)),
         ("model", ", ".join(shape)),
         ("parameters", f"{p.total:,} ({words.count(p.total)}){active}"),
         ("precision", f"weights {estimate.precision}{cache}"),
     ]
+
+
+def short_source(source: str) -> str:
+    """Where a config came from, in a line: without the scheme, the file's name and where the copy was found (JSON and
+    the app have it in full)."""
+    first = source.split(", as copied")[0].removeprefix("https://")
+    return first.removesuffix("/config.json").removesuffix("/main").removesuffix("/blob")
 
 
 def layers_of(model: Model) -> str:
@@ -270,14 +269,30 @@ def engines_grid(estimate: Estimate) -> Grid:
     """What engines reserve."""
     listed = estimate.rows("engines")
     rows = [
-        (r["title"], "not known", "")
-        if r["bytes"] is None
-        else (r["title"], _size(r["bytes"]), f"{r['times_minimum']:.3f}")
+        (
+            r["title"],
+            "not known" if r["bytes"] is None else _size(r["bytes"]),
+            "" if r["times_minimum"] is None else f"{r['times_minimum']:.3f}",
+        )
         for r in listed
     ]
     least = ("The architecture's minimum", _size(estimate.memory.kv_cache), "1.000")
     how = "\n".join(f"{r['title']}: {r['steps']}." for r in listed)
     return Grid("Cache that engines reserve", ("Engine", "Reserved", "× minimum"), [least, *rows], remark=how)
+
+
+def speculation_blocks(speculation: Speculation) -> list[Block]:
+    """Both models' headers, and their memory added up."""
+    kinds = ("weights", "kv_cache", "activations", "total")
+    *each, both = [
+        (row["part"].capitalize(), row["model"], f"{row['parameters']:,}", *(_size(row[k]) for k in kinds))
+        for row in speculation.rows()
+    ]
+    both = (both[0], "", *both[2:])
+    columns = ("Part", "Model", "Parameters", *(TITLES.get(k, "Total") for k in kinds))
+    remark = "Activations are not added: target and draft run in turn."
+    title = "Target and draft in one budget (1 GiB = 2^30 bytes)"
+    return [header(speculation.target), header(speculation.draft), Grid(title, columns, each, both, remark, left=2)]
 
 
 def formats_grid(estimate: Estimate, components: Collection[str] | None = None) -> Grid:

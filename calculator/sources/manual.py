@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
-from calculator.errors import ConfigError, WorkloadError
+from calculator.errors import ConfigError, WorkloadError, shown
 from calculator.model import Model
 from calculator.record.workload import LARGEST, Workload
 from calculator.sources.load import model_from_config
@@ -140,7 +140,7 @@ def _member(kind: type[Member], name: str, value: Any) -> Member:
         return kind(value.lower() if isinstance(value, str) else value)
     except ValueError as error:
         allowed = ", ".join(f"{kind.__name__}.{m.name}" for m in kind)
-        raise WorkloadError(f"{name} {value!r} is not known; choose one of {allowed}.") from error
+        raise WorkloadError(f"{name} {shown(value)} is not known; choose one of {allowed}.") from error
 
 
 def _whole(name: str, value: Any) -> int:
@@ -151,7 +151,7 @@ def _whole(name: str, value: Any) -> int:
         if least <= number <= most:
             return number
     error = WorkloadError if name in WORKLOAD else ConfigError
-    raise error(f"{name} must be a whole number from {least} to {most:,}, not {value!r}.")
+    raise error(f"{name} must be a whole number from {least} to {most:,}, not {shown(value)}.")
 
 
 def _sizes(config: ModelConfig) -> dict[str, int]:

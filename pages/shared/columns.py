@@ -6,8 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from calculator.passes.totals import MEMORY_KINDS
-from calculator.report.rows import TITLES
+from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 from pages.shared import show as ui
 
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
 from calculator.errors import SourceError
 from calculator.families import FAMILIES
+from calculator.limits import check_json, limits
 from calculator.model import Model
-from calculator.sources import catalogue
+from calculator.sources import catalogue, memory
 from calculator.sources.load import from_hub, load_model, model_from_config
 from calculator.sources.manual import ModelConfig, ModelType, manual_model
 from calculator.sources.paths import parse_config
 
 SOURCES = ("popular", "hub", "upload", "manual")  # what the link says, so they are shown as they are
 DEFAULT_MODEL = "Qwen/Qwen2.5-7B"
-HOUR, DAY = 3600, 86400  # seconds a config from the Hub is kept
-LONGEST_LINK = 8000  # characters of a packed config that still make a link servers accept
+HOUR = 3600  # seconds an upload's model is kept
+LONGEST_LINK = 100_000  # bytes of a compressed config that may still be short enough for a link, packed better
+LARGEST_INFLATED = 2**20
 
 
 class Waiting(Exception):
@@ -83,51 +87,97 @@ def _from_hub() -> Model:
         type="password",
         key="hub_token",
         persist_state="session",
-        help="Sent to the Hub only, kept for this session, never part of the link. HF_TOKEN on the server also works.",
+        help="Sent to the Hub only, kept for this session, never part of the link; what it opens is shown to you only.",
     )
     if not text:
         raise Waiting("Type a Hugging Face model id in the sidebar, for instance Qwen/Qwen3-8B.")
     entry = catalogue.find(text)
     if entry is not None:
         return bundled(entry.id)
-    return _fetched_with_token(text.strip(), token) if token else _fetched(text.strip())
-
-
-@st.cache_resource(ttl=DAY, max_entries=256, show_spinner="Reading from the Hub…")
-def _fetched(text: str) -> Model:
-    return from_hub(text)
-
-
-@st.cache_resource(ttl=HOUR, max_entries=64, show_spinner="Reading from the Hub…", scope="session")
-def _fetched_with_token(text: str, token: str) -> Model:
-    # Its own cache, per session: what one visitor's token opened must not reach another visitor.
-    return from_hub(text, token=token)
+    with st.spinner("Reading from the Hub…"):
+        return from_hub(text.strip(), token=token or None)
 
 
 def _uploaded() -> Model:
-    file = st.file_uploader("config.json", type=["json"], key="config_file")
+    most = limits().upload_bytes
+    file = st.file_uploader("config.json", type=["json"], key="config_file", max_upload_size=most // 10**6)
     if file is not None:
-        try:
-            raw = parse_config(file.getvalue().decode("utf-8-sig"), file.name)
-        except UnicodeDecodeError as error:
-            raise SourceError(f"{file.name} is not text, so it is no config.json.") from error
-        st.session_state.config_packed = packed(raw)
-    text = st.session_state.get("config_packed") or st.query_params.get("config")
-    if not text:
+        st.session_state.config_bytes = _accepted(file.name, file.size, file.getvalue)
+        st.session_state.config_packed = None
+    content: bytes | None = st.session_state.get("config_bytes")
+    link: str = st.session_state.get("config_packed") or st.query_params.get("config") or ""
+    if content is None and not link:
         raise Waiting("Upload a model's config.json in the sidebar.")
-    if len(text) <= LONGEST_LINK:
-        st.query_params["config"] = text
+    if content is None:
+        st.session_state.config_packed = link
+        return _model_of(zlib.compress(inflated(link)), "the config in the link")
+    model = _model_of(content, "the uploaded config.json")
+    # Made anew for the link only where it fits there; what was uploaded is read from the session, not from the link.
+    link = st.session_state.config_packed or (packed(_parsed(content)) if len(content) <= LONGEST_LINK else "")
+    if link and len(link) <= limits().link_characters:
+        st.session_state.config_packed = link
+        st.query_params["config"] = link
     else:
         st.query_params.pop("config", None)
         st.caption("This config is too large to be part of the link.")
-    st.session_state.config_packed = text
-    return model_from_config(unpacked(text), name="uploaded config.json", source="an uploaded config.json")
+    return model
+
+
+def _accepted(name: str, size: int, content: Callable[[], bytes]) -> bytes:
+    """An upload, compressed, held against the limits before anything is made of it.
+
+    Raises:
+        SourceError: it is too large or no text.
+    """
+    short = name if len(name) <= 60 else f"{name[:59]}…"
+    if size > limits().upload_bytes:
+        raise SourceError(f"{short} is larger than {limits().upload_bytes / 1e6:g} MB, so it is no config.json.")
+    body = content()
+    check_json(body, short, SourceError)
+    try:
+        body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{short} is not text, so it is no config.json.") from error
+    return zlib.compress(body)
+
+
+def _parsed(content: bytes, where: str = "the uploaded config.json") -> dict[str, Any]:
+    return parse_config(zlib.decompress(content).decode("utf-8-sig"), where)
+
+
+def _model_of(content: bytes, where: str) -> Model:
+    """The model of a config's compressed text, built once for those who send the same."""
+    key = ("upload", hashlib.sha256(content).hexdigest())
+    name = "uploaded config.json"
+    return memory.current().made(
+        key, HOUR, lambda: model_from_config(_parsed(content, where), name=name, source="an uploaded config.json")
+    )
 
 
 def packed(raw: dict[str, Any]) -> str:
     """A config as text that fits in a URL."""
     compact = json.dumps(raw, separators=(",", ":")).encode()
     return base64.urlsafe_b64encode(zlib.compress(compact, 9)).decode().rstrip("=")
+
+
+def inflated(text: str) -> bytes:
+    """The text of the config that `packed` made into text.
+
+    Raises:
+        SourceError: the text is no packed config, or a larger one than links hold.
+    """
+    if len(text) > limits().link_characters:
+        raise SourceError("The config in this link is longer than links hold; upload the config.json instead.")
+    try:
+        inflater = zlib.decompressobj()
+        content = inflater.decompress(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), LARGEST_INFLATED)
+    except (ValueError, zlib.error) as error:
+        raise SourceError("The config in this link is damaged; upload the config.json again.") from error
+    if inflater.unconsumed_tail:
+        raise SourceError("The config in this link is larger than 1 MiB; upload the config.json instead.")
+    if not inflater.eof:
+        raise SourceError("The config in this link is cut short; upload the config.json again.")
+    return content
 
 
 def unpacked(text: str) -> dict[str, Any]:
@@ -137,10 +187,8 @@ def unpacked(text: str) -> dict[str, Any]:
         SourceError: the text is no packed config.
     """
     try:
-        inflater = zlib.decompressobj()
-        content = inflater.decompress(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), 2**20)
-        return parse_config(content.decode(), "the config in the link")
-    except (ValueError, zlib.error) as error:
+        return parse_config(inflated(text).decode(), "the config in the link")
+    except UnicodeDecodeError as error:
         raise SourceError("The config in this link is damaged; upload the config.json again.") from error
 
 

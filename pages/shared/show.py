@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import pandas as pd
 import streamlit as st
@@ -17,8 +16,11 @@ from calculator.estimation import Estimate, estimate
 from calculator.model import Model
 from calculator.numbers import units as fmt
 from calculator.record.workload import Workload
+from calculator.report import clean
 
 Rows = Sequence[Mapping[str, Any]]
+plain = clean.markdown
+SOURCES = {"huggingface.co", "github.com", "arxiv.org", "raw.githubusercontent.com"}
 MODE_WORDS = {"pretraining": "one training step", "prefill": "prefill", "decode": "one decode step"}
 
 
@@ -38,22 +40,24 @@ def heading(title: str, inputs: Inputs) -> None:
     """The page's title and one line that says what is being looked at, with conventions."""
     e, w = inputs.estimate, inputs.workload
     with st.container():  # the browser draws anew whatever comes after a place where warnings appear
-        st.title(title, anchor=False)
+        st.title(plain(title), anchor=False)
         st.markdown(
             f"{MODE_WORDS[w.mode].capitalize()} · batch {w.batch_size:,} × {e.sequence_length:,} tokens · "
-            f"weights {e.precision}" + ("" if w.mode == "pretraining" else f" · KV cache {e.kv_precision}")
+            f"weights {plain(e.precision)}" + ("" if w.mode == "pretraining" else f" · KV cache {e.kv_precision}")
         )
         for sentence in e.warnings:
-            st.warning(sentence, icon=":material/warning:")
+            st.warning(plain(sentence), icon=":material/warning:")
 
 
 def linked(text: str) -> str:
-    """Text with its URLs as short Markdown links."""
-    return re.sub(
-        r"https?://([^/\s]+)/(\S+?)(?=[,.;)]*(?:\s|$))",
-        lambda m: f"[{m[1]}/{'/'.join(m[2].split('/')[:2])}]({m[0]})",
-        text,
-    )
+    """Text as it reads, with the addresses that bundled models name as their source as short Markdown links."""
+    pieces = re.split(r"(https?://[\w.-]+/[\w./@%-]*[\w/])", text)
+    return "".join(_link(p) if i % 2 and urlsplit(p).netloc in SOURCES else plain(p) for i, p in enumerate(pieces))
+
+
+def _link(address: str) -> str:
+    _, _, host, *path = address.split("/")
+    return f"[{host}/{'/'.join(path[:2])}]({address})"
 
 
 def frame(rows: Rows, columns: list[str] | None = None) -> pd.DataFrame:
@@ -67,27 +71,18 @@ def draw(rows: Rows, spec: Mapping[str, Any], description: str, key: str | None 
     st.vega_lite_chart(frame(rows), dict(spec), width="stretch", alt=description, key=key)
 
 
-def as_csv(rows: Rows) -> str:
-    """Rows as CSV with raw numbers."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def download(label: str, rows: Rows | Callable[[], Rows], name: str, key: str) -> None:
     """A CSV download; the file is made when the button is pressed."""
 
     def content() -> str:
-        return as_csv(rows() if callable(rows) else rows)
+        return clean.as_csv(rows() if callable(rows) else rows)
 
     st.download_button(
         label, content, f"{name}.csv", "text/csv", key=key, on_click="ignore", icon=":material/download:"
     )
 
 
-def table(rows: Rows, columns: Mapping[str, Any], description: str, *, height: int | str = "auto") -> None:
+def table(rows: Rows, columns: Mapping[str, Any], description: str, *, height: int | Literal["auto"] = "auto") -> None:
     """A table of the named columns."""
     st.dataframe(
         frame(rows, list(columns)), hide_index=True, column_config=dict(columns), alt=description, height=height

@@ -6,42 +6,15 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from calculator.passes.totals import MEMORY_KINDS
-from calculator.record.operation import HELD
-from calculator.report.rows import TITLES as NAMES
-from calculator.report.why import MEANINGS, Explained, Formula, explain
+from calculator.numbers.symbols import MEANINGS
+from calculator.record.vocabulary import AMOUNT_LIST, AMOUNTS, HELD, MEMORY_KINDS
+from calculator.record.vocabulary import TITLES as NAMES
+from calculator.report.why import Explained, Formula, explain
 from pages.shared import show as ui
 from pages.shared.show import Inputs
 
-AMOUNTS = {
-    "parameters": "Parameters",
-    "active": "Active parameters",
-    "flops": "FLOPs",
-    "weight_bytes": "Weight bytes held",
-    "weight_reads": "Weight bytes read",
-    "reads": "Activation bytes read",
-    "writes": "Activation bytes written",
-    "cache_bytes": "Cache bytes held",
-    "cache_reads": "Cache bytes read",
-    "cache_writes": "Cache bytes written",
-    "saved": "Bytes kept for backward",
-    "live": "Bytes alive while it runs",
-}
-
-TOTALS = {
-    "parameters": "Parameters",
-    "active": "Active parameters",
-    "weight_bytes": "Weights",
-    "cache_bytes": "KV cache and state",
-    "flops": "FLOPs",
-    "weight_reads": "Weight traffic",
-    "reads": "Activation reads",
-    "writes": "Activation writes",
-    "cache_reads": "Cache reads",
-    "cache_writes": "Cache writes",
-    "saved": "Kept for backward",
-    "live": "Activation peak",
-}
+# Of the totals, what is held comes first.
+TOTALS = {a.name: a.total for a in sorted(AMOUNT_LIST, key=lambda a: (a.over != "stored", a.name != "cache_bytes"))}
 
 
 def why(inputs: Inputs) -> None:
@@ -101,7 +74,7 @@ def total_formulas(listed: list[Explained], amount: str) -> tuple[list[dict[str,
     shown = parts[:1] if amount == "live" else parts[:LONGEST]
     rows = [
         {
-            "Operation": f"{x.operation.name} {x.operation.layers}",
+            "Operation": ui.plain(f"{x.operation.name} {x.operation.layers}"),
             **_filled(x, amount),
             "Share": ui.percent(value / whole),
         }
@@ -139,7 +112,7 @@ LONGEST = 12  # operations listed one by one under a total
 
 def operation_formulas(explained: Explained) -> list[dict[str, str]]:
     """All amounts of one operation."""
-    return [{"Amount": AMOUNTS[amount], **_filled(explained, amount)} for amount in explained.formulas]
+    return [{"Amount": AMOUNTS[amount].title, **_filled(explained, amount)} for amount in explained.formulas]
 
 
 def times(explained: Explained, amount: str) -> int:

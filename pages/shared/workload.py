@@ -3,13 +3,17 @@ options are shown as the URL and the Python package spell them."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import streamlit as st
 
-from calculator.formats.named import CACHE_BITS, FORMATS
+from calculator.errors import WorkloadError
+from calculator.formats.cache import CACHE_TYPES
+from calculator.formats.named import FORMATS
 from calculator.model import Model
-from calculator.record.workload import DEFAULT_LENGTH, MODES, Workload
+from calculator.record.options import DEFAULT_LENGTH, MODES
+from calculator.record.workload import Workload
 
 LARGEST = 10**9
 
@@ -34,7 +38,7 @@ def choose_workload(model: Model) -> Workload:
     with right:
         kv_dtype = st.selectbox(
             "KV cache",
-            ["auto", *CACHE_BITS],
+            ["auto", *CACHE_TYPES],
             key="kv",
             bind="query-params",
             help="auto: what the config asks for, otherwise the type of the computation.",
@@ -61,7 +65,18 @@ def choose_workload(model: Model) -> Workload:
 
 
 def _whole(label: str, key: str, value: int, help: str | None = None) -> int:
-    return int(st.number_input(label, 1, LARGEST, value, key=key, bind="query-params", help=help))
+    return finite(key, st.number_input(label, 1, LARGEST, value, key=key, bind="query-params", help=help))
+
+
+def finite(key: str, value: float) -> int:
+    """A widget's number as a whole one: a link may say `inf`.
+
+    Raises:
+        WorkloadError: it is none.
+    """
+    if not math.isfinite(value):
+        raise WorkloadError(f"{key} in the link is {value}; it must be a whole number from 1 to {LARGEST:,}.")
+    return int(value)
 
 
 def _length(model: Model) -> int | None:
@@ -80,7 +95,7 @@ def _length(model: Model) -> int | None:
         bind="query-params",
         help=f"Tokens per sequence; in decode mode those already in the cache. Empty: {taken:,}. {limit}",
     )
-    return None if length is None else int(length)
+    return None if length is None else finite("length", length)
 
 
 def _encoder_length(model: Model) -> int | None:
@@ -98,7 +113,7 @@ def _encoder_length(model: Model) -> int | None:
         help="Tokens per sequence that the encoder reads; the decoder attends to all of them. Empty: "
         + (f"its {fixed:,} positions." if fixed else "as many as the length."),
     )
-    return None if length is None else int(length)
+    return None if length is None else finite("encoder", length)
 
 
 def _attention(mode: str) -> dict[str, Any]:
@@ -130,7 +145,7 @@ def _attention(mode: str) -> dict[str, Any]:
             bind="query-params",
             help="Auto: the last position for inference, all positions for pretraining.",
         )
-        options = {"attention": kernel, "attention_flops": counting, "logits": logits}
+        options: dict[str, Any] = {"attention": kernel, "attention_flops": counting, "logits": logits}
         if mode == "decode":
             options["flash_decode"] = st.toggle(
                 "Flash decode",
@@ -151,7 +166,7 @@ def _attention(mode: str) -> dict[str, Any]:
                 placeholder="whole sequence",
                 help="Keys and values are read once per tile. Empty: read once.",
             )
-            options["flash_block_size"] = None if block is None else int(block)
+            options["flash_block_size"] = None if block is None else finite("tile", block)
     return options
 
 

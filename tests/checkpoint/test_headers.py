@@ -225,7 +225,7 @@ BROKEN_GGUF = {
     "not UTF-8": (changed(32, b"\xff"), "not UTF-8"),
     "axes": (changed(33, struct.pack("<I", 9)), "has 9 axes"),
     "columns": (changed(37, struct.pack("<Q", 33)), "no whole blocks of 32"),
-    "type": (changed(53, struct.pack("<I", 99)), "type 99, which llama.cpp does not publish"),
+    "type": (changed(53, struct.pack("<I", 14)), "no whole blocks of 256"),
     "offset": (changed(57, struct.pack("<Q", 8)), "out of place"),
     "name": (changed(24, struct.pack("<Q", 1000)), "ends within its header"),
 }
@@ -283,6 +283,7 @@ def test_bits_per_weight() -> None:
         "mxfp4": 4.25,
         "nvfp4": 4.5,
         "q1_0": 1.125,
+        "q2_0": 2.25,
     }
     assert all(number == t.number for number, t in GGML_TYPES.items())
 

@@ -12,7 +12,7 @@ from writers import Tensors, write_gguf
 
 from calculator import Workload, compare, estimate, explain, load_checkpoint, load_model
 from calculator.errors import CheckpointError, SourceError, UnknownModelTypeError
-from calculator.record.workload import MODES
+from calculator.record.options import MODES
 from calculator.sources.checkpoint import model_from_checkpoint
 from calculator.sources.load import model_from_config
 
@@ -186,12 +186,12 @@ def test_headers_that_are_no_model(tmp_path: Path) -> None:
 # GGUF
 
 SAID: dict[str, Any] = {
-    "general.architecture": "llama",
-    "llama.block_count": 2,
-    "llama.embedding_length": 256,
-    "llama.attention.head_count": 8,
-    "llama.attention.head_count_kv": 2,
-    "llama.context_length": 4096,
+    "general.architecture": "unheard",
+    "unheard.block_count": 2,
+    "unheard.embedding_length": 256,
+    "unheard.attention.head_count": 8,
+    "unheard.attention.head_count_kv": 2,
+    "unheard.context_length": 4096,
 }
 
 
@@ -221,7 +221,7 @@ def test_a_gguf_file(tmp_path: Path) -> None:
     found = load_model(write_gguf(tmp_path / "some-Q4_K.gguf", dense(), SAID))
     config = LLAMA | {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2, "vocab_size": 512}
     known = model_from_config(config | {"num_attention_heads": 8, "tie_word_embeddings": True})
-    assert (found.name, found.model_type, found.context_length) == ("some-Q4_K", "llama", 4096)
+    assert (found.name, found.model_type, found.context_length) == ("some-Q4_K", "unheard", 4096)
     assert found.certainty == CERTAIN
     assert found.parameters.total == known.parameters.total
     for mode in ("prefill", "decode"):
@@ -242,7 +242,7 @@ def test_a_gguf_file_with_experts(tmp_path: Path) -> None:
         stored[f"blk.{i}.ffn_gate_inp.weight"] = ("F32", (4, 256))
         stored |= {f"blk.{i}.ffn_{n}_exps.weight": ("Q4_K", (4, 256, 256)) for n in ("gate", "up", "down")}
         stored |= {f"blk.{i}.ffn_{n}_shexp.weight": ("Q8_0", (256, 256)) for n in ("gate", "up", "down")}
-    found = load_model(write_gguf(tmp_path / "x.gguf", stored, SAID | {"llama.expert_used_count": 2}))
+    found = load_model(write_gguf(tmp_path / "x.gguf", stored, SAID | {"unheard.expert_used_count": 2}))
     assert found.certainty == CERTAIN
     assert found.parameters.total - found.parameters.active == 2 * 2 * 3 * 256 * 256
     assert found.parameters.by_component["experts"] == 2 * 4 * 3 * 256 * 256
@@ -252,8 +252,8 @@ def test_a_gguf_file_with_experts(tmp_path: Path) -> None:
 
 
 def test_head_counts_and_windows_of_single_layers(tmp_path: Path) -> None:
-    said = SAID | {"llama.attention.head_count_kv": [2, 1], "llama.attention.key_length": 32}
-    said |= {"llama.attention.sliding_window": 16, "llama.attention.sliding_window_pattern": [True, False]}
+    said = SAID | {"unheard.attention.head_count_kv": [2, 1], "unheard.attention.key_length": 32}
+    said |= {"unheard.attention.sliding_window": 16, "unheard.attention.sliding_window_pattern": [True, False]}
     stored = dense() | {"blk.1.attn_k.weight": ("Q4_K", (32, 256)), "blk.1.attn_v.weight": ("Q4_K", (32, 256))}
     found = load_model(write_gguf(tmp_path / "x.gguf", stored, said))
     assert found.certainty == CERTAIN
@@ -261,7 +261,7 @@ def test_head_counts_and_windows_of_single_layers(tmp_path: Path) -> None:
 
 
 def test_a_window_without_its_layers_is_not_guessed(tmp_path: Path) -> None:
-    found = load_model(write_gguf(tmp_path / "x.gguf", dense(), SAID | {"llama.attention.sliding_window": 16}))
+    found = load_model(write_gguf(tmp_path / "x.gguf", dense(), SAID | {"unheard.attention.sliding_window": 16}))
     assert found.certainty["kv_cache"] == found.certainty["attention_flops"] == "unknown"
 
 

@@ -54,8 +54,12 @@ def gguf_bytes(
     tensors: Tensors, metadata: dict[str, Any], *, version: int = 3, order: str = "<", alignment: int = 32
 ) -> tuple[bytes, int]:
     """A header with its padding, and the bytes of data that follow it. Shapes are given with the inputs last."""
-    p = lambda code, *values: struct.pack(order + code, *values)  # noqa: E731
-    text = lambda words: p("Q", len(words.encode())) + words.encode()  # noqa: E731
+
+    def p(code: str, *values: Any) -> bytes:
+        return struct.pack(order + code, *values)
+
+    def text(words: str) -> bytes:
+        return p("Q", len(words.encode())) + words.encode()
 
     def value(v: Any) -> bytes:
         if isinstance(v, bool):

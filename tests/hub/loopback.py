@@ -24,6 +24,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PIECE = b" " * 65536
 _RESOLVE = re.compile(r"/([^/]+(?:/[^/]+)?)/resolve/([^/]+)/(.+)")
 _LISTED = re.compile(r"/api/models/([^/]+(?:/[^/]+)?)/revision/([^/?]+)\?blobs=true")
+_HEADERS = re.compile(r"/api/models/([^/]+(?:/[^/]+)?)/safetensors-metadata/(.+)")
 _RESOLVED = re.compile(r"/api/resolve-cache/models/(.+)/([0-9a-f]{40})/(.+)")
 
 
@@ -139,8 +140,13 @@ class Hub(Loopback):
         self.storage = storage
         self.models: dict[str, Model] = {}
         self.tokens: set[str] = set()
+        self.one_request = True
+        """Whether the route for the headers of all shards is offered."""
 
     def answer(self, request: Seen) -> Answer:
+        together = _HEADERS.fullmatch(request.path)
+        if together is not None:
+            return self._access(together[1], request.authorization) or self._headers(together[1], unquote(together[2]))
         listed = _LISTED.fullmatch(request.path)
         if listed is not None:
             return self._access(listed[1], request.authorization) or self._list(listed[1], unquote(listed[2]))
@@ -162,6 +168,22 @@ class Hub(Loopback):
         if model.access == "gated" and token not in model.readers:
             return _refusal(401 if token is None else 403, "GatedRepo", f"Access to model {repo_id} is restricted.")
         return None
+
+    def _headers(self, repo_id: str, index: str) -> Answer:
+        """The headers of all shards on main, as the Hub gives them since huggingface_hub 2.4."""
+        model = self.models[repo_id]
+        if not self.one_request or index not in model.files:
+            return _refusal(404, "EntryNotFound", "Entry not found")
+        said = json.loads(model.files[index])
+        shards = dict.fromkeys(said["weight_map"].values())
+        headers = {}
+        for name in shards:
+            if name not in model.files:
+                return _refusal(404, "EntryNotFound", "Entry not found")
+            (length,) = struct.unpack("<Q", model.files[name][:8])
+            headers[name] = json.loads(model.files[name][8 : 8 + length])
+        body = json.dumps({"index": {"metadata": said.get("metadata")}, "headers": headers}).encode()
+        return Answer(200, {"Content-Type": "application/json"}, body)
 
     def _list(self, repo_id: str, revision: str) -> Answer:
         model = self.models[repo_id]

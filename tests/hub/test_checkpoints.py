@@ -240,6 +240,7 @@ def test_a_fault_on_the_way(hub: Hub, model: Model, refused: Refused, fault: Fau
 
 def test_one_limit_holds_for_all_requests(hub: Hub, refused: Refused) -> None:
     hub.models["org/name"] = Model(files(shards=9))
+    hub.one_request = False
     hub.fault = Fault(delay=0.15)
     start = time.monotonic()
     assert "within" in refused(HubUnreachableError, timeout=0.4)

@@ -124,3 +124,21 @@ def test_a_type_without_a_family_is_read_from_its_headers(open_page, charts_of, 
         at = open_page(page, source="hub", hub="org/new", mode="decode")
         assert not at.exception
         assert not at.error
+
+
+def test_one_click_gives_every_page_the_bytes_of_the_headers(open_page, hub):
+    """A config that says nothing of 8 bits, whose files have them."""
+    stored = {n: ("F8_E4M3" if ".layers." in n and len(s) == 2 else d, s) for n, (d, s) in tensors(LLAMA).items()}
+    hub.models["org/llama"] = Model(files(LLAMA, stored))
+    at = open_page("checkpoint", source="hub", hub="org/llama")
+    rules = estimate(model_from_config(LLAMA)).memory.weights
+    whole = sum((1 if d == "F8_E4M3" else 2) * s[0] * (s[1] if len(s) > 1 else 1) for d, s in stored.values())
+    (switch,) = [toggle for toggle in at.toggle if "these headers" in toggle.label]
+    assert not switch.value
+    assert "as the safetensors headers say" not in words(at)
+    at = switch.set_value(True).run()
+    assert not at.exception
+    _, priced = at.session_state["priced_by_headers"]
+    assert estimate(priced).memory.weights == whole < rules
+    at = next(t for t in at.toggle if "these headers" in t.label).set_value(False).run()
+    assert at.session_state["priced_by_headers"] is None

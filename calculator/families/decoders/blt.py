@@ -10,6 +10,7 @@ from calculator.errors import ConfigError
 from calculator.families.fields import head_shape
 from calculator.families.layers import pre_norm, self_attention
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,
@@ -51,7 +52,7 @@ def local_encoder(c: Config, patch: int, window: int | None) -> tuple[Part, ...]
     parts: tuple[Part, ...] = ()
     projection = Linear(f"{name}.patch_embedding_projection", width, width * c.cross_attn_k, component="mlp")
     every = c.flag("cross_attn_all_layers")
-    for i in range(count):
+    for i in range(times(count)):
         parts += named(f"{name}.layers.{i}", transformer_layer(c, window))
         if every or i == count - 1:
             here: Part = AtPatches(projection.name, projection, patch)
@@ -71,7 +72,7 @@ def local_decoder(c: Config, patch: int, window: int | None) -> tuple[Part, ...]
         f"{name}.patch_embedding_projection", c.hidden_size_global, width * c.cross_attn_k, component="mlp"
     )
     parts: tuple[Part, ...] = (AtPatches(projection.name, projection, patch),)
-    for i in range(c.num_hidden_layers):
+    for i in range(times(c.num_hidden_layers)):
         if i == 0 or c.flag("cross_attn_all_layers"):
             parts += between(c, name, i, patch, to_bytes=True)
         parts += named(f"{name}.layers.{i}", transformer_layer(c, window))
@@ -82,7 +83,7 @@ def patcher(c: Config) -> tuple[Part, ...]:
     """The small model of bytes whose entropy ends a patch; it is trained before."""
     name, width = "model.patcher", c.hidden_size
     parts: tuple[Part, ...] = (Embedding(f"{name}.embed_tokens", c.vocab_size, width),)
-    for i in range(c.num_hidden_layers):
+    for i in range(times(c.num_hidden_layers)):
         parts += named(f"{name}.layers.{i}", transformer_layer(c, c.get("sliding_window")))
     parts += (Norm(f"{name}.norm", width), Linear(f"{name}.lm_head", width, c.vocab_size, component="head"))
     return tuple(Frozen(p.name, p) for p in parts)
@@ -115,7 +116,7 @@ def blt(c: Config) -> Blueprint:
     text = Stack(
         "model.global_transformer.layers",
         middle.hidden_size,
-        (layer,) * middle.num_hidden_layers,
+        (layer,) * times(middle.num_hidden_layers),
         before=before,
         after=(
             *local_decoder(decoder, patch, window),

@@ -11,6 +11,7 @@ from calculator.families.layers import additions, layer_norm, plain_mlp, pre_nor
 from calculator.families.models import GPT2_PATHS, blueprint, decoder, language_model
 from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import unread_encoder
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import Embedding, Head, Idle, Linear, Norm, Part, Positions, VectorWeights
 
@@ -55,7 +56,7 @@ def gpt_neo(c: Config) -> Blueprint:
     types = c.get("attention_layers")
     if types is None:
         pairs = c.get("attention_types") or [[["global", "local"], c.num_hidden_layers // 2]]
-        types = [kind for kinds, repeats in pairs for _ in range(repeats) for kind in kinds]
+        types = [kind for kinds, repeats in pairs for _ in range(times(repeats)) for kind in kinds]
     mlp = plain_mlp(c, "mlp", c.get("intermediate_size") or 4 * c.hidden_size, up="c_fc", down="c_proj")
 
     def layer(kind: str) -> Layer:
@@ -77,7 +78,7 @@ def openai_gpt(c: Config) -> Blueprint:
     parts = (attention, adds[0], layer_norm("ln_1", width), mlp, adds[1], layer_norm("ln_2", width))
     text = language_model(
         c,
-        [Layer("full attention", parts)] * c.num_hidden_layers,
+        [Layer("full attention", parts)] * times(c.num_hidden_layers),
         path="transformer.h",
         embedding="transformer.tokens_embed",
         before=(Positions("transformer.positions_embed", c.max_position_embeddings, width),),
@@ -108,7 +109,7 @@ def opt(c: Config) -> Blueprint:
         before.append(Linear(f"{root}.project_in", embedded, width))
         after.append(Linear(f"{root}.project_out", width, embedded, component="head"))
     after.append(Head("lm_head", c.vocab_size, embedded, tied=c.flag("tie_word_embeddings")))
-    layers = (Layer(attention_kind(None), tuple(halves)),) * c.num_hidden_layers
+    layers = (Layer(attention_kind(None), tuple(halves)),) * times(c.num_hidden_layers)
     return blueprint(c, Stack(f"{root}.layers", width, layers, (*before, positions), tuple(after)))
 
 

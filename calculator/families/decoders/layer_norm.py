@@ -17,6 +17,7 @@ from calculator.families.layers import (
 )
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.parts import MLP, Norm, VectorWeights
 
 
@@ -41,7 +42,7 @@ def gpt_neox_japanese(c: Config) -> Blueprint:
     last = replace(layer, kind="full attention with a bias", parts=(norm, mixer, bias, *rest))
     return decoder(
         c,
-        [layer] * (c.num_hidden_layers - 1) + [last],
+        [layer] * times(c.num_hidden_layers - 1) + [last],
         path="gpt_neox_japanese.layers",
         embedding="gpt_neox_japanese.embed_in",
         final="gpt_neox_japanese.final_layer_norm",

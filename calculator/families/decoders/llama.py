@@ -13,6 +13,7 @@ from calculator.families.layers import gated_mlp, pre_norm, self_attention
 from calculator.families.models import decoder
 from calculator.families.prediction import inside, joined, stated
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.parts import Elsewhere, Norm
 
 
@@ -24,13 +25,14 @@ def llama(c: Config) -> Blueprint:
 
 def windowed(c: Config, seen: Sequence[int | None], **changes: Any) -> Blueprint:
     """Llama with a window for each layer."""
-    return decoder(c, [pre_norm(c, self_attention(c, window=w, **changes), gated_mlp(c)) for w in seen])
+    alike = {w: pre_norm(c, self_attention(c, window=w, **changes), gated_mlp(c)) for w in dict.fromkeys(seen)}
+    return decoder(c, [alike[w] for w in seen])
 
 
 @family("mistral", "ministral3")
 def mistral(c: Config) -> Blueprint:
     """One window in all layers (arXiv:2310.06825)."""
-    return windowed(c, [c.get("sliding_window")] * c.num_hidden_layers)
+    return windowed(c, [c.get("sliding_window")] * times(c.num_hidden_layers))
 
 
 @family("ministral")
@@ -45,7 +47,7 @@ def ministral(c: Config) -> Blueprint:
 def qwen_windows(c: Config) -> list[int | None]:
     """Qwen 2 and 3: windows only with use_sliding_window, and only from layer max_window_layers on."""
     if not c.flag("use_sliding_window") or c.get("sliding_window") is None:
-        return [None] * c.num_hidden_layers
+        return [None] * times(c.num_hidden_layers)
     first = c.max_window_layers
     return windows(c, layer_types(c, lambda i: "sliding_attention" if i >= first else "full_attention"))
 
@@ -82,7 +84,7 @@ def granite_swa(c: Config) -> Blueprint:
 def smollm3(c: Config) -> Blueprint:
     """Every fourth layer has no positions."""
     period: int = c.no_rope_layer_interval
-    rotated = c.get("no_rope_layers") or [int((i + 1) % period != 0) for i in range(c.num_hidden_layers)]
+    rotated = c.get("no_rope_layers") or [int((i + 1) % period != 0) for i in range(times(c.num_hidden_layers))]
     sliding = c.flag("use_sliding_window") and c.get("sliding_window") is not None
     types = layer_types(c, lambda i: "sliding_attention" if sliding and not rotated[i] else "full_attention")
     seen = windows(c, types) if sliding else [None] * len(types)
@@ -150,6 +152,6 @@ def mimo(c: Config) -> Blueprint:
     built, width = qwen2(c), c.hidden_size
     front = joined(c, ("token_layernorm", "hidden_layernorm"), "input_proj")
     parts = (*front, *built.text.layers[-1].parts, Norm("final_layernorm", width))
-    held = [p for i in range(stated(c)) for p in inside(f"model.mtp_layers.{i}", parts)]
+    held = [p for i in range(times(stated(c))) for p in inside(f"model.mtp_layers.{i}", parts)]
     idle = tuple(Elsewhere(p.name, p, held=True, active=False) for p in held)
     return replace(built, text=replace(built.text, after=(*built.text.after, *idle)))

@@ -11,6 +11,7 @@ from calculator.families.fields import dropped, head_shape, rotary_size
 from calculator.families.layers import gated_mlp, plain_norm, pre_norm, self_attention
 from calculator.families.models import blueprint, decoder, language_model
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,
@@ -75,7 +76,7 @@ def hrm_text(c: Config) -> Blueprint:
     final = plain_norm("final_norm", width)
     whole = [
         ((added,) if i == 0 else ()) + block + ((final,) if i == count - 1 else ())
-        for i in range(count)
+        for i in range(times(count))
     ]  # fmt: skip
     low, high = "full attention, low", "full attention, high"
 
@@ -84,17 +85,17 @@ def hrm_text(c: Config) -> Blueprint:
 
     stated = c.get("L_bp_cycles")
     differentiated = [2] if stated is None else list(stated)
-    differentiated = [1] * (c.H_cycles - len(differentiated)) + differentiated
+    differentiated = [1] * times(c.H_cycles - len(differentiated)) + differentiated
     layers = []
-    for cycle in range(c.H_cycles):
-        for i in range(c.L_cycles):
+    for cycle in range(times(c.H_cycles)):
+        for i in range(times(c.L_cycles)):
             for parts in whole:
                 if i < c.L_cycles - differentiated[cycle]:
                     parts = tuple(WithoutGradient(p.name, p) for p in parts)
                 layers.append(Layer(low, parts if cycle == i == 0 else rerun(parts)))
         layers += [Layer(high, rerun(parts)) for parts in whole]
     # The layers' path is that of the low stack, whose first run holds it; the high stack's tensors are listed last.
-    held = [replace(p, name=f"model.H_module.layers.{i}.{p.name}") for i in range(count) for p in block]
+    held = [replace(p, name=f"model.H_module.layers.{i}.{p.name}") for i in range(times(count)) for p in block]
     text = language_model(
         c,
         layers,
@@ -132,7 +133,7 @@ def cpmant(c: Config) -> Blueprint:
         VectorWeights("cpmant.position_bias", (("relative_attention_bias", biases),)),
     )
     after = (Norm("cpmant.encoder.output_layernorm", width), Head("lm_head", c.vocab_size, width))
-    layers = (layer,) * c.num_hidden_layers
+    layers = (layer,) * times(c.num_hidden_layers)
     return blueprint(c, Stack("cpmant.encoder.layers", width, layers, before, after, prompt=c.prompt_length))
 
 

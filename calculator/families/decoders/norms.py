@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from calculator.config import Config
+from calculator.families.decoders.original import blocks
 from calculator.families.fields import every, head_shape, layer_types, partly_rotated, windows
 from calculator.families.layers import gated_mlp, plain_mlp, plain_norm, post_norm, pre_norm, sandwiched, self_attention
 from calculator.families.models import decoder
@@ -64,7 +65,9 @@ def muse_glimmer_text(c: Config) -> Blueprint:
 
 @family("olmo")
 def olmo(c: Config) -> Blueprint:
-    """LayerNorm without weights (arXiv:2402.00838)."""
+    """LayerNorm without weights (arXiv:2402.00838). The authors' own configs first stated the same type."""
+    if "d_model" in c.raw:
+        return blocks(c)
 
     def norm(name: str, width: int) -> Norm:
         return Norm(name, width, "layer", affine=False)

@@ -28,6 +28,7 @@ from calculator.families.layers import (
 )
 from calculator.families.models import GPT2_PATHS, blueprint, decoder
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import Attention, Embedding, Head
 
@@ -89,7 +90,7 @@ def phi_msft(c: Config) -> Blueprint:
     text = Stack(
         "transformer.h",
         width,
-        (layer,) * c.num_hidden_layers,
+        (layer,) * times(c.num_hidden_layers),
         before=(Embedding("transformer.embd.wte", c.vocab_size, width),),
         after=(layer_norm("lm_head.ln", width), head),
     )

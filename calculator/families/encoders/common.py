@@ -11,6 +11,7 @@ from calculator.families.fields import dropped, head_shape, label_count
 from calculator.families.layers import layer_norm
 from calculator.families.models import blueprint
 from calculator.families.registry import Blueprint
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,
@@ -135,7 +136,7 @@ def encoder(
     are those inside the encoder."""
     kind = head_kind(c)
     root = "" if kind == "model" else heads.root
-    listed = [layers] * c.num_hidden_layers if isinstance(layers, Layer) else layers
+    listed = [layers] * times(c.num_hidden_layers) if isinstance(layers, Layer) else layers
     pooler: Parts = ()
     if heads.pooler and kind in heads.pooled:
         pooler = (pooled(heads.pooler, c.hidden_size, c.hidden_size, unread=kind in heads.unread),)
@@ -147,7 +148,7 @@ def encoder(
         after=(*under(root, (*after, *pooler)), *on_top(c, heads, kind)),
         causal=c.flag("is_decoder") if causal is None else causal,
     )
-    return replace(blueprint(c, stack), **more)
+    return replace(blueprint(c, stack), reads_class=True, **more)
 
 
 def lm_head(

@@ -17,6 +17,7 @@ from calculator.families.encoders.common import (
 from calculator.families.fields import dropped
 from calculator.families.layers import layer_norm
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import (
     Activation,
@@ -141,7 +142,7 @@ def mobilebert(c: Config) -> Blueprint:
         Residual("mixer_residual", narrow, drop),
         Norm("attention.output.LayerNorm", narrow, norm, True),
     ]
-    for i in range(c.num_feedforward_networks - 1):
+    for i in range(times(c.num_feedforward_networks - 1)):
         parts += mlp(f"ffn.{i}.")
     parts += mlp("")
     if bottleneck:

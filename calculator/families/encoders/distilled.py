@@ -15,6 +15,7 @@ from calculator.families.encoders.common import (
 )
 from calculator.families.fields import label_count, renamed
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import Elsewhere, Linear, Part
 
@@ -48,7 +49,7 @@ def albert(c: Config) -> Blueprint:
     The layers that hold their weights are listed first, since a group's index is part of its tensors' names.
     """
     width, size = c.hidden_size, c.embedding_size
-    inner = range(c.inner_group_num)
+    inner = range(times(c.inner_group_num))
     parts: list[Part] = []
     for i in inner:
         name = f"albert_layers.{i}"
@@ -57,11 +58,13 @@ def albert(c: Config) -> Blueprint:
         norms = (f"{name}.attention.LayerNorm", f"{name}.full_layer_layer_norm")
         parts += bert_layer(c, mixer=attention, channel=mlp, norms=norms).parts
     groups, count = c.num_hidden_groups, c.num_hidden_layers
-    used = {int(i / (count / groups)) for i in range(count)}
+    used = {int(i / (count / groups)) for i in range(times(count))}
     owner, kind = tuple(parts), "full attention"
     again = Layer(kind, tuple(Elsewhere(p.name, p) for p in owner))
     idle = Layer(kind, tuple(Elsewhere(p.name, p, held=True) for p in owner))
-    layers = [Layer(kind, owner) if g in used else idle for g in range(groups)] + [again] * (count - len(used))
+    layers = [Layer(kind, owner) if g in used else idle for g in range(times(groups))] + [again] * times(
+        count - len(used)
+    )
     lm = lm_head(c, "predictions", dense="dense", norm="LayerNorm", size=size)
     order = pooled("sop_classifier.classifier", width, label_count(c), activated=False)
     heads = Heads("albert", lm, pooler="pooler", own={"pretraining": (*lm, order)})

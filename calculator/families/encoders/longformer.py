@@ -9,6 +9,7 @@ from calculator.families.encoders.common import POOLED, bert_layer, embeddings, 
 from calculator.families.encoders.roberta import roberta_heads, usable_positions
 from calculator.families.fields import head_shape
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.parts import Head, Idle, Part, VectorWeights, WindowAttention
 from calculator.parts.basic import check
 
@@ -20,8 +21,8 @@ ENTITIES = "The workload has no entities: what embeds and predicts them is held 
 def longformer(c: Config) -> Blueprint:
     """A window in every layer, one for all or one each."""
     heads, _, head_dim = head_shape(c)
-    stated = c["attention_window"]
-    windows = stated if isinstance(stated, list) else [stated] * c.num_hidden_layers
+    stated = c.listed("attention_window")
+    windows = stated if isinstance(stated, list) else [stated] * times(c.num_hidden_layers)
     check(
         len(windows) == c.num_hidden_layers,
         f"attention_window in {c.where} has {len(windows)} entries for {c.num_hidden_layers} layers.",

@@ -149,6 +149,12 @@ def gte(c: Config) -> Blueprint:
     return encoder(c, layer, before, Heads("gte", lm, pooled=frozenset(("sequence",))), causal=False)
 
 
+@family("new")
+def new(c: Config) -> Blueprint:
+    """GTE as its authors' own code calls it (modeling.py of Alibaba-NLP/new-impl)."""
+    return gte(Config(c.raw, "gte", where=c.where, like=c))
+
+
 @family("jina_embeddings_v3")
 def jina_embeddings_v3(c: Config) -> Blueprint:
     """Jina Embeddings v3 (arXiv:2409.10173): XLM-RoBERTa with rotary positions."""

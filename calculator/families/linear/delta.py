@@ -13,6 +13,7 @@ from calculator.families.mixtures.mixtral import mixtral_experts
 from calculator.families.models import decoder
 from calculator.families.prediction import prediction_notes
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import (
     MLP,
@@ -35,12 +36,12 @@ def kimi_types(c: Config) -> list[str]:
     count: int = c.num_hidden_layers
     if c.get("layer_types") is None and "full_attn_layers" in stated and "kda_layers" in stated:
         full, linear = (set(stated[name]) for name in ("full_attn_layers", "kda_layers"))
-        if full & linear or full | linear != set(range(1, count + 1)):
+        if full & linear or full | linear != set(range(1, times(count + 1))):
             raise ConfigError(
                 f"linear_attn_config in {c.where} must list each of the layers 1 to {count} once, in full_attn_layers "
                 "or in kda_layers."
             )
-        return [FULL if i + 1 in full else LINEAR for i in range(count)]
+        return [FULL if i + 1 in full else LINEAR for i in range(times(count))]
     return layer_types(c, lambda i: FULL if i and i % 4 == 0 else LINEAR)
 
 
@@ -87,7 +88,7 @@ def kimi_linear(c: Config) -> Blueprint:
 def ring_types(c: Config) -> list[str]:
     """Every layer_group_size-th layer is a full one, and so are those after the last whole group."""
     period, count = c.layer_group_size, c.num_hidden_layers
-    return [LINEAR if (i + 1) % period and i < count // period * period else FULL for i in range(count)]
+    return [LINEAR if (i + 1) % period and i < count // period * period else FULL for i in range(times(count))]
 
 
 def ring_linear(c: Config, full: Part, kind: str) -> Blueprint:
@@ -234,7 +235,7 @@ def recurrent_gemma(c: Config) -> Blueprint:
     }
     pattern = list(c.block_types)
     count: int = c.num_hidden_layers
-    chosen = [pattern[i % len(pattern)] for i in range(count)]
+    chosen = [pattern[i % len(pattern)] for i in range(times(count))]
     return decoder(
         c, [layers["recurrent" if t == "recurrent" else "attention"] for t in chosen], final="model.final_norm"
     )
@@ -277,7 +278,7 @@ def xlstm(c: Config) -> Blueprint:
     # transformers ties no head of this type, whatever tie_word_embeddings says.
     built = decoder(
         c,
-        [layer] * count,
+        [layer] * times(count),
         path="backbone.blocks",
         embedding="backbone.embeddings",
         final="backbone.out_norm",

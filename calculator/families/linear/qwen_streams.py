@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
-from math import isqrt
 
 from calculator.config import Config
 from calculator.errors import ConfigError
@@ -15,20 +13,10 @@ from calculator.families.mixtures.mixtral import qwen_experts
 from calculator.families.models import decoder
 from calculator.families.prediction import prediction_notes
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer
+from calculator.numbers.primes import primes_from
 from calculator.parts import GatedResidual, MeanBlockIndexer, NGramEmbedding, Part
-
-
-@cache
-def primes_from(start: int, count: int) -> tuple[int, ...]:
-    """The first `count` primes that are `start` or larger."""
-    found: list[int] = []
-    value = max(start, 2)
-    while len(found) < count:
-        if value == 2 or (value % 2 and all(value % d for d in range(3, isqrt(value) + 1, 2))):
-            found.append(value)
-        value += 1
-    return tuple(found)
 
 
 def ngrams(c: Config, place: int) -> NGramEmbedding:
@@ -41,10 +29,10 @@ def ngrams(c: Config, place: int) -> NGramEmbedding:
         )
     if c.split_ngram_parts < 1 or c.make_ngram_vocab_size_divisible_by < 1:
         raise ConfigError(f"split_ngram_parts and make_ngram_vocab_size_divisible_by in {c.where} must be at least 1.")
-    rows = sum(primes_from(c.ngram_vocab_size_base, (place + 1) * heads)[place * heads :])
+    rows = sum(primes_from(c.ngram_vocab_size_base, times((place + 1) * heads))[place * heads :])
     multiple: int = c.make_ngram_vocab_size_divisible_by
     padded = -(-rows // multiple) * multiple
-    piece = -(-padded // c.split_ngram_parts)
+    piece = -(-padded // times(c.split_ngram_parts))
     pieces = tuple(min(piece, padded - start) for start in range(0, padded, piece))
     return NGramEmbedding(
         "ple",

@@ -11,6 +11,7 @@ from calculator.families.layers import gated_mlp, mixture, pre_norm, self_attent
 from calculator.families.mixtures.grouped import granite_layer
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import Mamba, Mamba2, Norm, Part, Residual
 
@@ -106,7 +107,7 @@ def jamba(c: Config) -> Blueprint:
     }
     mlp = gated_mlp(c, name="feed_forward", bias=False)
     layers = []
-    for i in range(c.num_hidden_layers):
+    for i in range(times(c.num_hidden_layers)):
         kind, mixer = mixers[i % c.attn_layer_period == c.attn_layer_offset]
         mixed = c.num_experts > 1 and i % c.expert_layer_period == c.expert_layer_offset
         channel = mixture(c, "feed_forward", intermediate=c.intermediate_size, router="router") if mixed else mlp

@@ -10,6 +10,7 @@ from calculator.families.layers import gated_mlp
 from calculator.families.linear.state_space import time_step_rank
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import MLP, Attention, Elsewhere, HeadedMamba, Linear, Mamba2, Norm, Part, Residual
 
@@ -42,7 +43,7 @@ def zamba(c: Config) -> Blueprint:
     width: int = c.hidden_size
     period, offset = c.attn_layer_period, c.attn_layer_offset
     derived = ["mamba", "mamba", "hybrid"]
-    derived += ["hybrid" if i % period == offset else "mamba" for i in range(c.num_hidden_layers - 3)]
+    derived += ["hybrid" if i % period == offset else "mamba" for i in range(times(c.num_hidden_layers - 3))]
     listed = c.get("layers_block_type")
     types = [str(t) for t in listed or derived]
 
@@ -156,7 +157,7 @@ def zamba2(c: Config) -> Blueprint:
         if turn >= blocks and once:
             parts: tuple[Part, ...] = tuple(Elsewhere(p.name, p) for p in (*block, *adapters))
         else:
-            later = [zamba2_block(c, t)[1] for t in range(turn % blocks, len(hybrid), blocks) if t != turn]
+            later = [zamba2_block(c, t)[1] for t in range(turn % blocks, times(len(hybrid)), blocks) if t != turn]
             parts = (*block, *adapters, *(Elsewhere(p.name, p, held=True) for group in later for p in group))
         parts += (
             Linear("linear", width, width, component="attention"),

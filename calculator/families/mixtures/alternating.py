@@ -33,6 +33,7 @@ from calculator.families.mixtures.mixtral import qwen_experts, sparse
 from calculator.families.models import decoder
 from calculator.families.prediction import layers_of_their_own, prediction_notes, stated
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import MLP, Attention, Norm, Part, Residual, VectorWeights
 
@@ -182,7 +183,7 @@ def grok_1(c: Config) -> Blueprint:
 def mimo_v2_flash(c: Config) -> Blueprint:
     """Sliding layers with sinks and twice the key-value heads beside full ones; value heads smaller than key heads."""
     count: int = c.num_hidden_layers
-    pattern, mixed = c.get("hybrid_layer_pattern"), c.get("moe_layer_freq")
+    pattern, mixed = c.get("hybrid_layer_pattern"), c.listed("moe_layer_freq")
     types = (
         ["sliding_attention" if p else "full_attention" for p in pattern]
         if isinstance(pattern, list)
@@ -266,11 +267,11 @@ def llama4_text(c: Config) -> Blueprint:
     count: int = c.num_hidden_layers
     interval: int = c.no_rope_layer_interval
     rotated = c.get("no_rope_layers") or [
-        int((i + 1) % interval != 0) for i in range(count)
+        int((i + 1) % interval != 0) for i in range(times(count))
     ]  # 1 means rotary, despite the name
     types = c.get("layer_types") or ["chunked_attention" if r else "full_attention" for r in rotated]
     step: int = c.interleave_moe_layer_step
-    mixed = set(range(step - 1, count, step) if c.get("moe_layers") is None else c.moe_layers)
+    mixed = set(range(step - 1, times(count), step) if c.get("moe_layers") is None else c.moe_layers)
     experts = mixture(
         c,
         "feed_forward",
@@ -294,7 +295,7 @@ def llama4_text(c: Config) -> Blueprint:
         kind = f"{types[i].replace('_', ' ')} + {'experts' if i in mixed else 'mlp'}"
         return pre_norm(c, attention, experts if i in mixed else mlp, kind=kind)
 
-    return decoder(c, [layer(i) for i in range(count)])
+    return decoder(c, [layer(i) for i in range(times(count))])
 
 
 def mixtures(c: Config) -> list[bool]:
@@ -305,8 +306,8 @@ def mixtures(c: Config) -> list[bool]:
     if named is not None:
         items = named.split(",") if isinstance(named, str) else named
         chosen = {int(i) for i in items if str(i).strip()}
-        return [i in chosen for i in range(count)]
-    return [i >= 3 for i in range(count)]
+        return [i in chosen for i in range(times(count))]
+    return [i >= 3 for i in range(times(count))]
 
 
 @family("step3p5")

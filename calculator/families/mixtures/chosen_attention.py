@@ -12,6 +12,7 @@ from calculator.families.layers import mixture, pre_norm, self_attention
 from calculator.families.models import decoder
 from calculator.families.prediction import prediction_notes
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import MLP, BlockIndexer, ChosenHeads, ConvolvedAttention, Part, RouterMLP, VectorWeights
 
@@ -52,7 +53,7 @@ def zaya(c: Config) -> Blueprint:
     """ZAYA1 (Zyphra, arXiv:2511.17127): convolved attention, one expert a token, scaled residual sums."""
     width: int = c.hidden_size
     heads, kv_heads, head_dim = head_shape(c)
-    types = c.get("layer_types") or ["hybrid"] * c.num_hidden_layers
+    types = c.get("layer_types") or ["hybrid"] * times(c.num_hidden_layers)
     ropes = c.get("rope_parameters") or {}
     experts = mixture(
         c,
@@ -100,7 +101,7 @@ def zaya(c: Config) -> Blueprint:
 def minimax_types(c: Config) -> tuple[list[str], list[bool]]:
     """What each layer attends to and whether it is a mixture, by today's fields or the published file's."""
     older = c.get("sparse_attention_config") or {}
-    often, flags = older.get("sparse_attention_freq"), c.get("moe_layer_freq")
+    often, flags = older.get("sparse_attention_freq"), c.listed("moe_layer_freq")
     types = layer_types(c, lambda i: "minimax_m3_sparse" if often and often[i] else "full_attention")
     listed = c.get("mlp_layer_types")
     if listed is None:

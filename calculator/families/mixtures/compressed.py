@@ -11,6 +11,7 @@ from calculator.families.layers import MIXTRAL_NAMES, mixture
 from calculator.families.models import blueprint, language_model
 from calculator.families.prediction import prediction_notes
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import CompressedAttention, HyperConnection, Norm, Part, VectorWeights
 
@@ -29,7 +30,7 @@ def attention_types(c: Config) -> list[str]:
             raise ConfigError(f"compress_ratios in {c.where} has {sorted(unknown)}; each entry must be 0, 4 or 128.")
         listed = [BY_RATIO[r] for r in ratios]
     if listed is None:
-        listed = [HEAVY] * 2 + [SPARSE if i % 2 else HEAVY for i in range(count - 2)]
+        listed = [HEAVY] * 2 + [SPARSE if i % 2 else HEAVY for i in range(times(count - 2))]
     return [str(t) for t in listed[:count]]
 
 
@@ -63,7 +64,7 @@ def deepseek_v4(c: Config) -> Blueprint:
     hashed = c.get("num_hash_layers")
     hashed = c.default_num_hash_layers if hashed is None else hashed
     listed = c.get("mlp_layer_types")
-    by_token = [t == "hash_moe" for t in listed] if listed else [i < hashed for i in range(c.num_hidden_layers)]
+    by_token = [t == "hash_moe" for t in listed] if listed else [i < hashed for i in range(times(c.num_hidden_layers))]
     experts = mixture(
         c,
         "ffn",
@@ -100,4 +101,4 @@ def deepseek_v4(c: Config) -> Blueprint:
 @family("deepseek_ref")
 def deepseek_ref(c: Config) -> Blueprint:
     """The same model under the type that SGLang's FP8 conversions state."""
-    return deepseek_v4(Config(c.raw, "deepseek_v4", where=c.where))
+    return deepseek_v4(Config(c.raw, "deepseek_v4", where=c.where, like=c))

@@ -12,6 +12,7 @@ from calculator.families.mixtures.latent import deepseek_experts, latent_attenti
 from calculator.families.models import decoder
 from calculator.families.prediction import further_layers, prediction_notes, stated
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import Indexer, Part
 
@@ -47,7 +48,7 @@ def indexed_layers(c: Config) -> list[bool]:
     if types:
         return [t in ("full", "F") for t in types]
     period, offset = max(c.get("index_topk_freq") or 1, 1), c.get("index_skip_topk_offset") or 0
-    return [max(i - offset + 1, 0) % period == 0 for i in range(c.num_hidden_layers)]
+    return [max(i - offset + 1, 0) % period == 0 for i in range(times(c.num_hidden_layers))]
 
 
 @family("glm_moe_dsa", "deepseek_v32")

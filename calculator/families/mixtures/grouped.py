@@ -26,6 +26,7 @@ from calculator.families.mixtures.mixtral import olmoe_experts
 from calculator.families.models import decoder
 from calculator.families.prediction import further_layers, prediction_notes, stated
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import MLP, Attention, Experts, Part
 
@@ -85,14 +86,14 @@ def hunyuan_v1_moe(c: Config) -> Blueprint:
             mixture(
                 c,
                 intermediate=c.intermediate_size,
-                experts=of(c.num_experts, i),
-                top_k=of(c.moe_topk, i),
+                experts=of(c.listed("num_experts"), i),
+                top_k=of(c.listed("moe_topk"), i),
                 router="gate.wg",
                 shared=c.intermediate_size,
                 shared_name="shared_mlp",
             ),
         )
-        for i in range(c.num_hidden_layers)
+        for i in range(times(c.num_hidden_layers))
     ]
     return decoder(c, layers)
 
@@ -117,7 +118,7 @@ def ernie_experts(c: Config, width: int, count: int, routers: int = 1) -> Expert
 def ernie4_5_moe(c: Config) -> Blueprint:
     bias, interval, count = c.flag("use_bias"), c.moe_layer_interval, c.num_hidden_layers
     last = count - 1 if c.moe_layer_end_index == -1 else c.moe_layer_end_index
-    sparse = [(i + 1) % interval == 0 and c.moe_layer_start_index <= i <= last for i in range(count)]
+    sparse = [(i + 1) % interval == 0 and c.moe_layer_start_index <= i <= last for i in range(times(count))]
     experts = ernie_experts(c, c.moe_intermediate_size, c.moe_num_experts)
     layers = mixed_layers(c, self_attention(c, bias=bias), experts, sparse, dense=gated_mlp(c, bias=bias))
     return decoder(c, layers, head_bias=bias, notes=prediction_notes(c))
@@ -192,7 +193,7 @@ def bailing_moe(c: Config) -> Blueprint:
 def deepseek_moe(c: Config) -> Blueprint:
     """DeepSeekMoE 16B (arXiv:2401.06066): the experts of DeepSeek-V2 beside plain attention."""
     first, period = c.get("first_k_dense_replace") or 0, c.get("moe_layer_freq") or 1
-    sparse = [i >= first and i % period == 0 for i in range(c.num_hidden_layers)]
+    sparse = [i >= first and i % period == 0 for i in range(times(c.num_hidden_layers))]
     layers = mixed_layers(c, self_attention(c), deepseek_experts(c, correction=False), sparse)
     return decoder(c, layers)
 
@@ -200,7 +201,9 @@ def deepseek_moe(c: Config) -> Blueprint:
 @family("aria_moe_lm")
 def aria_moe_lm(c: Config) -> Blueprint:
     """Aria's language model as its first files call it; intermediate_size there is no expert's width."""
-    return aria_text(renamed(Config(c.raw, "aria_text", where=c.where), intermediate_size="moe_intermediate_size"))
+    return aria_text(
+        renamed(Config(c.raw, "aria_text", where=c.where, like=c), intermediate_size="moe_intermediate_size")
+    )
 
 
 @family("aria_text")

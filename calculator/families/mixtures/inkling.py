@@ -11,6 +11,7 @@ from calculator.families.fields import dropped, layer_types
 from calculator.families.layers import gated_mlp, mixture
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import (
     BlockResidual,
@@ -72,7 +73,9 @@ def inkling_text(c: Config) -> Blueprint:
     )
     listed = c.get("mlp_layer_types")
     count: int = c.num_hidden_layers
-    sparse = [t == "sparse" for t in listed] if listed else [i >= (c.get("dense_mlp_idx") or 0) for i in range(count)]
+    sparse = (
+        [t == "sparse" for t in listed] if listed else [i >= (c.get("dense_mlp_idx") or 0) for i in range(times(count))]
+    )
 
     def channel(mixed: bool) -> tuple[Part, ...]:
         if not mixed:
@@ -145,12 +148,12 @@ def inkling2_text(c: Config) -> Blueprint:
 
     count = len(local)
     queries: list[tuple[str, tuple[int, ...]]] = [
-        (f"attn_queries.{i - 1}", (width,) if local[i] else (3, width)) for i in range(1, count)
+        (f"attn_queries.{i - 1}", (width,) if local[i] else (3, width)) for i in range(1, times(count))
     ]
-    queries += [(f"mlp_queries.{i}", (width,)) for i in range(count)] + [("output_query", (width,))]
+    queries += [(f"mlp_queries.{i}", (width,)) for i in range(times(count))] + [("output_query", (width,))]
     built = decoder(
         c,
-        [layer(i) for i in range(count)],
+        [layer(i) for i in range(times(count))],
         path="model.llm.layers",
         embedding="model.llm.embed",
         final="model.llm.norm",

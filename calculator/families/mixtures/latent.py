@@ -10,6 +10,7 @@ from calculator.families.layers import gated_mlp, mixture, pre_norm
 from calculator.families.models import decoder, each_part
 from calculator.families.prediction import further_layers, stated
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.parts import Experts, LatentAttention, Part
 
 
@@ -45,7 +46,7 @@ def deepseek(c: Config, *, correction: bool) -> Blueprint:
     dense = pre_norm(c, attention, gated_mlp(c), kind="latent attention + mlp")
     mixed = pre_norm(c, attention, deepseek_experts(c, correction=correction), kind="latent attention + experts")
     count, first = c.num_hidden_layers, c.get("first_k_dense_replace") or 0
-    layers = [dense if i < first else mixed for i in range(count)]
+    layers = [dense if i < first else mixed for i in range(times(count))]
     return decoder(c, layers, apart=further_layers(c, mixed, stated(c), copies=True))
 
 

@@ -14,6 +14,7 @@ from calculator.families.mixtures.latent import deepseek_experts, latent_attenti
 from calculator.families.models import decoder
 from calculator.families.prediction import inside, joined, prediction_notes, stated
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Embedding, Experts, GatedNorm, HyperConnection, LatentAttention, Norm, Part, Residual
 
@@ -21,7 +22,7 @@ from calculator.parts import MLP, Embedding, Experts, GatedNorm, HyperConnection
 def sparse_by_frequency(c: Config) -> list[bool]:
     """Which layers are mixtures: mlp_layer_types, or every moe_layer_freq-th from first_k_dense_replace on; the
     frequency may also be a list of flags."""
-    first, often = c.get("first_k_dense_replace"), c.get("moe_layer_freq") or 1
+    first, often = c.get("first_k_dense_replace"), c.listed("moe_layer_freq") or 1
     listed = dense_or_sparse(c, 1 if first is None else first)
     if c.get("mlp_layer_types"):
         return listed
@@ -97,7 +98,7 @@ def longcat_flash(c: Config) -> Blueprint:
     # What the experts made waits while the second half runs.
     beside = ("mlp", "mlps.0", "self_attn.1", "mlps.1")
     layer = Layer("two latent attentions + two mlps + experts", parts, parallel=beside)
-    built = decoder(c, [layer] * count, notes=expected_choices(experts))
+    built = decoder(c, [layer] * times(count), notes=expected_choices(experts))
     return replace(built, apart=longcat_prediction(c, attention))
 
 
@@ -111,7 +112,7 @@ def longcat_prediction(c: Config, attention: LatentAttention) -> tuple[Stack, ..
         Norm("post_attention_layernorm", width),
         MLP("transformer_layer.mlp", width, c.ffn_hidden_size),
     )
-    layers = tuple(p for i in range(count) for p in inside(f"layers.{i}", parts))
+    layers = tuple(p for i in range(times(count)) for p in inside(f"layers.{i}", parts))
     held = (Embedding("embed_tokens", c.vocab_size, width), *layers, Norm("norm", width))
     return (Stack("", width, (), before=inside("model.mtp", held)),) if count else ()
 
@@ -132,7 +133,7 @@ def hy_v4(c: Config) -> Blueprint:
     """Hy4 (Tencent): sparse latent attention with a gate and sinks, and hyper-connections that leave the streams
     unmixed. Three layers of four reuse the choice of the last indexer."""
     width, streams, count = c.hidden_size, c.hc_mult, c.num_hidden_layers
-    kinds = c.get("indexer_types") or ["full" if i == 0 or i % 4 == 1 else "shared" for i in range(count)]
+    kinds = c.get("indexer_types") or ["full" if i == 0 or i % 4 == 1 else "shared" for i in range(times(count))]
     mixer = replace(
         latent_attention(c), selected=c.index_topk, gate_name="linear_gate", sink_name="learnable_sink_param"
     )

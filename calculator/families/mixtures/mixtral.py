@@ -10,6 +10,7 @@ from calculator.families.fields import attention_kind, changed, every, head_shap
 from calculator.families.layers import MIXTRAL_NAMES, gated_mlp, layer_norm, mixture, pre_norm, self_attention
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import Experts, Part
 
@@ -71,7 +72,9 @@ def qwen2_moe(c: Config) -> Blueprint:
 def qwen3_moe(c: Config) -> Blueprint:
     window = c.get("sliding_window") if c.flag("use_sliding_window") else None
     attention = self_attention(c, window=window, head_norm="head")
-    layers = [qwen_layer(c, i, attention, attention_kind(window), shared=False) for i in range(c.num_hidden_layers)]
+    layers = [
+        qwen_layer(c, i, attention, attention_kind(window), shared=False) for i in range(times(c.num_hidden_layers))
+    ]
     return decoder(c, layers)
 
 

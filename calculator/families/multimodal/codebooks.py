@@ -13,6 +13,7 @@ from calculator.families.models import decoder, with_towers
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.pieces import convolution, encoder_layer, square
 from calculator.families.towers.vision import siglip
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import Embedding, Linear, Norm, Part, Residual
 
@@ -50,7 +51,7 @@ def vq_encoder(c: Config, root: str, attends: Callable[[int], bool], middle_atte
     channels = base
     for level, factor in enumerate(factors):
         name = f"{root}.down.{level}"
-        for i in range(c.num_res_blocks):
+        for i in range(times(c.num_res_blocks)):
             parts += residual_block(f"{name}.block.{i}", channels, base * factor)
             channels = base * factor
             parts += attention_block(f"{name}.attn.{i}", channels) if attends(level) else ()
@@ -69,7 +70,7 @@ def vq_decoder(c: Config, root: str) -> tuple[Part, ...]:
     last = len(factors) - 1
     for place, level in enumerate(reversed(range(len(factors)))):
         name = f"{root}.up.{place}"
-        for i in range(c.num_res_blocks + 1):
+        for i in range(times(c.num_res_blocks + 1)):
             parts += residual_block(f"{name}.block.{i}", channels, base * factors[level])
             channels = base * factors[level]
             parts += attention_block(f"{name}.attn.{i}", channels) if level == last else ()
@@ -139,7 +140,7 @@ def janus(c: Config) -> Blueprint:
 
 
 def hidden_layers(name: str, width: int, depth: int) -> tuple[Part, ...]:
-    return tuple(Linear(f"{name}.hidden_layers.{i}", width, width, True) for i in range(depth - 1))
+    return tuple(Linear(f"{name}.hidden_layers.{i}", width, width, True) for i in range(times(depth - 1)))
 
 
 def janus_vision(c: Config) -> Stack:
@@ -157,7 +158,7 @@ def janus_vision(c: Config) -> Stack:
     )
     whole = changed(c, intermediate_size=mlp.intermediate)
     stack = siglip(whole, "model.vision_model", aligner)
-    return replace(stack, layers=(replace(block, parts=(*norms, *block.parts)),) * c.num_hidden_layers)
+    return replace(stack, layers=(replace(block, parts=(*norms, *block.parts)),) * times(c.num_hidden_layers))
 
 
 Normed = Callable[[str, int], tuple[Part, ...]]
@@ -203,7 +204,7 @@ def emu_middle(name: str, c: Config, channels: int, normed: Normed) -> tuple[Par
 def emu_level(name: str, c: Config, level: int, inputs: int, blocks: int, normed: Normed) -> tuple[Part, ...]:
     channels = c.base_channels * c.channel_multiplier[level]
     parts: list[Part] = []
-    for i in range(blocks):
+    for i in range(times(blocks)):
         parts += normed_block(f"{name}.block.{i}", channels if i else inputs, channels, normed)
         if level in (c.get("attn_resolutions") or ()):
             parts += emu_attention(f"{name}.attn.{i}", f"{name}.attn_norms.{i}", c, channels, normed)
@@ -213,14 +214,16 @@ def emu_level(name: str, c: Config, level: int, inputs: int, blocks: int, normed
 def emu_time(name: str, channels: int, depth: int, steps: int, kernel: int) -> tuple[Part, ...]:
     """Residual blocks over time (their norms are batch norms) and convolutions that halve or double it."""
     parts: list[Part] = []
-    for i in range(depth):
+    for i in range(times(depth)):
         block = f"{name}.time_res_stack.{i}"
         for n in ("1", "2"):
             parts += (
                 *group_norm(f"{block}.norm{n}", channels),
                 convolution(f"{block}.conv{n}.conv", *(channels,) * 2, 3, 3, 3),
             )
-    parts += (convolution(f"{name}.time_conv.{i}.conv.conv", channels, channels, kernel, 3, 3) for i in range(steps))
+    parts += (
+        convolution(f"{name}.time_conv.{i}.conv.conv", channels, channels, kernel, 3, 3) for i in range(times(steps))
+    )
     return tuple(parts)
 
 

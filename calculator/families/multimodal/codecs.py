@@ -14,6 +14,7 @@ from calculator.families.models import HELD, decoder, moved
 from calculator.families.multimodal.listening import untied
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.pieces import Shapes, conv, convolution, held, linears, projections
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import Embedding, Linear, Norm, Part, Residual
 
@@ -42,7 +43,9 @@ def moshi(c: Config) -> Blueprint:
     codec = c.section("audio_encoder_config")
     codes: int = c.get("audio_vocab_size") or codec.codebook_size
     text = moved(built.text, "", "decoder.")
-    embeddings = tuple(Embedding(f"embed_tokens.{i}", codes + 1, c.hidden_size) for i in range(2 * c.num_codebooks))
+    embeddings = tuple(
+        Embedding(f"embed_tokens.{i}", codes + 1, c.hidden_size) for i in range(times(2 * c.num_codebooks))
+    )
     listening = Stack("embed_tokens", c.hidden_size, (), embeddings, tower="audio")
     towers = (listening, depth_decoder(c, codes), *mimi(codec, "audio_encoder"))
     return replace(built, text=text, towers=towers, notes=(*built.notes, HELD))
@@ -75,10 +78,10 @@ def depth_decoder(c: Config, codes: int) -> Stack:
     )
     before = (
         Embedding(f"{root}.text_embed_tokens", c.vocab_size + 1, width),
-        *(Embedding(f"{root}.embed_tokens.{i}", codes + 1, width) for i in range(count - 1)),
+        *(Embedding(f"{root}.embed_tokens.{i}", codes + 1, width) for i in range(times(count - 1))),
         held(root, shapes),
     )
-    return Stack(f"{root}.layers", width, (layer,) * d.num_hidden_layers, before, tower="audio")
+    return Stack(f"{root}.layers", width, (layer,) * times(d.num_hidden_layers), before, tower="audio")
 
 
 @family("kyutai_speech_to_text")
@@ -112,7 +115,7 @@ def mimi(c: Config, root: str) -> tuple[Stack, ...]:
             quantizers.append(convolution(f"{path}.output_proj", width, size, 1, bias=False))
         shapes = (("initialized", (1,)), ("cluster_usage", (c.codebook_size,)), ("embed_sum", (c.codebook_size, size)))
         quantizers.append(
-            held(path, ((f"layers.{i}.codebook.{n}", s) for i in range(count) for n, s in shapes), role="buffer")
+            held(path, ((f"layers.{i}.codebook.{n}", s) for i in range(times(count)) for n, s in shapes), role="buffer")
         )
     ends = {
         "encoder": held(f"{root}.encoder.layers", mimi_encoder(c, ratios)),
@@ -123,7 +126,7 @@ def mimi(c: Config, root: str) -> tuple[Stack, ...]:
         Stack(
             f"{root}.{side}_transformer.layers",
             width,
-            (mimi_layer(c),) * c.num_hidden_layers,
+            (mimi_layer(c),) * times(c.num_hidden_layers),
             (ends[side],),
             rest[side],
             "audio",
@@ -167,7 +170,7 @@ def mimi_encoder(c: Config, ratios: list[int]) -> Shapes:
     width, index = c.num_filters, 0
     yield from conv("0.conv", width, c.audio_channels, c.kernel_size)
     for ratio in reversed(ratios):
-        for _ in range(c.num_residual_layers):
+        for _ in range(times(c.num_residual_layers)):
             index += 1
             yield from mimi_residual(c, index, width)
         index += 2
@@ -183,7 +186,7 @@ def mimi_decoder(c: Config, ratios: list[int]) -> Shapes:
         index += 2
         yield from conv(f"{index}.conv", width, width // 2, 2 * ratio, bias=width // 2)
         width //= 2
-        for _ in range(c.num_residual_layers):
+        for _ in range(times(c.num_residual_layers)):
             index += 1
             yield from mimi_residual(c, index, width)
     yield from conv(f"{index + 2}.conv", c.audio_channels, width, c.last_kernel_size)

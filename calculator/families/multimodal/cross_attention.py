@@ -12,6 +12,7 @@ from calculator.families.models import HELD, beside, blueprint, decoder, languag
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.pieces import encoder_layer, patches, vectors
 from calculator.families.towers.vision import clip
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, CrossAttention, Elsewhere, Embedding, Head, Linear, Norm, Part, Residual
 
@@ -37,7 +38,9 @@ def crossing_layers(c: Config, source: int) -> Stack:
     if c.cross_layer_interval < 1:
         raise ConfigError(f"cross_layer_interval in {c.where} is {c.cross_layer_interval}; it must be at least 1.")
     count = c.num_hidden_layers // c.cross_layer_interval
-    return Stack("model.gated_cross_attn_layers", width, (Layer("cross-attention", parts),) * count, tower="vision")
+    return Stack(
+        "model.gated_cross_attn_layers", width, (Layer("cross-attention", parts),) * times(count), tower="vision"
+    )
 
 
 def resampler(c: Config, width: int) -> Stack:
@@ -60,7 +63,7 @@ def resampler(c: Config, width: int) -> Stack:
     return Stack(
         f"{root}.blocks",
         width,
-        (Layer("perceiver", parts),) * c.resampler_depth,
+        (Layer("perceiver", parts),) * times(c.resampler_depth),
         before=(vectors(root, latents=(c.resampler_n_latents, width)),),
         after=(layer_norm(f"{root}.layer_norm", width),),
         tower="vision",
@@ -106,7 +109,7 @@ def mllama_text(c: Config) -> Blueprint:
     gates = vectors("", cross_attn_attn_gate=(1,), cross_attn_mlp_gate=(1,))
     norms = (Norm("input_layernorm", width), Norm("post_attention_layernorm", width))
     across = Layer("cross-attention, without an image idle", held(norms[0], attention, norms[1], gated_mlp(c), gates))
-    layers = [across if i in crossing else own for i in range(c.num_hidden_layers)]
+    layers = [across if i in crossing else own for i in range(times(c.num_hidden_layers))]
     # The embedding has more rows than the head, which is therefore never tied.
     text = language_model(c, layers, tied=False)
     text = replace(text, before=(Embedding("model.embed_tokens", c.vocab_size + EXTRA_ROWS, width),))
@@ -152,7 +155,7 @@ def mllama_vision(whole: Config) -> tuple[Stack, ...]:
         vectors(f"{root}.post_tile_positional_embedding", gate=(1,)),
     )
     projector = Linear("multi_modal_projector", c.vision_output_dim, width, True)
-    local, globally = (block,) * c.num_hidden_layers, (gated,) * c.num_global_layers
+    local, globally = (block,) * times(c.num_hidden_layers), (gated,) * times(c.num_global_layers)
     return (
         Stack(f"{root}.transformer.layers", size, local, before, after, "vision"),
         Stack(f"{root}.global_transformer.layers", size, globally, (), (projector,), "vision"),

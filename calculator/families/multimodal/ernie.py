@@ -10,6 +10,7 @@ from calculator.families.mixtures.grouped import ernie_experts
 from calculator.families.models import HELD, decoder, with_towers
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.pieces import encoder_layer, linears
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import IdleExperts, Linear, Norm, Part, PatchEmbedding
 
@@ -24,14 +25,14 @@ def ernie4_5_moe_vl(c: Config) -> Blueprint:
     """ERNIE 4.5 VL (Baidu): experts for text and smaller ones for images in the same layers, shared experts for both.
     A text token visits the experts for text only."""
     width, bias, count = c.hidden_size, c.flag("use_bias"), c.num_hidden_layers
-    (text, images), number = c.moe_intermediate_size, c.moe_num_experts
+    (text, images), number = c.listed("moe_intermediate_size"), c.listed("moe_num_experts")
     texts, pictures = between(number, 0), between(number, 1)
     experts = ernie_experts(c, text, texts, routers=2)
     others = IdleExperts("mlp", width, images, pictures, texts)
     attention = self_attention(c, bias=bias)
 
     def mixed(i: int, kind: int) -> bool:
-        start, end = (between(getattr(c, f"moe_layer_{name}_index"), kind) for name in ("start", "end"))
+        start, end = (between(c.listed(f"moe_layer_{name}_index"), kind) for name in ("start", "end"))
         return (i + 1) % c.moe_layer_interval == 0 and start <= i <= (count - 1 if end == -1 else end)
 
     def layer(i: int) -> Layer:
@@ -39,7 +40,7 @@ def ernie4_5_moe_vl(c: Config) -> Blueprint:
             return pre_norm(c, attention, gated_mlp(c, bias=bias), kind="full attention + mlp")
         return pre_norm(c, attention, (experts, others) if mixed(i, 1) else experts)
 
-    built = decoder(c, [layer(i) for i in range(count)], head_bias=bias, notes=(HELD,))
+    built = decoder(c, [layer(i) for i in range(times(count))], head_bias=bias, notes=(HELD,))
     return replace(built, towers=(ernie_tower(c.section("vision_config"), c),))
 
 
@@ -61,7 +62,7 @@ def ernie_tower(c: Config, whole: Config) -> Stack:
     return Stack(
         f"{root}.blocks",
         width,
-        (layer,) * c.depth,
+        (layer,) * times(c.depth),
         before=(PatchEmbedding(f"{root}.patch_embed.proj", pixels, width, bias=False),),
         after=(
             layer_norm(f"{root}.ln", width),
@@ -78,11 +79,11 @@ def ernie_tower(c: Config, whole: Config) -> Stack:
 def ernie4_5_vl_moe_text(c: Config) -> Blueprint:
     """ERNIE 4.5's mixture with a second set of experts, and their own router, for the tokens of images."""
     width, bias, count = c.hidden_size, c.flag("use_bias"), c.num_hidden_layers
-    wide, narrow = c.get("moe_intermediate_size") or (1536, 512)
+    wide, narrow = c.listed("moe_intermediate_size") or (1536, 512)
     number: int = c.moe_num_experts
     experts = ernie_experts(c, wide, number, routers=2)
     seeing = IdleExperts("mlp", width, narrow, number, number)
-    listed = c.get("mlp_layer_types") or ["dense"] + ["sparse"] * (count - 1)
+    listed = c.get("mlp_layer_types") or ["dense"] + ["sparse"] * times(count - 1)
     attention = self_attention(c, bias=bias)
     dense = pre_norm(c, attention, gated_mlp(c, bias=bias), kind="full attention + mlp")
     mixed = pre_norm(c, attention, experts)
@@ -101,7 +102,7 @@ def ernie_vision(c: Config, text: Config) -> Stack:
     return Stack(
         f"{root}.blocks",
         width,
-        (layer,) * c.depth,
+        (layer,) * times(c.depth),
         before=(Linear(f"{root}.patch_embed.proj", c.in_channels * c.patch_size**2, width),),
         after=(
             layer_norm(f"{root}.ln", width),

@@ -10,6 +10,7 @@ from calculator.families.layers import layer_norm
 from calculator.families.models import tied_inside, with_towers
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.pieces import convolution, square
+from calculator.limits import times
 from calculator.model import Stack
 from calculator.parts import MLP, Head, Linear, Part, Positions, VectorWeights
 
@@ -36,7 +37,7 @@ def davit(c: Config, root: str, after: tuple[Part, ...]) -> Stack:
             square(f"{name}.conv", inputs, width, size),
             layer_norm(f"{name}.norm", inputs if c["patch_prenorm"][stage] else width),
         )
-        for i in range(depth):
+        for i in range(times(depth)):
             block, inner = f"{root}.blocks.{stage}.{i}", int(width * c.mlp_ratio)
             parts += davit_half(f"{block}.spatial_block", "window_attn", width, inner, c.flag("qkv_bias"))
             parts += davit_half(f"{block}.channel_block", "channel_attn", width, inner, c.flag("qkv_bias"))

@@ -12,6 +12,7 @@ from calculator.families.registry import Blueprint, family
 from calculator.families.towers.gemma import gemma3n_audio, gemma3n_embedder, gemma4_audio, gemma4_vision
 from calculator.families.towers.mobilenet import mobilenet_v5
 from calculator.families.towers.vision import siglip
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, AltUp, Attention, Embedding, Linear, Norm, Part, Residual, VectorWeights
 
@@ -38,7 +39,7 @@ def shieldgemma2(c: Config) -> Blueprint:
 def shared_kv(c: Config) -> list[bool]:
     """Whether each layer reuses the keys and values of an earlier one: the last num_kv_shared_layers do."""
     first = c.num_hidden_layers - (c.get("num_kv_shared_layers") or 0)
-    return [i >= first for i in range(c.num_hidden_layers)]
+    return [i >= first for i in range(times(c.num_hidden_layers))]
 
 
 def per_layer_embedding(c: Config) -> tuple[Part, ...]:
@@ -68,7 +69,8 @@ def gemma3n_text(c: Config) -> Blueprint:
     arXiv:2411.07501), one embedding per layer, and the last layers' keys and values shared."""
     width, streams = c.hidden_size, c.altup_num_inputs
     types = layer_types(c, every(5))
-    inner = c.intermediate_size if isinstance(c.intermediate_size, list) else [c.intermediate_size] * len(types)
+    inner = c.listed("intermediate_size")
+    inner = inner if isinstance(inner, list) else [c.intermediate_size] * len(types)
     layers = []
     for window, shared, wide in zip(windows(c, types), shared_kv(c), inner, strict=True):
         parts = (
@@ -92,11 +94,14 @@ def gemma3n_text(c: Config) -> Blueprint:
     text = language_model(c, layers, before=per_layer_embedding(c))
     text = replace(
         text,
-        before=(*text.before, *(Linear(f"model.altup_projections.{i}", width, width) for i in range(streams - 1))),
+        before=(
+            *text.before,
+            *(Linear(f"model.altup_projections.{i}", width, width) for i in range(times(streams - 1))),
+        ),
         after=(
             *(
                 Linear(f"model.altup_unembed_projections.{i}", width, width, component="head")
-                for i in range(streams - 1)
+                for i in range(times(streams - 1))
             ),
             *text.after,
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from calculator.config import Config, defaults_by_type
+from calculator.config import Config, defaults_of
 from calculator.families.decoders.llama import phi3
 from calculator.families.fields import attention_kind, head_shape, restated
 from calculator.families.layers import gated_mlp, layer_norm, pre_norm, self_attention
@@ -15,6 +15,7 @@ from calculator.families.towers.conformers import granite_conformer, phi4_audio
 from calculator.families.towers.pieces import convolution, held, linears
 from calculator.families.towers.sound import fun_asr_towers, glm_audio, qwen3_audio, voxtral_realtime_audio, whisper
 from calculator.families.towers.vision import siglip
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import Attention, ConditionedScale, Linear, Norm, Part, Residual
 
@@ -22,8 +23,10 @@ from calculator.parts import Attention, ConditionedScale, Linear, Norm, Part, Re
 def completed(c: Config, name: str = "text_config") -> Config:
     """The config with what its type puts into the part `name`, where that is stated, for every field left out (most
     types do so only where the whole part is left out)."""
-    given = defaults_by_type()[c.model_type]["defaults"].get(name, {})
-    return Config({**c.raw, name: {**given, **(c.get(name) or {})}}, c.model_type, where=c.where)
+    given = defaults_of(c.model_type)["defaults"].get(name, {})
+    made = Config({**c.raw, name: {**given, **(c.get(name) or {})}}, c.model_type, where=c.where, like=c)
+    made.stated = c.stated
+    return made
 
 
 def untied(c: Config) -> Config:
@@ -148,7 +151,7 @@ def q_former(c: Config, root: str, queries: int, text_width: int) -> Stack:
     plain = (*attention("attention", width), *text, *channel("_query"))
     across = (*attention("crossattention", c.encoder_hidden_size), *plain)
     layers = tuple(
-        Layer("audio", plain if i % c.cross_attention_frequency else across) for i in range(c.num_hidden_layers)
+        Layer("audio", plain if i % c.cross_attention_frequency else across) for i in range(times(c.num_hidden_layers))
     )
     return Stack(
         f"{root}.qformer.encoder.layer",
@@ -204,7 +207,7 @@ def vibevoice_encoder(c: Config, root: str) -> Iterator[Part]:
 def vibevoice_stage(c: Config, root: str, width: int, depth: int) -> Iterator[Part]:
     """ConvNeXt blocks (arXiv:2201.03545) with two scales."""
     wide = c.ffn_expansion * width
-    for i in range(depth):
+    for i in range(times(depth)):
         name = f"{root}.stage.{i}"
         yield Norm(f"{name}.norm", width)
         yield convolution(f"{name}.mixer.conv", width, 1, c.kernel_size)
@@ -275,4 +278,4 @@ def nemo_encoder(c: Config, root: str, after: tuple[Part, ...], *, normed: bool,
     if stacked:
         before.insert(0, Linear(f"{root}.pre_encode.proj", c.num_mel_bins * c.subsampling_factor, width))
     end = (layer_norm(f"{root}.final_norm", width), *after)
-    return Stack(f"{root}.layers", width, (layer,) * c.num_hidden_layers, tuple(before), end, "audio")
+    return Stack(f"{root}.layers", width, (layer,) * times(c.num_hidden_layers), tuple(before), end, "audio")

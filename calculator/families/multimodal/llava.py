@@ -9,10 +9,12 @@ from calculator.families.decoders.llama import phi3
 from calculator.families.fields import changed, renamed
 from calculator.families.layers import layer_norm, plain_mlp, whole_heads
 from calculator.families.models import HELD, beside, decoder, with_towers
+from calculator.families.multimodal.original import is_original, original_llava
 from calculator.families.registry import FAMILIES, Blueprint, family
 from calculator.families.towers.images import intern_vit, intern_vit_6b, sam, sam_neck
 from calculator.families.towers.pieces import feature_layers, square, two_layer_projector, vectors
 from calculator.families.towers.vision import clip, image_tower, llama4_vision, pixtral, siglip
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import Linear, Norm, Part, Positions, Residual, VectorWeights
 
@@ -24,7 +26,9 @@ def llava_projector(c: Config) -> tuple[Part, ...]:
 
 @family("llava")
 def llava(c: Config) -> Blueprint:
-    """LLaVA 1.5 (arXiv:2310.03744)."""
+    """LLaVA 1.5 (arXiv:2310.03744); its authors' own configs state the same type."""
+    if is_original(c):
+        return original_llava(c)
     return beside(c, image_tower(c.section("vision_config"), "vision_tower", llava_projector(c)))
 
 
@@ -173,7 +177,10 @@ def video_llama_3(c: Config) -> Blueprint:
 @family("videollama3_qwen2")
 def videollama3_qwen2(c: Config) -> Blueprint:
     """VideoLLaMA 3 as its authors' own code (modeling_videollama3.py) spells it: Qwen2's fields at the top level."""
-    vision, text = c.section("vision_encoder_config", "video_llama_3_vision"), Config(c.raw, "qwen2", where=c.where)
+    vision, text = (
+        c.section("vision_encoder_config", "video_llama_3_vision"),
+        Config(c.raw, "qwen2", where=c.where, like=c),
+    )
     projector = video_llama_projector("model.mm_projector", vision.hidden_size, text.hidden_size)
     built = FAMILIES["qwen2"](text)
     tower = rotary_siglip(renamed(vision), "model.vision_encoder", projector)
@@ -277,7 +284,7 @@ def git(c: Config) -> Blueprint:
     frames = c.get("num_image_with_embedding") or 0
     root = "git.visual_projection.visual_projection"
     projector: tuple[Part, ...] = (
-        *(vectors("git", **{f"img_temporal_embedding.{i}": (1, 1, vision.hidden_size) for i in range(frames)}),),
+        *(vectors("git", **{f"img_temporal_embedding.{i}": (1, 1, vision.hidden_size) for i in range(times(frames))}),),
         Linear(f"{root}.0", vision.hidden_size, width, True),
         layer_norm(f"{root}.1", width),
     )

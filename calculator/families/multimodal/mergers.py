@@ -13,6 +13,7 @@ from calculator.families.registry import Blueprint, family
 from calculator.families.towers.conformers import parakeet
 from calculator.families.towers.pieces import block, convolution, encoder_layer, held, linears, patches, square, vectors
 from calculator.families.towers.vision import siglip
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, Embedding, Linear, Norm, Part, Positions, Residual, VectorWeights
 
@@ -41,7 +42,7 @@ def lfm3_vl(c: Config) -> Blueprint:
         Linear("conv.out_proj", width, width),
     )
     channel = MLP("feed_forward", width, vision.intermediate_size, gate="w1", up="w3", down="w2")
-    types = vision.get("layer_types") or ["conv" if i < 2 or i % 2 else "full_attention" for i in range(count)]
+    types = vision.get("layer_types") or ["conv" if i < 2 or i % 2 else "full_attention" for i in range(times(count))]
 
     def layer(kind: str) -> Layer:
         norms = Norm("operator_norm", width), Norm("ffn_norm", width)
@@ -89,7 +90,7 @@ def granite_docling(c: Config) -> Blueprint:
     def way(name: str, side: int) -> tuple[Part, ...]:
         joined = width * side * side
         parts: list[Part] = [Linear(f"{place}.{name}.projection", joined, made)]
-        for i in range(mergers):
+        for i in range(times(mergers)):
             merger = f"{place}.{name}.deepstack_mergers.{i}"
             parts.append(layer_norm(f"{merger}.layer_norm", joined))
             parts += linears(merger, ("linear_1", joined, made), ("linear_2", made, made))
@@ -166,7 +167,7 @@ def radio(c: Config, root: str, frames: int | None, after: tuple[Part, ...]) -> 
     films = (Linear(f"{place}.video_embedder", frames * pixels, width),) if frames else ()
     chosen = held(root, (("summary_idxs", (len(c.get("summary_idxs") or (0, 1)),)),), role="buffer")
     before = (Linear(f"{place}.embedder", pixels, width), *films, held(place, tokens), chosen)
-    return Stack(f"{root}.model.blocks", width, (layer,) * c.num_hidden_layers, before, after, "vision")
+    return Stack(f"{root}.model.blocks", width, (layer,) * times(c.num_hidden_layers), before, after, "vision")
 
 
 @family("step3p7")
@@ -191,7 +192,7 @@ def step3p7(c: Config) -> Blueprint:
     tower = Stack(
         f"{root}.transformer.resblocks",
         width,
-        (block,) * vision.num_hidden_layers,
+        (block,) * times(vision.num_hidden_layers),
         before=(
             patches(vision, f"{root}.conv1", bias=False),
             vectors(root, positional_embedding=((vision.image_size // vision.patch_size) ** 2, width)),
@@ -228,7 +229,7 @@ def minicpmv4_6(c: Config) -> Blueprint:
         layer_norm(f"{root}.pre_norm", width * area),
         Linear(f"{root}.linear_1", width * area, vision.intermediate_size * area, True),
         Linear(f"{root}.linear_2", vision.intermediate_size * area, width, True),
-        *(part for i in range(c.merger_times) for part in merger(i)),
+        *(part for i in range(times(c.merger_times)) for part in merger(i)),
     )
     return with_towers(c, siglip(vision, "model.vision_tower", after))
 
@@ -244,7 +245,7 @@ def muse_glimmer(c: Config) -> Blueprint:
     tower = Stack(
         f"{root}.layers",
         width,
-        (layer,) * vision.num_hidden_layers,
+        (layer,) * times(vision.num_hidden_layers),
         before=(
             Linear(f"{root}.patch_embedder.patch_embedding", vision.patch_temporal * 3 * vision.patch_size**2, width),
             Embedding(
@@ -276,7 +277,7 @@ def hunyuan_vl(c: Config) -> Blueprint:
     tower = Stack(
         f"{root}.layers",
         width,
-        (layer,) * vision.num_hidden_layers,
+        (layer,) * times(vision.num_hidden_layers),
         before=(
             patches(vision, f"{root}.embeddings.patch_embedding", bias=True),
             Positions(

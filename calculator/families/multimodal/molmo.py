@@ -10,6 +10,7 @@ from calculator.families.layers import gated_mlp, plain_mlp, self_attention
 from calculator.families.models import decoder, with_towers
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.pieces import encoder_layer, pair, vectors
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import Attention, Embedding, Linear, Norm, Part, Residual
 
@@ -80,7 +81,7 @@ def molmo2(c: Config) -> Blueprint:
     tower = Stack(
         f"{vit}.transformer.resblocks",
         width,
-        (layer,) * vision.num_hidden_layers,
+        (layer,) * times(vision.num_hidden_layers),
         before=(
             Linear(f"{vit}.patch_embedding", (vision.get("num_channels") or 3) * patch**2, width, True),
             vectors(vit, positional_embedding=(positions, width)),

@@ -16,6 +16,7 @@ from calculator.families.registry import Blueprint, family
 from calculator.families.towers.any_size import qwen2_tower, qwen3_tower
 from calculator.families.towers.pieces import Shapes, conv, convolution, held, linears, projections
 from calculator.families.towers.sound import qwen3_audio, whisper
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, Embedding, Head, Linear, Norm, Part, PatchMerger, Residual
 
@@ -103,7 +104,7 @@ def codes_to_mel(c: Config) -> Stack:
     return Stack(
         f"{root}.transformer_blocks",
         width,
-        (layer,) * c.num_hidden_layers,
+        (layer,) * times(c.num_hidden_layers),
         (
             *linears(f"{root}.time_embed.time_mlp", ("0", 256, width), ("2", width, width)),
             Embedding(f"{root}.text_embed.codec_embed", c.num_embeds + 1, c.emb_dim),
@@ -123,7 +124,7 @@ def ecapa(c: Config) -> Shapes:
     for i in range(1, len(channels) - 1):
         name, made = f"blocks.{i}", channels[i]
         yield from conv(f"{name}.tdnn1.conv", made, channels[i - 1], 1)
-        for k in range(scale - 1):
+        for k in range(times(scale - 1)):
             yield from conv(f"{name}.res2net_block.blocks.{k}.conv", made // scale, made // scale, kernels[i])
         yield from conv(f"{name}.tdnn2.conv", made, made, 1)
         yield from conv(f"{name}.se_block.conv1", squeezed, made, 1)
@@ -203,7 +204,7 @@ def qwen3_talkers(c: Config) -> tuple[Stack, Stack]:
     first = Stack(
         "talker.model.layers",
         width,
-        (layer,) * text.num_hidden_layers,
+        (layer,) * times(text.num_hidden_layers),
         (Embedding("talker.model.codec_embedding", text.vocab_size, width), *between),
         (
             Norm("talker.model.norm", width),
@@ -211,7 +212,7 @@ def qwen3_talkers(c: Config) -> tuple[Stack, Stack]:
         ),
         "audio",
     )
-    root, others, size = "talker.code_predictor", range(rest.num_code_groups - 1), rest.hidden_size
+    root, others, size = "talker.code_predictor", range(times(rest.num_code_groups - 1)), rest.hidden_size
     stack = moved(qwen3(rest).text, "model.", f"{root}.model.")
     embeddings = tuple(Embedding(f"{root}.model.codec_embedding.{i}", rest.vocab_size, size) for i in others)
     heads = tuple(Linear(f"{root}.lm_head.{i}", size, rest.vocab_size) for i in others)
@@ -242,7 +243,7 @@ def qwen3_wave(c: Config) -> tuple[Stack, Stack]:
     )
     codes = Embedding(f"{root}.code_embedding", c.codebook_size * c.num_quantizers, width)
     path, after = f"{root}.pre_transformer.layers", (Norm(f"{root}.pre_transformer.norm", width),)
-    reader = Stack(path, width, (layer,) * c.num_hidden_layers, (codes,), after, "audio")
+    reader = Stack(path, width, (layer,) * times(c.num_hidden_layers), (codes,), after, "audio")
 
     def upsampling() -> Iterator[Part]:
         for i, factor in enumerate(c["upsampling_ratios"]):

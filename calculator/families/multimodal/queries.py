@@ -11,6 +11,7 @@ from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import unread_encoder
 from calculator.families.towers.pieces import patches, vectors
 from calculator.families.towers.vision import clip, siglip
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, CrossAttention, Embedding, Linear, Norm, Part, Positions, Residual
 
@@ -97,7 +98,7 @@ def blip_vision(c: Config) -> Stack:
         vectors(f"{root}.embeddings", class_embedding=(1, 1, width), position_embedding=places),
         patches(c, f"{root}.embeddings.patch_embedding", bias=True),
     )
-    return replace(stack, layers=(replace(block, parts=parts),) * c.num_hidden_layers, before=before)
+    return replace(stack, layers=(replace(block, parts=parts),) * times(c.num_hidden_layers), before=before)
 
 
 def qformer(c: Config, source: int, queries: int, after: tuple[Part, ...], *, reads_text: bool) -> Stack:
@@ -151,7 +152,7 @@ def qformer(c: Config, source: int, queries: int, after: tuple[Part, ...], *, re
     return Stack(
         "qformer.encoder.layer",
         width,
-        tuple(layer(i) for i in range(c.num_hidden_layers)),
+        tuple(layer(i) for i in range(times(c.num_hidden_layers))),
         before=(vectors("", query_tokens=(1, queries, width)), *(words if reads_text else ()), norm),
         after=after,
         tower="vision",
@@ -181,7 +182,7 @@ def idefics2_perceiver(c: Config) -> Stack:
         Residual("channel_residual", width),
     )
     latents = vectors(root, latents=(c.resampler_n_latents, width))
-    layers = (Layer("perceiver", parts),) * c.resampler_depth
+    layers = (Layer("perceiver", parts),) * times(c.resampler_depth)
     return Stack(f"{root}.layers", width, layers, (latents,), (Norm(f"{root}.norm", width),), "vision")
 
 

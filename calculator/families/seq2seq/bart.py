@@ -9,6 +9,7 @@ from calculator.config import Config
 from calculator.families.fields import context_length, dropped
 from calculator.families.layers import layer_norm, plain_mlp
 from calculator.families.registry import Blueprint, family
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import (
     Attention,
@@ -250,7 +251,7 @@ def encoder_decoder(
     prefix = "" if what == "headless" else style.prefix
     sources, targets = vocabularies or (c.vocab_size, c.vocab_size)
     rows = [None if style.offset is None else n + style.offset for n in lengths or (c.max_position_embeddings,) * 2]
-    listed = decoder or [layer_of(c, "decoder", style, cross=not alone)] * c.decoder_layers
+    listed = decoder or [layer_of(c, "decoder", style, cross=not alone)] * times(c.decoder_layers)
     before, last = ends_of(c, f"{prefix}decoder", rows[1], style)
     after = (*last, *heads_for(c, what, style, logits or targets))
     reading, writing = embeddings(c, prefix, (sources, targets), shared)
@@ -261,17 +262,25 @@ def encoder_decoder(
     notes = unnamed(c, classes, whole) if classes else ()
     context = lengths[1] if lengths else context_length(c)
     if alone:
-        return Blueprint(text, targets, context=context, notes=notes)
+        return Blueprint(text, targets, context=context, notes=notes, reads_class=True)
     before, last = ends_of(c, f"{prefix}encoder", rows[0], style)
     stack = Stack(
         f"{prefix}encoder.layers",
         width,
-        tuple(encoder or [layer_of(c, "encoder", style)] * c.encoder_layers),
+        tuple(encoder or [layer_of(c, "encoder", style)] * times(c.encoder_layers)),
         (*reading, *before),
         (*last, EncoderOutput("encoder_output", width)),
         causal=False,
     )
-    return Blueprint(text, targets, context=context, notes=notes, encoder=stack, encoder_length=encoder_length)
+    return Blueprint(
+        text,
+        targets,
+        context=context,
+        notes=notes,
+        encoder=stack,
+        encoder_length=encoder_length,
+        reads_class=True,
+    )
 
 
 @family("bart", "plbart", "mvp")

@@ -10,6 +10,7 @@ from calculator.families.fields import dropped
 from calculator.families.layers import layer_norm
 from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import Style, encoder_decoder, heads_of, layer_of
+from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import (
     Attention,
@@ -40,7 +41,8 @@ def led(c: Config) -> Blueprint:
     style = Style(offset=0, prefix="led.")
     heads, head_dim = heads_of(c, "encoder_attention_heads")
     count: int = c.encoder_layers
-    windows = c.attention_window if isinstance(c.attention_window, list) else [c.attention_window] * count
+    windows = c.listed("attention_window")
+    windows = windows if isinstance(windows, list) else [windows] * times(count)
     check(
         len(windows) == count and all(isinstance(w, int) and w > 0 and w % 2 == 0 for w in windows),
         f"attention_window in {c.where} must be an even number, or one for each of the {count} encoder_layers.",
@@ -104,7 +106,7 @@ def pegasus_x(c: Config) -> Blueprint:
         return replace(plain, kind=plain.kind + (", shifted" if shifted else ""), parts=tuple(parts))
 
     stagger = c.flag("stagger_local_blocks")
-    listed = [layer(stagger and i % 2 == 1) for i in range(c.encoder_layers)]
+    listed = [layer(stagger and i % 2 == 1) for i in range(times(c.encoder_layers))]
     built = encoder_decoder(c, style, encoder=listed)
     encoder = built.encoder
     if encoder is None:
@@ -160,4 +162,4 @@ def bigbird_pegasus(c: Config) -> Blueprint:
             **names,
         )
         layer = with_mixer(plain, full, plain.kind)
-    return encoder_decoder(c, style, classes="BigBirdPegasus", encoder=[layer] * c.encoder_layers)
+    return encoder_decoder(c, style, classes="BigBirdPegasus", encoder=[layer] * times(c.encoder_layers))

@@ -7,6 +7,7 @@ from calculator.families.fields import context_length, dropped
 from calculator.families.layers import layer_norm, plain_mlp
 from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import built, held, step, unnamed
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import (
     Attention,
@@ -124,14 +125,14 @@ def prophetnet(c: Config) -> Blueprint:
     text = Stack(
         f"{prefix}decoder.layers",
         width,
-        (writer(),) * c.num_decoder_layers,
+        (writer(),) * times(c.num_decoder_layers),
         (*words, *before("decoder", grams)),
         () if what == "headless" else (Streams(head.name, head, streams),),
     )
     encoder = Stack(
         f"{prefix}encoder.layers",
         width,
-        (reader(),) * c.num_encoder_layers,
+        (reader(),) * times(c.num_encoder_layers),
         (*((shared,) if tied else (*unread, reads)), *before("encoder")),
         (EncoderOutput("encoder_output", width),),
         causal=False,
@@ -142,4 +143,5 @@ def prophetnet(c: Config) -> Blueprint:
         context=context_length(c),
         notes=unnamed(c, "ProphetNet"),
         encoder=None if alone else encoder,
+        reads_class=True,
     )

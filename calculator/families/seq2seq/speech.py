@@ -8,6 +8,7 @@ from calculator.families.fields import context_length, dropped, rotary_size
 from calculator.families.layers import unbiased_norm
 from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import Style, built, encoder_decoder, step
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,
@@ -138,16 +139,16 @@ def moonshine(c: Config) -> Blueprint:
     text = Stack(
         f"{prefix}decoder.layers",
         width,
-        (layer("decoder"),) * c.decoder_num_hidden_layers,
+        (layer("decoder"),) * times(c.decoder_num_hidden_layers),
         (Embedding(f"{prefix}decoder.embed_tokens", c.vocab_size, width),),
         (norm(f"{prefix}decoder.norm"), *head),
     )
     encoder = Stack(
         f"{root}.layers",
         width,
-        (layer("encoder"),) * c.encoder_num_hidden_layers,
+        (layer("encoder"),) * times(c.encoder_num_hidden_layers),
         hears,
         (norm(f"{root}.layer_norm"), EncoderOutput("encoder_output", width)),
         causal=False,
     )
-    return Blueprint(text, c.vocab_size, context=context_length(c), encoder=encoder)
+    return Blueprint(text, c.vocab_size, context=context_length(c), encoder=encoder, reads_class=True)

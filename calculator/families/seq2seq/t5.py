@@ -10,6 +10,7 @@ from calculator.families.fields import attention_kind, context_length, dropped, 
 from calculator.families.layers import gated_mlp, self_attention
 from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import Style, built, embeddings, heads_for, step
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,
@@ -83,7 +84,7 @@ def layers(
         kind = "full attention" if isinstance(mixer(path), Attention) else "block-local attention"
         return Layer(f"{kind}{' + cross-attention' if side == 'decoder' else ''}{mixed}", tuple(parts))
 
-    return tuple(layer(i) for i in range(count))
+    return tuple(layer(i) for i in range(times(count)))
 
 
 def t5_model(c: Config, encoder: tuple[Layer, ...], decoder: tuple[Layer, ...], *, forced: bool = True) -> Blueprint:
@@ -102,7 +103,7 @@ def t5_model(c: Config, encoder: tuple[Layer, ...], decoder: tuple[Layer, ...], 
         alone = Stack(
             reader.path, width, encoder, reading, (*final, *(heads if what == "tokens" else ())), causal=False
         )
-        return Blueprint(alone, c.vocab_size, context=context)
+        return Blueprint(alone, c.vocab_size, context=context, reads_class=True)
     after = (Norm(f"{prefix}decoder.final_layer_norm", width), *heads)
     text = Stack(f"{prefix}decoder.block", width, decoder, writing, after)
     reader = Stack(reader.path, width, encoder, reading, (*final, EncoderOutput("encoder_output", width)), causal=False)
@@ -114,7 +115,7 @@ def t5_model(c: Config, encoder: tuple[Layer, ...], decoder: tuple[Layer, ...], 
         if forced and what == "both" and not c.flag("tie_word_embeddings")
         else ()
     )
-    return Blueprint(text, c.vocab_size, context=context, notes=notes, encoder=reader)
+    return Blueprint(text, c.vocab_size, context=context, notes=notes, encoder=reader, reads_class=True)
 
 
 @family("t5", "mt5", "umt5")
@@ -239,11 +240,13 @@ def t5gemma(c: Config) -> Blueprint:
         return (Head("lm_head.out_proj", s.vocab_size, width, tied=tied),) if what == "both" else ()
 
     if what == "encoder" or not c.flag("is_encoder_decoder"):
-        return Blueprint(stack("encoder", head(reader)), reader.vocab_size, context=context_length(reader))
+        alone = stack("encoder", head(reader))
+        return Blueprint(alone, reader.vocab_size, context=context_length(reader), reads_class=True)
     output = EncoderOutput("encoder_output", reader.hidden_size)
     return Blueprint(
         stack("decoder", head(writer)),
         writer.vocab_size,
         context=context_length(writer),
         encoder=stack("encoder", (output,)),
+        reads_class=True,
     )

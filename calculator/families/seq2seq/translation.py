@@ -6,6 +6,7 @@ from calculator.config import Config
 from calculator.families.layers import mixture, plain_mlp
 from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import Style, built, encoder_decoder, layer_of
+from calculator.limits import times
 from calculator.model import Layer
 
 
@@ -54,7 +55,7 @@ def nllb_moe(c: Config) -> Blueprint:
             each="expert_*",
             names=("", "fc1", "fc2"),
         )
-        mixed = [bool(every) and (i + 1) % every == 0 for i in range(getattr(c, f"{side}_layers"))]
+        mixed = [bool(every) and (i + 1) % every == 0 for i in range(times(getattr(c, f"{side}_layers")))]
         return [layer_of(c, side, style, channel=experts if m else dense) for m in mixed]
 
     return encoder_decoder(c, style, encoder=layers("encoder"), decoder=layers("decoder"))

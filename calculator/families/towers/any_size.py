@@ -8,6 +8,7 @@ from calculator.config import Config
 from calculator.families.fields import changed
 from calculator.families.layers import layer_norm, plain_mlp, whole_heads
 from calculator.families.towers.pieces import encoder_layer, linears, patches, square, volume_patches
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Linear, Norm, Part, PatchMerger, Positions, VectorWeights, VisionAttention
 
@@ -24,7 +25,7 @@ def kimi_vision(c: Config, text_width: int, normed: int) -> Stack:
     return Stack(
         f"{root}.encoder.blocks",
         width,
-        (layer,) * c.num_hidden_layers,
+        (layer,) * times(c.num_hidden_layers),
         before=(patches(c, f"{root}.patch_embed.proj", bias=True), VectorWeights(f"{root}.patch_embed.pos_emb", grid)),
         after=(
             layer_norm(f"{root}.encoder.final_layernorm", width),
@@ -43,7 +44,7 @@ def glm_tower(c: Config, layer: Layer, count: int, inner: int, extra: tuple[Part
     return Stack(
         f"{root}.blocks",
         width,
-        (layer,) * count,
+        (layer,) * times(count),
         before=(volume_patches(c, f"{root}.patch_embed.proj", width), *extra),
         after=(
             Norm(f"{root}.post_layernorm", width),
@@ -91,7 +92,7 @@ def qwen2_tower(c: Config, *, gated: bool) -> Stack:
     return Stack(
         f"{root}.blocks",
         width,
-        (layer,) * c.num_hidden_layers,
+        (layer,) * times(c.num_hidden_layers),
         before=(volume_patches(c, f"{root}.patch_embed.proj", width, bias=False),),
         after=(
             norm(f"{root}.merger.ln_q", width),
@@ -117,7 +118,7 @@ def qwen3_tower(c: Config) -> Stack:
     return Stack(
         f"{root}.blocks",
         width,
-        (block,) * c.first("depth", "num_hidden_layers"),
+        (block,) * times(c.first("depth", "num_hidden_layers")),
         before=(
             volume_patches(c, f"{root}.patch_embed.proj", width),
             Positions(f"{root}.pos_embed", c.num_position_embeddings, width),

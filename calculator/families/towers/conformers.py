@@ -5,6 +5,7 @@ from __future__ import annotations
 from calculator.config import Config
 from calculator.families.layers import layer_norm
 from calculator.families.towers.pieces import batch_norm, convolution, held, linears, projections
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import Linear, Part, Positions
 
@@ -43,7 +44,7 @@ def granite_conformer(c: Config, root: str) -> Stack:
     return Stack(
         f"{root}.layers",
         width,
-        (layer,) * c.num_hidden_layers,
+        (layer,) * times(c.num_hidden_layers),
         (Linear(f"{root}.input_linear", c.input_dim, width, True),),
         linears(root, ("out", width, c.output_dim), ("out_mid", c.output_dim, width)),
         "audio",
@@ -79,7 +80,7 @@ def phi4_audio(c: Config, root: str, text_width: int) -> Stack:
     halvings = c.time_reduction.bit_length() - 1
     bins: int = c.input_size
     thinning: list[Part] = []
-    for i in range(halvings):
+    for i in range(times(halvings)):
         bins = (bins + 1) // 2
         first = 3 * i - 1 if i else 0
         thinning.append(convolution(f"{encoder}.embed.conv.{first}", channels, 1, 3, 3))
@@ -99,7 +100,7 @@ def phi4_audio(c: Config, root: str, text_width: int) -> Stack:
     return Stack(
         f"{encoder}.encoders",
         width,
-        (layer,) * c.num_blocks,
+        (layer,) * times(c.num_blocks),
         (
             held(f"{encoder}.encoder_embedding", statistics, role="buffer"),
             *thinning,
@@ -148,9 +149,9 @@ def parakeet(c: Config, root: str, after: tuple[Part, ...]) -> Stack:
     thinned = c.subsampling_factor.bit_length() - 1
     sub = f"{root}.subsampling"
     before: list[Part] = [convolution(f"{sub}.layers.0", channels, 1, kernel, kernel)]
-    for i in range(1, thinned):
+    for i in range(1, times(thinned)):
         before.append(convolution(f"{sub}.layers.{3 * i - 1}", channels, 1, kernel, kernel))
         before.append(convolution(f"{sub}.layers.{3 * i}", channels, channels, 1, 1))
     bins = c.num_mel_bins // c.subsampling_conv_stride**thinned
     before.append(Linear(f"{sub}.linear", channels * bins, width, True))
-    return Stack(f"{root}.layers", width, (layer,) * c.num_hidden_layers, tuple(before), after, "audio")
+    return Stack(f"{root}.layers", width, (layer,) * times(c.num_hidden_layers), tuple(before), after, "audio")

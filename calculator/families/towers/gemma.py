@@ -7,6 +7,7 @@ from typing import Any
 from calculator.config import Config
 from calculator.families.layers import plain_norm, sandwiched, unbiased_norm, whole_heads
 from calculator.families.towers.pieces import convolution, square
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, Embedding, Linear, Norm, Part, VectorWeights
 
@@ -37,7 +38,7 @@ def gemma4_vision(c: Config, text_width: int) -> Stack:
     return Stack(
         f"{root}.encoder.layers",
         width,
-        (layer,) * c.num_hidden_layers,
+        (layer,) * times(c.num_hidden_layers),
         before=(
             Linear(f"{root}.patch_embedder.input_proj", 3 * c.patch_size**2, width),
             VectorWeights(f"{root}.patch_embedder", table),
@@ -108,7 +109,7 @@ def gemma4_audio(c: Config, text_width: int) -> Stack:
     return Stack(
         f"{root}.layers",
         width,
-        (layer,) * c.num_hidden_layers,
+        (layer,) * times(c.num_hidden_layers),
         before=(
             square(f"{sub}.layer0.conv", 1, first, 3, bias=False),
             unbiased_norm(f"{sub}.layer0.norm", first),
@@ -155,4 +156,4 @@ def gemma3n_audio(c: Config, text_width: int) -> Stack:
         channels, features = made, -(-features // stride)
     before.append(Linear(f"{root}.subsample_conv_projection.input_proj_linear", channels * features, width))
     after = gemma3n_embedder(c, "model.embed_audio", width, text_width)
-    return Stack(f"{root}.conformer", width, (layer,) * c.conf_num_hidden_layers, tuple(before), after, "audio")
+    return Stack(f"{root}.conformer", width, (layer,) * times(c.conf_num_hidden_layers), tuple(before), after, "audio")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from calculator.config import Config
 from calculator.families.layers import layer_norm, plain_mlp, whole_heads
 from calculator.families.towers.pieces import convolution, encoder_layer, pair, patches, square, vectors
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import MLP, Attention, Norm, Part, PatchEmbedding, Positions
 
@@ -40,7 +41,9 @@ def intern_vit(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
         tokens["position_embeddings"] = places
     last = () if c.flag("use_mean_pooling") else (layer_norm(f"{root}.layernorm", width),)
     before = (vectors(f"{root}.embeddings", **tokens), patch)
-    return Stack(f"{root}.encoder.layer", width, (layer,) * c.num_hidden_layers, before, (*last, *after), "vision")
+    return Stack(
+        f"{root}.encoder.layer", width, (layer,) * times(c.num_hidden_layers), before, (*last, *after), "vision"
+    )
 
 
 def intern_vit_6b(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
@@ -55,7 +58,9 @@ def intern_vit_6b(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
         tokens["position_embedding"] = places
     last = () if c.flag("use_mean_pooling") else (layer_norm(f"{root}.layernorm", width),)
     before = (vectors(f"{root}.embeddings", **tokens), patch)
-    return Stack(f"{root}.encoder.layers", width, (layer,) * c.num_hidden_layers, before, (*last, *after), "vision")
+    return Stack(
+        f"{root}.encoder.layers", width, (layer,) * times(c.num_hidden_layers), before, (*last, *after), "vision"
+    )
 
 
 def sam_neck(name: str, inputs: int, outputs: int) -> tuple[Part, ...]:
@@ -87,7 +92,7 @@ def sam(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     return Stack(
         f"{root}.layers",
         width,
-        tuple(layer(i) for i in range(c.num_hidden_layers)),
+        tuple(layer(i) for i in range(times(c.num_hidden_layers))),
         before=(patches(c, f"{root}.patch_embed.projection", bias=True), *absolute),
         after=(*sam_neck(f"{root}.neck", width, c.output_channels), *after),
         tower="vision",
@@ -103,7 +108,7 @@ def aimv2(c: Config, root: str) -> Stack:
     return Stack(
         f"{root}.encoder.layers",
         width,
-        (layer,) * c.num_hidden_layers,
+        (layer,) * times(c.num_hidden_layers),
         before=(
             patches(c, f"{root}.embeddings.patch_embedding", bias=True),
             Positions(f"{root}.embeddings.position_embedding", (c.image_size // c.patch_size) ** 2, width),
@@ -125,7 +130,7 @@ def own_aimv2(c: Config, root: str) -> Stack:
     return Stack(
         f"{root}.trunk.blocks",
         width,
-        (layer,) * c.num_hidden_layers,
+        (layer,) * times(c.num_hidden_layers),
         before=(
             patches(c, f"{start}.patchifier.proj", bias=True),
             Norm(f"{start}.patchifier.norm", width),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from calculator.limits import times
 from calculator.parts import Norm, Part, PatchEmbedding, VectorWeights
 
 STEM, FUSED = 64, 2048
@@ -61,7 +62,7 @@ def attention(name: str, width: int, *, heads: int, size: int, thinned: bool) ->
 
 def attentive(name: str, first: int, width: int, pairs: int, *, heads: int, size: int, thinned: bool) -> Iterator[Part]:
     """Attention and an inverted residual in turn, from block `first` of the stage on."""
-    for i in range(first, first + 2 * pairs, 2):
+    for i in range(first, first + 2 * times(pairs), 2):
         yield from attention(f"{name}.{i}", width, heads=heads, size=size, thinned=thinned)
         yield from inverted_residual(f"{name}.{i + 1}", width, width, ratio=2)
 

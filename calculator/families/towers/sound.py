@@ -6,6 +6,7 @@ from __future__ import annotations
 from calculator.config import Config
 from calculator.families.layers import layer_norm
 from calculator.families.towers.pieces import block, convolution, linears, projections
+from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import Linear, Norm, Part, Positions
 
@@ -39,7 +40,7 @@ def whisper(
     return Stack(
         f"{root}.layers",
         width,
-        (whisper_block(c),) * c.num_hidden_layers,
+        (whisper_block(c),) * times(c.num_hidden_layers),
         (*mel_convolutions(c, root), *stored),
         (layer_norm(f"{root}.{norm}", width), *after),
         "audio",
@@ -55,7 +56,7 @@ def qwen3_audio(c: Config, root: str, after: tuple[Part, ...]) -> Stack:
     return Stack(
         f"{root}.layers",
         width,
-        (whisper_block(c, key_bias=True),) * c.num_hidden_layers,
+        (whisper_block(c, key_bias=True),) * times(c.num_hidden_layers),
         (
             convolution(f"{root}.conv2d1", channels, 1, 3, 3),
             convolution(f"{root}.conv2d2", channels, channels, 3, 3),
@@ -81,7 +82,7 @@ def glm_audio(c: Config, root: str, after: tuple[Part, ...]) -> Stack:
     )
     before = mel_convolutions(c, root)
     after = (layer_norm(f"{root}.norm", width), *after)
-    return Stack(f"{root}.layers", width, (layer,) * c.num_hidden_layers, before, after, "audio")
+    return Stack(f"{root}.layers", width, (layer,) * times(c.num_hidden_layers), before, after, "audio")
 
 
 def voxtral_realtime_audio(c: Config, root: str, after: tuple[Part, ...]) -> Stack:
@@ -99,7 +100,7 @@ def voxtral_realtime_audio(c: Config, root: str, after: tuple[Part, ...]) -> Sta
     )
     before = mel_convolutions(c, f"{root}.embedder")
     after = (Norm(f"{root}.norm", width), *after)
-    return Stack(f"{root}.layers", width, (layer,) * c.num_hidden_layers, before, after, "audio")
+    return Stack(f"{root}.layers", width, (layer,) * times(c.num_hidden_layers), before, after, "audio")
 
 
 def fun_block(c: Config, inputs: int, extra: tuple[Part, ...] = (), last: tuple[Part, ...] = ()) -> Layer:
@@ -123,14 +124,14 @@ def fun_asr_towers(audio: Config, adaptor: Config, text_width: int) -> tuple[Sta
     ends = {count - audio.num_timestamp_prediction_layers - 1, count - 1}
     last = (layer_norm("final_layernorm", width),)
     frames = audio.num_mel_bins * audio.num_stacked_frames
-    layers = [fun_block(audio, width if i else frames, memory, last if i in ends else ()) for i in range(count)]
+    layers = [fun_block(audio, width if i else frames, memory, last if i in ends else ()) for i in range(times(count))]
     root, inner = "model.multi_modal_projector", adaptor.projector_hidden_size
     return (
         Stack("model.audio_tower.layers", width, tuple(layers), tower="audio"),
         Stack(
             f"{root}.layers",
             made,
-            (fun_block(adaptor, made),) * adaptor.num_hidden_layers,
+            (fun_block(adaptor, made),) * times(adaptor.num_hidden_layers),
             linears(root, ("linear_1", width, inner), ("linear_2", inner, made)),
             tower="audio",
         ),

@@ -8,6 +8,7 @@ from calculator.config import Config
 from calculator.errors import ConfigError
 from calculator.families.layers import layer_norm, plain_mlp, whole_heads
 from calculator.families.towers.pieces import encoder_layer, patches, vectors
+from calculator.limits import times
 from calculator.model import Stack
 from calculator.parts import MLP, Linear, Norm, Part, Positions, VectorWeights
 
@@ -35,7 +36,7 @@ def siglip(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     return Stack(
         f"{root}.encoder.layers",
         width,
-        (layer,) * c.num_hidden_layers,
+        (layer,) * times(c.num_hidden_layers),
         before=(
             patches(c, f"{root}.embeddings.patch_embedding", bias=True),
             Positions(f"{root}.embeddings.position_embedding", positions, width),
@@ -56,7 +57,7 @@ def pixtral(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
         norm=Norm,
     )
     before = (patches(c, f"{root}.patch_conv", bias=False), Norm(f"{root}.ln_pre", width))
-    return Stack(f"{root}.transformer.layers", width, (layer,) * c.num_hidden_layers, before, after, "vision")
+    return Stack(f"{root}.transformer.layers", width, (layer,) * times(c.num_hidden_layers), before, after, "vision")
 
 
 def llama4_vision(c: Config, text_width: int) -> Stack:
@@ -74,7 +75,7 @@ def llama4_vision(c: Config, text_width: int) -> Stack:
     return Stack(
         f"{root}.model.layers",
         width,
-        (layer,) * c.num_hidden_layers,
+        (layer,) * times(c.num_hidden_layers),
         before=(
             Linear(f"{root}.patch_embedding.linear", channels * c.patch_size**2, width),
             VectorWeights(root, vectors),

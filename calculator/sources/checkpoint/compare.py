@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -145,12 +145,18 @@ def _sizes(plan: Plan, prefix: str, w: Weight, stack: Stack) -> Iterator[tuple[s
             yield w.name.replace("*", str(i), 1), size
 
 
+def by_rules(model: Model) -> Model:
+    """The model with the bytes that its config says, where a family built it and headers gave its bytes."""
+    return replace(model, stored=None, plans={}) if model.stored is not None and not model.certainty else model
+
+
 def compare(model: Model, checkpoint: Checkpoint) -> Comparison:
     """The model's formula held against a checkpoint's headers.
 
     Args:
         model: what `load_model` returned. checkpoint: what `load_checkpoint` returned.
     """
+    model = by_rules(model)
     formula = list(priced_weights(model))
     stored = unpacked(checkpoint, model.config if checkpoint.format == "safetensors" else {})
     pairs = matching.pairs(formula, stored, shapes=checkpoint.format == "gguf")

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from calculator.limits import times
+from calculator.sources.checkpoint.metadata import Metadata
+
 SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config", "decoder")
 NAMES = {
     # The decoder's first: beside an encoder the usual names count that one's layers (T5, BART).
@@ -42,6 +45,8 @@ class Facts:
         latent: rank, rotated, unrotated and value elements of multi-head latent attention.
         types: what the config calls each layer; empty where it does not.
         tied: whether the head is the embedding.
+        causal: whether a token sees only those before it. chunked: whether windows are chunks.
+        caching: layers from the first on with keys and values of their own, None for all.
     """
 
     layers: int | None = None
@@ -57,6 +62,9 @@ class Facts:
     types: tuple[str, ...] = ()
     context: int | None = None
     tied: bool | None = None
+    causal: bool = True
+    chunked: bool = False
+    caching: int | None = None
 
     def at(self, values: Sequence[Any], layer: int) -> Any:
         """The value of a layer, where one stands for all or each has its own; None where none is stated."""
@@ -113,62 +121,35 @@ def _windows(said: Mapping[str, Any], window: int | None) -> tuple[int | None, .
     pattern = whole(said.get("sliding_window_pattern") or said.get("_sliding_window_pattern"))
     layers = next((n for n in map(whole, map(said.get, NAMES["layers"])) if n is not None), None)
     if pattern is not None:
-        return tuple(None if (i + 1) % pattern == 0 else window for i in range(layers)) if layers else ()
+        return tuple(None if (i + 1) % pattern == 0 else window for i in range(times(layers))) if layers else ()
     # A window alone is Mistral's: it holds for every layer.
     return (window,)
 
 
-def facts_of_gguf(metadata: Mapping[str, Any]) -> Facts:
+def facts_of_gguf(said: Metadata) -> Facts:
     """The facts of a GGUF file's metadata (docs/gguf.md of ggml-org/ggml)."""
-    kind = str(metadata.get("general.architecture", ""))
-
-    def said(key: str) -> Any:
-        return metadata.get(f"{kind}.{key}")
-
-    def number(*keys: str) -> int | None:
-        return next((n for n in (whole(said(key)) for key in keys) if n is not None), None)
-
-    heads = _each(said("attention.head_count"))
-    kv_heads = _each(said("attention.head_count_kv")) or heads
-    width, rank = number("embedding_length"), number("attention.kv_lora_rank")
-    key, value = number("attention.key_length_mla", "attention.key_length"), number("attention.value_length")
+    rank, value = said.number("attention.kv_lora_rank"), None
     latent = None
+    key = said.number("attention.key_length_mla", "attention.key_length")
     if rank is not None:
-        rope, value = number("rope.dimension_count"), number("attention.value_length_mla", "attention.value_length")
+        rope = said.number("rope.dimension_count")
+        value = said.number("attention.value_length_mla", "attention.value_length")
         latent = (rank, rope, key - rope, value) if rope and key and value and key > rope else None
-    if key is None and width and len(set(heads)) == 1 and heads[0] and width % heads[0] == 0:
-        key = width // heads[0]
+    alike = len(set(said.heads)) == 1
     return Facts(
-        number("block_count"),
-        width,
-        heads,
-        kv_heads,
-        key,
-        value or key,
-        _gguf_windows(
-            said("attention.sliding_window"), said("attention.sliding_window_pattern"), number("block_count")
-        ),
+        said.layers or None,
+        said.number("embedding_length"),
+        said.heads,
+        said.kv_heads,
+        key or (said.head_dim(0) if alike else None),
+        value or said.number("attention.value_length") or key or (said.head_dim(0) if alike else None),
+        said.windows if said.layers else (None,),
         latent,
-        number("expert_used_count"),
-        number("expert_count"),
-        context=number("context_length"),
+        max(said.each("expert_used_count"), default=0) or None,
+        said.number("expert_count"),
+        tuple("linear_attention" if each else "full_attention" for each in said.recurrent),
+        said.number("context_length"),
+        causal=said.causal,
+        chunked=said.chunked,
+        caching=said.caching if said.layers else None,
     )
-
-
-def _each(value: Any) -> tuple[int, ...]:
-    """One number for all layers, or one for each (0 in a layer without attention)."""
-    values = value if isinstance(value, list) else [value]
-    usable = all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v < 10**6 for v in values)
-    return tuple(values) if usable else ()
-
-
-def _gguf_windows(window: Any, pattern: Any, layers: int | None) -> tuple[int | None, ...]:
-    size = whole(window)
-    if size is None:
-        return (None,)
-    if isinstance(pattern, list) and pattern:
-        return tuple(size if each else None for each in pattern)
-    every = whole(pattern)
-    if every is not None and layers:
-        return tuple(None if (i + 1) % every == 0 else size for i in range(layers))
-    return ()  # which layers have the window is known to llama.cpp, not to the file

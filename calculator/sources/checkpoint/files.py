@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from calculator.errors import CheckpointError, MissingFileError, SourceError
+from calculator.errors import CheckpointError, ConfigError, HubError, MissingFileError, SourceError
+from calculator.limits import Deadline, HeaderBudget
 from calculator.sources.hub import http, refusals
 from calculator.sources.hub.refusals import Request
 
@@ -27,6 +28,7 @@ class Files(Protocol):
 
     name: str
     source: str
+    budget: HeaderBudget
 
     def listing(self) -> Mapping[str, int]:
         """name -> bytes of every file, those in folders with their path."""
@@ -48,6 +50,10 @@ class Files(Protocol):
         """What the calls return."""
         ...
 
+    def headers(self, index: str) -> Mapping[str, Any] | None:
+        """file -> parsed safetensors header of all shards of an index in one step, None where that is not offered."""
+        ...
+
 
 class Folder:
     """Files on this machine."""
@@ -56,6 +62,7 @@ class Folder:
         self.path = path
         self.name = name or path.resolve().name
         self.source = source or str(path)
+        self.budget = HeaderBudget(self.name)
 
     def listing(self) -> Mapping[str, int]:
         try:
@@ -84,14 +91,18 @@ class Folder:
     def all(self, calls: Sequence[Callable[[], T]]) -> list[T]:
         return [call() for call in calls]
 
+    def headers(self, index: str) -> None:
+        return None
+
 
 class Repository:
-    """Files of a repository of the Hub, read by ranges. All requests together have `timeout` seconds."""
+    """Files of a repository of the Hub, read by ranges. All requests together have one deadline."""
 
-    def __init__(self, repo_id: str, revision: str | None, token: str | None, timeout: float) -> None:
+    def __init__(self, repo_id: str, revision: str | None, token: str | None, deadline: Deadline) -> None:
         self.name = self.source = repo_id
-        self.token, self.revision, self.until = token, revision, time.monotonic() + timeout
-        self.request = Request(repo_id, revision, http.endpoint(), timeout)
+        self.token, self.revision, self.until = token, revision, deadline.until
+        self.request = Request(repo_id, revision, http.endpoint(), deadline.seconds)
+        self.budget = HeaderBudget(repo_id, until=deadline.until)
         self.client = http.session(self.request)
         self.commit: str | None = None
 
@@ -113,6 +124,23 @@ class Repository:
         except (ValueError, TypeError, KeyError, RecursionError):
             raise refusals.unreadable(request, "is not what the Hub's interface promises") from None
 
+    def headers(self, index: str) -> Mapping[str, Any] | None:
+        """The Hub's route for all headers of a sharded model, which answers for the branch main only. Where it does not
+        answer (a mirror, an older Hub), the files themselves are asked."""
+        if self.revision not in (None, "main"):
+            return None
+        request = self._request(f"headers of {index}")
+        options: Any = {"limit": min(LONGEST_INDEX, self.budget.bound.header_bytes), "until": self.until}
+        read = partial(http.read, request, self.client, http.headers_address(request, index), self.token, **options)
+        try:
+            piece = self._within(request, read)
+            self.budget.take(len(piece.body), piece.body.count(b'"data_offsets"'))
+            found = json.loads(piece.body)["headers"]
+        except (HubError, ConfigError, ValueError, TypeError, KeyError, RecursionError):
+            return None
+        self.commit = self.commit or piece.commit
+        return found if isinstance(found, dict) and found else None
+
     def read(self, file: str, first: int, count: int) -> tuple[bytes, int | None]:
         request = self._request(file)
         url = http.file_address(request)
@@ -125,7 +153,9 @@ class Repository:
         request = self._request(file)
         url = http.file_address(request)
         read = partial(http.read, request, self.client, url, self.token, limit=limit, until=self.until)
-        return self._within(request, read).body
+        piece = self._within(request, read)
+        self.commit = self.commit or piece.commit
+        return piece.body
 
     def all(self, calls: Sequence[Callable[[], T]]) -> list[T]:
         late = refusals.late(self.request)

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from calculator.errors import CheckpointError, MissingFileError, SourceError
-from calculator.formats.ggml import GGML_TYPES
 from calculator.sources.checkpoint.files import Files
+from calculator.sources.checkpoint.offsets import Info, Misplaced, sized
 from calculator.sources.checkpoint.safetensors import LONGEST_NAME
 from calculator.sources.checkpoint.tensors import StoredTensor
 
@@ -24,6 +24,9 @@ FIRST_READ = 1_000_000
 MOST_TENSORS, MOST_PAIRS = 1_000_000, 100_000
 KEPT = 4096
 """Entries of an array that is kept; of longer ones, vocabularies, only the length is (as an `Omitted`)."""
+
+MOST_ENTRIES = 2_000_000
+"""Of all arrays that are read entry by entry: a vocabulary of 260,000 tokens with its merges has 800,000."""
 
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
@@ -47,6 +50,7 @@ class _Reader:
     place: int = 0
     total: int | None = None
     order: str = "<"
+    entries: int = 0
 
     def take(self, count: int) -> bytes:
         end = self.place + count
@@ -62,6 +66,7 @@ class _Reader:
         if self.total is not None and end > self.total:
             raise self.broken("it ends within its header")
         count = max(end, 2 * len(self.body), FIRST_READ) - len(self.body)
+        self.files.budget.take(end - len(self.body))
         more, self.total = self.files.read(self.file, len(self.body), count)
         self.body += more
         if end > len(self.body):
@@ -83,30 +88,42 @@ class _Reader:
         except UnicodeDecodeError:
             raise self.broken("its header has a text that is not UTF-8") from None
 
-    def value(self, kind: int, depth: int = 0) -> Any:
+    def value(self, kind: int, nested: bool = False) -> Any:
         if kind in SCALARS:
             return self.number(SCALARS[kind])
         if kind == STRING:
             return self.text()
-        if kind != ARRAY or depth > 3:
+        if kind != ARRAY:
             raise self.broken(f"its metadata have a value of type {kind}, which the format does not have")
+        if nested:  # which no model has and llama.cpp does not read
+            raise self.broken("its metadata have an array inside an array, which is not read")
         inner = self.number("I")
         length = self.count(LONGEST_HEADER, "entries of an array")
+        self.entries += min(length, KEPT) if inner in SCALARS else length
+        if self.entries > MOST_ENTRIES:
+            raise self.broken(f"its arrays have more than {MOST_ENTRIES:,} entries")
         if inner in SCALARS:
             code = f"{self.order}{length}{SCALARS[inner]}"
             data = self.take(struct.calcsize(code))
             return list(struct.unpack(code, data)) if length <= KEPT else Omitted(length)
         if length <= KEPT:
-            return [self.value(inner, depth + 1) for _ in range(length)]
-        for _ in range(length):
-            self._skip(inner, depth + 1)
+            return [self.value(inner, True) for _ in range(length)]
+        if inner == STRING:
+            self._skip_texts(length)
+        else:
+            for _ in range(length):
+                self.value(inner, True)
         return Omitted(length)
 
-    def _skip(self, kind: int, depth: int) -> None:
-        if kind == STRING:
-            self.take(self.count(LONGEST_HEADER, "bytes of a text"))
-        else:
-            self.value(kind, depth)
+    def _skip_texts(self, count: int) -> None:
+        """Pass over texts without making them: vocabularies are most of a header."""
+        order: Any = "little" if self.order == "<" else "big"
+        for _ in range(count):
+            if self.place + 8 > len(self.body):
+                self._fetch(self.place + 8)
+            self.place += 8 + int.from_bytes(self.body[self.place : self.place + 8], order)
+            if self.place > len(self.body):
+                self._fetch(self.place)
 
     def broken(self, what: str) -> CheckpointError:
         return CheckpointError(f"The file {self.file} is no usable GGUF file: {what}. Download or convert it again.")
@@ -131,6 +148,7 @@ def read_header(files: Files, file: str) -> Found:
         raise reader.broken(f"it is of version {version}, and 2 and 3 are read")
     tensors = reader.count(MOST_TENSORS, "tensors")
     pairs = reader.count(MOST_PAIRS, "metadata entries")
+    files.budget.take(tensors=tensors)
     metadata: dict[str, Any] = {}
     for _ in range(pairs):
         key = reader.text()
@@ -138,12 +156,18 @@ def read_header(files: Files, file: str) -> Found:
             raise reader.broken(f"its metadata have {key[:100]!r} twice")
         metadata[key] = reader.value(reader.number("I"))
     infos = [_info(reader) for _ in range(tensors)]
-    _check(reader, infos, metadata.get("general.alignment", 32))
-    return tuple(tensor for tensor, _ in infos), metadata
+    alignment = metadata.get("general.alignment", 32)
+    if not isinstance(alignment, int) or alignment < 1 or alignment > 2**20:
+        raise reader.broken(f"its alignment is {alignment!r}")
+    start = -(-reader.place // alignment) * alignment
+    try:
+        found = sized(infos, file, alignment, None if reader.total is None else reader.total - start)
+    except Misplaced as error:
+        raise reader.broken(str(error)) from None
+    return found, metadata
 
 
-def _info(reader: _Reader) -> tuple[StoredTensor, int]:
-    """A tensor and where its data begin."""
+def _info(reader: _Reader) -> Info:
     name = reader.text()
     if len(name) > LONGEST_NAME:
         raise reader.broken(f"the name of a tensor has {len(name):,} characters")
@@ -151,34 +175,12 @@ def _info(reader: _Reader) -> tuple[StoredTensor, int]:
     if not 1 <= axes <= 8:
         raise reader.broken(f"tensor {name[:100]!r} has {axes} axes")
     sizes = [reader.number("Q") for _ in range(axes)]
-    number, offset = reader.number("I"), reader.number("Q")
-    kind = GGML_TYPES.get(number)
-    if kind is None:
-        raise reader.broken(f"tensor {name[:100]!r} has type {number}, which llama.cpp does not publish")
-    if sizes[0] % kind.block or math.prod(sizes) >= 2**63:
-        said = f"{sizes[0]:,} columns, which are no whole blocks of {kind.block} ({kind.name})"
-        raise reader.broken(f"tensor {name[:100]!r} has {said}")
-    nbytes = math.prod(sizes) // kind.block * kind.size
+    if not all(sizes):
+        raise reader.broken(f"tensor {name[:100]!r} has an axis of no elements")
+    if math.prod(sizes) >= 2**63:
+        raise reader.broken(f"tensor {name[:100]!r} has {math.prod(sizes):,} elements")
     # The file lists the axis that is contiguous first.
-    return StoredTensor(name, kind.name, tuple(reversed(sizes)), nbytes, reader.file), offset
-
-
-def _check(reader: _Reader, infos: list[tuple[StoredTensor, int]], alignment: Any) -> None:
-    """Names that differ, and data that begin where the alignment says, one tensor after another, within the file."""
-    if not isinstance(alignment, int) or alignment < 1 or alignment > 2**20:
-        raise reader.broken(f"its alignment is {alignment!r}")
-    start = -(-reader.place // alignment) * alignment
-    end, seen = 0, set()
-    for tensor, offset in sorted(infos, key=lambda found: found[1]):
-        if tensor.name in seen:
-            raise reader.broken(f"it has tensor {tensor.name[:100]!r} twice")
-        seen.add(tensor.name)
-        if offset % alignment or offset < end:
-            raise reader.broken(f"the data of tensor {tensor.name[:100]!r} are out of place")
-        end = offset + tensor.nbytes
-    if reader.total is not None and start + end > reader.total:
-        what = f"the tensors end at byte {start + end:,} and the file has {reader.total:,}"
-        raise reader.broken(f"it is cut short: {what}")
+    return Info(name, tuple(reversed(sizes)), reader.number("I"), reader.number("Q"))
 
 
 def read_split(files: Files, file: str) -> Found:
@@ -243,6 +245,7 @@ def chosen(files: Files, wanted: str | None, how: str) -> str:
         found = found or [n for n in listing if named.search(n.removesuffix(".gguf"))]
     if len(found) == 1:
         return found[0]
-    shown = ", ".join(f"{name} ({size / 2**30:.2f} GiB)" for name, size in listing.items())
+    first = [f"{name} ({size / 2**30:.2f} GiB)" for name, size in list(listing.items())[:40]]
+    shown = ", ".join(first) + (f" and {len(listing) - 40:,} more" if len(listing) > 40 else "")
     what = "several GGUF files" if wanted is None else f"no single GGUF file for {wanted!r}"
     raise SourceError(f"{files.name} holds {what}; choose one as {how}. It has {shown}.")

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from calculator.errors import CalculatorError, HubUnreachableError, MissingFileError, SourceError
+from calculator.errors import CalculatorError, CheckpointError, HubUnreachableError, MissingFileError, SourceError
+from calculator.limits import Deadline, check_json, limits, one_request
+from calculator.sources import memory
 from calculator.sources.checkpoint import gguf, safetensors
 from calculator.sources.checkpoint.files import Files, Folder, Repository
 from calculator.sources.checkpoint.tensors import Checkpoint
-from calculator.sources.hub import http
+from calculator.sources.hub import disk, http
 from calculator.sources.hub.ids import check, parse_file
 from calculator.sources.hub.refusals import MAX_BYTES
 from calculator.sources.paths import path_of
 
-TIMEOUT = 60.0
-"""Seconds that all requests for one checkpoint may take together."""
-
-REMEMBERED, FRESH, MOST_REMEMBERED = 8, 600.0, 200_000
-"""Checkpoints kept in memory, the seconds after which the Hub is asked again, and the tensors of the largest kept."""
-
-_memory: dict[str, tuple[float, Checkpoint]] = {}
-_lock = threading.Lock()
+FRESH = 600.0
+"""Seconds after which the Hub is asked again for the headers of a checkpoint."""
 
 
 def load_checkpoint(
-    source: str | Path, revision: str | None = None, token: str | None = None, *, timeout: float = TIMEOUT
+    source: str | Path, revision: str | None = None, token: str | None = None, *, timeout: float | None = None
 ) -> Checkpoint:
     """The headers of a checkpoint; of its data nothing is read.
 
@@ -41,7 +34,7 @@ def load_checkpoint(
             several GGUF files one is chosen as "org/name:FILE.gguf" or "org/name:Q4_K_M".
         revision: branch, tag or commit on the Hub.
         token: Hugging Face token; without it, HF_TOKEN or the token that `hf auth login` stored.
-        timeout: seconds for all requests together.
+        timeout: seconds for all requests together; 10 unless given.
 
     Raises:
         SourceError, HubError: nothing could be read. CheckpointError: what was read breaks the rules of its format.
@@ -53,7 +46,7 @@ def load_checkpoint(
     if path is not None:
         return from_path(path)
     repo_id, named, file = parse_file(text)
-    return from_hub(repo_id, revision or named, token, file, timeout)
+    return from_hub(repo_id, revision or named, token, file, None if timeout is None else Deadline(timeout))
 
 
 def from_path(path: Path) -> Checkpoint:
@@ -83,6 +76,18 @@ def from_path(path: Path) -> Checkpoint:
     return Checkpoint(name, str(path), "safetensors", tensors, metadata, _config(folder))
 
 
+def beside(folder: Path) -> Checkpoint:
+    """The checkpoint in a folder; of several GGUF files, which hold one model in several precisions, none.
+
+    Raises:
+        MissingFileError: there is none. CheckpointError: what there is is broken or incomplete.
+    """
+    try:
+        return _folder(Folder(folder))
+    except SourceError as error:  # one of several GGUF files must be named
+        raise MissingFileError(str(error)) from error
+
+
 def _begins_with(path: Path, letters: bytes) -> bool:
     try:
         with path.open("rb") as file:
@@ -110,7 +115,9 @@ def _folder(files: Files, file: str | None = None, how: str = "the path of one o
 
 def _config(files: Files) -> Mapping[str, Any] | None:
     try:
-        config = json.loads(files.whole("config.json", MAX_BYTES))
+        body = files.whole("config.json", min(MAX_BYTES, limits().config_bytes))
+        check_json(body, "config.json", CheckpointError)
+        config = json.loads(body)
     except (CalculatorError, ValueError, RecursionError):
         return None
     return config if isinstance(config, dict) else None
@@ -120,49 +127,55 @@ def _config(files: Files) -> Mapping[str, Any] | None:
 
 
 def from_hub(
-    repo_id: str, revision: str | None, token: str | None, file: str | None = None, timeout: float = TIMEOUT
+    repo_id: str,
+    revision: str | None,
+    token: str | None,
+    file: str | None = None,
+    deadline: Deadline | None = None,
 ) -> Checkpoint:
     """The checkpoint of a repository, or of the client's cache where the Hub is out of reach."""
     check(repo_id, revision)
-    key = hashlib.sha256(repr((http.endpoint(), repo_id, revision, file, http.token_sent(token))).encode()).hexdigest()
-    with _lock:
-        when, known = _memory.get(key, (0.0, None))
-    if known is not None and time.monotonic() - when < FRESH:
+    opened_by = memory.scope(http.token_sent(token, repo_id))
+    key = ("checkpoint", http.endpoint(), repo_id, revision, file, opened_by)
+    known: Checkpoint | None = memory.current().get(key, FRESH)
+    if known is not None:
         return known
     how = f'"{repo_id}:FILE.gguf" or by its quantization, "{repo_id}:Q4_K_M"'
+
+    def ask() -> Checkpoint:
+        with one_request() as ambient:
+            files = Repository(repo_id, revision, token, deadline or ambient)
+            return replace(_folder(files, file, how), source=files.provenance)
+
     try:
-        files = Repository(repo_id, revision, token, timeout)
-        found = _folder(files, file, how)
+        found = memory.answered(key, limits().failure_seconds, ask)
     except HubUnreachableError:
-        cached = _snapshot(repo_id, revision)
+        cached = _snapshot(repo_id, revision, opened_by) if limits().disk else None
         if cached is None:
             raise
         return _folder(cached, file, how)
-    found = replace(found, source=files.provenance)
-    if len(found.tensors) <= MOST_REMEMBERED:
-        _remember(key, found)
+    memory.current().put(key, found, FRESH)
     return found
 
 
+def listing(repo_id: str, revision: str | None, token: str | None) -> Mapping[str, int]:
+    """name -> bytes of every file of a repository.
+
+    Raises:
+        HubError: it could not be listed.
+    """
+    with one_request() as deadline:
+        return Repository(repo_id, revision, token, deadline).listing()
+
+
 def forget() -> None:
-    """Ask the Hub again for every checkpoint."""
-    with _lock:
-        _memory.clear()
+    """Ask the Hub again for everything."""
+    memory.current().clear()
 
 
-def _remember(key: str, found: Checkpoint) -> None:
-    with _lock:
-        _memory.pop(key, None)
-        _memory[key] = (time.monotonic(), found)
-        while len(_memory) > REMEMBERED:
-            del _memory[next(iter(_memory))]
-
-
-def _snapshot(repo_id: str, revision: str | None) -> Folder | None:
+def _snapshot(repo_id: str, revision: str | None, opened_by: str) -> Folder | None:
     """The folder in which the huggingface_hub client keeps what was downloaded of a repository, None without one."""
-    from huggingface_hub import constants
-
-    folder = Path(constants.HF_HUB_CACHE) / "--".join(("models", *repo_id.split("/")))
+    folder = disk.folder_of(repo_id)
     commit = revision or "main"
     try:
         if not re.fullmatch(r"[0-9a-f]{40}", commit):
@@ -170,6 +183,8 @@ def _snapshot(repo_id: str, revision: str | None) -> Folder | None:
         snapshot = folder / "snapshots" / commit
         files = [p for p in snapshot.iterdir() if p.suffix in (".safetensors", ".gguf")]
     except OSError:
+        return None
+    if not disk.may_read(folder, commit, opened_by):
         return None
     source = f"{repo_id}@{commit[:7]} on the Hugging Face Hub (the copy in the local cache)"
     return Folder(snapshot, source, repo_id) if files else None

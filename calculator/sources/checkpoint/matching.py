@@ -178,6 +178,7 @@ def is_buffer(name: str, shape: Shape) -> bool:
 
 
 def is_head(name: str) -> bool:
+    """Whether a tensor of that name is an output head's."""
     return _HEADS.fullmatch(name) is not None
 
 

@@ -26,14 +26,17 @@ STREAMS = re.compile(r"altup|laurel|hyper_connection|\bhc_")  # several residual
 ATTENTION = re.compile(r"attn|attention|\bmixer\b|(?:^|[._])[qkv]_proj")
 QUERY = re.compile(r"(?:.*[._])?(?:q_proj|wq|attn_q|query|q|to_q|q_b_proj|attn_q_b)")
 KEY = re.compile(r"(?:.*[._])?(?:k_proj|wk|attn_k|key|k|to_k)")
+VALUE = re.compile(r"(?:.*[._])?(?:v_proj|wv|attn_v|value|v|to_v)")
 FUSED = re.compile(r"(?:.*[._])?(?:qkv_proj|wqkv|attn_qkv|query_key_value|c_attn|qkv|Wqkv)")
 
 
 def is_bias(name: str) -> bool:
+    """Whether a tensor of that name is a bias."""
     return name.endswith(".bias")
 
 
 def component_of(name: str) -> str:
+    """The component that a tensor of that name belongs to."""
     lower = name.lower()
     if "shexp" in lower or "shared_expert" in lower:
         return "mlp"

@@ -137,6 +137,8 @@ def _shape(
     t: StoredTensor, scales: Mapping[str, StoredTensor], name: str, scheme: Scheme | None, config: Mapping[str, Any]
 ) -> tuple[Shape, bool]:
     """The shape after unpacking, and whether it is certain."""
+    if not scales and t.dtype in ("U8", "U32", "I32") and len(t.shape) > 1 and t.name.endswith(".weight"):
+        return t.shape, False  # integers that nothing says how to read
     if not scales or t.dtype not in CONTAINERS:
         return t.shape, True
     if t.name.endswith(".qweight"):
@@ -147,9 +149,12 @@ def _shape(
         return (*t.shape[:-2], t.shape[-2] * t.shape[-1] * 2), True
     if "weight.absmax" in scales and t.dtype == "U8":
         return (t.elements * 2,), True
-    if "SCB" in scales or t.dtype == "I8":
+    if "SCB" in scales:
         return t.shape, True
-    bits = _bits(t, scales, name, scheme, config)
+    bits = bits_by_scale(t, _scale_of(scales))
+    if bits is None and t.dtype == "I8" and not _by_groups(t, _scale_of(scales)):
+        return t.shape, True
+    bits = bits or _bits(t, scales, name, scheme, config)
     if bits is None:
         return t.shape, False
     each = t.nbytes * 8 // t.elements if t.elements else 8
@@ -174,15 +179,48 @@ def _columns_packed(t: StoredTensor, scales: Mapping[str, StoredTensor]) -> tupl
     return (outputs, t.shape[0]), t.shape[1] * width == outputs * bits
 
 
+BLOCKS = {"F8_E8M0": 32, "F8_E4M3": 16}
+"""Elements that a scale of that type serves: OCP microscaling formats, and NVFP4."""
+
+MLX_BITS = {64: 4, 128: 4, 256: 8}
+"""Bits by 8-bit scale and its share of the data in bits: nvfp4, mxfp4 and mxfp8 of MLX (4 × 16, 4 × 32, 8 × 32)."""
+
+
+def bits_by_scale(t: StoredTensor, scale: StoredTensor | None) -> int | None:
+    """Bits of an element where the scales give it away: a microscaling scale serves 32 elements along the inputs, one
+    of NVFP4 16, so that what share of a row each serves tells how many elements are packed in it. DeepSeek-V4 keeps two
+    4-bit floats in an I8, compressed-tensors and gpt-oss in a U8. None where the scales do not tell."""
+    if scale is None or len(scale.shape) != len(t.shape) or not t.shape or not scale.shape[-1]:
+        return None
+    if scale.shape[:-1] != t.shape[:-1]:
+        return None  # a scale for a block of rows too
+    share = t.nbytes * 8 * t.shape[-1] / (t.elements * scale.shape[-1]) if t.elements else 0
+    if scale.dtype == "U8":
+        if t.dtype == "U32":
+            return MLX_BITS.get(int(share))
+        return {128: 4, 192: 6, 256: 8, 64: 4}.get(int(share))
+    bits = share / BLOCKS[scale.dtype] if scale.dtype in BLOCKS else 0
+    return int(bits) if bits in (4, 6, 8) else None
+
+
+def _scale_of(scales: Mapping[str, StoredTensor]) -> StoredTensor | None:
+    names = ("weight_scale", "scales", "scale", "weight_scale_inv", "scale_inv", "weight_scales")
+    return next((scales[name] for name in names if name in scales), None)
+
+
+def _by_groups(t: StoredTensor, scale: StoredTensor | None) -> bool:
+    """Whether there are several scales along each row, as there are for packed integers of 4 bits: their number alone
+    does not tell 8 bits from 4. Scales for whole blocks of rows are of 8-bit formats."""
+    if scale is None or len(scale.shape) != len(t.shape) or len(t.shape) < 2:
+        return False
+    return scale.shape[:-1] == t.shape[:-1] and scale.shape[-1] > 1
+
+
 def _bits(
     t: StoredTensor, scales: Mapping[str, StoredTensor], name: str, scheme: Scheme | None, config: Mapping[str, Any]
 ) -> int | None:
-    """Bits of an element of packed data."""
-    scale = scales.get("weight_scale") or scales.get("scales") or scales.get("scale")
-    if t.dtype == "U8" and scale is not None and scale.shape and t.shape:
-        blocks = t.shape[-1] * 2 / scale.shape[-1] if scale.shape[-1] else 0
-        if scale.dtype in ("F8_E4M3", "F8_E8M0", "U8") and blocks in (16, 32):
-            return 4  # NVFP4, MXFP4
+    """Bits of an element of packed data, as the config says."""
+    scale = _scale_of(scales)
     if scale is not None and t.dtype == "U32" and scale.shape and scale.shape[-1] and t.shape:
         block = block_of(config)
         settings = block.settings if block is not None else {}

@@ -30,6 +30,7 @@ from calculator.sources.checkpoint.naming import (
     QUERY,
     SPARSE,
     STREAMS,
+    VALUE,
     component_of,
     is_bias,
 )
@@ -57,12 +58,14 @@ class Builder:
 
 
 def embedding_part(w: Weights) -> Part:
+    """The part of a token embedding; tables that are no matrix are held and not looked up."""
     if w.name.endswith(".weight"):
         return Embedding(w.module, *matrix_of(w.shape))
     return Tensors(w.module, ((w.name, w.shape, "embedding"),), "embedding")
 
 
 def matrix_of(shape: Sequence[int]) -> tuple[int, int]:
+    """Rows and columns of a stored matrix."""
     return shape[0], shape[1]
 
 
@@ -173,7 +176,7 @@ def _core(builder: Builder, number: int, matrices: Mapping[str, Weights]) -> Par
     if heads and facts.latent is not None:
         builder.cores += 1
         return StoredLatent("attention_core", heads, *facts.latent)
-    if not heads or not kv_heads or heads % kv_heads or any("kv_lora" in n or "kv_a_" in n for n in mixing):
+    if not heads or not kv_heads or any("kv_lora" in n or "kv_a_" in n for n in mixing):
         return None
     rows = query.shape[0] if query is not None else None
     if fused is not None:
@@ -187,9 +190,19 @@ def _core(builder: Builder, number: int, matrices: Mapping[str, Weights]) -> Par
     if size is None or (rows is not None and rows % (heads * size)) or not windows:
         return None
     builder.cores += 1
-    window = facts.at(windows, number)
+    values = next((w for n, w in mixing.items() if VALUE.fullmatch(n)), None)
+    apart = values is not None and key is not None and values.shape[0] % kv_heads == 0
+    value_dim = values.shape[0] // kv_heads if values is not None and apart else facts.value_dim if fused else None
+    caches = (key is not None or fused is not None) and (facts.caching is None or number < facts.caching)
     return StoredAttention(
-        "attention_core", heads, kv_heads, size, facts.value_dim or size, window, key is not None or fused is not None
+        "attention_core",
+        heads,
+        kv_heads,
+        size,
+        value_dim or size,
+        facts.at(windows, number),
+        caches,
+        chunked=facts.chunked,
     )
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from calculator.errors import CheckpointError, MissingFileError
+from calculator.errors import CheckpointError, MissingFileError, shown
 from calculator.sources.checkpoint.files import LONGEST_INDEX, Files, one
 from calculator.sources.checkpoint.tensors import StoredTensor
 
@@ -23,7 +24,10 @@ LONGEST_NAME = 1000
 FIRST_READ = 100_000
 """Bytes of a file that are asked for first; most headers are shorter."""
 
-MOST_SHARDS = 10_000
+MARKS = 16
+"""Commas and brackets of a tensor in a header, rather too many."""
+
+MOST_SHARDS = 1_000
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 BITS = {
@@ -62,11 +66,20 @@ def parse_header(header: bytes, file: str, data: int | None = None) -> Found:
         CheckpointError: the header breaks a rule of the format.
     """
     try:
-        parsed = json.loads(header.decode("utf-8"), object_pairs_hook=partial(_unique, file))
+        parsed = json.loads(header.decode("utf-8"), object_pairs_hook=partial(_unique, file), parse_int=_integer)
     except UnicodeDecodeError:
         raise _broken(file, "its header is not UTF-8") from None
     except (ValueError, RecursionError):
         raise _broken(file, "its header is not JSON") from None
+    return parse_entries(parsed, file, data)
+
+
+def parse_entries(parsed: Any, file: str, data: int | None = None) -> Found:
+    """The same of a header that is already parsed.
+
+    Raises:
+        CheckpointError: the header breaks a rule of the format.
+    """
     if not isinstance(parsed, dict):
         raise _broken(file, "its header is not a JSON object")
     metadata = parsed.pop("__metadata__", {})
@@ -88,8 +101,7 @@ def parse_header(header: bytes, file: str, data: int | None = None) -> Found:
 def _unique(file: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise _broken(file, f"its header has {twice[:100]!r} twice")
     return found
 
@@ -108,9 +120,16 @@ def _entry(file: str, name: str, entry: Any) -> tuple[StoredTensor, int, int]:
         raise _broken(file, f"the shape or the data_offsets of tensor {name[:100]!r} are no whole numbers")
     bits = math.prod(shape) * BITS[dtype]
     if bits != (stop - start) * 8:
-        said = f"{dtype} of shape {shape} takes {bits / 8:,.15g} bytes, and its data_offsets hold {stop - start:,}"
+        taken = f"{bits / 8:,.15g}" if bits < 2**64 else shown(bits // 8)
+        said = f"{dtype} of shape {shown(shape)} takes {taken} bytes, and its data_offsets hold "
+        said += f"{stop - start:,}"
         raise _broken(file, f"tensor {name[:100]!r} does not add up: {said}")
     return StoredTensor(name, dtype, tuple(shape), stop - start, file), start, stop
+
+
+def _integer(digits: str) -> int:
+    """A whole number; of those that no 64 bits hold, one that is refused later."""
+    return int(digits) if len(digits) < 25 else 2**63
 
 
 def _whole(value: Any) -> bool:
@@ -132,17 +151,23 @@ def read_header(files: Files, file: str) -> Found:
         raise _broken(file, said)
     if total is not None and length + 8 > total:
         raise _broken(file, f"it is cut short: the header alone takes {length + 8:,} bytes and the file has {total:,}")
+    files.budget.take(length)
     header = body[8 : 8 + length]
     if len(header) < length:
         header += files.read(file, 8 + len(header), length - len(header))[0]
     if len(header) < length:
         raise _broken(file, "it ends within its header")
+    marks = sum(header.count(mark) for mark in (b",", b"[", b"{"))
+    files.budget.take(tensors=max(header.count(b'"data_offsets"'), marks // MARKS))
     return parse_header(header, file, None if total is None else total - 8 - length)
 
 
 def read_files(files: Files, names: list[str]) -> Found:
     """The tensors and the metadata of several files as one."""
-    read = files.all([partial(read_header, files, name) for name in names])
+    return _joined(files, files.all([partial(read_header, files, name) for name in names]))
+
+
+def _joined(files: Files, read: list[Found]) -> Found:
     tensors = tuple(tensor for found, _ in read for tensor in found)
     metadata = {key: value for _, found in read for key, value in found.items()}
     seen: dict[str, str] = {}
@@ -162,7 +187,10 @@ def read_indexed(files: Files, index: str = INDEX) -> Found:
     Raises:
         CheckpointError: the index is no index, a shard is missing, or the two do not hold the same tensors.
     """
-    places = _weight_map(files, files.whole(index, LONGEST_INDEX), index)
+    body = files.whole(index, min(LONGEST_INDEX, files.budget.bound.header_bytes))
+    files.budget.take(len(body))
+    files.budget.take(tensors=body.count(b",") // 4)
+    places = _weight_map(files, body, index)
     shards = sorted(set(places.values()))
     try:
         tensors, metadata = read_files(files, shards)
@@ -208,6 +236,9 @@ def read_model(files: Files) -> Found:
         return one(files, partial(read_header, files, SINGLE))
     except MissingFileError:
         pass
+    together = files.headers(INDEX)
+    if together is not None:
+        return _joined(files, [parse_entries(header, file) for file, header in together.items()])
     try:
         return read_indexed(files)
     except MissingFileError:

@@ -7,17 +7,20 @@ routed to it. What the shapes cannot tell, attention and its cache, comes from t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from calculator.errors import CheckpointError, ConfigError
-from calculator.formats.rules import MATRICES, Rule, Scheme
+from calculator.formats.rules import ANYTHING, Rule, Scheme
+from calculator.gate import check_model
+from calculator.limits import building, times
 from calculator.model import Model, Stack
 from calculator.parts import Head, Matrix, Part
 from calculator.passes.plan import plan_of
 from calculator.record.workload import Workload
 from calculator.sources.checkpoint.facts import Facts, facts_of_config, facts_of_gguf
 from calculator.sources.checkpoint.matching import is_prediction
+from calculator.sources.checkpoint.metadata import Metadata
 from calculator.sources.checkpoint.naming import EMBEDDINGS, HEADS, NORMS, TOWERS, is_bias
 from calculator.sources.checkpoint.packing import CACHE_SCALE, Stored, unpacked
 from calculator.sources.checkpoint.patterns import Builder, embedding_part, held_part, layer_of, matrix_of, part_of
@@ -28,7 +31,6 @@ EXACT, DERIVED, UNKNOWN = "exact", "derived", "unknown"
 IMPOSSIBLE = (TypeError, AttributeError, ArithmeticError, IndexError, KeyError, ValueError, RuntimeError)
 """What names and shapes that no model has lead to."""
 
-ANYTHING = MATRICES | {"norm", "convolution", "vector", "buffer"}
 
 QUANTITIES = {
     "parameters": "parameters",
@@ -51,11 +53,13 @@ def model_from_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any] | No
     """
     said = dict(config if config is not None else checkpoint.config or {})
     gguf = checkpoint.format == "gguf"
-    facts = facts_of_gguf(checkpoint.metadata) if gguf else facts_of_config(said)
+    facts = facts_of_gguf(Metadata.of(checkpoint)) if gguf else facts_of_config(said)
     stored = [s for s in unpacked(checkpoint, said) if not CACHE_SCALE.fullmatch(s.name)]
     builder = Builder(facts)
     try:
-        model = _built(checkpoint, said, stored, builder)
+        with building():
+            model = _built(checkpoint, said, stored, builder)
+        check_model(model)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
         plan_of(model, Workload())
     except (ConfigError, *IMPOSSIBLE) as error:
@@ -76,7 +80,7 @@ def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], b
             f"{checkpoint.name} holds no numbered layers, so no language model can be made out in it."
         )
     layers = numbered.pop(path)
-    count = facts.layers if facts.layers and all(i in layers for i in range(facts.layers)) else _run(layers)
+    count = facts.layers if facts.layers and all(i in layers for i in range(times(facts.layers))) else _run(layers)
     later = {f"{path}.{i}.{name}": w for i, found in layers.items() if i >= count for name, w in found.items()}
     if not all(is_prediction(name, path, count) for name in later):
         raise CheckpointError(
@@ -90,9 +94,10 @@ def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], b
     text = Stack(
         path,
         width,
-        tuple(layer_of(builder, path, i, layers[i]) for i in range(count)),
+        tuple(layer_of(builder, path, i, layers[i]) for i in range(times(count))),
         before=before,
         after=after,
+        causal=facts.causal,
     )
     towers = tuple(_tower(p, found) for p, found in sorted(numbered.items()))
     if beside:
@@ -106,7 +111,7 @@ def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], b
     return Model(
         name=checkpoint.name,
         source=f"the headers of {checkpoint.source}",
-        model_type=str(kind),
+        model_type=str(kind)[:100],
         text=text,
         hidden_size=width,
         vocabulary_size=vocabulary,
@@ -198,15 +203,25 @@ def _config(said: dict[str, Any], stored: list[Stored]) -> Mapping[str, Any]:
     """The config, with the type to compute in where it names none: the 16- or 32-bit one that most bytes are in."""
     if said.get("dtype") or said.get("torch_dtype"):
         return said
+    return {**said, "dtype": dtype_of((s.data.dtype, s.nbytes, len(s.shape)) for s in stored)}
+
+
+def dtype_of(stored: Iterable[tuple[str, int, int]]) -> str:
+    """The type to compute in: the 16- or 32-bit one that most bytes of matrices are in.
+
+    Args:
+        stored: type, bytes and number of axes of each tensor.
+    """
     names = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
     found: dict[str, int] = defaultdict(int)
-    for s in stored:
-        if s.data.dtype in names and len(s.shape) > 1:
-            found[names[s.data.dtype]] += s.nbytes
-    whole = sum(s.nbytes for s in stored)
+    whole = 0
+    for kind, nbytes, axes in stored:
+        whole += nbytes
+        if kind in names and axes > 1:
+            found[names[kind]] += nbytes
     most = max(found, key=lambda name: found[name], default="bfloat16")
     # A few 32-bit tensors beside quantized ones do not mean that products are computed in 32 bit.
-    return {**said, "dtype": most if most != "float32" or found[most] * 2 > whole else "bfloat16"}
+    return most if most != "float32" or found[most] * 2 > whole else "bfloat16"
 
 
 def _certainty(

@@ -1,12 +1,10 @@
-"""A model's config.json, read from the Hugging Face Hub (see hub_http) or the huggingface_hub client's cache."""
+"""A model's config.json, read from the Hugging Face Hub (see http) or the huggingface_hub client's cache."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import time
-import uuid
 from collections.abc import Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, field
@@ -15,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from calculator.errors import HubError, HubUnreachableError, MissingFileError
-from calculator.sources.hub import http, refusals
+from calculator.limits import check_json, limits, seconds_left
+from calculator.sources import memory
+from calculator.sources.hub import disk, http, refusals
 from calculator.sources.hub.ids import FILE, check, is_repo, parse_repo
 from calculator.sources.hub.refusals import MAX_BYTES, Request
 
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 DEFAULT_TIMEOUT = 5.0
-"""Seconds a whole fetch may take."""
+"""Seconds a whole fetch may take; a request that also reads headers has `limits().seconds` for all of it."""
 
 _KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
 
@@ -55,11 +55,16 @@ class HubFile:
 
 
 def fetch_config(
-    repo_id: str, *, revision: str | None = None, token: str | None = None, timeout: float = DEFAULT_TIMEOUT
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
 ) -> HubFile:
     """The config.json of a model, from the Hub or, when the Hub is out of reach, from the local cache.
 
-    An explicit token is preferred to HF_TOKEN and the stored login. `timeout` bounds the whole call, in seconds.
+    An explicit token is preferred to HF_TOKEN and the stored login. `timeout` bounds the whole call, in seconds. What
+    was fetched with a token is kept apart, and read again with that token only.
 
     Raises SourceError for a malformed id or revision, ModelNotFoundError for an unknown or private repository and an
     unknown revision, GatedModelError for a gated repository, MissingFileError when it has no config.json, ConfigError
@@ -78,13 +83,15 @@ def fetch_file(
     token: str | None = None,
     timeout: float = DEFAULT_TIMEOUT,
 ) -> HubFile:
-    """A file of a repository that is one JSON object, as `fetch_config`."""
+    """A file of a repository that is one JSON object (params.json, adapter_config.json), as `fetch_config`."""
     check(repo_id, revision)
-    request = Request(repo_id, revision, http.endpoint(), timeout, file)
+    request = Request(repo_id, revision, http.endpoint(), seconds_left(timeout), file)
+    opened_by = memory.scope(http.token_sent(token, repo_id))
+    key = ("config", request.endpoint, repo_id, revision, file, opened_by)
     try:
-        return _from_hub(request, token)
+        return memory.answered(key, limits().failure_seconds, lambda: _from_hub(request, token, opened_by))
     except HubUnreachableError:
-        cached = _from_cache(request)
+        cached = _cached(request, opened_by) if limits().disk else None
         if cached is None:
             raise
         return cached
@@ -98,7 +105,7 @@ class SideFiles:
     where they are absent nothing waits for them."""
 
     def __init__(self, names: Sequence[str], repo_id: str, revision: str | None, token: str | None) -> None:
-        self.until = time.monotonic() + DEFAULT_TIMEOUT
+        self.until = time.monotonic() + seconds_left(DEFAULT_TIMEOUT)
         self.repo_id = repo_id
         self.answers = {
             name: http.started(partial(fetch_file, name, repo_id, revision=revision, token=token)) for name in names
@@ -125,20 +132,26 @@ class SideFiles:
 # The request
 
 
-def _from_hub(request: Request, token: str | None) -> HubFile:
+def _from_hub(request: Request, token: str | None, opened_by: str) -> HubFile:
     # Made here, because loading the client takes a while that is not the Hub's.
     client, url = http.session(request), http.file_address(request)
     piece = http.within(
-        request.timeout, lambda: http.read(request, client, url, token, limit=MAX_BYTES), refusals.late(request)
+        request.timeout, lambda: http.read(request, client, url, token, limit=longest()), refusals.late(request)
     )
     config = _parsed(request, piece.body)
-    if piece.commit is not None and re.fullmatch(r"[0-9a-f]{40}", piece.commit):
-        _store(request, piece.commit, piece.body)
+    if limits().disk and piece.commit is not None and re.fullmatch(r"[0-9a-f]{40}", piece.commit):
+        disk.store(request.repo_id, request.file, request.revision, piece.commit, piece.body, opened_by)
     return HubFile(config, request.repo_id, request.revision, piece.commit)
+
+
+def longest() -> int:
+    """Bytes of the longest config.json that is read."""
+    return min(MAX_BYTES, limits().config_bytes)
 
 
 def _parsed(request: Request, body: bytes) -> dict[str, Any]:
     """The JSON object. Raises ConfigError for anything else."""
+    check_json(body, f"The config.json of {request.repo_id}")
     try:
         config = json.loads(body)
     except (ValueError, RecursionError):
@@ -148,45 +161,20 @@ def _parsed(request: Request, body: bytes) -> dict[str, Any]:
     return config
 
 
-# The client's cache
-
-
-def _from_cache(request: Request) -> HubFile | None:
-    """The copy that this or any other program left in the Hub's cache. Raises ConfigError when it is unusable."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(request.repo_id, request.file, revision=request.revision)
-    if not isinstance(found, str):
+def _cached(request: Request, opened_by: str) -> HubFile | None:
+    """The copy on this machine. Raises ConfigError when it is unusable."""
+    found = disk.find(request.repo_id, request.file, request.revision, opened_by, longest() + 1)
+    if found is None:
         return None
-    try:
-        with open(found, "rb") as file:
-            body = file.read(MAX_BYTES + 1)
-    except OSError:
+    body, commit = found
+    if len(body) > longest():
+        raise refusals.too_large(request, longest())
+    return HubFile(_parsed(request, body), request.repo_id, request.revision, commit, cached=True)
+
+
+def cached_folder(repo_id: str, commit: str | None, opened_by: str) -> Path | None:
+    """Where the client keeps what was downloaded of a repository at that commit, beside its config.json."""
+    if commit is None or not limits().disk or not disk.may_read(disk.folder_of(repo_id), commit, opened_by):
         return None
-    if len(body) > MAX_BYTES:
-        raise refusals.too_large(request, MAX_BYTES)
-    return HubFile(_parsed(request, body), request.repo_id, request.revision, Path(found).parent.name, cached=True)
-
-
-def _store(request: Request, commit: str, body: bytes) -> None:
-    """Keeps the file where the client looks for it, for a time without network. The layout of the cache is public."""
-    from huggingface_hub import constants
-
-    folder = Path(constants.HF_HUB_CACHE) / "--".join(("models", *request.repo_id.split("/")))
-    file = folder / "snapshots" / commit / request.file
-    with contextlib.suppress(OSError):  # a read-only or full disk costs the copy, not the answer
-        if not file.exists():
-            _write(file, body, folder)
-        if request.revision != commit:
-            _write(folder / "refs" / (request.revision or "main"), commit.encode(), folder)
-
-
-def _write(file: Path, body: bytes, folder: Path) -> None:
-    draft = folder / "blobs" / f"{uuid.uuid4().hex}.incomplete"
-    draft.parent.mkdir(parents=True, exist_ok=True)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        draft.write_bytes(body)
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
+    folder = disk.folder_of(repo_id) / "snapshots" / commit
+    return folder if (folder / FILE).is_file() else None

@@ -8,6 +8,8 @@ for ever on an answer that trickles in.
 from __future__ import annotations
 
 import contextlib
+import contextvars
+import fnmatch
 import importlib
 import os
 import re
@@ -20,6 +22,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from calculator.errors import HubError
+from calculator.limits import limits
 from calculator.sources.hub import refusals
 from calculator.sources.hub.refusals import Request
 
@@ -71,6 +74,7 @@ def session(request: Request) -> Any:
 
 
 def file_address(request: Request) -> str:
+    """The address of a file of a repository."""
     from huggingface_hub import hf_hub_url
 
     return hf_hub_url(request.repo_id, request.file, revision=request.revision, endpoint=request.endpoint)
@@ -80,6 +84,12 @@ def listing_address(request: Request) -> str:
     """Where the Hub lists a repository's files with their sizes."""
     revision = quote(request.revision or "main", safe="")
     return f"{request.endpoint}/api/models/{request.repo_id}/revision/{revision}?blobs=true"
+
+
+def headers_address(request: Request, index: str) -> str:
+    """Where the Hub gives the safetensors headers of all shards of an index, on main, in one answer (huggingface_hub
+    2.4, HfApi.get_sharded_safetensors_metadata)."""
+    return f"{request.endpoint}/api/models/{request.repo_id}/safetensors-metadata/{quote(index, safe='/')}"
 
 
 def within(seconds: float, call: Callable[[], T], late: HubError) -> T:
@@ -108,8 +118,8 @@ def together(seconds: float, calls: Sequence[Callable[[], T]], late: HubError, t
                 return
             _settle(outcome, call)
 
-    for _ in range(min(threads, len(calls))):
-        threading.Thread(target=work, name="hub", daemon=True).start()
+    for _ in range(min(threads, len(calls))):  # each in the limits of the caller
+        threading.Thread(target=contextvars.copy_context().run, args=(work,), name="hub", daemon=True).start()
     try:
         finished = wait(outcomes, seconds, return_when="FIRST_EXCEPTION")
         broken = next((o for o in finished.done if o.exception()), None)
@@ -125,7 +135,8 @@ def together(seconds: float, calls: Sequence[Callable[[], T]], late: HubError, t
 def started(call: Callable[[], T]) -> Future[T]:
     """What the call will return or raise, in a thread of its own."""
     outcome: Future[T] = Future()
-    threading.Thread(target=_settle, args=(outcome, call), name="hub", daemon=True).start()
+    run = contextvars.copy_context().run
+    threading.Thread(target=run, args=(_settle, outcome, call), name="hub", daemon=True).start()
     return outcome
 
 
@@ -157,7 +168,7 @@ def read(
 
     # The client speaks through httpx in version 1, through httpx2 in version 2; its own error descends from either.
     http: Any = importlib.import_module(HfHubHTTPError.__bases__[0].__module__.partition(".")[0])
-    headers = headers_with(token)
+    headers = headers_with(token, request.repo_id)
     if span is not None:
         headers["range"] = f"bytes={span[0]}-{span[0] + span[1] - 1}"
     until = time.monotonic() + request.timeout if until is None else until
@@ -175,9 +186,9 @@ def read(
         raise refusals.offline(request) from None
 
 
-def headers_with(token: str | None) -> dict[str, str]:
+def headers_with(token: str | None, repo_id: str) -> dict[str, str]:
     """What is sent along. Raises HubError for a token that no header can carry."""
-    token = token_sent(token)
+    token = token_sent(token, repo_id)
     # Compressed answers would hide how long the file is.
     headers = {"user-agent": "transformer-calculator", "accept-encoding": "identity"}
     if not token:
@@ -187,11 +198,31 @@ def headers_with(token: str | None) -> dict[str, str]:
     return headers | {"authorization": f"Bearer {token}"}
 
 
-def token_sent(token: str | None) -> str | None:
-    """The explicit token, else HF_TOKEN or the stored login."""
+SHARED = "CALCULATOR_SHARED_REPOS"
+"""Repositories that a server's own token may be sent for, whoever asks: "meta-llama/*, org/name". None by default."""
+
+
+def token_sent(token: str | None, repo_id: str) -> str | None:
+    """The explicit token, else HF_TOKEN or the stored login where that may serve whoever asks.
+
+    Raises:
+        HubError: the stored token cannot be read.
+    """
     from huggingface_hub import constants, get_token
 
-    return (token or "").strip() or (None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token())
+    explicit = (token or "").strip()
+    if explicit or constants.HF_HUB_DISABLE_IMPLICIT_TOKEN or not (limits().own_token or is_shared(repo_id)):
+        return explicit or None
+    try:
+        return get_token()
+    except (OSError, ValueError):
+        raise refusals.unreadable_token() from None
+
+
+def is_shared(repo_id: str) -> bool:
+    """Whether the operator of a server lets its token be sent for this repository."""
+    patterns = os.environ.get(SHARED, "").replace(",", " ").split()
+    return any(fnmatch.fnmatchcase(repo_id.lower(), pattern.lower()) for pattern in patterns)
 
 
 def _header(response: Any, name: str) -> str | None:

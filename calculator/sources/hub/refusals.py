@@ -15,6 +15,7 @@ from calculator.errors import (
     MissingFileError,
     ModelNotFoundError,
 )
+from calculator.limits import limits
 from calculator.sources.hub.ids import FILE, shown
 
 MAX_BYTES = 20_000_000
@@ -44,13 +45,22 @@ class Request:
 
 
 def bad_endpoint() -> HubError:
+    """HF_ENDPOINT names no Hub."""
     return HubError(
         "HF_ENDPOINT is not the address of a Hub. Allowed is an address such as https://huggingface.co; "
         "correct the variable or unset it."
     )
 
 
+def unreadable_token() -> HubError:
+    """The stored token's file cannot be read."""
+    return HubError(
+        "The access token that this machine stores cannot be read; log in again with `hf auth login`, or pass a token."
+    )
+
+
 def malformed_token() -> HubError:
+    """The token cannot be one."""
     return HubError(
         "The access token is malformed: it holds spaces or characters that no token has. Copy it again from "
         "https://huggingface.co/settings/tokens into HF_TOKEN or --token."
@@ -61,6 +71,7 @@ def malformed_token() -> HubError:
 
 
 def unreachable(request: Request, reason: str, remedy: str) -> HubUnreachableError:
+    """Nothing was read, for a reason that the remedy may mend."""
     return HubUnreachableError(
         f"{request.repo_id} was not read from the Hugging Face Hub ({request.host}): {reason}, and the local cache "
         f"holds no copy of it. Bundled models, local files and models already in the cache still work; to read this "
@@ -69,14 +80,17 @@ def unreachable(request: Request, reason: str, remedy: str) -> HubUnreachableErr
 
 
 def offline(request: Request, reason: str = "offline mode is on") -> HubUnreachableError:
+    """The Hub may not be asked."""
     return unreachable(request, reason, "unset HF_HUB_OFFLINE")
 
 
 def late(request: Request) -> HubUnreachableError:
+    """The deadline passed."""
     return unreachable(request, f"no complete answer came within {request.timeout:g} seconds", _SOON)
 
 
 def cut_short(request: Request) -> HubUnreachableError:
+    """The connection broke off."""
     return unreachable(request, "the connection broke off before the whole file had come", _SOON)
 
 
@@ -84,8 +98,11 @@ def broken(request: Request, error: Exception, http: Any) -> HubError:
     """Why no complete answer came, told from what the connection, made by the library `http`, raised."""
     if isinstance(error, http.TimeoutException):
         return late(request)
-    if isinstance(error, (http.InvalidURL, http.UnsupportedProtocol)):
+    if isinstance(error, http.InvalidURL):
         return bad_endpoint()
+    if isinstance(error, http.UnsupportedProtocol):
+        # HF_ENDPOINT was looked at before, so it is the answer that led there.
+        return unreachable(request, "it sent the request on to an address that is none of the web", _LATER)
     if isinstance(error, http.ProxyError):
         return unreachable(request, "the proxy refused the connection", "correct HTTPS_PROXY or unset it")
     if "CERTIFICATE" in str(error).upper():
@@ -127,6 +144,11 @@ def refusal(request: Request, response: Any, token_sent: bool) -> HubError:
     )
 
 
+def _give_token() -> str:
+    """What to do where no token was sent; on a server its own HF_TOKEN is its operator's matter."""
+    return "set HF_TOKEN or pass --token" if limits().own_token else "give an access token in the sidebar"
+
+
 def _says(response: Any, words: str) -> bool:
     return words in response.headers.get("x-error-message", "").lower()
 
@@ -147,7 +169,7 @@ def _gated(request: Request, token_sent: bool) -> GatedModelError:
         )
     return GatedModelError(
         f"{request.repo_id} is gated: only accounts that accepted its licence may read it. Open {request.page}, accept "
-        "the licence, then set HF_TOKEN or pass --token."
+        f"the licence, then {_give_token()}."
     )
 
 
@@ -174,7 +196,7 @@ def _not_found(request: Request, token_sent: bool) -> ModelNotFoundError:
     hint = (
         "or it is private and the access token that was sent may not read it"
         if token_sent
-        else "or it is private, which looks the same without an access token (set HF_TOKEN or pass --token)"
+        else f"or it is private, which looks the same without an access token ({_give_token()})"
     )
     return ModelNotFoundError(
         f"The Hugging Face Hub has no model {request.repo_id}, {hint}. Check the spelling at {request.page}."
@@ -203,6 +225,7 @@ def _limited(request: Request, response: Any) -> HubUnreachableError:
 
 
 def unreadable(request: Request, what: str, limit: int = MAX_BYTES) -> ConfigError:
+    """What came is no JSON object."""
     return ConfigError(
         f"The {request.file} of {request.repo_id} {what}. Allowed is one JSON object of at most {_size(limit)}. Check "
         f"at {request.page} that this is the right model, or give a local config.json."
@@ -210,6 +233,7 @@ def unreadable(request: Request, what: str, limit: int = MAX_BYTES) -> ConfigErr
 
 
 def too_large(request: Request, limit: int) -> ConfigError:
+    """What would come is larger than is read."""
     return unreadable(request, f"is larger than {_size(limit)} and was not read", limit)
 
 

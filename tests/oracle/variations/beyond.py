@@ -16,7 +16,7 @@ from calculator.parts import (
     Padded,
     WindowAttention,
 )
-from calculator.passes.forward import forward
+from calculator.passes.forward import every_operation
 
 Beyond = Callable[[Model, Workload], int]
 
@@ -63,7 +63,7 @@ def keys_before_the_window(model: Model, w: Workload) -> int:
 def gradients_of_the_indexer(model: Model, w: Workload) -> int:
     """A choice by topk passes no gradient on, so transformers runs the indexer forward only; its published training has
     a loss of its own (arXiv:2512.02556), which the engine prices."""
-    listed = forward(model, w, w.batch_size, w.sequence_length)
+    listed = every_operation(model, w, w.batch_size, w.sequence_length)
     kinds = ("matmul", "attention")
     return sum(op.flops * op.count for op in listed if ".indexer." in op.name and op.kind in kinds) * 2 // 3
 
@@ -71,7 +71,7 @@ def gradients_of_the_indexer(model: Model, w: Workload) -> int:
 def experts_not_chosen(model: Model, w: Workload) -> int:
     """Llama 4 in transformers sends every token through all experts, and multiplies the others' inputs by zero."""
     used, held = model.experts.top_k, model.experts.experts
-    listed = forward(model, w, w.batch_size, w.sequence_length)
+    listed = every_operation(model, w, w.batch_size, w.sequence_length)
     routed = sum(op.flops * op.count for op in listed if op.component == "experts" and op.kind == "matmul")
     return routed * (held - used) // used
 
@@ -81,7 +81,7 @@ def choices_of_an_identity(model: Model, w: Workload) -> int:
     of them that the experts are of all choices; the others are the identity."""
     part = model.experts
     rows = w.batch_size * (1 if w.mode == "decode" else w.sequence_length) * part.top_k
-    listed = forward(model, w, w.batch_size, w.sequence_length)
+    listed = every_operation(model, w, w.batch_size, w.sequence_length)
     routed = sum(op.flops * op.count for op in listed if op.component == "experts" and op.kind == "matmul")
     expected = rows * part.experts // part.choices
     return routed // expected * (rows - expected)
@@ -161,7 +161,7 @@ def keys_before_the_chunk(model: Model, w: Workload) -> int:
 def blocks_not_scored(model: Model, w: Workload) -> int:
     """The reference of Qwen4-Exp's indexer scores each query apart; its scores are left out of the recording, and every
     key is attended to in decode."""
-    forward_only = forward(model, w, w.batch_size, w.sequence_length)
+    forward_only = every_operation(model, w, w.batch_size, w.sequence_length)
     scores = sum(op.flops * op.count for op in forward_only if op.name.endswith(".indexer.scores"))
     if w.mode == "pretraining":
         return -scores // 3
@@ -183,7 +183,9 @@ def padded_heads(model: Model, w: Workload) -> int:
     ]
     size = parts[0].head_dim
     products = sum(
-        op.flops * op.count for op in forward(model, w, w.batch_size, w.sequence_length) if op.kind == "attention"
+        op.flops * op.count
+        for op in every_operation(model, w, w.batch_size, w.sequence_length)
+        if op.kind == "attention"
     )
     return products // size * (-size % multiple) if multiple else 0
 
@@ -207,7 +209,7 @@ def scores_again(model: Model, w: Workload) -> int:
     product beside the two of the forward pass and their four gradients."""
     if w.mode != "pretraining":
         return 0
-    listed = forward(model, w, w.batch_size, w.sequence_length)
+    listed = every_operation(model, w, w.batch_size, w.sequence_length)
     return sum(op.flops * op.count for op in listed if "attn_res." in op.name and op.kind == "matmul") // 6
 
 
@@ -216,7 +218,7 @@ def patches_made_anew(model: Model, w: Workload) -> int:
     no gradient reaches the others."""
     if w.mode != "pretraining":
         return 0
-    listed = forward(model, w, w.batch_size, w.sequence_length)
+    listed = every_operation(model, w, w.batch_size, w.sequence_length)
     products = [
         op for op in listed if op.kind in ("matmul", "attention") and op.name.startswith("model.local_encoder.")
     ]
@@ -249,5 +251,5 @@ def windows_in_chunks(model: Model, w: Workload) -> int:
 
 def in_layers(model: Model, w: Workload, length: int) -> int:
     """The products inside the layers, for so many tokens."""
-    listed = forward(model, w, w.batch_size, length)
+    listed = every_operation(model, w, w.batch_size, length)
     return sum(op.flops * op.count for op in listed if op.layers and op.kind in ("matmul", "attention"))

@@ -1,0 +1,33 @@
+"""Numbers as people write them."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from calculator.errors import WorkloadError
+
+BINARY = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+"""Of lengths and batches 1k is 1,024 in either case, as contexts are named (32k = 32,768)."""
+
+WRITTEN = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)(?:e\+?(\d{1,2}))?([kmg]?)", re.ASCII)
+ALLOWED = "write a whole number such as 4096, 32,768, 32_768, 32k (32,768) or 1e6"
+
+
+def whole(text: str, what: str = "The number", *, least: int = 1, most: int = 10**12) -> int:
+    """A whole number: 4096, 32,768, 32_768, 32k = 32,768, 1M = 1,048,576, 1e6.
+
+    Raises:
+        WorkloadError: it is none, or outside of least to most.
+    """
+    said = text.strip()
+    bare = re.sub(r"(?<=\d)[,_ \u00a0\u202f](?=\d{3})", "", said).replace("_", "").lower()
+    found = WRITTEN.fullmatch(bare)
+    if found is None:
+        raise WorkloadError(f"{what} cannot be {said[:40]!r}; {ALLOWED}.")
+    number = Fraction(found[1]) * 10 ** int(found[2] or 0) * BINARY[found[3]]
+    if number.denominator != 1:
+        raise WorkloadError(f"{what} cannot be {said[:40]!r}, which is no whole number; {ALLOWED}.")
+    if not least <= number <= most:
+        raise WorkloadError(f"{what} must be from {least:,} to {most:,}, not {int(number):,}.")
+    return int(number)

@@ -1,0 +1,84 @@
+"""How a model is laid out over devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from calculator.errors import DeviceError
+from calculator.model import Model
+
+MOST = 2**20  # devices of one kind of parallelism; far beyond any cluster
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Devices by what they divide. tp · pp · cp · dp is the number of devices.
+
+    Attributes:
+        tp: devices of the tensor group, which divide the matrices of a layer (arXiv:1909.08053).
+        pp: pipeline stages, each of whole layers (arXiv:1811.06965). dp: copies of the model, which divide the batch.
+        cp: devices that divide the sequence (arXiv:2310.01889). ep: devices that divide the experts; they are among
+            those of tp · dp · cp, and each holds whole experts.
+        attention_dp: copies of the attention inside the tensor group, which divide the batch; it divides tp.
+        sequence_parallel: whether what tensor parallelism leaves whole divides by tokens (arXiv:2205.05198).
+        interleave: virtual stages a device (arXiv:2104.04473).
+    """
+
+    tp: int = 1
+    pp: int = 1
+    dp: int = 1
+    cp: int = 1
+    ep: int = 1
+    attention_dp: int = 1
+    sequence_parallel: bool = False
+    interleave: int = 1
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name == "sequence_parallel":
+                if not isinstance(value, bool):
+                    raise DeviceError(f"sequence_parallel must be True or False, not {value!r}.")
+            elif isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
+                raise DeviceError(f"{f.name} must be a whole number of devices from 1 to {MOST:,}, not {value!r}.")
+        if self.tp % self.attention_dp:
+            raise DeviceError(f"attention_dp {self.attention_dp} does not divide tp {self.tp}, of which it is a part.")
+        if self.tp * self.dp * self.cp % self.ep:
+            raise DeviceError(
+                f"ep {self.ep} does not divide the {self.tp * self.dp * self.cp} devices of tp · dp · cp, among which "
+                "the experts are divided."
+            )
+
+    @property
+    def devices(self) -> int:
+        """All devices."""
+        return self.tp * self.pp * self.dp * self.cp
+
+    @property
+    def attention_tp(self) -> int:
+        """Devices that divide the attention's heads."""
+        return self.tp // self.attention_dp
+
+    def check(self, model: Model) -> None:
+        """Whether a model can be laid out so.
+
+        Raises:
+            DeviceError: why it cannot.
+        """
+        layers, experts = model.layers, model.experts
+        if self.pp * self.interleave > layers:
+            raise DeviceError(
+                f"{self.pp * self.interleave} pipeline stages need as many layers; {model.name} has {layers}."
+            )
+        if self.ep > 1 and experts is None:
+            raise DeviceError(f"{model.name} has no experts that ep {self.ep} could divide.")
+        if experts is not None and self.ep > experts.experts:
+            raise DeviceError(f"ep {self.ep} is more than the {experts.experts} experts of {model.name}.")
+
+    def __str__(self) -> str:
+        words = [f"{f.name.upper()} {getattr(self, f.name)}" for f in fields(self)[:5] if getattr(self, f.name) > 1]
+        if self.attention_dp > 1:
+            words.append(f"attention DP {self.attention_dp}")
+        if self.sequence_parallel:
+            words.append("sequence parallel")
+        return ", ".join(words) or "one device"

@@ -1,0 +1,1 @@
+"""How long a pass takes, and what users of a serving engine see."""

@@ -1,0 +1,135 @@
+"""The short run of the fuzzers, with a fixed seed; and what longer ones found."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+from calculator.config import DATA, kinds_in
+from calculator.errors import ConfigError
+from calculator.sources.load import model_from_config
+from tests.fuzz import configs, kinds, words
+from tests.fuzz.judge import judged
+
+ROOT = Path(__file__).parents[2]
+COUNTS = {"configs": 300, "safetensors": 200, "gguf": 150, "commands": 300, "links": 150}
+
+
+@pytest.mark.parametrize("kind", COUNTS)
+def test_a_result_or_a_sentence(kind: str) -> None:
+    make, run = kinds.KINDS[kind]
+    verdict = judged(make(COUNTS[kind], 20), run)
+    assert verdict.faults == []
+    assert verdict.results
+    assert verdict.sentences
+
+
+def test_a_part_of_the_sweep() -> None:
+    """Every hundredth of the systematic inputs."""
+    inputs = (config for i, config in enumerate(configs.sweep()) if i % 100 == 7)
+    assert judged(inputs, configs.run).faults == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["google/gemma-4-31B-it", "--table=--"],
+        ["--checkpoint", "state-spaces/mamba-370m-hf", "--config=--"],
+        ["openai-community/gpt2", "--output", "a" * 300],
+        ["facebook/opt-66b", "--token=\u00e9\udcff", "--share-experts", "nan"],
+    ],
+)
+def test_command_lines_that_were_found(given: list[str]) -> None:
+    from calculator.errors import CalculatorError
+
+    with pytest.raises(CalculatorError):
+        words.run_command(given)
+
+
+HOSTILE = {
+    "altup_num_inputs": ({"model_type": "gemma3n_text", "altup_num_inputs": 10**9}, "altup_num_inputs"),
+    "cycles": ({"model_type": "hrm_text", "H_cycles": 10**8}, "H_cycles"),
+    "nested cycles": ({"model_type": "hrm_text", "H_cycles": 3, "L_cycles": 2, "num_hidden_layers": 3003}, "parts"),
+    "layers": ({"model_type": "llama", "num_hidden_layers": 10**9}, "num_hidden_layers"),
+    "list for a number": (
+        {"model_type": "deepseek_v3", "n_shared_experts": [0] * 1000, "moe_intermediate_size": 10**9},
+        "n_shared_experts",
+    ),
+    "no experts": ({"model_type": "mixtral", "num_local_experts": 0}, "num_local_experts"),
+    "no vocabulary": ({"model_type": "llama", "vocab_size": 0}, "vocab_size"),
+    "no heads": ({"model_type": "llama", "num_attention_heads": 0}, "num_attention_heads"),
+    "heads that do not divide": ({"model_type": "llama", "hidden_size": 4097}, "hidden_size"),
+    "negative heads": ({"model_type": "qwen3", "num_attention_heads": -8}, "num_attention_heads"),
+    "negative padding": ({"model_type": "roberta", "pad_token_id": -(10**6)}, "pad_token_id"),
+    "a fraction of a width": ({"model_type": "llama", "hidden_size": 4096.5}, "hidden_size"),
+    "infinite": ({"model_type": "llama", "intermediate_size": float("inf")}, "intermediate_size"),
+    "a number of 5000 digits": ({"model_type": "llama", "intermediate_size": 10**5000}, "intermediate_size"),
+    "experts without end": ({"model_type": "qwen3_moe", "num_experts": 10**9}, "num_experts"),
+    "inside a tower": (
+        {"model_type": "llava", "vision_config": {"model_type": "clip_vision_model", "num_attention_heads": 0}},
+        "num_attention_heads",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_numbers_without_sense_are_refused_by_the_field(name: str) -> None:
+    config, field = HOSTILE[name]
+    verdict = judged([config], configs.run)
+    assert verdict.faults == []
+    with pytest.raises(ConfigError) as caught:
+        model_from_config(config)
+    assert field in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_many_layers_that_differ_are_refused_and_many_alike_are_not() -> None:
+    heads = {"model_type": "deci", "num_hidden_layers": 3000, "num_attention_heads": 6000, "hidden_size": 6000}
+    heads |= {"intermediate_size": 64, "vocab_size": 64, "head_dim": 1}
+    divisors = [d for d in range(1, 6001) if 6000 % d == 0]
+    alike = heads | {"num_key_value_heads_per_layer": [divisors[i % len(divisors)] for i in range(3000)]}
+    assert model_from_config(alike).layers == 3000
+    distinct = {"model_type": "openelm", "num_transformer_layers": 3000}
+    assert judged([alike, distinct], configs.run).faults == []
+
+
+def test_a_file_s_own_sizes_are_taken_where_a_head_s_size_is_stated() -> None:
+    config = {"model_type": "llama", "hidden_size": 4000, "num_attention_heads": 32, "num_key_value_heads": 8}
+    assert model_from_config(config | {"head_dim": 128}).text.width == 4000
+    assert model_from_config({"model_type": "glm4_moe"}).text.width == 4096  # 96 heads, by its type's own defaults
+
+
+def test_numbers_of_a_config_become_loops_in_one_way_only() -> None:
+    """Every range() and every repeated list in a family has a constant, a length, or `times(...)` for its count."""
+    found = []
+    for file in sorted((ROOT / "calculator" / "families").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            for count in _counts(node):
+                if not _bounded(count):
+                    found.append(f"{file.name}:{node.lineno}: {ast.unparse(node)}")  # type: ignore[attr-defined]
+    assert found == []
+
+
+def _counts(node: ast.AST) -> list[ast.expr]:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
+        return [node.args[0] if len(node.args) == 1 else node.args[1]] if len(node.args) < 3 else []
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        sides = ((node.left, node.right), (node.right, node.left))
+        return [count for repeated, count in sides if isinstance(repeated, ast.List | ast.Tuple)]
+    return []
+
+
+def _bounded(count: ast.expr) -> bool:
+    if isinstance(count, ast.BinOp):
+        return any(map(_bounded, (count.left, count.right)))
+    return isinstance(count, ast.Constant) or (
+        isinstance(count, ast.Call) and isinstance(count.func, ast.Name) and count.func.id in ("times", "len", "isqrt")
+    )
+
+
+def test_the_kinds_of_fields_are_those_of_the_defaults() -> None:
+    """Where this fails, data/kinds.json is to be written anew from `kinds_in(every_default())`."""
+    assert json.loads((DATA / "kinds.json").read_text(encoding="utf-8")) == kinds_in(configs.every_default())
