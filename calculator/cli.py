@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from calculator import habits
-from calculator.errors import RAISE, CalculatorError, SourceError, WorkloadError
-from calculator.estimation import Estimate
+from calculator.asked import compare_all, estimated, load_all, one_of, sources, with_draft
+from calculator.errors import RAISE, CalculatorError, WorkloadError
 from calculator.formats.named import ALIASES
 from calculator.hardware import device
 from calculator.lists import Listed, listed, workloads
-from calculator.model import Model
 from calculator.numbers.reading import whole
 from calculator.parallel import Layout
 from calculator.placing import Placing, placings
@@ -26,13 +22,8 @@ from calculator.record.options import GROUPS as OPTION_GROUPS
 from calculator.record.options import OPTIONS, PRECISION, Option
 from calculator.record.workload import LARGEST, Workload
 from calculator.report import output
-from calculator.sources import catalogue
-from calculator.sources.load import load_model
+from calculator.terminal import complain, progress, without_token
 from calculator.version import version
-
-if TYPE_CHECKING:
-    from calculator.sources.checkpoint import Comparison
-    from calculator.speculation import Speculation
 
 FAILED, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 
@@ -290,7 +281,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "transformer-cal
     except SystemExit as ended:  # --help
         return int(ended.code or 0)
     except CalculatorError as error:
-        _complain(_without_token(str(error), given))
+        complain(without_token(str(error), given))
         return FAILED
     except BrokenPipeError:
         # Nothing may be left for the interpreter to flush into the closed pipe at exit.
@@ -301,8 +292,8 @@ def main(arguments: Sequence[str] | None = None, program: str = "transformer-cal
     except Exception as error:
         if os.environ.get(RAISE):
             raise
-        said = _without_token(f"{type(error).__name__}: {error}", given)[:300]
-        _complain(
+        said = without_token(f"{type(error).__name__}: {error}", given)[:300]
+        complain(
             f"The calculator met a fault of its own ({said}). Please report the command; with {RAISE}=1 in the "
             "environment it shows where the fault is."
         )
@@ -357,7 +348,7 @@ def _content(options: argparse.Namespace) -> str:
         e.engine_settings = {n: v for n in ENGINE_SETTINGS if (v := getattr(options, n)) is not None}
     if options.format == "csv":
         for warning in dict.fromkeys(w for e in estimates for w in e.warnings):
-            _complain(warning, "warning")  # a CSV file has no place for it
+            complain(warning, "warning")  # a CSV file has no place for it
     if options.explain is not None:
         one_of(runs, "--explain")
         return output.explanation(estimates, options.explain, options.format)
@@ -399,132 +390,3 @@ def _cache_types(options: argparse.Namespace) -> dict[str, str]:
     if options.kv_dtype != "auto" or isinstance(options.kv_dtype, Listed):
         raise WorkloadError("--kv-dtype and --cache-type-k/-v say the same; give one of them.")
     return {"kv_dtype": f"{keys or 'fp16'}/{values or 'fp16'}"}
-
-
-# From options to models
-
-
-def sources(options: argparse.Namespace) -> list[str]:
-    """What was named, in the order: MODEL, --hf-model, --config.
-
-    Raises:
-        SourceError: nothing was named.
-    """
-    # "./name" is a path to load_model even where "name" is also a bundled model.
-    paths = [p if os.path.isabs(p) or p.startswith("~") else f"./{p}" for p in options.config]
-    found = [*options.models, *options.hf_model, *paths]
-    if not found:
-        hint = f" ({options.explain!r} was taken for an operation to explain)" if options.explain else ""
-        raise SourceError(f"No model was named{hint}; give one, for instance Qwen/Qwen2.5-7B, or see --list-models.")
-    return found
-
-
-def one_of(runs: Sequence[Workload], option: str) -> Workload:
-    """The only workload.
-
-    Raises:
-        WorkloadError: several were listed, and the option shows one.
-    """
-    if len(runs) > 1:
-        raise WorkloadError(f"{option} shows one workload; give single values rather than lists with it.")
-    return runs[0]
-
-
-def estimated(models: Sequence[Model], runs: Sequence[Workload]) -> list[Estimate]:
-    """An estimate for every model and workload, with a line of progress where there are many."""
-    found, whole = [], len(models) * len(runs)
-    for model in models:
-        for run in runs:
-            found.append(Estimate(model, run))
-            if whole > PROGRESS and len(found) % PROGRESS == 0:
-                progress(f"Estimating ({len(found):,} of {whole:,})")
-    progress("") if whole > PROGRESS else None
-    return found
-
-
-PROGRESS = 100
-"""Estimates between two lines of progress: about a quarter of a second."""
-
-
-def with_draft(options: argparse.Namespace, models: Sequence[Model], workload: Workload) -> list[Speculation]:
-    """Each model beside the draft that was named."""
-    from calculator.speculation import OWN, own_draft, speculate
-
-    if options.draft == OWN:
-        return [speculate(model, own_draft(model), workload) for model in models]
-    (draft,) = load_all([options.draft], None, options.token)
-    return [speculate(model, draft, workload) for model in models]
-
-
-def load_all(named: Sequence[str], revision: str | None, token: str | None, base: str | None = None) -> list[Model]:
-    """The models, with a line of progress while it may take a while.
-
-    Raises:
-        CalculatorError: one of them cannot be read; of several, the message says which.
-    """
-    models = []
-    for place, source in enumerate(named, 1):
-        line = f"Reading {source}" + (f" ({place} of {len(named)})" if len(named) > 1 else "")
-        progress(_hide(line, token))
-        try:
-            models.append(load_model(source, revision, token, **({"base": base} if base else {})))
-        except CalculatorError as error:
-            if len(named) == 1 or source in str(error):
-                raise
-            raise type(error)(f"{source}: {error}") from error
-        finally:
-            progress("")
-    return models
-
-
-def compare_all(
-    named: Sequence[str], models: Sequence[Model], revision: str | None, token: str | None
-) -> list[Comparison]:
-    """Each model against the checkpoint that it was named by; of a bundled model, the one on the Hub."""
-    from calculator.sources.checkpoint import compare, load_checkpoint
-
-    found = []
-    for source, model in zip(named, models, strict=True):
-        bundled = catalogue.find(source) if revision is None else None
-        progress(_hide(f"Reading the headers of {source}", token))
-        try:
-            headers = load_checkpoint(bundled.id if bundled else source, revision, token)
-        finally:
-            progress("")
-        found.append(compare(model, headers))
-    return found
-
-
-# Words on standard error
-
-
-def progress(line: str) -> None:
-    """Show the line, or clear it, where a person is watching standard error."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{_one_line(line)[:100]}")
-        sys.stderr.flush()
-
-
-def _complain(sentence: str, kind: str = "error") -> None:
-    if sys.stderr is not None:
-        with contextlib.suppress(OSError):
-            print(f"{kind}: {_one_line(sentence)}", file=sys.stderr)
-
-
-def _one_line(words: str) -> str:
-    """The words without line breaks, control characters or anything that looks like an access token."""
-    line = "".join(c if c.isprintable() else "?" for c in " ".join(words.split()))
-    return re.sub(r"hf_[A-Za-z0-9]{20,}", "hf_…", line)
-
-
-def _hide(words: str, token: str | None) -> str:
-    return words.replace(token, "…") if token and len(token) >= 8 else words
-
-
-def _without_token(words: str, given: Sequence[str]) -> str:
-    """The words without the value of --token, also where the arguments could not be parsed."""
-    tokens = [value for option, value in pairwise(given) if option == "--token"]
-    tokens += [value.removeprefix("--token=") for value in given if value.startswith("--token=")]
-    for token in tokens:
-        words = _hide(words, token)
-    return words
