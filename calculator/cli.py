@@ -159,14 +159,47 @@ ENGINE_SETTINGS = {
 }
 
 
+PARALLEL = {
+    "tp": "devices that divide the matrices of a layer",
+    "pp": "pipeline stages of whole layers",
+    "dp": "copies of the model that divide the batch",
+    "cp": "devices that divide the sequence",
+    "ep": "devices that divide the experts, among those of tp, dp and cp",
+    "attention_dp": "copies of the attention inside tp",
+}
+
+
+def _add_devices(add: Add) -> None:
+    said = "an accelerator by id, name or driver's string (h200-sxm-141gb); adds the time of a pass"
+    add("--device", metavar="NAME", help=said)
+    for field, said in PARALLEL.items():
+        add(f"--{field.replace('_', '-')}", dest=field, type=_count, metavar="N", help=f"{said}; default: 1")
+
+
+def placing(options: argparse.Namespace) -> dict[str, Any]:
+    """The device and the layout that were asked for.
+
+    Raises:
+        CalculatorError: no such device, or an impossible layout.
+    """
+    sizes = {field: size for field in PARALLEL if (size := getattr(options, field)) is not None}
+    if options.device is None and not sizes and options.table != "device":
+        return {}
+    from calculator.hardware import device
+    from calculator.parallel import Layout
+
+    return {"device": device(options.device) if options.device else None, "layout": Layout(**sizes)}
+
+
 def _add_output(add: Add) -> None:
     said = (
         "all, the default, is memory, flops and reuse (arithmetic intensity); cache is what each kind of layer keeps, "
-        "engines what inference engines reserve for it, formats which rule prices which weights"
+        "engines what inference engines reserve for it, formats which rule prices which weights, device what one "
+        "of the devices holds and how long a pass takes"
     )
     add(
         "--table",
-        choices=(*output.TABLES, "operations", "cache", "engines", "formats", "all"),
+        choices=(*output.TABLES, "operations", "cache", "engines", "formats", "device", "all"),
         default="all",
         help=said,
     )
@@ -193,6 +226,7 @@ def _add_output(add: Add) -> None:
 GROUPS: Mapping[str, Callable[[Add], None]] = {
     "models": _add_models,
     **{group: _add_options(group) for group in OPTION_GROUPS},
+    "devices": _add_devices,
     "output": _add_output,
 }
 
@@ -276,7 +310,8 @@ def _content(options: argparse.Namespace) -> str:
         return output.comparisons(compare_all(named, models, options.revision, options.token), options.format)
     if options.draft:
         return output.speculations(with_draft(options, models, workload), options.format)
-    estimates = [Estimate(model, workload) for model in models]
+    placed = placing(options)
+    estimates = [Estimate(model, workload, **placed) for model in models]
     for e in estimates:
         e.engine_settings = {n: v for n in ENGINE_SETTINGS if (v := getattr(options, n)) is not None}
     if options.format == "csv":

@@ -36,7 +36,10 @@ def report(estimates: Sequence[Estimate], table: str, form: str) -> str:
         return _json(_only([e.to_dict() for e in estimates]))
     if form == "csv":
         return clean.as_csv([row for e in estimates for row in csv_rows(e, table)])
-    return _blocks(text.blocks(estimates, TABLES if table == "all" else (table,)), form)
+    tables: Sequence[str] = (table,) if table != "all" else TABLES
+    if table == "all" and any(e.device is not None or e.layout is not None for e in estimates):
+        tables = (*TABLES, "device")
+    return _blocks(text.blocks(estimates, tables), form)
 
 
 def csv_rows(estimate: Estimate, table: str) -> list[Row]:

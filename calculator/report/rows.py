@@ -9,6 +9,7 @@ from calculator.errors import WorkloadError
 from calculator.passes.totals import intensity_class
 from calculator.record.operation import MATMUL_KINDS, Operation
 from calculator.record.vocabulary import COMPONENTS, HELD, MEMORY_KINDS, PHASES, QUANTITIES
+from calculator.report.devices import device_rows, devices_as_dict
 from calculator.report.formats import format_rows
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ TABLES: dict[str, Callable[[Estimate], list[Row]]] = {
     "cache": cache_rows,
     "engines": engine_rows,
     "formats": format_rows,
+    "device": device_rows,
 }
 
 
@@ -238,6 +240,8 @@ def as_dict(estimate: Estimate) -> dict[str, Any]:
             "traffic": _plain(g.traffic.total),
             "kv_cache": _plain(g.kv_cache),
         }
+    if estimate.device is not None or estimate.layout is not None:
+        found["per_device"] = devices_as_dict(estimate)
     if estimate.scalar:
         found["memory"]["by_component"] = {c: dict(cells) for c, cells in memory.by_component.items()}
         found["operations"] = operation_rows(estimate)

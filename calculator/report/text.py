@@ -296,6 +296,21 @@ def engines_grid(estimate: Estimate) -> Grid:
     return Grid("Cache that engines reserve", ("Engine", "Reserved", "× minimum"), [least, *rows], remark=how)
 
 
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:,.2f} ms"
+
+
+def device_grid(estimate: Estimate) -> Grid:
+    """What one device of the layout holds and does."""
+    shown = {"bytes": _size, "bytes moved": _size, "FLOP": _work, "s": _milliseconds}
+    rows = [(r["amount"].replace("_", " "), shown[r["unit"]](r["value"])) for r in estimate.rows("device")]
+    where = " of ".join(str(x) for x in (estimate.layout, estimate.device and estimate.device.name) if x)
+    how = "The fullest device; what it sends is beside what it moves in its own memory."
+    if estimate.device is not None:
+        how += " Times are of one pass without an engine's host; 8 of 10 measured ones lie from low to high."
+    return Grid(f"One device ({where or 'one device'})", ("Amount", "Value"), rows, remark=how)
+
+
 def speculation_blocks(speculation: Speculation) -> list[Block]:
     """Both models' headers, and their memory added up."""
     kinds = ("weights", "kv_cache", "activations", "total")
@@ -338,9 +353,10 @@ GRIDS: Mapping[str, Callable[[Estimate], Grid]] = {
     "cache": cache_grid,
     "engines": engines_grid,
     "formats": formats_grid,
+    "device": device_grid,
 }
 
-PER_MODEL = ("operations", "cache", "engines", "formats")
+PER_MODEL = ("operations", "cache", "engines", "formats", "device")
 """Tables that a comparison shows one by one, because their rows differ from model to model."""
 
 
