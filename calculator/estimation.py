@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,8 @@ from calculator.errors import WorkloadError
 from calculator.formats.named import format_named
 from calculator.gate import check_estimate
 from calculator.model import Model
+from calculator.numbers import units
+from calculator.numbers.blocks import Block, Facts, Shown
 from calculator.numbers.symbolic import numeric
 from calculator.passes.forward import (
     encoder_length,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from calculator.serving.seconds import Seconds
 
 
-class Estimate:
+class Estimate(Shown):
     """The numbers of one workload on one model. Amounts are ints, or arrays where the workload's are.
 
     Attributes:
@@ -198,10 +200,58 @@ class Estimate:
         return rows(self, kind)
 
     def table(self, kind: str) -> Any:
-        """The table of that kind as a pandas DataFrame with raw numbers."""
-        import pandas as pd
+        """The table of that kind as a pandas DataFrame with raw numbers; `rows` are the same without pandas.
 
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        from calculator.extras import needed
+
+        pd = needed("pandas", "A table as a DataFrame")
         return pd.DataFrame(self.rows(kind))
+
+    def chart(self, kind: str = "memory") -> Any:
+        """An Altair chart: "memory", "flops" or "traffic" by component, or "reuse", a dot per operation.
+
+        Raises:
+            WorkloadError: no such chart, or arrays. MissingExtraError: Altair is not installed.
+        """
+        from calculator.report.pictures import chart
+
+        return chart(self, kind)
+
+    def blocks(self) -> Sequence[Block]:
+        """What the command line shows, as facts and tables of words."""
+        from calculator.report import text
+
+        if self.scalar:
+            return [*text.blocks([self], ("memory", "flops", "reuse")), *self._placed_blocks()]
+        return [Facts(self.summary(), [("precision", self.precision), ("counted", text.conventions(self))])]
+
+    def _placed_blocks(self) -> list[Block]:
+        """On the device and layout that were given: what the fullest device holds, and the time of a pass."""
+        if self.device is None and self.layout is None:
+            return []
+        facts = [("memory of the fullest device", units.gib(self.per_device.memory.total))]
+        if self.device is not None:
+            t = self.time
+            facts.append(("memory it has", units.gib(self.device.memory)))
+            facts.append(("time", f"{t.expected:.3g} s ({t.low:.3g} to {t.high:.3g}; at least {t.lower_bound:.3g})"))
+        count = self.layout.devices if self.layout is not None else 1
+        return [Facts(f"On {count} × {self.device.name if self.device is not None else 'device'}", facts)]
+
+    def summary(self) -> str:
+        """The model, what is run, and the totals."""
+        where = f"{self.model.name}, {self.workload.mode}"
+        if self._shape is not None:
+            return f"{where}: {' × '.join(map(str, self._shape))} batches and lengths"
+        run = f"batch {self.workload.batch_size:,} × {self.sequence_length:,} tokens"
+        amounts = (
+            units.gib(self.memory.total),
+            units.flops(self.flops.total),
+            f"{units.gib(self.traffic.total)} moved",
+        )
+        return f"{where}, {run}: {', '.join(amounts)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for json.dumps."""

@@ -14,13 +14,15 @@ from calculator.serving.efficiency import parameters
 
 RUNS = Path(__file__).resolve().parents[1] / "tests" / "data" / "serving.csv"
 SOURCE = (
-    "Every fourth aggregated run of the InferenceX results in the wheel of aiconfigurator-core 0.12.0 (Apache-2.0). These "
-    "runs are among those the parameters were fitted to, so this table is no check on unseen data; with each model left "
-    "out of the fit in turn the medians are those under *Time* in METHODS.md."
+    "Every fourth aggregated run of the InferenceX results in the wheel of aiconfigurator-core 0.12.0 (Apache-2.0). "
+    "These runs are among those the parameters were fitted to, so this table is no check on unseen data; with each "
+    "family left out of the fit in turn the medians are those under *Time* in METHODS.md."
 )
 
 
 class Run(NamedTuple):
+    """A measured run: |predicted / measured - 1| of its times, and whether it is faster than the bound."""
+
     engine: str
     device: str
     model: str
@@ -62,8 +64,8 @@ def section() -> str:
             lines.append(_line(name, [r for r in runs() if kind(r) == name]))
     beating = sum(r.beats for r in runs())
     said = (
-        f"{beating} of {len(runs())} runs are more than 5 % faster than the bound: their time a token is below what the "
-        "bytes of one step need, so they decoded speculatively or never reached their concurrency, which is not stated."
+        f"{beating} of {len(runs())} runs are more than 5 % faster than the bound: their time a token is below what "
+        "the bytes of one step need, so they decoded speculatively or never reached their concurrency, which is not stated."
     )
     table = ["| parameter | value | interval | unit | meaning | source |", "|---|--:|---|---|---|---|"]
     for p in parameters().values():

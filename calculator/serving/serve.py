@@ -16,6 +16,7 @@ from calculator.parallel.placed import placed
 from calculator.record.workload import Workload
 from calculator.serving.efficiency import Efficiency, efficiency, engine_named
 from calculator.serving.seconds import Seconds, seconds
+from calculator.serving.shown import ServingShown
 from calculator.serving.timing import PassTime, Term, pass_time, terms
 
 USED = 0.9  # of a device's memory that engines fill (vLLM: --gpu-memory-utilization)
@@ -23,8 +24,8 @@ OVERHEAD = 1.5 * 2**30  # bytes of context, graphs and workspaces where no engin
 CHUNK = 8192  # tokens of a prefill's chunk
 
 
-@dataclass(frozen=True)
-class Serving:
+@dataclass(frozen=True, repr=False)
+class Serving(ServingShown):
     """What a deployment gives its users.
 
     Attributes:
