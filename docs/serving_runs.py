@@ -65,7 +65,8 @@ def section() -> str:
     beating = sum(r.beats for r in runs())
     said = (
         f"{beating} of {len(runs())} runs are more than 5 % faster than the bound: their time a token is below what "
-        "the bytes of one step need, so they decoded speculatively or never reached their concurrency, which is not stated."
+        "the bytes of one step need, so they decoded speculatively or never reached their concurrency, which is not "
+        "stated."
     )
     table = ["| parameter | value | interval | unit | meaning | source |", "|---|--:|---|---|---|---|"]
     for p in parameters().values():
