@@ -51,7 +51,7 @@ two models side by side, and the formulas behind the numbers, filled in:
   {program} Qwen/Qwen3-8B meta-llama/Llama-3.1-8B --mode decode --seq-len max
   {program} Qwen/Qwen2.5-7B --explain q_proj
 on devices: a share of each, the time of a pass, what 32 users wait for; a step of training over eight copies:
-  {program} meta-llama/Llama-3.1-8B --mode decode --seq-len 4k --batch-size 32 --device h200-sxm-141gb --tp 4
+  {program} Qwen/Qwen3-8B --mode decode --seq-len 4k --batch-size 32 --device h200-sxm-141gb --tp 4
   {program} Qwen/Qwen3-8B --mode pretraining --device h100-sxm-80gb --dp 8 --zero 3 --recompute full
 
 output formats:
