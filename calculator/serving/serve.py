@@ -126,9 +126,9 @@ def serve(
     kind = "" if batch > 1 else " alone"
     tpot_range, ttft_range = RANGES[f"tpot{kind}"], RANGES[f"ttft{kind}"]
     times = (
-        _seconds(first.bound, ttft, ttft_range),
-        _seconds(step.bound, tpot, tpot_range),
-        _seconds(first.bound + (output_length - 1) * step.bound, ttft + (output_length - 1) * tpot, tpot_range),
+        seconds_of(first.bound, ttft, ttft_range),
+        seconds_of(step.bound, tpot, tpot_range),
+        seconds_of(first.bound + (output_length - 1) * step.bound, ttft + (output_length - 1) * tpot, tpot_range),
     )
     rate = batch * copies * output_length / times[2].expected
     hourly = card.price if price is None else price
@@ -152,7 +152,8 @@ def serve(
     )
 
 
-def _seconds(bound: float, expected: float, spread: tuple[float, float]) -> Seconds:
+def seconds_of(bound: float, expected: float, spread: tuple[float, float]) -> Seconds:
+    """A time with its range, none of it below its bound."""
     low, high = (expected * s for s in spread)
     return Seconds(bound, max(expected, bound), max(low, bound), max(high, bound))
 

@@ -38,9 +38,11 @@ def choose_model() -> Model:
         Waiting: no model is named yet.
         CalculatorError: the named one cannot be read.
     """
+    st.subheader("Model", anchor=False)
     source = st.segmented_control(
         "Model",
         SOURCES,
+        label_visibility="collapsed",
         default="popular",
         required=True,
         key="source",
