@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from calculator.compatibility import TransformerCalculator
     from calculator.hardware import Device, device, devices
     from calculator.parallel import Layout
+    from calculator.serving.serve import Serving, serve
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
     from calculator.sources.checkpoint.compare import compare
     from calculator.sources.checkpoint.stored import with_headers
     from calculator.sources.load import load_model
     from calculator.sources.manual import DataType, ModelConfig, ModelType, OperationMode
     from calculator.speculation import Speculation, own_draft, speculate
+    from calculator.training import Trained, Training, train
 
 __all__ = [
     "COMPONENTS",
@@ -44,7 +46,10 @@ __all__ = [
     "ModelType",
     "Operation",
     "OperationMode",
+    "Serving",
     "Speculation",
+    "Trained",
+    "Training",
     "TransformerCalculator",
     "Workload",
     "compare",
@@ -56,7 +61,9 @@ __all__ = [
     "load_model",
     "operations",
     "own_draft",
+    "serve",
     "speculate",
+    "train",
     "with_headers",
 ]
 
@@ -76,6 +83,11 @@ LATER = {
     "device": "hardware",
     "devices": "hardware",
     "Layout": "parallel",
+    "Serving": "serving.serve",
+    "serve": "serving.serve",
+    "Trained": "training",
+    "Training": "training",
+    "train": "training",
     "Speculation": "speculation",
     "own_draft": "speculation",
     "speculate": "speculation",

@@ -23,6 +23,8 @@ LAYERS = (
     ("calculator.sources",),
     ("calculator.report",),
     ("calculator.engines",),
+    ("calculator.training",),
+    ("calculator.serving",),
     ("calculator.parallel",),
     ("calculator.hardware",),
     ("calculator.gate",),

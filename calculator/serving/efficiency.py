@@ -55,6 +55,8 @@ class Efficiency:
     """What a device reaches under an engine, as fractions of its datasheet and seconds."""
 
     compute: float
+    experts: float  # of compute
+    attention: float  # of compute
     low: Mapping[str, float]  # format of the arithmetic -> relative to 16 bit
     memory: float
     dequantized: float
@@ -87,19 +89,21 @@ def efficiency(device: Device, engine: str, changed: Mapping[str, float] | None 
     launch = "launch_graph" if served else "launch_eager" if engine == "transformers" else "launch_cpp"
     return Efficiency(
         compute=v["compute_apple"] if apple else v["compute"],
+        experts=v["compute_experts"],
+        attention=v["compute_attention"],
         low={"fp8": v["compute_fp8"], "int8": v["compute_fp8"], "nvfp4": v["compute_fp4"], "mxfp4": v["compute_fp4"]},
         memory=v[_memory(device)],
         dequantized=v["dequantized"],
         dequantized_prefill=v["dequantized_prefill"],
         launch=v["launch_metal"] if apple else v[launch],
-        step=v["step"] if served else 0.0,
+        step=v[f"step {engine}"] if served else 0.0,
         sequence=v["sequence"] if served else 0.0,
         prefill_host=v["prefill_host"] if served else 0.0,
-        first_token=v["first_token"] if served else 0.0,
+        first_token=v[f"first_token {engine}"] if served else 0.0,
         collective=v["collective"],
         hop=v["hop"],
         link=v["link"],
-        wave=v["wave_sglang"] if engine == "sglang" else v["wave_vllm"],
+        wave=v[f"wave {engine}"] if served else 1.0,
         interference=v["interference"],
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from calculator.hardware import Device
-from calculator.record.operation import MATMUL_KINDS, Operation
+from calculator.record.operation import MATMUL_KINDS, Operation, Step
 from calculator.serving.efficiency import Efficiency, link_of
 
 TILE = 128  # rows and columns of a matrix product that one multiprocessor computes at a time
@@ -66,18 +66,28 @@ def _times(op: Operation, device: Device, e: Efficiency, *, prefill: bool) -> tu
     step = op.step
     traffic = float(op.traffic)
     flops = float(op.flops) if op.kind in MATMUL_KINDS or op.kind == "scan" else 0.0
-    peak = device.peak_of(step.arithmetic)
+    arithmetic = arithmetic_on(device, step)
+    peak = device.peak_of(arithmetic)
     least = max(flops / peak, traffic / device.bandwidth)
     weights = float(op.weight_reads)
     rate = device.bandwidth * e.memory
-    expanded = step.format not in NATIVE and step.arithmetic in NATIVE
+    expanded = step.format not in NATIVE and arithmetic in NATIVE
     memory = (traffic - weights) / rate + weights / (rate * (e.dequantized if expanded else 1.0))
     if not flops:
         return least, 0.0, memory
-    reached = peak * e.compute * e.low.get(step.arithmetic, 1.0) * _tiles(op, device)
+    reached = peak * e.compute * e.low.get(arithmetic, 1.0) * _tiles(op, device)
+    reached *= e.experts if op.component == "experts" else e.attention if op.kind == "attention" else 1.0
     if expanded and prefill:
         reached *= e.dequantized_prefill
     return least, flops / reached, memory
+
+
+def arithmetic_on(device: Device, step: Step) -> str:
+    """The format that products are computed in: of MXFP4 weights (gpt-oss) FP8 where the device has units for four
+    bits, whose kernels take 8-bit activations; the 16-bit type elsewhere."""
+    if step.format == "mxfp4" and step.arithmetic in NATIVE and device.peak.get("fp4"):
+        return "fp8"
+    return step.arithmetic
 
 
 def _tiles(op: Operation, device: Device) -> float:

@@ -1,0 +1,129 @@
+"""How a model is trained: method, optimizer, precision, what is recomputed and what is sharded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any
+
+from calculator.config import DATA
+from calculator.errors import WorkloadError
+
+METHODS = ("full", "lora", "qlora")
+RECOMPUTE = ("none", "selective", "ops", "full")
+KERNELS = ("compiled", "plain", "fused")
+BASE_FORMATS = {"nf4": 0.5625, "nf4-dq": 0.516}  # bytes a weight: blocks of 64 with 32-bit scales, or those quantized
+OFFLOADS = ("activations", "optimizer", "parameters")
+
+
+@cache
+def tables() -> Mapping[str, Mapping[str, Any]]:
+    """Precisions, optimizers, losses, allowances and rates, with their sources."""
+    found: Mapping[str, Mapping[str, Any]] = json.loads((DATA / "training.json").read_text(encoding="utf-8"))
+    return found
+
+
+@dataclass(frozen=True)
+class Training:
+    """A recipe. Every choice is a row of a table (calculator/data/training.json) or a name listed here.
+
+    Attributes:
+        method: "full", or adapters on a frozen base: "lora" (arXiv:2106.09685), "qlora" (arXiv:2305.14314).
+        rank, targets: of the adapters; PEFT's names of modules, or "all-linear". adapter_bytes: of an adapter's
+            parameter; PEFT keeps them in 32 bit.
+        base_format: of a QLoRA base, "nf4" or "nf4-dq".
+        optimizer, precision, loss: rows of the tables. A loss may name its chunks: "chunked:16".
+        recompute: what the backward pass computes again: "none", "selective" (scores of attention, arXiv:2205.05198),
+            "ops" (every second product), "full" (each layer from its input), or a number: every n-th layer in full.
+        zero: what is sharded over copies (arXiv:1910.02054): 1 optimizer states, 2 and gradients, 3 and weights.
+        kernels: what runs a layer: "compiled" and "fused" ones, or transformers' "plain" modules.
+        optimizer_in_backward: gradients live for one tensor at a time. offload: what lives in the host's memory.
+        prefetch: layers gathered ahead of the one that runs (zero 3). imbalance: rows of the fullest expert over the
+            mean. attention: "flash" or "eager".
+    """
+
+    method: str = "full"
+    rank: int = 16
+    targets: tuple[str, ...] | str = "all-linear"
+    adapter_bytes: int = 4
+    base_format: str = "nf4-dq"
+    optimizer: str = "adamw"
+    precision: str = "bf16"
+    recompute: str | int = "none"
+    zero: int = 0
+    kernels: str = "compiled"
+    loss: str = "plain"
+    optimizer_in_backward: bool = False
+    offload: tuple[str, ...] | str = ()
+    sequence_parallel: bool = False
+    prefetch: int = 1
+    imbalance: float = 1.0
+    attention: str = "flash"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        choices: dict[str, tuple[str, ...]] = {
+            "method": METHODS,
+            "optimizer": tuple(tables()["optimizers"]),
+            "precision": tuple(tables()["precisions"]),
+            "kernels": KERNELS,
+            "base_format": tuple(BASE_FORMATS),
+            "attention": ("flash", "eager"),
+        }
+        for name, allowed in choices.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise WorkloadError(f"{name} {value!r} is not known; choose one of {', '.join(allowed)}.")
+        if self.loss.partition(":")[0] not in tables()["losses"] or not _chunks_named(self.loss):
+            raise WorkloadError(
+                f"loss {self.loss!r} is not known; choose one of {', '.join(tables()['losses'])}, or chunked:16."
+            )
+        every = isinstance(self.recompute, int) and not isinstance(self.recompute, bool) and self.recompute > 0
+        if not every and self.recompute not in RECOMPUTE:
+            raise WorkloadError(
+                f"recompute {self.recompute!r} is not known; choose one of {', '.join(RECOMPUTE)}, or every n-th layer."
+            )
+        if self.zero not in (0, 1, 2, 3):
+            raise WorkloadError(f"zero must be 0, 1, 2 or 3, not {self.zero!r}.")
+        if isinstance(self.rank, bool) or not isinstance(self.rank, int) or not 1 <= self.rank <= 65536:
+            raise WorkloadError(f"rank must be a whole number from 1 to 65,536, not {self.rank!r}.")
+        for name in self.offloaded:
+            if name not in OFFLOADS:
+                raise WorkloadError(f"offload {name!r} is not known; choose from {', '.join(OFFLOADS)}.")
+
+    @property
+    def offloaded(self) -> tuple[str, ...]:
+        """What lives in the host's memory."""
+        return (self.offload,) if isinstance(self.offload, str) and self.offload else tuple(self.offload or ())
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the base is."""
+        return self.method != "full"
+
+    @property
+    def column(self) -> str:
+        """The kernels of the record (calculator.record.saved) that say what is kept."""
+        if self.kernels != "plain":
+            return "compiled"
+        autocast = tables()["precisions"][self.precision]["kernels"] == "autocast"
+        return "autocast" if autocast and not self.frozen else "plain"
+
+    def with_(self, **changes: Any) -> Training:
+        """A copy with the given fields changed.
+
+        Raises:
+            WorkloadError: there is no such field, or its value is not allowed.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        unknown = [name for name in changes if name not in values]
+        if unknown:
+            raise WorkloadError(f"A recipe has no {unknown[0]!r}; its fields are {', '.join(values)}.")
+        return Training(**{**values, **changes})
+
+
+def _chunks_named(loss: str) -> bool:
+    _, colon, count = loss.partition(":")
+    return not colon or (count.isascii() and count.isdigit() and 1 <= int(count) <= 4096)

@@ -1,0 +1,162 @@
+"""What the fullest device of a pipeline stage keeps: parameters, and tensors of each layer for the backward pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from calculator.model import Model
+from calculator.parallel.layout import Layout
+from calculator.parallel.placed import placed
+from calculator.passes.plan import plan_of
+from calculator.record.operation import Operation
+from calculator.record.workload import Workload
+from calculator.training.recipe import Training
+
+LINEAR = frozenset(("linear", "experts"))
+
+
+@dataclass
+class LayerKept:
+    """Bytes of one layer on one device.
+
+    Attributes:
+        all: kept for the backward pass. scores: of those, what attention's softmax keeps. ops: kept where every second
+            product is computed again. input: of the residual stream. work: gradients beside what was kept while the
+            layer runs backward. parameters, trainable: of its weights and adapters.
+    """
+
+    all: float = 0.0
+    fixed: float = 0.0
+    scores: float = 0.0
+    ops: float = 0.0
+    input: float = 0.0
+    work: float = 0.0
+    parameters: float = 0.0
+    matrices: float = 0.0
+    adapters: float = 0.0
+
+
+@dataclass
+class StageKept:
+    """A stage: its layers, and what stands beside them.
+
+    Attributes:
+        beside: bytes that embedding, final norm and head keep. ends: parameters of embedding and head.
+        logits: positions times vocabulary on a device, 0 on stages without the head.
+    """
+
+    layers: list[LayerKept] = field(default_factory=list)
+    beside: float = 0.0
+    ends: float = 0.0
+    logits: float = 0.0
+    tokens: float = 0.0
+    operations: tuple[Operation, ...] = ()
+
+    @property
+    def parameters(self) -> float:
+        """Of the base."""
+        return self.ends + sum(layer.parameters for layer in self.layers)
+
+    @property
+    def adapters(self) -> float:
+        """Parameters of the adapters."""
+        return sum(layer.adapters for layer in self.layers)
+
+
+def stages(model: Model, training: Training, layout: Layout, batch: int, length: int) -> list[StageKept]:
+    """Every pipeline stage with one micro-batch of so many sequences a copy."""
+    workload = Workload(
+        mode="pretraining",
+        batch_size=batch * layout.dp,
+        sequence_length=length,
+        kernels=training.column,
+        attention=training.attention,
+        attention_flops="causal",
+    )
+    width = plan_of(model, workload).native.bits // 8
+    return [
+        _stage(stage.operations, model, training, layout, batch * length / layout.cp, width)
+        for stage in placed(model, workload, layout)
+    ]
+
+
+def _stage(
+    operations: tuple[Operation, ...], model: Model, training: Training, layout: Layout, tokens: float, width: int
+) -> StageKept:
+    found = StageKept(tokens=tokens, operations=operations)
+    listed: dict[int, LayerKept] = {}
+    second: dict[tuple[int, ...], int] = {}
+    for op in operations:
+        if op.phase == "communication":
+            continue
+        own = _layer_of(op, training, layout, tokens, width)
+        if not op.span.layers or op.span.stack != model.text.path:
+            found.beside += (own.all + own.fixed) * op.count if op.name != "loss" else 0.0
+            found.ends += own.parameters * (1 if op.stored else 0)
+            if op.name == "loss":
+                found.logits = float(op.reads) / width / layout.tp
+            continue
+        if op.kind == "matmul":
+            place = op.span.layers
+            second[place] = second.get(place, 0) + 1
+            own.ops = float(op.writes) if second[place] % 2 == 0 else 0.0
+        elif op.kind == "attention":
+            own.ops = float(op.writes)
+        for index in op.span.layers:
+            _add(listed.setdefault(index, LayerKept()), own)
+    whole = 1 if not (training.sequence_parallel or layout.sequence_parallel) else layout.tp
+    for layer in listed.values():
+        layer.input = width * model.hidden_size * tokens / whole
+        layer.ops += layer.input
+    found.layers = [listed[i] for i in sorted(listed)]
+    return found
+
+
+def _add(layer: LayerKept, own: LayerKept) -> None:
+    for name in ("all", "fixed", "scores", "ops", "parameters", "matrices", "adapters"):
+        setattr(layer, name, getattr(layer, name) + getattr(own, name))
+    layer.work = max(layer.work, own.work)
+
+
+def _layer_of(op: Operation, training: Training, layout: Layout, tokens: float, width: int) -> LayerKept:
+    """What one operation adds to its layer."""
+    own = LayerKept()
+    sequence = layout.tp if training.sequence_parallel or layout.sequence_parallel else 1
+    divided = {"sequence": sequence, "tensor": layout.tp, "whole": 1}
+    trained = _targeted(op, training)
+    for tensor in op.keeps:
+        if training.frozen and tensor.need == "weight":
+            continue
+        size = float(tensor.bytes(training.column)) / divided[tensor.region] / layout.cp
+        if tensor.fixed:
+            own.fixed += float(tensor.bytes(training.column))
+            continue
+        if op.component == "experts":
+            size = float(tensor.bytes(training.column)) / layout.cp / layout.tp * training.imbalance
+        own.all += size
+        if op.kind == "elementwise" and op.name.endswith((".softmax", "attention.softmax")):
+            own.scores += size
+    if trained:
+        rows = float(op.flops) / (2 * float(op.step.inputs) * float(op.step.outputs)) if op.step.inputs else tokens
+        inputs, outputs, rank = float(op.step.inputs), float(op.step.outputs), training.rank
+        copies = sum(w.copies if "*" in w.name else 1 for w in op.weights if w.role in LINEAR)
+        own.adapters = (inputs + outputs) * rank * (1 if op.component != "experts" else copies)
+        # A 32-bit adapter reads a 32-bit copy of its input; a 16-bit one the input itself, kept once by who shares it.
+        own.all += rows * (inputs * training.adapter_bytes + rank * training.adapter_bytes)
+        if training.dropout:
+            own.all += rows * inputs * (training.adapter_bytes + 1)
+    own.parameters = float(op.step.parameters)
+    own.matrices = own.parameters if any(w.role in LINEAR for w in op.weights) else 0.0
+    if op.step.split.kind in ("inner", "expert") and op.kind == "elementwise":
+        own.work = float(op.reads)
+    return own
+
+
+def _targeted(op: Operation, training: Training) -> bool:
+    """Whether an adapter stands beside the operation's matrix."""
+    if not training.frozen or op.kind != "matmul" or not any(w.role in LINEAR for w in op.weights):
+        return False
+    if training.targets == "all-linear":
+        return op.component != "experts"  # PEFT adapts modules, and packed experts are none
+    names = (training.targets,) if isinstance(training.targets, str) else training.targets
+    return op.step.target in names
