@@ -23,10 +23,14 @@ def main() -> None:
         _draw()
 
 
+MODE_OF = {"Speed": "decode", "Fit": "decode", "Training": "pretraining"}
+"""Pages that ask their own question, in the mode they ask it of."""
+
+
 def _draw() -> None:
     """The sidebar's widgets belong to the app, not to a page, so their values and the URL survive a change of page."""
     from calculator.errors import CalculatorError
-    from pages import checkpoint, compare, experts, methods, overview, scaling, speed
+    from pages import checkpoint, compare, experts, fit, methods, overview, scaling, speed, training
     from pages.shared import show as ui
     from pages.shared.fields import Refused
     from pages.shared.guard import error, without_endless_numbers
@@ -45,7 +49,9 @@ def _draw() -> None:
     listed = {
         "": [
             st.Page(page(overview.show), title="Overview", default=True),
+            st.Page(page(fit.show), title="Fit", url_path="fit"),
             st.Page(page(speed.show), title="Speed", url_path="speed"),
+            st.Page(page(training.show), title="Training", url_path="training"),
             st.Page(page(compare.show), title="Compare", url_path="compare"),
         ],
         "More": [
@@ -63,7 +69,7 @@ def _draw() -> None:
             model = priced(choose_model())
         except (Waiting, CalculatorError) as found:
             problem = found  # the other inputs stay on screen and in the link
-        workload = choose_workload(model, refused, serving=current.title == "Speed")
+        workload = choose_workload(model, refused, mode=MODE_OF.get(current.title, ""))
         hardware = choose_hardware(refused)
         workload = choose_more(workload, model, refused)
     for dropped in told():

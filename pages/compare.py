@@ -250,11 +250,11 @@ def table(paper: Paper, inputs: Inputs, cases: list[Case]) -> None:
         columns["dollars_per_million_tokens"] = ui.number("Cost ($ a million)", "%.2f", dear)
     columns |= {"total": ui.number("Memory (GiB)", "%.1f", top)}
     if inputs.workload.mode != "pretraining":
-        columns["cache"] = ui.number("Cache (KiB a token)", "%,.1f")
+        columns["cache"] = ui.number("KiB a token", "%,.1f", help="Cache of one more token of one sequence")
     columns |= {
-        "compute": ui.number("Compute (GFLOP a token)", "%,.1f"),
-        "billions": ui.number("Parameters (B)", "%,.2f"),
-        "active_billions": ui.number("Active (B)", "%,.2f"),
+        "compute": ui.number("GFLOP a token", "%,.1f", help="Compute"),
+        "billions": ui.number("Billions", "%,.2f", help="Parameters"),
+        "active_billions": ui.number("Active", "%,.2f", help="Billions of parameters that a token uses"),
     }
     paper.table("comparison", shown, columns, "The models side by side", raw=lambda: rows)
 

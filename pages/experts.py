@@ -61,15 +61,22 @@ def counts(paper: Paper, model: Model) -> None:
     assert experts is not None
     routed = p.by_component.get("experts", 0)
     paper.figures(
-        Figure("Parameters", ui.count(p.total), f"{p.total:,}"),
+        Figure("Parameters", ui.count(p.total), f"{p.total:,}", "Every stored tensor once."),
         Figure(
             "Active per token",
             ui.count(p.active),
             f"{ui.percent(p.active / p.total)} of all",
             f"All but the routed experts that a token is not sent to: {p.active:,}.",
         ),
-        Figure("Routed experts", f"{experts.experts:,}", f"{experts.top_k} per token, width {experts.intermediate:,}"),
-        Figure("In routed experts", ui.count(routed), f"{ui.percent(routed / p.total)} of all"),
+        Figure(
+            "Routed experts",
+            f"{experts.experts:,}",
+            f"{experts.top_k} per token, width {experts.intermediate:,}",
+            "Of every mixture layer.",
+        ),
+        Figure(
+            "In routed experts", ui.count(routed), f"{ui.percent(routed / p.total)} of all", f"{routed:,} parameters."
+        ),
     )
 
 
@@ -228,13 +235,13 @@ def routing(paper: Paper, inputs: Inputs) -> None:
     scale, unit = ui.flops_scale(max(r["flops"] for r in rows))
     shown = [{**r, "work": r["flops"] / scale} for r in rows]
     columns = {
-        "capacity": ui.text("Capacity factor"),
-        "dropped": ui.number("Tokens dropped", "percent", 1, width="small"),
-        "padding": ui.number("Capacity unused", "percent", 1, width="small"),
-        "imbalance": ui.number("Slowest / mean", "%.2f"),
-        "work": ui.number(f"Expert compute ({unit})", "%,.2f"),
+        "capacity": ui.text("Capacity"),
+        "dropped": ui.number("Dropped", "percent", 1),
+        "padding": ui.number("Unused", "percent", 1),
+        "imbalance": ui.number("Slowest", "%.2f", help="Over the mean"),
+        "work": ui.number(f"{unit}", "%,.2f"),
     }
-    with st.grid(2, min_column_width=330):
+    with st.grid(2, min_column_width=400):
         with st.container():
             shade = charts.PARTS["Experts"]
             titles = ("Expert, by load", "Load over mean")

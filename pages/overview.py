@@ -83,7 +83,7 @@ def figures(inputs: Inputs, found: Needs) -> list[Figure]:
     if found.passed is not None:
         t = found.passed.time
         label = "Next token" if w.mode == "decode" else "First token"
-        likely = f"likely {ui.seconds(t.low)} to {ui.seconds(t.high)}, never under {ui.seconds(t.lower_bound)}"
+        likely = ui.likely(t)
         shown.append(Figure(label, ui.seconds(t.expected), likely, token(found.passed)))
     elif w.mode == "pretraining":
         states = m.weights + m.gradients + m.optimizer_states
@@ -91,12 +91,12 @@ def figures(inputs: Inputs, found: Needs) -> list[Figure]:
     else:
         growth = f"{ui.size(e.cache_growth)} for one more token"
         shown.append(Figure("KV cache and state", ui.size(m.kv_cache), growth, memory(inputs)))
-    each = f"{ui.MODE_WORDS[w.mode]}; {ui.flops(e.flops.total / tokens)} a token"
+    each = f"{ui.flops(e.flops.total / tokens)} a token"
     shown.append(Figure("Compute", ui.flops(e.flops.total), each, compute(inputs)))
     named = intensity_class(e.intensity)
     if inputs.device is not None and inputs.device.peak:
         ridge = inputs.device.ridge()
-        named = f"{'memory' if e.intensity < ridge else 'compute'} bound: the ridge is {ridge:,.0f}"
+        named = f"{'memory' if e.intensity < ridge else 'compute'} bound, ridge {ridge:,.0f}"
     shown.append(Figure("Intensity", ui.intensity(e.intensity), named, intensity(inputs)))
     return shown
 
@@ -187,7 +187,7 @@ def times(paper: Paper, inputs: Inputs, found: Passed) -> None:
     ranked = [
         charts.Rank(name, s * 1e3, f"{ui.seconds(s)} · {s / whole:.0%}", shades[name])
         for name, s in sorted(found.parts.items(), key=lambda item: -item[1])
-        if s
+        if s > whole / 200
     ]
     finding = f"{ranked[0].name} takes {found.parts[ranked[0].name] / whole:.0%} of {ui.seconds(whole)}."
     with ui.card("Where the time goes"):

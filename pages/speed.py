@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from calculator.errors import CalculatorError
@@ -90,15 +88,12 @@ WHY = (
 
 
 def figures(inputs: Inputs, s: Serving) -> list[Figure]:
-    def likely(t: Any) -> str:
-        return f"likely {ui.seconds(t.low)} to {ui.seconds(t.high)}, never under {ui.seconds(t.lower_bound)}"
-
     price = inputs.hardware.price
     cost = s.cost_per_million_tokens
     hourly = f"a million tokens, \\${price:,.2f}/h each" if price is not None else "give a price in the sidebar"
     return [
-        Figure("Next token (TPOT)", ui.seconds(s.tpot.expected), likely(s.tpot), WHY),
-        Figure("First token (TTFT)", ui.seconds(s.ttft.expected), likely(s.ttft), WHY),
+        Figure("Next token (TPOT)", ui.seconds(s.tpot.expected), ui.likely(s.tpot), WHY),
+        Figure("First token (TTFT)", ui.seconds(s.ttft.expected), ui.likely(s.ttft), WHY),
         Figure(
             "Throughput",
             f"{ui.digits(s.output_tokens_per_second)} tok/s",

@@ -20,7 +20,8 @@ from pages.shared.fields import MAX, written
 NOTES = "link_notes"  # of the session: what was dropped from the link it was opened with
 NUMBERS = {o.key: o for o in OPTIONS if o.kind in ("count", "length")}
 CHOICES = {o.key: o for o in OPTIONS if o.choices}
-SOURCES = ("popular", "hub", "upload", "manual")
+SOURCES = ("popular", "hub", "file", "manual")
+FORMER = {"upload": "file"}  # what older links say
 
 
 def amend() -> None:
@@ -28,6 +29,8 @@ def amend() -> None:
     notes: list[str] = []
     before = dict(st.query_params)
     _model(notes)
+    if st.query_params.get("source") in FORMER:
+        st.query_params["source"] = FORMER[st.query_params["source"]]
     for name in list(st.query_params):
         if name == "source" and st.query_params[name] not in SOURCES:
             _drop(name, SOURCES, "popular", notes)

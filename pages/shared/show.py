@@ -28,7 +28,7 @@ from pages.shared.workload import Hardware
 
 Rows = Sequence[Mapping[str, Any]]
 plain = clean.markdown
-NAME, PURPOSE = "Transformer calculator", "Exact memory, compute and speed of any transformer"
+NAME, PURPOSE = "Transformer calculator", "Exact memory, compute and speed"
 SOURCES = {"huggingface.co", "github.com", "arxiv.org", "raw.githubusercontent.com"}
 MODE_WORDS = {"pretraining": "one training step", "prefill": "prefill", "decode": "one decode step"}
 SPELLED = {1: "one", 2: "two", 4: "four", 8: "eight"}
@@ -37,13 +37,16 @@ gib, flops, count, intensity, percent = fmt.gib, fmt.flops, fmt.count, fmt.inten
 size, digits, seconds, tokens = fmt.size, fmt.digits, fmt.seconds, fmt.tokens
 
 
+NOTHING = Hardware(None, None, "vllm", None)
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What the sidebar says."""
 
     model: Model
     workload: Workload
-    hardware: Hardware = Hardware(None, None, "vllm", None)
+    hardware: Hardware = NOTHING
 
     @cached_property
     def estimate(self) -> Estimate:
@@ -76,6 +79,14 @@ def ink() -> Ink:
 def device_name(device: Device) -> str:
     """A device without its memory and socket: H200 SXM 141GB is an H200."""
     return re.sub(r"\s+(?:\(.*|(?:SXM\d?|PCIe|NVL)\b.*|\d+(?:/\d+)?\s?GB.*)$", "", device.name)
+
+
+def likely(t: Any) -> str:
+    """The range of a time and its bound, in the unit of what is expected."""
+    amount, _ = seconds(t.expected).rsplit(" ", 1)
+    scale = float(amount.replace(",", "").lstrip("<")) / t.expected
+    low, high, least = (digits(v * scale) for v in (t.low, t.high, t.lower_bound))
+    return f"likely {low}–{high}, never under {least}"
 
 
 def devices(number: int, device: Device) -> str:
@@ -123,7 +134,7 @@ class Paper:
     def chart(self, name: str, drawn: Chart) -> None:
         """A chart with its finding for those who cannot see it."""
         self.charts[name] = drawn
-        st.vega_lite_chart(None, drawn.spec, width="stretch", alt=drawn.finding, theme=None)
+        st.vega_lite_chart(None, drawn.spec, width="stretch", alt=drawn.finding)
 
     def table(
         self,

@@ -22,7 +22,6 @@ FOLDED = ("past_length",)
 WORK = {
     "1 × 4k": {"batch": "1", "length": "4,096"},
     "16 × 32k": {"batch": "16", "length": "32,768"},
-    "64 × 8k": {"batch": "64", "length": "8,192"},
     "1 × max": {"batch": "1", "length": "max"},
 }
 
@@ -38,18 +37,16 @@ class Hardware:
     price: float | None
 
 
-def choose_workload(model: Model | None, refused: fields.Refused, *, serving: bool = False) -> Workload | None:
+def choose_workload(model: Model | None, refused: fields.Refused, *, mode: str = "") -> Workload | None:
     """Draw the workload's inputs and return the workload, None while a field refuses what it holds.
 
     Args:
-        serving: whether the page serves requests: their prompt and answer take the place of the mode.
+        mode: that of a page that asks its own question; "" lets the sidebar choose.
     """
     values: dict[str, Any] = {}
     st.subheader("Work", anchor=False)
-    mode = "decode"
-    if not serving:
-        mode = fields.choice(OPTIONS[0], label=False)
-        values["mode"] = mode
+    mode = mode or fields.choice(OPTIONS[0], label=False)
+    values["mode"] = mode
     shown = [o for o in OPTIONS[1:] if mode in o.modes and _applies(o, model)]
     with st.grid(2, min_column_width=100, gap="xsmall"):
         for option in shown:
@@ -129,11 +126,8 @@ def choose_hardware(refused: fields.Refused) -> Hardware:
         device = names.get(str(chosen))
         price = _price(device, refused)
     if device is not None:
-        sold = "" if device.memory_is == "driver" else ", as sold"
-        st.caption(
-            f"{device.memory / 2**30:,.1f} GiB{sold} ({device.memory / 1e9:,.0f} GB) · "
-            f"{device.bandwidth / 1e12:,.2f} TB/s"
-        )
+        sold = "as its driver reports" if device.memory_is == "driver" else "as sold"
+        st.caption(f"{device.memory / 2**30:,.1f} GiB, {sold} · {device.bandwidth / 1e12:,.2f} TB/s")
     return Hardware(device, None if count == FEWEST else int(str(count)), str(engine), price)
 
 

@@ -24,7 +24,7 @@ BINARY = (
     ": datum.value >= 1024 ? datum.value / 1024 + 'k' : datum.value"
 )
 # 0.1 is written 0.1: Vega's SI prefixes write 100m, which reads as millions.
-PLAIN = "datum.value >= 1e15 || datum.value < 1e-4 ? format(datum.value, '.0e') : format(datum.value, ',.6~f')"
+PLAIN = "datum.value == 0 ? '0' : datum.value >= 1e15 || datum.value < 1e-4 ? format(datum.value, '.0e') : format(datum.value, ',.6~f')"
 
 
 class Point(NamedTuple):
@@ -38,6 +38,8 @@ class Point(NamedTuple):
 def _powers(low: float, high: float, most: int = 6) -> list[float]:
     """Powers of ten between two amounts, no more than fit."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    if high / low < 100:
+        return [m * 10.0**k for k in range(first, last + 1) for m in (1, 2, 5)]
     step = max(1, -(-(last - first) // most))
     return [10.0**k for k in range(first, last + 1, step)]
 
@@ -82,7 +84,7 @@ def lines(
         ticks |= {"values": _powers(low, high)}
     y = q("value", [low, high], ticks, **({"type": "log"} if log else {}))
     x = _across(titles[0], [r["x"] for r in rows])
-    place: Part = {"x": x, "y": y, "color": color("series", shown, i, narrow=2)}
+    place: Part = {"x": x, "y": y, "color": color("series", shown, i, narrow=2, legend=len(shown) > 1)}
     tip = {"tooltip": [*tips(series=" "), {"field": "x", "title": titles[0], "format": ","}, *tips(text="Amount")]}
     layers = [layer(rows, {"type": "line", "strokeWidth": 2.5}, place)]
     layers.append(layer(rows, {"type": "circle", "size": 90, "opacity": 0}, place | tip))
@@ -106,7 +108,8 @@ def _marks(
         found.append(layer([{"x": here}], rule, {"x": x}))
         right = math.log(here / ends[0]) > 0.7 * math.log(ends[1] / ends[0])
         side = {"align": "right", "dx": -5} if right else {"align": "left", "dx": 5}
-        found.append(note(x, y, (here, high), "as asked", i.muted, dy=8, **side))
+        halo = {"stroke": i.page, "strokeWidth": 5, "strokeJoin": "round"}  # clears what lies behind a text
+        found += [note(x, y, (here, high), "as asked", i.text, dy=8, **side, **h) for h in (halo, {})]
     if limit is not None:
         rule = {"type": "rule", "color": i.limit, "strokeWidth": 2}
         found.append(layer([{"value": limit[0]}], rule, {"y": y}))
@@ -182,7 +185,18 @@ def dots(
         line = [{"x": start, "y": start * bandwidth}, {"x": ridge, "y": peak}, {"x": high, "y": peak}]
         dash = {"strokeDash": [4, 3]} if number else {}
         layers.append(layer(line, {"type": "line", "color": i.muted, "strokeWidth": 2, **dash}, {"x": x, "y": y}))
-        layers.append(note(x, y, (high, peak), f"{name}, ridge {ridge:,.0f}", i.muted, align="right", dy=-9, dx=-2))
+        layers.append(
+            note(
+                x,
+                y,
+                (high, peak),
+                f"{name}, ridge {ridge:,.0f}",
+                i.muted,
+                align="right",
+                dy=11 if number else -9,
+                dx=-2,
+            )
+        )
     for at, name in bounds:
         if low < at < high:
             layers.append(layer([{"x": at}], {"type": "rule", "color": i.muted, "strokeDash": [4, 3]}, {"x": x}))
