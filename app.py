@@ -23,8 +23,8 @@ def main() -> None:
         _draw()
 
 
+# Pages that ask their own question, in the mode they ask it of.
 MODE_OF = {"Speed": "decode", "Fit": "decode", "Training": "pretraining"}
-"""Pages that ask their own question, in the mode they ask it of."""
 
 
 def _draw() -> None:

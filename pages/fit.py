@@ -105,7 +105,7 @@ def sequences(inputs: Inputs, card: Device, count: int) -> int:
 
 
 def choices(paper: Paper, inputs: Inputs) -> None:
-    found: list[tuple[float, str, charts.Bar, dict[str, Any]]] = []
+    found: list[tuple[float, str, charts.Bar, dict[str, Any], float]] = []
     cards = {d.id: d for d in [device(name) for name in OFFERED] + ([inputs.device] if inputs.device else [])}
     for card in cards.values():
         try:
@@ -120,14 +120,14 @@ def choices(paper: Paper, inputs: Inputs) -> None:
         label = f"{count} × {ui.device_name(card)}"
         cost = f" · ${hourly:,.2f}/h" if hourly else ""
         remark = f"{ui.digits(mine.total / GIB)} of {ui.digits(mine.usable / GIB)} GiB{cost}"
-        shares = {KINDS[k]: v / mine.usable * 100 for k, v in mine.kinds.items() if v}
+        shares = {KINDS[k]: v / GIB for k, v in mine.kinds.items() if v}
         row = {
             "device": card.name,
             "devices": count,
             **{f"{k}_bytes": v for k, v in mine.kinds.items()},
             "usd_per_hour": hourly,
         }
-        found.append((hourly if hourly else 1e9, label, charts.Bar(label, remark, shares), row))
+        found.append((hourly if hourly else 1e9, label, charts.Bar(label, remark, shares), row, mine.usable / GIB))
     if not found:
         st.info("No group of up to 64 of these devices holds it.")
         return
@@ -135,7 +135,8 @@ def choices(paper: Paper, inputs: Inputs) -> None:
     first = found[0]
     finding = f"The cheapest that holds it is {first[1]}, {first[2].remark}."
     bars = [f[2] for f in found]
-    paper.chart("fewest_devices", charts.stacked(bars, charts.KINDS, finding, ui.ink(), unit="%", top=100))
+    full = {f[2].label: f[4] for f in found}
+    paper.chart("fewest_devices", charts.stacked(bars, charts.KINDS, finding, ui.ink(), full=full))
     paper.tables["fewest_devices"] = lambda: [f[3] for f in found]
 
 
@@ -152,6 +153,8 @@ def changes(paper: Paper, inputs: Inputs, card: Device) -> None:
     }
     rows = []
     for name, changed in tried.items():
+        if name != "As asked" and changed == w:
+            continue
         one = held(inputs.model, changed, card, Layout())
         rows.append(
             {

@@ -160,7 +160,10 @@ def times(paper: Paper, inputs: Inputs, case: Serving) -> None:
     last = found[-1][1].parts
     top = max(last, key=lambda n: last[n])
     finding = f"{top} takes {last[top] / sum(last.values()):.0%} of the next token of {case.batch:,} users."
-    paper.chart("time_by_part", charts.stacked(bars, shades, finding, ui.ink(), unit="ms", full=True))
+    paper.chart(
+        "time_by_part",
+        charts.stacked(bars, shades, finding, ui.ink(), unit="ms", full={b.label: sum(b.parts.values()) for b in bars}),
+    )
 
 
 def load(paper: Paper, inputs: Inputs, case: Serving) -> None:

@@ -176,7 +176,7 @@ def strategies(paper: Paper, inputs: Inputs, recipe: dict[str, Any]) -> None:
             t = case_of(inputs, {**recipe, **changes}, None if name == "As asked" else Layout(dp=count))
         except CalculatorError:
             continue  # a method without a row for this precision
-        said = f"{'✓' if t.fits else '✕ too large:'} {ui.size(t.peak)} on each of {t.layout.devices:,}"
+        said = f"{'✓' if t.fits else '✕ too large:'} {ui.size(t.peak)} on {'one' if t.layout.devices == 1 else f'each of {t.layout.devices:,}'}"
         bars.append(charts.Bar(name, said, split(t)))
     top = max(device.memory / GIB * 1.6, sum(bars[0].parts.values()) * 1.05)
     limit = charts.Limit(device.memory / GIB, f"{ui.device_name(device)} {ui.size(device.memory)}")

@@ -47,14 +47,14 @@ def stacked(
     unit: str = "GiB",
     limits: Sequence[Limit] = (),
     top: float = 0,
-    full: bool = False,
+    full: Mapping[str, float] | None = None,
     thick: int = 30,
 ) -> Chart:
     """Stacked bars with the value of each part in it where there is room.
 
     Args:
         shades: part -> colour, in the order of the stack. limits: marks across the bars. top: where a longer bar is
-            cut. full: whether each bar is drawn as shares of itself.
+            cut. full: label -> the amount that the whole width is for that bar.
     """
     present = {n: c for n, c in shades.items() if any(bar.parts.get(n) for bar in bars)}
     whole = max([sum(b.parts.values()) for b in bars] + [limit.at for limit in limits])
@@ -71,7 +71,9 @@ def stacked(
     box: Part = {"type": "bar", "height": thick, "yOffset": down}
     place = {"x": q("x0", [0, top]), "x2": {"field": "x1"}, "y": y, "color": color("part", present, i)}
     place["tooltip"] = tips(bar=" ", part="Part", tip="Amount")
-    layers = [layer(pieces, box | {"stroke": i.page, "strokeWidth": 1.5}, place)]
+    across = {"y": y, "x": {"value": 0}, "x2": {"value": "width"}}
+    layers = [layer(heads, box | {"color": i.track}, across)] if full else []
+    layers.append(layer(pieces, box | {"stroke": i.page, "strokeWidth": 1.5}, place))
     layers += _values(pieces, y, top, limits, down)
     label = {"y": y, "x": {"value": 0}, "text": {"field": "bar"}}
     layers.append(layer(heads, words(i.text, weight=600, align="left", yOffset=up), label))
@@ -90,12 +92,12 @@ def stacked(
 
 
 def _pieces(
-    bars: Sequence[Bar], present: Mapping[str, str], unit: str, top: float, full: bool
+    bars: Sequence[Bar], present: Mapping[str, str], unit: str, top: float, full: Mapping[str, float] | None
 ) -> tuple[list[Part], list[Part]]:
     pieces: list[Part] = []
     heads: list[Part] = []
     for bar in bars:
-        end, whole = 0.0, (sum(bar.parts.values()) or 1.0) if full else 1.0
+        end, whole = 0.0, (full[bar.label] or 1.0) if full else 1.0
         for name, shade in present.items():
             amount = bar.parts.get(name, 0)
             start, end = end, end + amount / whole
