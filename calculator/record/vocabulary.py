@@ -16,19 +16,19 @@ class Component(NamedTuple):
 
 # Colours stay apart for protan, deutan and tritan vision, at 3:1 or better on both pages (tests/test_palette.py).
 COMPONENT_LIST = (
-    Component("embedding", "Embedding", "#78A064"),
+    Component("embedding", "Embedding", "#769E62"),
     Component("attention", "Attention", "#2A6CE6"),
     # State-space, linear-attention and convolution mixers.
     Component("recurrent", "Recurrent mixer", "#14A0C8"),
     Component("mlp", "MLP", "#C7850E"),
     # The routed ones; shared experts run for every token and count as MLP.
     Component("experts", "Experts", "#AC4120"),
-    Component("router", "Router", "#8C5050"),
+    Component("router", "Router", "#915353"),
     Component("norm", "Norms and residuals", "#97918A"),
     Component("head", "LM head", "#D64BA8"),
-    Component("vision", "Vision tower", "#8C3CB4"),
+    Component("vision", "Vision tower", "#9141B9"),
     # The weight update of pretraining.
-    Component("optimizer", "Optimizer", "#506478"),
+    Component("optimizer", "Optimizer", "#52667B"),
 )
 
 COMPONENTS = tuple(c.name for c in COMPONENT_LIST)
