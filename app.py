@@ -61,7 +61,7 @@ def _draw() -> None:
             st.Page(page(methods.show), title="Methods", url_path="methods"),
         ],
     }
-    current = st.navigation(listed, position="top")  # type: ignore[arg-type]
+    current = st.navigation(listed, position="top")
     st.set_page_config(page_title=f"{current.title} · {ui.NAME}")
     refused, problem, model = Refused(), None, None
     with st.sidebar:

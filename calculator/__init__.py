@@ -20,8 +20,11 @@ from calculator.record.workload import Workload
 from calculator.report.why import explain
 
 if TYPE_CHECKING:
+    __version__: str
+    from calculator.batches import many, rows_of, tasks
     from calculator.compatibility import TransformerCalculator
     from calculator.hardware import Device, device, devices
+    from calculator.hardware.rented import rented
     from calculator.parallel import Layout
     from calculator.serving.serve import Serving, serve
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
@@ -52,6 +55,7 @@ __all__ = [
     "Training",
     "TransformerCalculator",
     "Workload",
+    "__version__",
     "compare",
     "device",
     "devices",
@@ -59,10 +63,14 @@ __all__ = [
     "explain",
     "load_checkpoint",
     "load_model",
+    "many",
     "operations",
     "own_draft",
+    "rented",
+    "rows_of",
     "serve",
     "speculate",
+    "tasks",
     "train",
     "with_headers",
 ]
@@ -91,12 +99,20 @@ LATER = {
     "Speculation": "speculation",
     "own_draft": "speculation",
     "speculate": "speculation",
+    "rented": "hardware.rented",
+    "rows_of": "batches",
+    "tasks": "batches",
+    "many": "batches",
 }
 """Names whose modules load when they are first used. (A name that is also a module's must not wait: whoever imports the
 module first would find it under the name.)"""
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from calculator.version import version
+
+        return version()
     if name not in LATER:
         raise AttributeError(f"module 'calculator' has no attribute {name!r}")
     from importlib import import_module

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from calculator import habits
 from calculator.errors import RAISE, CalculatorError, SourceError, WorkloadError
 from calculator.estimation import Estimate
 from calculator.formats.named import ALIASES
+from calculator.lists import Listed, listed, workloads
 from calculator.model import Model
 from calculator.numbers.reading import whole
 from calculator.record.options import GROUPS as OPTION_GROUPS
@@ -24,6 +25,7 @@ from calculator.record.workload import LARGEST, Workload
 from calculator.report import output
 from calculator.sources import catalogue
 from calculator.sources.load import load_model
+from calculator.version import version
 
 if TYPE_CHECKING:
     from calculator.sources.checkpoint import Comparison
@@ -43,6 +45,8 @@ examples:
   {program} deepseek-ai/DeepSeek-V3.1-Terminus --mode decode --seq-len 32768 --batch-size 16 --table memory
   {program} --config ./my-model/config.json --dtype int4 --kv-dtype fp8
   {program} Qwen/Qwen2.5-7B --table operations --format csv --output operations.csv
+a row for every batch and length:
+  {program} Qwen/Qwen3-8B --mode decode --batch-size 1,2,4,8 --seq-len 1k,8k,32k --dtype bf16,awq
 a checkpoint's headers against the formula, and a quantized file that was downloaded:
   {program} ./my-model --checkpoint
   {program} ./my-model-Q4_K_M.gguf --mode decode
@@ -70,16 +74,30 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         said = message.rstrip(".")
-        raise CalculatorError(f"{said[:1].upper()}{said[1:]}; see {self.prog} --help.")
+        guess = habits.meant(message, self._option_string_actions)
+        raise CalculatorError(f"{said[:1].upper()}{said[1:]}; see {self.prog} --help{' all' if guess else ''}.{guess}")
 
     def print_help(self, file: Any = None) -> None:
         output.write_out(self.format_help())
 
 
+class Help(argparse.Action):
+    """--help shows what fits a screen, --help all everything."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
+        if values == "all":
+            parser.print_help()
+        else:
+            output.write_out(habits.SHORT.format(program=parser.prog))
+        parser.exit()
+
+
 def parser(program: str) -> Parser:
     """The options, which are also the documentation; those of a workload are stored under its fields' names."""
     epilog, layout = EPILOG.format(program=program), argparse.RawDescriptionHelpFormatter
-    made = Parser(program, description=DESCRIPTION, epilog=epilog, allow_abbrev=False, formatter_class=layout)
+    made = Parser(
+        program, description=DESCRIPTION, epilog=epilog, allow_abbrev=False, add_help=False, formatter_class=layout
+    )
     for title, fill in GROUPS.items():
         fill(made.add_argument_group(title).add_argument)
     return made
@@ -132,10 +150,10 @@ def _argument(option: Option) -> dict[str, Any]:
     if option.kind == "switch":
         return {"action": "store_false" if option.default else "store_true", "help": _switched(option)}
     metavar, read = {
-        "choice": (None, str),
-        "format": ("FORMAT", _format_name),
-        "length": ("N|max", _length),
-        "count": ("N", _count),
+        "choice": (None, _choice),
+        "format": ("FORMAT", listed(_format_name)),
+        "length": ("N|max", listed(_length, lengths=True)),
+        "count": ("N", listed(_count, lengths=option.field != "batch_size")),
         "factor": ("C", float),
     }[option.kind]
     made: dict[str, Any] = {"default": option.default, "type": read, "help": option.described, "metavar": metavar}
@@ -185,9 +203,13 @@ def _add_output(add: Add) -> None:
     add("--checkpoint", action="store_true", help=said)
     add("--format", choices=output.OUTPUTS, default="text", help="default: text")
     add("--output", metavar="FILE", help="write there instead; an existing file is replaced only if all went well")
+    add("--json", action="store_const", dest="format", const="json", help="the same as --format json")
     add("--list-models", action="store_true", help="list the bundled models")
+    said = "list the models on this machine (the caches of Hugging Face and llama.cpp, Ollama's), each priced"
+    add("--local", action="store_true", help=said)
     add("--list-types", action="store_true", help="list the model types that can be read")
-    add("--version", action="store_true", help="show the version")
+    add("-V", "--version", action="store_true", help="show the version")
+    add("-h", "--help", action=Help, nargs="?", metavar="all", help="show the usual options, or with all every one")
 
 
 GROUPS: Mapping[str, Callable[[Add], None]] = {
@@ -218,14 +240,19 @@ def _count(value: str) -> int:
 
 
 def _format_name(value: str) -> str:
-    return ALIASES.get(value.lower(), value.lower())
+    name = ALIASES.get(value.lower(), value.lower())
+    return habits.METHODS.get(name, name)
+
+
+def _choice(value: str) -> str:
+    return habits.MODES.get(value.lower(), value)
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "transformer-calculator") -> int:
     """Run the command line and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        _run(given, program)
+        return _run(given, program)
     except SystemExit as ended:  # --help
         return int(ended.code or 0)
     except CalculatorError as error:
@@ -246,19 +273,28 @@ def main(arguments: Sequence[str] | None = None, program: str = "transformer-cal
             "environment it shows where the fault is."
         )
         return FAILED
-    return 0
 
 
-def _run(given: list[str], program: str) -> None:
+def _run(given: list[str], program: str) -> int:
+    if given[:1] == ["app"] and not os.path.exists("app"):
+        from calculator.launch import run_app
+
+        return run_app(given[1:])
     for value in given:
         if value.startswith("--") and value.endswith("=--"):  # argparse takes the dashes for a separator
             raise CalculatorError(f"{value.removesuffix('=--')[:80]} was given -- as its value, which is none.")
-    options = parser(program).parse_intermixed_args(given)
+    made = parser(program)
+    if "_ARGCOMPLETE" in os.environ:  # set by the shell function of the argcomplete package
+        from calculator.completion import complete
+
+        complete(made)
+    options = made.parse_intermixed_args(habits.translated(given))
     if options.output is None:
         output.write_out(_content(options))
     else:
         output.target_of(options.output)  # refused before any work, not after
         output.write_file(options.output, _content(options))
+    return 0
 
 
 def _content(options: argparse.Namespace) -> str:
@@ -269,21 +305,30 @@ def _content(options: argparse.Namespace) -> str:
         return output.model_listing(options.format)
     if options.list_types:
         return output.type_listing(options.format)
-    workload = Workload(**{f.name: getattr(options, f.name) for f in fields(Workload)} | _cache_types(options))
+    runs = workloads({f.name: getattr(options, f.name) for f in fields(Workload)} | _cache_types(options))
+    if options.local:
+        from calculator.local import listing
+
+        return listing(one_of(runs, "--local"), options.format, progress)
     named = sources(options)
     models = load_all(named, options.revision, options.token, options.base)
     if options.checkpoint:
         return output.comparisons(compare_all(named, models, options.revision, options.token), options.format)
     if options.draft:
-        return output.speculations(with_draft(options, models, workload), options.format)
-    estimates = [Estimate(model, workload) for model in models]
+        return output.speculations(with_draft(options, models, one_of(runs, "--draft")), options.format)
+    estimates = estimated(models, runs)
     for e in estimates:
         e.engine_settings = {n: v for n in ENGINE_SETTINGS if (v := getattr(options, n)) is not None}
     if options.format == "csv":
         for warning in dict.fromkeys(w for e in estimates for w in e.warnings):
             _complain(warning, "warning")  # a CSV file has no place for it
     if options.explain is not None:
+        one_of(runs, "--explain")
         return output.explanation(estimates, options.explain, options.format)
+    if len(runs) > 1 and options.format != "json":
+        if options.format != "csv" and options.table not in (*output.TABLES, "all"):
+            one_of(runs, f"--table {options.table}")
+        return output.sweep(estimates, options.table, options.format)
     return output.report(estimates, options.table, options.format)
 
 
@@ -296,22 +341,9 @@ def _cache_types(options: argparse.Namespace) -> dict[str, str]:
     keys, values = options.cache_type_k, options.cache_type_v
     if keys is None and values is None:
         return {}
-    if options.kv_dtype != "auto":
+    if options.kv_dtype != "auto" or isinstance(options.kv_dtype, Listed):
         raise WorkloadError("--kv-dtype and --cache-type-k/-v say the same; give one of them.")
     return {"kv_dtype": f"{keys or 'fp16'}/{values or 'fp16'}"}
-
-
-def version() -> str:
-    """The installed version; in a checkout that is not installed, the one pyproject.toml names."""
-    from importlib import metadata
-
-    try:
-        return metadata.version("transformer-calculator")
-    except metadata.PackageNotFoundError:
-        project = Path(__file__).parents[1] / "pyproject.toml"
-        stated = project.read_text(encoding="utf-8") if project.is_file() else ""
-        found = re.search(r'^version = "(.+)"$', stated, re.M)
-        return found[1] if found else "unknown"
 
 
 # From options to models
@@ -330,6 +362,33 @@ def sources(options: argparse.Namespace) -> list[str]:
         hint = f" ({options.explain!r} was taken for an operation to explain)" if options.explain else ""
         raise SourceError(f"No model was named{hint}; give one, for instance Qwen/Qwen2.5-7B, or see --list-models.")
     return found
+
+
+def one_of(runs: Sequence[Workload], option: str) -> Workload:
+    """The only workload.
+
+    Raises:
+        WorkloadError: several were listed, and the option shows one.
+    """
+    if len(runs) > 1:
+        raise WorkloadError(f"{option} shows one workload; give single values rather than lists with it.")
+    return runs[0]
+
+
+def estimated(models: Sequence[Model], runs: Sequence[Workload]) -> list[Estimate]:
+    """An estimate for every model and workload, with a line of progress where there are many."""
+    found, whole = [], len(models) * len(runs)
+    for model in models:
+        for run in runs:
+            found.append(Estimate(model, run))
+            if whole > PROGRESS and len(found) % PROGRESS == 0:
+                progress(f"Estimating ({len(found):,} of {whole:,})")
+    progress("") if whole > PROGRESS else None
+    return found
+
+
+PROGRESS = 100
+"""Estimates between two lines of progress: about a quarter of a second."""
 
 
 def with_draft(options: argparse.Namespace, models: Sequence[Model], workload: Workload) -> list[Speculation]:

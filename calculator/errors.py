@@ -76,3 +76,7 @@ class CheckpointError(CalculatorError):
 
 class DeviceError(CalculatorError):
     """A device, a number of devices or a way to divide a model over them that does not exist or cannot work."""
+
+
+class MissingExtraError(CalculatorError):
+    """A function needs a package that a bare installation does not bring; the sentence names the extra."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,8 @@ from calculator.errors import WorkloadError
 from calculator.formats.named import format_named
 from calculator.gate import check_estimate
 from calculator.model import Model
+from calculator.numbers import units
+from calculator.numbers.blocks import Block, Facts, Shown
 from calculator.numbers.symbolic import numeric
 from calculator.passes.forward import (
     encoder_length,
@@ -28,23 +30,30 @@ from calculator.record.workload import Workload
 
 if TYPE_CHECKING:
     from calculator.engines.reserved import Reserved
+    from calculator.hardware import Device
+    from calculator.parallel import Layout
+    from calculator.serving.device_share import PerDevice
+    from calculator.serving.seconds import Seconds
 
 
-class Estimate:
+class Estimate(Shown):
     """The numbers of one workload on one model. Amounts are ints, or arrays where the workload's are.
 
     Attributes:
         model, workload: what was asked. sequence_length: the length used; encoder_length: the encoder's, None where
             the model has no encoder before its decoder.
         memory, flops, traffic, generation: see their classes; generation is None outside decode mode.
+        device, layout: what it runs on, None where none was given.
         notes: what a reader should know beside the numbers; warnings: what makes them doubtful.
         engine_settings: how engines are started, for `reserved`: `batched_tokens`, `block_size`.
     """
 
     engine_settings: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self, model: Model, workload: Workload) -> None:
-        self.model, self.workload = model, workload
+    def __init__(
+        self, model: Model, workload: Workload, device: Device | None = None, layout: Layout | None = None
+    ) -> None:
+        self.model, self.workload, self.device, self.layout = model, workload, device, layout
         self.sequence_length = resolved_length(model, workload)
         self._batch, self._length = symbols(workload.batch_size, self.sequence_length)
         self._source = encoder_length(model, workload, self._length)
@@ -76,6 +85,31 @@ class Estimate:
     def operations(self) -> list[Operation]:
         """The operations with amounts as numbers (or arrays)."""
         return numbers(self._listed, self._shape)
+
+    @cached_property
+    def per_device(self) -> PerDevice:
+        """What the fullest device of the layout holds and does.
+
+        Raises:
+            CalculatorError: the model cannot be laid out so, pretraining, or arrays.
+        """
+        from calculator.parallel import Layout
+        from calculator.serving.device_share import per_device
+
+        return per_device(self.model, self.workload, self.layout or Layout())
+
+    @cached_property
+    def time(self) -> Seconds:
+        """Seconds of one pass on the devices, without the host of an engine: see `serve` for what users wait.
+
+        Raises:
+            CalculatorError: no device was given, or as `per_device`.
+        """
+        if self.device is None:
+            raise WorkloadError('A time needs a device: estimate(model, workload, device="h200-sxm-141gb").')
+        from calculator.serving.device_share import time_of
+
+        return time_of(self.per_device, self.workload, self.device, self.sequence_length)
 
     @cached_property
     def generation(self) -> Generation | None:
@@ -168,10 +202,58 @@ class Estimate:
         return rows(self, kind)
 
     def table(self, kind: str) -> Any:
-        """The table of that kind as a pandas DataFrame with raw numbers."""
-        import pandas as pd
+        """The table of that kind as a pandas DataFrame with raw numbers; `rows` are the same without pandas.
 
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        from calculator.extras import needed
+
+        pd = needed("pandas", "A table as a DataFrame")
         return pd.DataFrame(self.rows(kind))
+
+    def chart(self, kind: str = "memory") -> Any:
+        """An Altair chart: "memory", "flops" or "traffic" by component, or "reuse", a dot per operation.
+
+        Raises:
+            WorkloadError: no such chart, or arrays. MissingExtraError: Altair is not installed.
+        """
+        from calculator.report.pictures import chart
+
+        return chart(self, kind)
+
+    def blocks(self) -> Sequence[Block]:
+        """What the command line shows, as facts and tables of words."""
+        from calculator.report import text
+
+        if self.scalar:
+            return [*text.blocks([self], ("memory", "flops", "reuse")), *self._placed_blocks()]
+        return [Facts(self.summary(), [("precision", self.precision), ("counted", text.conventions(self))])]
+
+    def _placed_blocks(self) -> list[Block]:
+        """On the device and layout that were given: what the fullest device holds, and the time of a pass."""
+        if self.device is None and self.layout is None:
+            return []
+        facts = [("memory of the fullest device", units.gib(self.per_device.memory.total))]
+        if self.device is not None:
+            t = self.time
+            facts.append(("memory it has", units.gib(self.device.memory)))
+            facts.append(("time", f"{t.expected:.3g} s ({t.low:.3g} to {t.high:.3g}; at least {t.lower_bound:.3g})"))
+        count = self.layout.devices if self.layout is not None else 1
+        return [Facts(f"On {count} × {self.device.name if self.device is not None else 'device'}", facts)]
+
+    def summary(self) -> str:
+        """The model, what is run, and the totals."""
+        where = f"{self.model.name}, {self.workload.mode}"
+        if self._shape is not None:
+            return f"{where}: {' × '.join(map(str, self._shape))} batches and lengths"
+        run = f"batch {self.workload.batch_size:,} × {self.sequence_length:,} tokens"
+        amounts = (
+            units.gib(self.memory.total),
+            units.flops(self.flops.total),
+            f"{units.gib(self.traffic.total)} moved",
+        )
+        return f"{where}, {run}: {', '.join(amounts)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for json.dumps."""
@@ -184,12 +266,20 @@ def _largest_value(length: Any) -> int:
     return int(length.max()) if hasattr(length, "max") else int(length)
 
 
-def estimate(model: Model, workload: Workload | None = None, **options: Any) -> Estimate:
+def estimate(
+    model: Model,
+    workload: Workload | None = None,
+    *,
+    device: str | Device | Mapping[str, Any] | None = None,
+    layout: Layout | None = None,
+    **options: Any,
+) -> Estimate:
     """Memory, FLOPs, traffic and intensity of a workload.
 
     Args:
         model: what `load_model` returned.
         workload: what is run; or its fields as keywords, `estimate(model, mode="decode", batch_size=8)`.
+        device: a name, a Device or its numbers: what `time` is of. layout: over such devices: what `per_device` is of.
 
     Raises:
         WorkloadError: an option outside what is allowed.
@@ -199,7 +289,26 @@ def estimate(model: Model, workload: Workload | None = None, **options: Any) -> 
     if workload is not None and not isinstance(workload, Workload):
         raise WorkloadError(f"estimate needs a Workload or its fields as keywords, not {type(workload).__name__}.")
     chosen = workload or Workload()
-    return Estimate(model, chosen.with_(**options) if options else chosen)
+    on = _on(device, layout)
+    return Estimate(model, chosen.with_(**options) if options else chosen, on, layout)
+
+
+def _on(device: Any, layout: Any) -> Device | None:
+    """The device of that name.
+
+    Raises:
+        CalculatorError: there is none, or the layout is not one.
+    """
+    if layout is not None:
+        from calculator.parallel import Layout
+
+        if not isinstance(layout, Layout):
+            raise WorkloadError(f"layout must be a Layout, as calculator.Layout(tp=8), not {type(layout).__name__}.")
+    if device is None:
+        return None
+    from calculator.hardware import device as named
+
+    return named(device)
 
 
 __all__ = ["Estimate", "estimate"]

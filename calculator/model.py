@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from calculator.formats.named import TORCH_DTYPES
+from calculator.numbers import units
+from calculator.numbers.blocks import Block, Facts, Grid, Shown
 from calculator.record.modules import Modules, modules_of
 from calculator.record.operation import Operation
 from calculator.record.run import weights_of, written
-from calculator.record.vocabulary import COMPONENTS
+from calculator.record.vocabulary import COMPONENTS, TITLES
 
 if TYPE_CHECKING:
     from calculator.formats.quantization import Scheme
@@ -58,8 +60,12 @@ class Stack:
     def groups(self) -> tuple[tuple[Layer, tuple[int, ...]], ...]:
         """Equal layers with the indices they stand at, in order of first appearance."""
         found: dict[Layer, list[int]] = {}
+        same: dict[int, list[int]] = {}  # most families repeat one object, which costs less to find than to hash
         for index, layer in enumerate(self.layers):
-            found.setdefault(layer, []).append(index)
+            members = same.get(id(layer))
+            if members is None:
+                members = same[id(layer)] = found.setdefault(layer, [])
+            members.append(index)
         return tuple((layer, tuple(indices)) for layer, indices in found.items())
 
 
@@ -95,8 +101,8 @@ class Parameters:
     touched: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
+@dataclass(frozen=True, eq=False, repr=False)
+class Model(Shown):
     """A model: stacks of layers with their shapes, and the facts the config states beside them.
 
     Attributes:
@@ -133,6 +139,26 @@ class Model:
     plans: dict[str, Any] = field(
         default_factory=dict, repr=False
     )  # precision plans by dtype, made when first asked for
+
+    def summary(self) -> str:
+        """Its name, type, parameters and layers."""
+        p = self.parameters
+        active = "" if p.active == p.total else f", {units.count(p.active)} active"
+        return f"{self.name}: {self.model_type}, {units.count(p.total)} parameters{active}, {self.layers} layers"
+
+    def blocks(self) -> Sequence[Block]:
+        """What it is, and its parameters by component."""
+        p = self.parameters
+        sizes = f"{self.layers} layers, hidden {self.hidden_size:,}, vocabulary {self.vocabulary_size:,}"
+        facts = [("source", self.source), ("type", self.model_type), ("sizes", sizes)]
+        facts += [("active", f"{p.active:,}")] if p.active != p.total else []
+        facts += [("context", f"{self.context_length:,}")] if self.context_length else []
+        rows = [(TITLES[c], f"{n:,}", f"{n / p.total:.2%}") for c, n in p.by_component.items()]
+        total = ("Total", f"{p.total:,}", "100.00%")
+        return [
+            Facts(self.name, [*facts, *(("note", note) for note in self.notes)]),
+            Grid("Parameters", ("Component", "Parameters", "Share"), rows, total),
+        ]
 
     @property
     def stacks(self) -> tuple[Stack, ...]:

@@ -38,7 +38,7 @@ class Case(NamedTuple):
     precision: str
     device: Device | None
     estimate: Estimate
-    count: int | None
+    needed: int | None
     passed: Passed | None
 
 
@@ -147,14 +147,14 @@ def _case(inputs: Inputs, name: str, model: Model, dtype: str, device: Device | 
 
 def cost(inputs: Inputs, case: Case) -> float | None:
     """US dollars of a million tokens of one pass after another; None without a price."""
-    if case.passed is None or case.device is None or case.count is None:
+    if case.passed is None or case.device is None or case.needed is None:
         return None
     own = case.device is inputs.device
     price = inputs.hardware.price if own else case.device.price or None
     tokens = case.estimate.workload.batch_size * (
         1 if case.estimate.workload.mode == "decode" else case.estimate.sequence_length
     )
-    return price * case.count * case.passed.time.expected / 3600 / tokens * 1e6 if price else None
+    return price * case.needed * case.passed.time.expected / 3600 / tokens * 1e6 if price else None
 
 
 def sentence(inputs: Inputs, cases: list[Case]) -> str:
@@ -168,7 +168,7 @@ def sentence(inputs: Inputs, cases: list[Case]) -> str:
         assert last.passed is not None
         ratio = last.passed.time.expected / first.passed.time.expected
         what = "next token" if w.mode == "decode" else "prompt"
-        on = f" on {ui.devices(first.count or 1, first.device)}" if first.device else ""
+        on = f" on {ui.devices(first.needed or 1, first.device)}" if first.device else ""
         return (
             f":primary[{ui.plain(first.name)}] is fastest: a {what} in "
             f"{ui.seconds(first.passed.time.expected)}{on}. {ui.plain(last.name)} takes {ui.digits(ratio)} times that."
@@ -201,7 +201,7 @@ def row(inputs: Inputs, c: Case) -> dict[str, Any]:
         "weights_as": c.precision,
         "precision": e.precision,
         "device": c.device.name if c.device else None,
-        "devices": c.count,
+        "devices": c.needed,
         "parameters": p.total,
         "active": p.active,
         "layers": e.model.layers,
@@ -294,7 +294,7 @@ def memory(paper: Paper, inputs: Inputs, cases: list[Case]) -> None:
     bars = []
     for c in order:
         m = c.estimate.memory
-        on = f": {c.count} × {ui.device_name(c.device)}" if c.count and c.device else ""
+        on = f": {c.needed} × {ui.device_name(c.device)}" if c.needed and c.device else ""
         kinds = {TITLES[k]: getattr(m, k) / scale for k in MEMORY_KINDS if getattr(m, k)}
         bars.append(charts.Bar(c.name, f"{ui.size(m.total)}{on}", kinds))
     device = inputs.device

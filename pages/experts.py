@@ -39,8 +39,8 @@ def show(inputs: Inputs) -> None:
     with place:
         paper.answer(
             f"What if {named} were a mixture? {sentence('It', changed)}",
-            f"{named} is dense: every token runs the whole MLP. On this page each MLP becomes a router and several smaller "
-            "MLPs; no such checkpoint exists.",
+            f"{named} is dense: every token runs the whole MLP. On this page each MLP becomes a router and several "
+            "smaller MLPs; no such checkpoint exists.",
         )
     compared(paper, inputs, changed)
     mixture(paper, Inputs(changed, inputs.workload, inputs.hardware))

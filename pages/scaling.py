@@ -80,7 +80,7 @@ def sentence(inputs: Inputs, sweep: Estimate, axis: str, points: Any) -> str:
 
 def _rounded(value: int) -> int:
     """Down to what reads well."""
-    step = max(1, 2 ** (value.bit_length() - 3))
+    step = 1 << max(0, value.bit_length() - 3)
     return value // step * step
 
 

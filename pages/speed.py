@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from calculator.errors import CalculatorError
@@ -73,9 +75,10 @@ def sentence(inputs: Inputs, s: Serving) -> str:
 
 def terms(inputs: Inputs, s: Serving) -> str:
     w = inputs.workload
+    group = " as one tensor group" if s.layout.devices > 1 else ""
     return (
         f"{ui.plain(inputs.name)}, weights {ui.plain(inputs.estimate.precision)} · "
-        f"{ui.devices(s.layout.devices, s.device)}{' as one tensor group' if s.layout.devices > 1 else ''} · {s.engine} · "
+        f"{ui.devices(s.layout.devices, s.device)}{group} · {s.engine} · "
         f"prompts of {inputs.estimate.sequence_length:,} tokens, answers of {w.decode_length:,}"
     )
 
@@ -167,7 +170,7 @@ def times(paper: Paper, inputs: Inputs, case: Serving) -> None:
 
 
 def load(paper: Paper, inputs: Inputs, case: Serving) -> None:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for users in sorted({*USERS, case.concurrency}):
         s = served(inputs, case.layout.devices, users)
         if s.batch < users or not s.fits:
@@ -188,7 +191,7 @@ def load(paper: Paper, inputs: Inputs, case: Serving) -> None:
     if not rows:
         st.info("Not one user fits.")
         return
-    top = max(r["all_users"] for r in rows)
+    top = max(float(r["all_users"] or 0) for r in rows)
     columns = {
         "users": ui.number("Users"),
         "first_token_s": ui.number("First token (s)", "%.2f"),

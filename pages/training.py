@@ -176,7 +176,8 @@ def strategies(paper: Paper, inputs: Inputs, recipe: dict[str, Any]) -> None:
             t = case_of(inputs, {**recipe, **changes}, None if name == "As asked" else Layout(dp=count))
         except CalculatorError:
             continue  # a method without a row for this precision
-        said = f"{'✓' if t.fits else '✕ too large:'} {ui.size(t.peak)} on {'one' if t.layout.devices == 1 else f'each of {t.layout.devices:,}'}"
+        where = "one" if t.layout.devices == 1 else f"each of {t.layout.devices:,}"
+        said = f"{'✓' if t.fits else '✕ too large:'} {ui.size(t.peak)} on {where}"
         bars.append(charts.Bar(name, said, split(t)))
     top = max(device.memory / GIB * 1.6, sum(bars[0].parts.values()) * 1.05)
     limit = charts.Limit(device.memory / GIB, f"{ui.device_name(device)} {ui.size(device.memory)}")
@@ -197,7 +198,7 @@ def moments(paper: Paper, t: Trained) -> None:
 
 
 def layouts(paper: Paper, inputs: Inputs, recipe: dict[str, Any], case: Trained) -> None:
-    rows = []
+    rows: list[dict[str, Any]] = []
     devices = case.layout.devices
     for tp in (1, 2, 4, 8):
         for pp in (1, 2, 4, 8):
@@ -228,7 +229,7 @@ def layouts(paper: Paper, inputs: Inputs, recipe: dict[str, Any], case: Trained)
         st.info(f"No layout fits. What does: {fixes}." if fixes else "No layout of so many fits.")
         return
     assert inputs.device is not None
-    shown = [{**r, "memory": r["device_memory_bytes"] / GIB, "percent": 100 * (r["mfu"] or 0)} for r in fitting]
+    shown = [{**r, "memory": r["device_memory_bytes"] / GIB, "percent": _percent(r["mfu"])} for r in fitting]
     columns = {
         "tensor": ui.number("Tensor"),
         "pipeline": ui.number("Pipeline"),
@@ -240,6 +241,10 @@ def layouts(paper: Paper, inputs: Inputs, recipe: dict[str, Any], case: Trained)
         "percent": ui.number("MFU (%)", "%.0f"),
     }
     paper.table("layouts", shown, columns, "Layouts that fit, fastest first", raw=lambda: rows)
+
+
+def _percent(share: Any) -> float | None:
+    return None if share is None else 100 * float(share)
 
 
 if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script

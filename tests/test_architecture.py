@@ -13,6 +13,14 @@ LAYERS = (
     ("app", "pages"),
     ("calculator.__main__",),
     ("calculator.cli",),
+    (
+        "calculator.batches",
+        "calculator.launch",
+        "calculator.habits",
+        "calculator.lists",
+        "calculator.completion",
+        "calculator.local",
+    ),
     ("calculator.compatibility", "calculator.sources.manual"),
     ("calculator.report.output",),
     ("calculator.sources.checkpoint.report",),
@@ -37,8 +45,9 @@ LAYERS = (
     ("calculator.formats",),
     ("calculator.config",),
     ("calculator.numbers",),
+    ("calculator.extras",),
     ("calculator.limits",),
-    ("calculator.errors",),
+    ("calculator.errors", "calculator.version"),
 )
 """From the roof to the ground. A module belongs to the longest name that it begins with; it imports from its own row
 and from those below."""

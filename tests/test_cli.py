@@ -460,7 +460,7 @@ def test_list_types(outcome: Callable[..., str]) -> None:
 
 def test_help_documents_every_option(outcome: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
-    text = outcome("--help")
+    text = outcome("--help", "all")
     for option in ("MODEL", "--hf-model", "--config", "--seq-len", "--kv-dtype", "--attention-flops", "--output"):
         assert option in text
     assert "1 GiB = 2^30 bytes" in text
@@ -470,7 +470,7 @@ def test_help_documents_every_option(outcome: Callable[..., str], monkeypatch: p
 def test_every_example_of_the_help_runs(
     outcome: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    examples = re.findall(r"^  transformer-calculator (.+)$", outcome("--help"), re.M)
+    examples = re.findall(r"^  transformer-calculator (.+)$", outcome("--help", "all"), re.M)
     write_config(tmp_path / "my-model" / "config.json", QWEN)
     stored = {name: ("BF16", shape) for name, shape in load_model(QWEN).tensors()}
     write_safetensors(tmp_path / "my-model" / "model.safetensors", stored)
@@ -481,7 +481,7 @@ def test_every_example_of_the_help_runs(
     (tmp_path / "my-lora" / "adapter_config.json").write_text(json.dumps(adapter))
     write_config(tmp_path / "my-draft" / "config.json", QWEN, architectures=["Qwen2ForCausalLMEagle3"])
     monkeypatch.chdir(tmp_path)
-    assert len(examples) == 10
+    assert len(examples) == 11
     for example in examples:
         assert bool(outcome(*shlex.split(example))) is ("--output" not in example)
     assert (tmp_path / "operations.csv").read_text().startswith("model,mode,")
@@ -550,9 +550,9 @@ def test_a_bad_config_is_one_line(content: str, start: str, run: Run, tmp_path: 
 
 
 def test_errors_in_a_process_of_its_own() -> None:
-    ended = process("gpt2", "--mode", "training")
+    ended = process("gpt2", "--mode", "serving")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("error: Argument --mode: invalid choice: 'training'")
+    assert ended.stderr.startswith("error: Argument --mode: invalid choice: 'serving'")
     assert ended.stderr.endswith("; see python -m calculator --help.\n")
 
 

@@ -281,7 +281,9 @@ def test_the_tables_of_the_calculator_are_the_engines(open_page, mode):
     scale = next(r["total"] for r in flops if r["component"] == TITLES[largest["component"]]) / largest["total"]
     for row, raw in zip(flops, e.rows("flops"), strict=True):
         for name in ("matmul", "other"):
-            assert row[name] == approximately(raw[name] * scale) or math.isnan(row[name]) and raw[name] * scale < 0.0005
+            assert row[name] == approximately(raw[name] * scale) or (
+                math.isnan(row[name]) and raw[name] * scale < 0.0005
+            )
     reuse = shown(at.segmented_control(key="table").set_value("reuse").run())
     assert values(reuse, "intensity", "class") == values(e.rows("reuse"), "intensity", "class")
     operations = shown(at.segmented_control(key="table").set_value("operations").run())

@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -28,15 +29,18 @@ def devices() -> tuple[Device, ...]:
 
 
 def device(named: str | Device | Mapping[str, Any]) -> Device:
-    """A device by its id ("h200-sxm-141gb"), name ("H200") or the driver's string ("NVIDIA H100 80GB HBM3"); or one of
-    one's own, as a mapping or the path of a JSON file with `name`, `memory_gib`, `bandwidth_gb_s` and `peak_tflops`
-    (format -> TFLOP/s), and any of `link_gb_s`, `domain`, `node`, `network_gbit_s`, `units`, `watts`, `price`.
+    """A device by its id ("h200-sxm-141gb"), name ("H200") or the driver's string ("NVIDIA H100 80GB HBM3"); "local",
+    the first of this machine; or one of one's own, as a mapping or the path of a JSON file with
+    `name`, `memory_gib`, `bandwidth_gb_s` and `peak_tflops` (format -> TFLOP/s), and any of `link_gb_s`, `domain`,
+    `node`, `network_gbit_s`, `units`, `watts`, `price`.
 
     Raises:
         DeviceError: no such device, or several.
     """
     if isinstance(named, Device):
         return named
+    if isinstance(named, str) and named.strip().lower() == "local":
+        return local_devices()[0]
     if isinstance(named, Mapping):
         return _own(named)
     text = str(named).strip()
@@ -49,6 +53,25 @@ def device(named: str | Device | Mapping[str, Any]) -> Device:
         which = ", ".join(d.id for d in found)
         raise DeviceError(f"{text!r} is the name of several devices; choose one of {which}.")
     raise DeviceError(f"Device {text[:80]!r} is not known; {_nearest(text)}")
+
+
+def local_devices() -> list[Device]:
+    """All accelerators of this machine, with the memory that their driver reports.
+
+    Raises:
+        DeviceError: none was found, or one that the catalogue does not know.
+    """
+    from calculator.hardware.local import accelerators
+
+    return [replace(_driven(a.name, a.cores), memory=a.memory, memory_is="driver") for a in accelerators()]
+
+
+def _driven(name: str, cores: int | None) -> Device:
+    """The device of a driver's string; of an Apple chip sold with two numbers of GPU cores, the one with these."""
+    chip = name.removeprefix("Apple ")
+    alike = [d for d in devices() if d.vendor == "Apple" and d.name.split(" (")[0] == chip] if chip != name else []
+    exact = [d for d in alike if d.name.endswith(f"({cores}c)")]
+    return (exact or alike or [device(name)])[0]
 
 
 def _matches(text: str) -> list[Device]:
@@ -64,6 +87,8 @@ def _matches(text: str) -> list[Device]:
     if by_name:
         return by_name
     short = [d for d in devices() if key in _short_names(d)]
+    if key.startswith("nvidia "):
+        return short  # as drivers write, and none writes "NVIDIA H100" alone: of several boards it may be any
     # Of several boards of one chip (H200 SXM, NVL, PCIe) the one of servers with links of their own is meant.
     linked = [d for d in short if "-sxm" in d.id]
     return linked if len(linked) == 1 and len({_chip(d) for d in short}) == 1 else short

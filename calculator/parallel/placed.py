@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -145,7 +146,7 @@ def _share(op: Operation, layout: Layout, devices: int) -> Operation:
         work = float(held) * batch
         if layout.sequence_parallel and split.kind in ("replicated", "join") and op.kind == "elementwise":
             work = batch = work / devices
-    cached = split.cache_share(devices) / (layout.cp * layout.attention_dp)
+    cached = _cache_share(op, devices) / (layout.cp * layout.attention_dp)
     part = float(held)
     return replace(
         op,
@@ -157,9 +158,16 @@ def _share(op: Operation, layout: Layout, devices: int) -> Operation:
         cache_bytes=_whole(op.cache_bytes * cached) if op.cache_bytes else 0,
         cache_reads=op.cache_reads * float(cached),
         cache_writes=op.cache_writes * float(cached),
-        live=op.live * max(work, batch / devices),
+        live=_rounded(op.live * max(work, batch / devices)),
         groups=op.groups / layout.ep if op.component == "experts" else op.groups,
     )
+
+
+def _cache_share(op: Operation, devices: int) -> Fraction:
+    """The part of an operation's cache that a device holds; a recurrent state is where its channels or heads are."""
+    if not op.split.cache and op.kind in ("scan", "convolution"):
+        return _shared(op.split, devices)
+    return op.split.cache_share(devices)
 
 
 @lru_cache(maxsize=4096)
@@ -197,6 +205,11 @@ def _experts_held(op: Operation, layout: Layout) -> Fraction:
 def _whole(size: Number) -> Number:
     """A part of a whole number of bytes, rounded up."""
     return -(-size.numerator // size.denominator) if isinstance(size, Fraction) else size
+
+
+def _rounded(size: Number) -> Number:
+    """Whole bytes, rounded up."""
+    return math.ceil(size) if isinstance(size, float) else size
 
 
 def _cut(op: Operation, model: Model, first: int, last: int, stage: int, stages: int) -> Operation | None:

@@ -114,6 +114,8 @@ def _scheme(model: Model, dtype: str, training: bool) -> Scheme | None:
 
 def _planned_stack(stack: Stack, plan: Plan) -> PlannedStack:
     def formats(prefix: str, weights: tuple[Weight, ...]) -> tuple[Format | None, ...]:
+        if plan.scheme is None:
+            return (None,) * len(weights)
         return tuple(plan.form(prefix, weight, stack) for weight in weights)
 
     groups: list[Group] = []

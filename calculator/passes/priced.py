@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from calculator.formats.named import Format
@@ -72,8 +73,9 @@ def idle_rules(model: Model, plan: Plan) -> list[Rule]:
     names = []
     for stack in (*model.stacks, *model.apart):
         apart = any(stack is other for other in model.apart)
-        for prefix, parts in _places(stack):
-            for weight in weights_of(parts):
+        alike = ((layer.parts, [f"{stack.path}.{i}." for i in at]) for layer, at in stack.groups)
+        for parts, prefixes in ((stack.before, [""]), *alike, (stack.after, [""])):
+            for prefix, weight in product(prefixes, weights_of(parts)):
                 if plan.asked(weight) and apart:
                     plan.shares(prefix, weight, stack)
                 elif not plan.asked(weight):

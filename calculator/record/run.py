@@ -213,12 +213,26 @@ class Run(Tokens):
         return (Saved(f"{step.name}.input", size, size, size, size, need, region),)
 
 
-def written(parts: tuple[Part, ...]) -> list[Operation]:
+_WRITTEN: dict[int, tuple[tuple[Part, ...], tuple[Operation, ...]]] = {}
+"""What the parts of layers wrote, by the tuple's identity, which lives as long as its entry. Parameters, plans and
+rules of one model each ask for the same few tuples."""
+MOST_WRITTEN = 256
+ONE_TOKEN = Workload()
+
+
+def written(parts: tuple[Part, ...]) -> tuple[Operation, ...]:
     """The operations of the parts for one token, their amounts in 16 bit: what they hold, whatever the workload."""
-    run = Run(Workload(), 1, 1, 0)
+    known = _WRITTEN.get(id(parts))
+    if known is not None and known[0] is parts:
+        return known[1]
+    run = Run(ONE_TOKEN, 1, 1, 0)
     for part in parts:
         part.write(run)
-    return run.out
+    found = tuple(run.out)
+    if len(_WRITTEN) >= MOST_WRITTEN:
+        _WRITTEN.clear()
+    _WRITTEN[id(parts)] = parts, found
+    return found
 
 
 def weights_of(parts: tuple[Part, ...], *, stored: bool = False) -> tuple[Weight, ...]:

@@ -39,6 +39,17 @@ def report(estimates: Sequence[Estimate], table: str, form: str) -> str:
     return _blocks(text.blocks(estimates, TABLES if table == "all" else (table,)), form)
 
 
+def sweep(estimates: Sequence[Estimate], table: str, form: str) -> str:
+    """A row for every estimate: lists of options, of one or several models."""
+    from calculator.report.sweep import blocks, listed_fields
+
+    if form == "csv":
+        names = listed_fields(estimates)
+        told = [({n: getattr(e.workload, n) for n in names}, e) for e in estimates]
+        return clean.as_csv([{**fields, **row} for fields, e in told for row in csv_rows(e, table)])
+    return _blocks(blocks(estimates, table), form)
+
+
 def csv_rows(estimate: Estimate, table: str) -> list[Row]:
     """Rows of raw numbers; --table all is long: a row per number."""
     base = _base(estimate)
@@ -186,6 +197,16 @@ def _listing(title: str, rows: Sequence[Row], form: str) -> str:
 
 
 # Formats
+
+
+def as_json(found: Row | Sequence[Row]) -> str:
+    """Plain values as JSON."""
+    return _json(found)
+
+
+def as_blocks(blocks: Iterable[text.Block], form: str) -> str:
+    """Facts and tables as text or Markdown."""
+    return _blocks(blocks, form)
 
 
 def _blocks(blocks: Iterable[text.Block], form: str) -> str:

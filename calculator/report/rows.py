@@ -10,6 +10,7 @@ from calculator.passes.totals import intensity_class
 from calculator.record.operation import MATMUL_KINDS, Operation
 from calculator.record.vocabulary import COMPONENTS, HELD, MEMORY_KINDS, PHASES, QUANTITIES
 from calculator.report.formats import format_rows
+from calculator.version import version
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
@@ -191,10 +192,16 @@ TABLES: dict[str, Callable[[Estimate], list[Row]]] = {
 }
 
 
+SCHEMA = 1
+"""Of the JSON. A key that is new leaves it as it is; one that goes, or means something else, raises it."""
+
+
 def as_dict(estimate: Estimate) -> dict[str, Any]:
     """An estimate as plain values, arrays as nested lists."""
     model, memory = estimate.model, estimate.memory
     found: dict[str, Any] = {
+        "schema": SCHEMA,
+        "tool": {"name": "transformer-calculator", "version": version()},
         "model": {
             "name": model.name,
             "source": model.source,

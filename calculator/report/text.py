@@ -4,42 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from calculator.model import Model
 from calculator.numbers import units as words
+from calculator.numbers.blocks import Block as Block
+from calculator.numbers.blocks import Facts as Facts
+from calculator.numbers.blocks import Grid as Grid
+from calculator.numbers.blocks import Row
 from calculator.passes.totals import intensity_class
 from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
     from calculator.speculation import Speculation
-
-Row = Sequence[str]
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Labelled lines under a title."""
-
-    title: str
-    pairs: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table of words: the first `left` columns are text, the others numbers."""
-
-    title: str
-    columns: Row
-    rows: Sequence[Row]
-    total: Row | None = None
-    remark: str = ""
-    left: int = 1
-
-
-Block = Facts | Grid
 
 
 def aligned(blocks: Iterable[Block]) -> str:
@@ -127,11 +105,18 @@ def _model_facts(estimate: Estimate) -> list[tuple[str, str]]:
     caches = estimate.workload.mode != "pretraining" and model.text.causal
     cache = f"; KV cache {estimate.kv_precision}" if caches else ""
     return [
-        ("source", model.source),
+        ("source", short_source(model.source)),
         ("model", ", ".join(shape)),
         ("parameters", f"{p.total:,} ({words.count(p.total)}){active}"),
         ("precision", f"weights {estimate.precision}{cache}"),
     ]
+
+
+def short_source(source: str) -> str:
+    """Where a config came from, in a line: without the scheme, the file's name and where the copy was found (JSON and
+    the app have it in full)."""
+    first = source.split(", as copied")[0].removeprefix("https://")
+    return first.removesuffix("/config.json").removesuffix("/main").removesuffix("/blob")
 
 
 def layers_of(model: Model) -> str:

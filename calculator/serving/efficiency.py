@@ -55,12 +55,13 @@ class Efficiency:
     """What a device reaches under an engine, as fractions of its datasheet and seconds."""
 
     compute: float
-    experts: float  # of compute
-    attention: float  # of compute
     low: Mapping[str, float]  # format of the arithmetic -> relative to 16 bit
     memory: float
     dequantized: float
     dequantized_prefill: float
+    dequantized_experts: float
+    compute_experts: float
+    memory_experts: float
     launch: float
     step: float
     sequence: float
@@ -69,8 +70,11 @@ class Efficiency:
     collective: float
     hop: float
     link: float
+    all_to_all: float
     wave: float
     interference: float
+    queue: float
+    spread: float
 
 
 def efficiency(device: Device, engine: str, changed: Mapping[str, float] | None = None) -> Efficiency:
@@ -86,25 +90,29 @@ def efficiency(device: Device, engine: str, changed: Mapping[str, float] | None 
         v[name] = value
     served = engine in SERVERS
     apple = device.vendor == "Apple"
-    launch = "launch_graph" if served else "launch_eager" if engine == "transformers" else "launch_cpp"
+    launch = f"launch_{engine}" if served else "launch_eager" if engine == "transformers" else "launch_cpp"
     return Efficiency(
         compute=v["compute_apple"] if apple else v["compute"],
-        experts=v["compute_experts"],
-        attention=v["compute_attention"],
         low={"fp8": v["compute_fp8"], "int8": v["compute_fp8"], "nvfp4": v["compute_fp4"], "mxfp4": v["compute_fp4"]},
         memory=v[_memory(device)],
         dequantized=v["dequantized"],
         dequantized_prefill=v["dequantized_prefill"],
+        dequantized_experts=v["dequantized_experts"],
+        compute_experts=v["compute_experts"],
+        memory_experts=v["memory_experts"],
         launch=v["launch_metal"] if apple else v[launch],
-        step=v[f"step {engine}"] if served else 0.0,
+        step=v["step"] if served else 0.0,
         sequence=v["sequence"] if served else 0.0,
         prefill_host=v["prefill_host"] if served else 0.0,
-        first_token=v[f"first_token {engine}"] if served else 0.0,
+        first_token=v[f"first_token_{engine}"] if served else 0.0,
         collective=v["collective"],
         hop=v["hop"],
         link=v["link"],
-        wave=v[f"wave {engine}"] if served else 1.0,
+        all_to_all=v["all_to_all"],
+        wave=v[f"wave_{engine}"] if served else 0.0,
         interference=v["interference"],
+        queue=v["queue"],
+        spread=v["spread"],
     )
 
 

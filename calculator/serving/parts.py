@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from calculator.hardware import Device
 from calculator.model import Model
 from calculator.parallel.layout import Layout
-from calculator.parallel.placed import Stage, placed
+from calculator.parallel.placed import placed
 from calculator.record.operation import Operation
 from calculator.record.vocabulary import COMPONENT_LIST
 from calculator.record.workload import Workload
 from calculator.serving.efficiency import efficiency
-from calculator.serving.serve import OVERHEAD, RANGES, USED, Seconds, seconds_of
-from calculator.serving.timing import pass_time
+from calculator.serving.seconds import Seconds, seconds
+from calculator.serving.serve import OVERHEAD, USED
+from calculator.serving.timing import pass_time, terms
 
 LINKS, ENGINE = "Links", "Engine"
 TITLE = {c.name: c.title for c in COMPONENT_LIST}
@@ -89,23 +90,14 @@ def passed(model: Model, workload: Workload, device: Device, layout: Layout, eng
     parts: dict[str, float] = {}
     timed: list[tuple[Operation, float]] = []
     for stage in placed(model, workload, layout):
-        bound += pass_time(stage.operations, device, e, prefill=prefill, context=context).bound
-        for name, ops in _grouped(stage).items():
-            seconds = pass_time(ops, device, e, prefill=prefill, context=context).expected
-            parts[name] = parts.get(name, 0.0) + seconds
-        timed += [
-            (op, pass_time((op,), device, e, prefill=prefill, context=context).expected) for op in stage.operations
-        ]
+        found = terms(stage.operations, device, prefill=prefill, context=context)
+        for op, term in zip(stage.operations, found, strict=True):
+            one = pass_time((term,), e, prefill=prefill)
+            bound += one.bound
+            name = LINKS if op.phase == "communication" else TITLE[op.component]
+            parts[name] = parts.get(name, 0.0) + one.expected
+            timed.append((op, one.expected))
     host = e.prefill_host if prefill else e.step + e.sequence * float(workload.batch_size)
     if host:
         parts[ENGINE] = host
-    spread = RANGES["ttft alone" if prefill else "tpot alone"]
-    return Passed(seconds_of(bound, sum(parts.values()), spread), parts, tuple(timed))
-
-
-def _grouped(stage: Stage) -> dict[str, list[Operation]]:
-    found: dict[str, list[Operation]] = {}
-    for op in stage.operations:
-        name = LINKS if op.phase == "communication" else TITLE[op.component]
-        found.setdefault(name, []).append(op)
-    return found
+    return Passed(seconds(bound, sum(parts.values()), "pass"), parts, tuple(timed))

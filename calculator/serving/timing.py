@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from calculator.hardware import Device
-from calculator.record.operation import MATMUL_KINDS, Operation, Step
+from calculator.record.operation import MATMUL_KINDS, Operation
 from calculator.serving.efficiency import Efficiency, link_of
 
 TILE = 128  # rows and columns of a matrix product that one multiprocessor computes at a time
@@ -28,66 +29,104 @@ class PassTime:
     collectives: float = 0.0
 
 
-def pass_time(
-    operations: Iterable[Operation], device: Device, e: Efficiency, *, prefill: bool, context: int = 0
-) -> PassTime:
-    """The time of a list of operations.
+class Term(NamedTuple):
+    """One operation of all its layers on one device, in seconds at the datasheet's rates.
+
+    Attributes:
+        times: layers that run it. flops: its arithmetic; useful: the part of it that is not padding of tiles.
+        weights, moved: its weights and everything else through memory. arithmetic: what its products are computed in.
+        stored: "" as computed, "low" weights that are widened first, "experts" those of routed experts.
+        experts: whether it is routed experts. kernels: that it starts. devices, sent, kind: of a collective.
+    """
+
+    times: int
+    flops: float = 0.0
+    useful: float = 1.0
+    weights: float = 0.0
+    moved: float = 0.0
+    arithmetic: str = ""
+    stored: str = ""
+    experts: bool = False
+    kernels: int = 0
+    devices: int = 0
+    sent: float = 0.0
+    kind: str = ""
+
+
+def terms(operations: Iterable[Operation], device: Device, *, prefill: bool, context: int = 0) -> list[Term]:
+    """What the time of a pass is computed from.
 
     Args:
         operations: of one device, as `placed` gives them. context: cached tokens of a decode step.
     """
-    bound = busy = products = memory = moved = 0.0
-    kernels: dict[tuple[str, str], int] = {}
+    found, started = [], dict[tuple[str, str], int]()
     for op in operations:
-        count = op.step.count
+        step = op.step
         if op.phase == "communication":
             devices = int(op.groups)
-            rate = link_of(device, devices)
-            bound += count * float(op.writes) / rate
-            moved += count * (e.collective + e.hop * max(devices - 2, 0) + float(op.writes) / (rate * e.link))
+            sent = float(op.writes) / link_of(device, devices)
+            found.append(Term(step.count, devices=devices, sent=sent, kind=op.kind))
             continue
-        least, compute, traffic = _times(op, device, e, prefill=prefill)
-        bound += count * least
-        busy += count * max(compute, traffic)
-        if compute > traffic:
-            products += count * compute
-        else:
-            memory += count * traffic
+        flops = float(op.flops) if op.kind in MATMUL_KINDS or op.kind == "scan" else 0.0
+        weights, experts = float(op.weight_reads), op.component == "experts"
+        arithmetic, stored = step.arithmetic, ""
+        if step.format not in NATIVE and arithmetic in NATIVE:
+            stored = "low"
+            if experts and step.format == "mxfp4":
+                # Units for 4 bit take MXFP4 as it is, beside activations in 8 bit; others widen it in the kernel.
+                arithmetic, stored = ("fp8", "") if device.peak.get("fp4") else (arithmetic, "experts")
+        kernels = 0
         if op.launches and (op.traffic or op.flops):
-            key = (op.step.label, op.step.kernel)
+            key = (step.label, step.kernel)
             parts = 2 if op.kind == "attention" and not prefill and context > SPLIT_AT else op.launches
-            kernels[key] = max(kernels.get(key, 0), parts * count)
-    launches = e.launch * sum(kernels.values())
+            kernels = max(parts - started.get(key, 0), 0)
+            started[key] = started.get(key, 0) + kernels
+        found.append(
+            Term(
+                step.count,
+                flops / device.peak_of(arithmetic),
+                _tiles(op, device),
+                weights / device.bandwidth,
+                (float(op.traffic) - weights) / device.bandwidth,
+                arithmetic,
+                stored,
+                experts,
+                kernels,
+            )
+        )
+    return found
+
+
+def pass_time(found: Iterable[Term], e: Efficiency, *, prefill: bool, prompts: float = 1.0) -> PassTime:
+    """The time of a pass.
+
+    Args:
+        prompts: that run together: their arithmetic and activations are as many times one's, the weights are read once.
+    """
+    bound = busy = products = memory = moved = 0.0
+    kernels = 0
+    for t in found:
+        if t.devices:
+            bound += t.times * t.sent * prompts
+            start = e.all_to_all if t.kind == "all-to-all" else e.collective + e.hop * max(t.devices - 2, 0)
+            moved += t.times * (start + t.sent * prompts / e.link)
+            continue
+        flops, others = t.flops * prompts, t.moved * prompts
+        bound += t.times * max(flops, t.weights + others)
+        reached = e.compute * e.low.get(t.arithmetic, 1.0) * (e.compute_experts if t.experts else 1.0) * t.useful
+        if t.stored and prefill:
+            reached *= e.dequantized_prefill
+        widened = {"low": e.dequantized, "experts": e.dequantized_experts}.get(t.stored, 1.0)
+        traffic = (t.weights / widened + others) / (e.memory * (e.memory_experts if t.experts else 1.0))
+        compute = flops / reached
+        busy += t.times * max(compute, traffic)
+        if compute > traffic:
+            products += t.times * compute
+        else:
+            memory += t.times * traffic
+        kernels += t.kernels * t.times
+    launches = e.launch * kernels
     return PassTime(bound, busy + launches + moved, products, memory, launches, moved)
-
-
-def _times(op: Operation, device: Device, e: Efficiency, *, prefill: bool) -> tuple[float, float, float]:
-    """The bound of one instance, and what arithmetic and memory are expected to take."""
-    step = op.step
-    traffic = float(op.traffic)
-    flops = float(op.flops) if op.kind in MATMUL_KINDS or op.kind == "scan" else 0.0
-    arithmetic = arithmetic_on(device, step)
-    peak = device.peak_of(arithmetic)
-    least = max(flops / peak, traffic / device.bandwidth)
-    weights = float(op.weight_reads)
-    rate = device.bandwidth * e.memory
-    expanded = step.format not in NATIVE and arithmetic in NATIVE
-    memory = (traffic - weights) / rate + weights / (rate * (e.dequantized if expanded else 1.0))
-    if not flops:
-        return least, 0.0, memory
-    reached = peak * e.compute * e.low.get(arithmetic, 1.0) * _tiles(op, device)
-    reached *= e.experts if op.component == "experts" else e.attention if op.kind == "attention" else 1.0
-    if expanded and prefill:
-        reached *= e.dequantized_prefill
-    return least, flops / reached, memory
-
-
-def arithmetic_on(device: Device, step: Step) -> str:
-    """The format that products are computed in: of MXFP4 weights (gpt-oss) FP8 where the device has units for four
-    bits, whose kernels take 8-bit activations; the 16-bit type elsewhere."""
-    if step.format == "mxfp4" and step.arithmetic in NATIVE and device.peak.get("fp4"):
-        return "fp8"
-    return step.arithmetic
 
 
 def _tiles(op: Operation, device: Device) -> float:

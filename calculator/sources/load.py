@@ -30,12 +30,13 @@ from calculator.model import Model
 from calculator.passes.plan import plan_of
 from calculator.passes.priced import idle_note, idle_rules
 from calculator.record.workload import Workload
-from calculator.sources import catalogue, memory
+from calculator.sources import catalogue, memory, ollama
 from calculator.sources.adapters.load import adapter_model
 from calculator.sources.adapters.settings import FILE, is_adapter
 from calculator.sources.foreign.folders import unread_config
 from calculator.sources.kinds import reader_of, without_head
 from calculator.sources.paths import (
+    begins_as_gguf,
     holds_weights,
     parse_config,
     path_name,
@@ -93,6 +94,9 @@ def load_model(
     path = None if text.startswith("{") else path_of(text)
     if path is not None:
         return _from_path(path, base, token)
+    pulled = ollama.file_of(text)
+    if pulled is not None:
+        return replace(_from_path(pulled), name=text, source=f"{pulled}, pulled by Ollama")
     return from_hub(text, revision, token, base=base)
 
 
@@ -121,7 +125,11 @@ def _described(path: Path) -> Path:
 def _from_path(path: Path, base: str | None = None, token: str | None = None) -> Model:
     """The model of a config.json, or where there is none (or of a type that no family reads) of a checkpoint."""
     folder, path = path if path.is_dir() else path.parent, _described(path)
-    if path.suffix in (".gguf", ".safetensors") or (path.is_dir() and not (path / "config.json").is_file()):
+    if (
+        path.suffix in (".gguf", ".safetensors")
+        or begins_as_gguf(path)
+        or (path.is_dir() and not (path / "config.json").is_file())
+    ):
         return _from_headers(partial(_headers_at, path))
     config = without_head(read_config(path), folder)
     if is_adapter(config):
@@ -173,6 +181,14 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None, *
         pasted = parse_config(text, "The pasted config")
         name = str(pasted.get("_name_or_path") or "pasted config")
         return _given(pasted, name, "a pasted config", base, token)
+    meant = ollama.bundled(text) if revision is None and ":" in text else None
+    if meant is not None:
+        said = (
+            f"{text} is taken for {meant.id} as its makers publish it; the file that Ollama serves is quantized "
+            "(--dtype q4_k is near): its path or --local has it exactly."
+        )
+        model = model_from_config(meant.config, name=meant.id, source=meant.source)
+        return replace(model, notes=(*model.notes, said))
     try:
         return _from_hub(text, revision, token, base)
     except (SourceError, ModelNotFoundError, HubUnreachableError) as error:

@@ -48,6 +48,17 @@ def holds_weights(folder: Path) -> bool:
 INDEX = ".safetensors.index.json"
 
 
+def begins_as_gguf(path: Path) -> bool:
+    """Whether a file without an extension is a GGUF file (Ollama names its files by their digests)."""
+    if path.suffix or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as opened:
+            return opened.read(4) == b"GGUF"
+    except OSError:
+        return False
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """The parsed config.json at a path, or in the folder at that path.
 

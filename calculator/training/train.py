@@ -13,6 +13,7 @@ from calculator.model import Model
 from calculator.parallel.layout import Layout
 from calculator.record.operation import MATMUL_KINDS
 from calculator.training.recipe import Training, tables
+from calculator.training.shown import TrainedShown
 from calculator.training.speed import StepTime, passes, step_time
 from calculator.training.stage import StageKept, stages
 from calculator.training.timeline import Event, States, events
@@ -38,8 +39,8 @@ class StageMemory:
         return max(self.events, key=lambda event: event.total)
 
 
-@dataclass(frozen=True)
-class Trained:
+@dataclass(frozen=True, repr=False)
+class Trained(TrainedShown):
     """A training step.
 
     Attributes:

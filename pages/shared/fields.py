@@ -1,4 +1,4 @@
-"""Inputs made of the declared options: each widget's key is its name in the link, its label and help are the option's."""
+"""Inputs made of the declared options: each widget's key is its name in the link, label and help are the option's."""
 
 from __future__ import annotations
 

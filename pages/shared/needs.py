@@ -16,7 +16,7 @@ from pages.shared.show import Inputs
 class Needs:
     """Devices, what the fullest of them holds, and the time of a pass; None where no device is chosen or none does.
 
-    `verdict` ends the answer, `meaning` stands under the memory, `remark` among the terms; `limits` are bytes with names.
+    `verdict` ends the answer, `meaning` stands under the memory, `remark` among the terms; `limits` are named bytes.
     """
 
     count: int | None = None

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from calculator import Workload, estimate, load_model
+from calculator import Workload, estimate, load_model, rows_of, tasks
 from calculator.sources.catalogue import entries
 
 REFERENCE_MS = 10.0  # what one round of the reference takes on two slow cores; the ratios below are stated against it
@@ -62,6 +62,16 @@ def test_a_million_points_take_less_than_a_second():
             workload = Workload(mode=mode, batch_size=batch, sequence_length=length)
             assert full(model, workload)[0].shape == (1000, 1000)
             assert best(lambda m=model, w=workload: full(m, w), 3) < 1000 * unit / REFERENCE_MS, (name, mode)
+
+
+def test_two_thousand_estimates_a_second_and_core():
+    """Of every bundled model, once they are built, as `many` does in each process."""
+    models = [entry.id for entry in entries()]
+    work = list(tasks(models, [{"mode": m, "batch_size": b} for m in ("prefill", "decode") for b in (1, 8)]))
+    rows = [row for task in work for row in rows_of(task)]
+    assert not any(row["error"] for row in rows)
+    unit = best(reference, 15)
+    assert best(lambda: [rows_of(task) for task in work], 3) < len(rows) / 2000 * unit / (REFERENCE_MS / 1000)
 
 
 def test_the_first_estimate_of_a_model_is_quick_too():

@@ -25,7 +25,8 @@ def llama(c: Config) -> Blueprint:
 
 def windowed(c: Config, seen: Sequence[int | None], **changes: Any) -> Blueprint:
     """Llama with a window for each layer."""
-    return decoder(c, [pre_norm(c, self_attention(c, window=w, **changes), gated_mlp(c)) for w in seen])
+    alike = {w: pre_norm(c, self_attention(c, window=w, **changes), gated_mlp(c)) for w in dict.fromkeys(seen)}
+    return decoder(c, [alike[w] for w in seen])
 
 
 @family("mistral", "ministral3")

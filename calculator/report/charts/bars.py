@@ -71,8 +71,8 @@ def stacked(
     box: Part = {"type": "bar", "height": thick, "yOffset": down}
     place = {"x": q("x0", [0, top]), "x2": {"field": "x1"}, "y": y, "color": color("part", present, i)}
     place["tooltip"] = tips(bar=" ", part="Part", tip="Amount")
-    across = {"y": y, "x": {"value": 0}, "x2": {"value": "width"}}
-    layers = [layer(heads, box | {"color": i.track}, across)] if full else []
+    across: Part = {"y": y, "x": {"value": 0}, "x2": {"value": "width"}}
+    layers: list[Part] = [layer(heads, box | {"color": i.track}, across)] if full else []
     layers.append(layer(pieces, box | {"stroke": i.page, "strokeWidth": 1.5}, place))
     layers += _values(pieces, y, top, limits, down)
     label = {"y": y, "x": {"value": 0}, "text": {"field": "bar"}}

@@ -1,4 +1,4 @@
-"""What charts are made of: a specification with its rows in it, a finding in words, and the colours of what is not data.
+"""What charts are made of: a specification with its rows in it, a finding in words, the colours of what is not data.
 
 A specification is plain Vega-Lite; `width` works in its expressions, so labels follow the screen without knowing it.
 """
@@ -87,7 +87,8 @@ def words(color: str, *, size: Any = 13, weight: int = 400, **more: Any) -> Part
 
 def note(x: Part, y: Part, at: tuple[float, float], text: str, color: str, **more: Any) -> Part:
     """A text at a place of two axes."""
-    mark = words(color, **({"size": 12, "align": "left"} | more))
+    shape: Part = {"size": 12, "align": "left"} | more
+    mark = words(color, **shape)
     encoding = {
         "x": {**x, "field": "x"},
         "y": {**y, "field": "y"},

@@ -24,7 +24,10 @@ BINARY = (
     ": datum.value >= 1024 ? datum.value / 1024 + 'k' : datum.value"
 )
 # 0.1 is written 0.1: Vega's SI prefixes write 100m, which reads as millions.
-PLAIN = "datum.value == 0 ? '0' : datum.value >= 1e15 || datum.value < 1e-4 ? format(datum.value, '.0e') : format(datum.value, ',.6~f')"
+PLAIN = (
+    "datum.value == 0 ? '0' : datum.value >= 1e15 || datum.value < 1e-4 ? format(datum.value, '.0e') "
+    ": format(datum.value, ',.6~f')"
+)
 
 
 class Point(NamedTuple):
@@ -107,7 +110,7 @@ def _marks(
         rule = {"type": "rule", "color": i.muted, "strokeDash": [4, 3]}
         found.append(layer([{"x": here}], rule, {"x": x}))
         right = math.log(here / ends[0]) > 0.7 * math.log(ends[1] / ends[0])
-        side = {"align": "right", "dx": -5} if right else {"align": "left", "dx": 5}
+        side: Part = {"align": "right", "dx": -5} if right else {"align": "left", "dx": 5}
         halo = {"stroke": i.page, "strokeWidth": 5, "strokeJoin": "round"}  # clears what lies behind a text
         found += [note(x, y, (here, high), "as asked", i.text, dy=8, **side, **h) for h in (halo, {})]
     if limit is not None:
@@ -229,7 +232,7 @@ def frontier(
     here: tuple[float, float, str],
 ) -> Chart:
     """Two rates against each other, a line a layout; `here` is ringed, with its name."""
-    rows = [
+    rows: list[Part] = [
         {"series": n, "x": p.x, "value": p.value, "order": k, "text": p.text}
         for n, points in series.items()
         for k, p in enumerate(points)

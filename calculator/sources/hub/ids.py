@@ -30,7 +30,7 @@ def parse_repo(text: str) -> tuple[str, str | None]:
 
     Raises SourceError when the text is neither, or is the address of something other than a model's config.json.
     """
-    stripped = text.strip()
+    stripped = model_scope(text.strip()) or text.strip()
     path = _hub_path(stripped)
     repo_id, revision = _split_id(stripped) if path is None else _split_path(path)
     check(repo_id, revision)
@@ -43,7 +43,7 @@ def parse_file(text: str) -> tuple[str, str | None, str | None]:
 
     Raises SourceError when the text is neither an id nor an address.
     """
-    stripped = text.strip()
+    stripped = model_scope(text.strip()) or text.strip()
     if stripped.lower().startswith("hf://"):
         return _split_scheme(stripped[5:])
     path = _hub_path(stripped) if "://" in stripped or stripped.lower().startswith(SITES) else None
@@ -58,6 +58,30 @@ def parse_file(text: str) -> tuple[str, str | None, str | None]:
         return *parse_repo(stripped), None
     name, colon, file = stripped.partition(":")
     return *parse_repo(name if colon else stripped), _checked_file(file) if colon else None
+
+
+MODEL_SCOPE = re.compile(
+    r"(?:https?://)?(?:www\.)?modelscope\.(?:cn|ai)/models/([\w.-]+)/([\w.-]+?)(?:/(?:summary|files|feedback|resolve/\S*)?)?",
+    re.ASCII,
+)
+RENAMED_OWNERS = (
+    ("ZhipuAI", "", "zai-org"),
+    ("LLM-Research", "Meta-Llama", "meta-llama"),
+    ("LLM-Research", "Llama", "meta-llama"),
+    ("LLM-Research", "gemma", "google"),
+    ("LLM-Research", "Phi", "microsoft"),
+)
+"""Owners on ModelScope, the beginning of their models' names, and who publishes those on the Hub."""
+
+
+def model_scope(text: str) -> str | None:
+    """The Hub's id of a model at ModelScope's address, where most have the id that they have there; None for anything
+    else."""
+    found = MODEL_SCOPE.fullmatch(text.partition("?")[0].partition("#")[0])
+    if found is None:
+        return None
+    owner = next((h for o, begins, h in RENAMED_OWNERS if o == found[1] and found[2].startswith(begins)), found[1])
+    return f"{owner}/{found[2]}"
 
 
 SITES = ("hf.co/", "huggingface.co/", "www.huggingface.co/")

@@ -1,0 +1,34 @@
+"""Completion in the shell, by the argcomplete package where it is installed:
+`eval "$(register-python-argcomplete transformer-calculator)"`."""
+
+from __future__ import annotations
+
+import argparse
+
+from calculator.formats.cache import CACHE_TYPES
+from calculator.formats.named import FORMATS
+from calculator.sources import catalogue
+
+
+def names(prefix: str) -> list[str]:
+    """The ids of bundled models, and their names without the owner, that begin with the prefix."""
+    ids = [entry.id for entry in catalogue.entries()]
+    wanted = prefix.lower()
+    return [name for name in (*ids, *(i.split("/")[-1] for i in ids)) if name.lower().startswith(wanted)]
+
+
+VALUES = {"dtype": ("auto", *FORMATS), "kv_dtype": ("auto", *CACHE_TYPES)}
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell and exit, where argcomplete is installed; do nothing where it is not."""
+    try:
+        import argcomplete
+    except ModuleNotFoundError:
+        return
+    for action in parser._actions:
+        if action.dest in ("models", "hf_model"):
+            action.completer = lambda prefix, **_: names(prefix)  # type: ignore[attr-defined]
+        elif action.dest in VALUES:
+            action.completer = argcomplete.ChoicesCompleter(VALUES[action.dest])  # type: ignore[attr-defined]
+    argcomplete.autocomplete(parser, always_complete_options="long")

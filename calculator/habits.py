@@ -1,0 +1,104 @@
+"""What people type out of habit: words for options, other tools' names of them, and a help that fits a screen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+MODES = {
+    "train": "pretraining",
+    "training": "pretraining",
+    "pretrain": "pretraining",
+    "finetune": "pretraining",
+    "fine-tune": "pretraining",
+    "finetuning": "pretraining",
+    "generate": "decode",
+    "decoding": "decode",
+    "prompt": "prefill",
+}
+"""Other names of the modes. A full fine-tuning step does what a pretraining step does."""
+
+METHODS = {
+    "awq": "int4",
+    "gptq": "int4",
+    "w4a16": "int4",
+    "w8a8": "int8",
+    "float8": "fp8",
+    "f16": "fp16",
+    "f32": "fp32",
+}
+"""Names of ways to quantize, as --dtype: the format that they store weights in."""
+
+ELSEWHERE = {
+    "--batch": "--batch-size",
+    "--bs": "--batch-size",
+    "-b": "--batch-size",
+    "--max-num-seqs": "--batch-size",
+    "--num-prompts": "--batch-size",
+    "--max-model-len": "--seq-len",
+    "--context": "--seq-len",
+    "--ctx-size": "--seq-len",
+    "-c": "--seq-len",
+    "--input-len": "--seq-len",
+    "--length": "--seq-len",
+    "--prompt-len": "--seq-len",
+    "--output-len": "--decode-len",
+    "--max-tokens": "--decode-len",
+    "--max-new-tokens": "--decode-len",
+    "--kv-cache-dtype": "--kv-dtype",
+    "--quantization": "--dtype",
+    "--precision": "--dtype",
+    "--model": "--hf-model",
+    "-m": "--hf-model",
+    "-hf": "--hf-model",
+    "-o": "--output",
+    "-v": "--version",
+}
+"""What vLLM, SGLang, llama.cpp and hf call our options."""
+
+WORDS = {"help": "--help", "version": "--version", "models": "--list-models", "local": "--local"}
+
+
+def translated(given: Sequence[str]) -> list[str]:
+    """The arguments, with a first word such as `help` as the option that it means, unless a file has its name."""
+    first, *rest = given or [""]
+    return [WORDS[first], *rest] if first in WORDS and not Path(first).exists() else list(given)
+
+
+def meant(complaint: str, known: Iterable[str]) -> str:
+    """For argparse's complaint about an unknown option, the one that was meant as a question; "" without one."""
+    import difflib
+
+    found = re.match(r"unrecognized arguments: (-[^\s=]*)", complaint)
+    if found is None:
+        return ""
+    flags = sorted(known)
+    near = difflib.get_close_matches(found[1].replace("_", "-"), flags, 1, 0.7)
+    longer = [flag for flag in flags if flag.startswith(found[1]) and len(found[1]) > 4]
+    flag = ELSEWHERE.get(found[1]) or next(iter((*near, *longer)), "")
+    return f" Did you mean {flag}?" if flag else ""
+
+
+SHORT = """\
+usage: {program} MODEL [MODEL ...] [options]
+
+Exact parameters, memory, FLOPs and bytes of transformer models.
+
+  MODEL              bundled name, Hugging Face id or URL, config.json, GGUF file; - is a pipe
+  --mode MODE        prefill (default), decode, pretraining
+  --batch-size N     sequences that run together; a list such as 1,2,4 gives rows
+  --seq-len N|max    tokens of a sequence, such as 4096 or 32k; a list gives rows
+  --dtype FORMAT     weights: auto (default), bf16, fp8, int4, awq, gptq, q4_k, ...
+  --kv-dtype FORMAT  KV cache: auto (default), fp8, q8_0, ...
+  --table TABLE      memory, flops, reuse, operations, cache, engines, formats
+  --explain [NAME]   the formula behind every number, filled in
+  --checkpoint       the formula against the headers of the checkpoint's files
+  --json             raw numbers; also --format csv or markdown, --output FILE
+  --list-models      the bundled models; --local: those on this machine
+  --help all         every option, formats, exit status, examples
+  app                start the app in a browser
+
+  {program} Qwen/Qwen3-8B --mode decode --batch-size 1,8,64 --seq-len 32k
+  {program} Qwen/Qwen3-8B meta-llama/Llama-3.1-8B --mode decode --json
+"""
