@@ -48,7 +48,7 @@ def _reuse_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], di
     shown = [{**r, "flops": r["flops"] / scale, "bytes": r["bytes"] / 2**30} for r in rows]
     return shown, {
         "component": st.column_config.TextColumn("Component", pinned=True),
-        "flops": number(f"FLOPs ({unit})", format="%,.4f"),
+        "flops": number(f"Compute ({unit})", format="%,.4f"),
         "bytes": number("Moved (GiB)", format="%,.3f"),
         "intensity": number("FLOP per byte", format="%,.2f"),
         "class": st.column_config.TextColumn("Class"),
@@ -66,7 +66,7 @@ def _operation_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]]
         "layers": text("Layers"),
         "count": number("Count", format="%d"),
         "parameters": number("Parameters", format="%,d"),
-        "flops": number(f"FLOPs ({unit})", format="%,.4f"),
+        "flops": number(f"Compute ({unit})", format="%,.4f"),
         "weight_bytes": number("Weights (MiB)", format="%,.2f"),
         "cache_bytes": number("Cache (MiB)", format="%,.2f"),
         "traffic": number("Moved (MiB)", format="%,.2f"),

@@ -69,7 +69,7 @@ def stacked(
     }
     down, up = 9, -thick / 2 - 3
     box: Part = {"type": "bar", "height": thick, "yOffset": down}
-    place = {"x": q("x0", [0, top]), "x2": {"field": "x1"}, "y": y, "color": color("part", present, i)}
+    place: Part = {"x": q("x0", [0, top]), "x2": {"field": "x1"}, "y": y, "color": color("part", present, i)}
     place["tooltip"] = tips(bar=" ", part="Part", tip="Amount")
     across: Part = {"y": y, "x": {"value": 0}, "x2": {"value": "width"}}
     layers: list[Part] = [layer(heads, box | {"color": i.track}, across)] if full else []

@@ -107,7 +107,7 @@ def _marks(
 ) -> list[Part]:
     found = []
     if here is not None and ends[0] <= here <= ends[1]:
-        rule = {"type": "rule", "color": i.muted, "strokeDash": [4, 3]}
+        rule: Part = {"type": "rule", "color": i.muted, "strokeDash": [4, 3]}
         found.append(layer([{"x": here}], rule, {"x": x}))
         right = math.log(here / ends[0]) > 0.7 * math.log(ends[1] / ends[0])
         side: Part = {"align": "right", "dx": -5} if right else {"align": "left", "dx": 5}
