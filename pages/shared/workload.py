@@ -64,7 +64,7 @@ def choose_more(workload: Workload | None, model: Model | None, refused: fields.
     """The options that most people leave alone, folded."""
     mode = workload.mode if workload else str(st.session_state.get("mode", "prefill"))
     values: dict[str, Any] = {}
-    with st.expander("Advanced", type="compact"):
+    with st.expander("Advanced", icon=":material/tune:"):
         for option in OPTIONS[1:]:
             folded = option.group == COUNTING or option.field in FOLDED
             if folded and mode in option.modes and _applies(option, model):
