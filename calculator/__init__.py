@@ -23,9 +23,14 @@ if TYPE_CHECKING:
     __version__: str
     from calculator.batches import many, rows_of, tasks
     from calculator.compatibility import TransformerCalculator
+    from calculator.engines.memory import Fit, fit, read_log
     from calculator.hardware import Device, device, devices
     from calculator.hardware.rented import rented
     from calculator.parallel import Layout
+    from calculator.search.fixes import Fix
+    from calculator.search.map import fit_map
+    from calculator.search.provision import Plan, Rack, Traffic, provision, racks
+    from calculator.search.solve import Solution, solve
     from calculator.serving.serve import Serving, serve
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
     from calculator.sources.checkpoint.compare import compare
@@ -43,14 +48,20 @@ __all__ = [
     "DataType",
     "Device",
     "Estimate",
+    "Fit",
+    "Fix",
     "Layout",
     "Model",
     "ModelConfig",
     "ModelType",
     "Operation",
     "OperationMode",
+    "Plan",
+    "Rack",
     "Serving",
+    "Solution",
     "Speculation",
+    "Traffic",
     "Trained",
     "Training",
     "TransformerCalculator",
@@ -61,14 +72,20 @@ __all__ = [
     "devices",
     "estimate",
     "explain",
+    "fit",
+    "fit_map",
     "load_checkpoint",
     "load_model",
     "many",
     "operations",
     "own_draft",
+    "provision",
+    "racks",
+    "read_log",
     "rented",
     "rows_of",
     "serve",
+    "solve",
     "speculate",
     "tasks",
     "train",
@@ -91,6 +108,18 @@ LATER = {
     "device": "hardware",
     "devices": "hardware",
     "Layout": "parallel",
+    "Fit": "engines.memory",
+    "fit": "engines.memory",
+    "read_log": "engines.memory",
+    "Fix": "search.fixes",
+    "fit_map": "search.map",
+    "Solution": "search.solve",
+    "Plan": "search.provision",
+    "Rack": "search.provision",
+    "Traffic": "search.provision",
+    "provision": "search.provision",
+    "racks": "search.provision",
+    "solve": "search.solve",
     "Serving": "serving.serve",
     "serve": "serving.serve",
     "Trained": "training",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, NoReturn
 
-from calculator import habits
+from calculator import answers, habits
 from calculator.asked import compare_all, estimated, load_all, one_of, sources, with_draft
 from calculator.errors import RAISE, CalculatorError, WorkloadError
 from calculator.formats.named import ALIASES
@@ -194,7 +194,7 @@ def _add_devices(add: Add) -> None:
     words = ("tensor", "pipeline", "data (copies)", "context", "expert", "attention's data parallel")
     for name, what in zip(DIVIDED, words, strict=True):
         add(f"--{name.replace('_', '-')}", type=_count, metavar="N", help=said.format(what))
-    add("--engine", default="vllm", metavar="NAME", help="whose pace serving has; default: vllm")
+    add("--engine", choices=answers.ENGINES, default="vllm", help="whose memory and pace; default: vllm")
     for name, (metavar, said) in RECIPE.items():
         add(f"--{name}", metavar=metavar, help=f"of training: {said}")
     add("--list-devices", action="store_true", help="list the devices of the catalogue")
@@ -240,6 +240,7 @@ GROUPS: Mapping[str, Callable[[Add], None]] = {
     "models": _add_models,
     **{group: _add_options(group) for group in OPTION_GROUPS},
     "devices": _add_devices,
+    "questions about devices": answers.add_options,
     "output": _add_output,
 }
 
@@ -314,12 +315,19 @@ def _run(given: list[str], program: str) -> int:
 
         complete(made)
     options = made.parse_intermixed_args(habits.translated(given))
-    if options.output is None:
-        output.write_out(_content(options))
-    else:
+    if options.output is not None:
         output.target_of(options.output)  # refused before any work, not after
-        output.write_file(options.output, _content(options))
-    return 0
+    content, status = _answer(options) if answers.asked(options) else (_content(options), 0)
+    if options.output is None:
+        output.write_out(content)
+    else:
+        output.write_file(options.output, content)
+    return status
+
+
+def _answer(options: argparse.Namespace) -> tuple[str, int]:
+    """The answer to a question about devices, and the exit status."""
+    return answers.answer(options, load_all(sources(options), options.revision, options.token, options.base))
 
 
 def _content(options: argparse.Namespace) -> str:

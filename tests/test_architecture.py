@@ -13,6 +13,7 @@ LAYERS = (
     ("app", "pages"),
     ("calculator.__main__",),
     ("calculator.cli",),
+    ("calculator.answers",),
     (
         "calculator.batches",
         "calculator.launch",
@@ -31,6 +32,7 @@ LAYERS = (
     ("calculator.sources.checkpoint",),
     ("calculator.sources",),
     ("calculator.report",),
+    ("calculator.search", "calculator.engines.memory"),
     ("calculator.engines",),
     ("calculator.training",),
     ("calculator.serving",),

@@ -24,7 +24,7 @@ def _page(tokens: list[Layers], settings: Settings) -> int:
     return settings.block_size or (LATENT_PAGE if any(k.kept.kind == "latent" for k in tokens) else PAGE)
 
 
-def _packed(kinds: list[Layers], settings: Settings) -> tuple[list[Layers], list[str]]:
+def packed(kinds: list[Layers], settings: Settings) -> tuple[list[Layers], list[str]]:
     """The layers as vLLM stores them: latents beside an indexer are kept as fp8_ds_mla unless 16 bit is asked for."""
     if not sparse_latent(kinds) or settings.cache not in ("auto", "fp8"):
         return kinds, []
@@ -41,7 +41,7 @@ def _packed(kinds: list[Layers], settings: Settings) -> tuple[list[Layers], list
 def pages(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, list[str]]:
     """Pages of a fixed number of tokens. Where layers differ, they are divided into groups of one number of layers that
     share pages of one size, and every group is padded to it."""
-    kinds, said = _packed(_known(kinds), settings)
+    kinds, said = packed(known(kinds), settings)
     states = [k for k in kinds if k.kept.kind == "state"]
     tokens = [k for k in kinds if k.kept.kind != "state"]
     page = _page(tokens, settings)
@@ -53,7 +53,12 @@ def pages(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, li
     return _vllm_hybrid(tokens, states, length, page, settings.batched_tokens or BATCHED_TOKENS)
 
 
-def _known(kinds: list[Layers]) -> list[Layers]:
+def known(kinds: list[Layers]) -> list[Layers]:
+    """The layers, where their rule is known.
+
+    Raises:
+        NotModelled: it is not.
+    """
     for layers in kinds:
         if layers.kept.kind == "compressed":
             raise NotModelled("How the compressed entries of such attention are laid out is not known here.")
@@ -133,18 +138,18 @@ def _pages(kept: Kept, length: int, page: int, batched: int) -> tuple[int, str]:
 
 def full_pages(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, list[str]]:
     """Without the hybrid manager a window's layers hold every token, as layers with full attention do."""
-    kinds, packed = _packed(_known(kinds), settings)
+    kinds, said = packed(known(kinds), settings)
     if any(k.kept.kind == "state" for k in kinds):
         raise NotModelled("vLLM cannot turn its hybrid cache manager off for models with recurrent states.")
     page = _page(kinds, settings)
     across = [k for k in kinds if k.kept.kind == "encoder keys and values"]
     own = [k for k in kinds if k not in across]
     size, steps = _vllm_uniform(own, length, page) if own else (0, [])
-    steps = [*packed, *steps]
+    steps = [*said, *steps]
     for k in across:
-        pages, said = _pages(k.kept, length, page, settings.batched_tokens or BATCHED_TOKENS)
+        pages, words = _pages(k.kept, length, page, settings.batched_tokens or BATCHED_TOKENS)
         size += int(pages * page * k.kept.per_token * k.count)
-        steps.append(said)
+        steps.append(words)
     return size, steps
 
 

@@ -1,0 +1,249 @@
+"""What the command line answers about devices: whether it fits, what it needs, a rack, a log, and how to start it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calculator.errors import CalculatorError, SourceError, WorkloadError
+from calculator.numbers.reading import whole
+from calculator.numbers.units import GIB, gib
+from calculator.report.clean import as_csv
+
+if TYPE_CHECKING:
+    from calculator.hardware import Device
+    from calculator.model import Model
+    from calculator.parallel import Layout
+
+FRACTION = float
+ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "transformers")
+DID_NOT_FIT = 1  # exit status of --fits
+SHARED = ("gpu_memory_utilization", "max_num_seqs", "mem_fraction_static", "n_gpu_layers")
+OF_TABLES = {"batched_tokens": "max_num_batched_tokens", "block_size": "block_size"}  # options that --table has, too
+
+
+def add_options(add: Callable[..., Any]) -> None:
+    """The options of these questions; --device, --engine and the layout are declared beside the command line's own."""
+    said = "whether it fits a device (h100-sxm-80gb, 80GiB ...): exits 0 if so and 1 if not"
+    add("--fits", metavar="DEVICE", help=said)
+    add("--provision", metavar="RACK", help="how a rack or machine serves it (gb300-nvl72, dgx-h100 ...)")
+    goals = "max-batch, max-context, max-concurrency, min-devices, cheapest"
+    add("--solve", metavar="GOAL", help=f"the best layout of --device for a goal: {goals}")
+    add("--vllm-log", metavar="FILE", help="what a vLLM log printed about memory beside what is predicted on --device")
+    add("--launch", action="store_true", help="with --fits: the command that starts the engine with these settings")
+    add("--devices", type=_count, metavar="N", help="with --solve: how many devices")
+    add("--users", type=_count, metavar="N", help="sequences at once that have to fit; default: 1")
+    add("--max-model-len", type=_count, metavar="N", help="tokens of the longest sequence; default: the model's limit")
+    for name in SHARED:
+        kind = FRACTION if name.endswith(("utilization", "static")) else _count
+        add(f"--{name.replace('_', '-')}", type=kind, metavar="N", help="the engine's own setting")
+    add("--requests-per-second", type=float, metavar="N", help="with --provision: requests that arrive")
+    for name, words in (("prompt", "of a request's prompt; default: 4096"), ("output", "generated; default: 1024")):
+        add(f"--{name}-length", type=_count, metavar="N", help=f"with --provision and --solve: tokens {words}")
+    add("--ttft", type=float, metavar="SECONDS", help="the first token at the latest, with --provision and --solve")
+    add("--tpot", type=float, metavar="SECONDS", help="each further token at the latest")
+
+
+def _count(value: str) -> int:
+    """A number as people write it, such as 32k."""
+    try:
+        return whole(value, "A number", least=0, most=10**9)
+    except CalculatorError:
+        raise argparse.ArgumentTypeError(f"{value[:40]!r} is no whole number such as 4096, 32k or 1e6") from None
+
+
+QUESTIONS = ("fits", "provision", "solve", "vllm_log")
+OWN = ("devices", "users", "max_model_len", *SHARED, "requests_per_second", "prompt_length", "output_length")
+OWN += ("ttft", "tpot")
+
+
+def asked(options: argparse.Namespace) -> bool:
+    """Whether one of the questions was asked.
+
+    Raises:
+        WorkloadError: several were; or an option that only they read was given without one.
+    """
+    found = [_flag(name) for name in QUESTIONS if getattr(options, name)]
+    if len(found) > 1:
+        raise WorkloadError(f"{' and '.join(found)} are questions of their own; ask one at a time.")
+    if not found:
+        alone = [name for name in OWN if getattr(options, name) is not None] + ["launch"] * options.launch
+        if alone:
+            instead = {
+                "max_model_len": "; the length of a workload is --seq-len",
+                "users": "; its batch is --batch-size",
+            }
+            raise WorkloadError(
+                f"{_flag(alone[0])} is read with --fits, --provision, --solve or --vllm-log{instead.get(alone[0], '')}."
+            )
+    return bool(found)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def answer(options: argparse.Namespace, models: Sequence[Model]) -> tuple[str, int]:
+    """The output and the exit status.
+
+    Raises:
+        CalculatorError: several models, or an option that is not known.
+    """
+    if len(models) != 1:
+        raise WorkloadError("--fits, --solve, --provision and --vllm-log ask about one model; name one.")
+    (model,) = models
+    if options.fits:
+        return _fits(options, model)
+    if options.provision:
+        from calculator.search.provision import provision
+
+        plan = provision(model, options.provision, _traffic(options), **_precision(options), **_settings(options))
+        return _shown(options, plan.to_dict(), plan.verdict, plan.rows(), _plan_lines(plan.to_dict())), 0
+    if options.solve:
+        return _solve(options, model), 0
+    return _log(options, model), 0
+
+
+def any_device(said: str) -> Device:
+    """A device by its name, or one of so much memory ("80GiB", "24 GB").
+
+    Raises:
+        CalculatorError: no such device.
+    """
+    from calculator.hardware import Device, device
+
+    match = re.fullmatch(r"\s*([\d.]+)\s*(GiB|GB|MiB|MB)\s*", said, re.IGNORECASE)
+    if not match:
+        return device(said)
+    units = {"gib": 2**30, "gb": 10**9, "mib": 2**20, "mb": 10**6}
+    size = round(float(match.group(1)) * units[match.group(2).lower()])
+    return Device(id=said.strip().lower(), name=f"a device of {said.strip()}", memory=size, bandwidth=1.0, peak={})
+
+
+def _layout(options: argparse.Namespace) -> Layout:
+    from calculator.parallel import Layout
+
+    names = ("tp", "pp", "dp", "cp", "ep", "attention_dp")
+    return Layout(**{name: size for name in names if (size := getattr(options, name)) is not None})
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    names = {**{name: name for name in SHARED}, **OF_TABLES}
+    return {name: value for said, name in names.items() if (value := getattr(options, said)) is not None}
+
+
+def _precision(options: argparse.Namespace) -> dict[str, Any]:
+    return {"engine": options.engine, "dtype": str(options.dtype), "kv_dtype": str(options.kv_dtype)}
+
+
+def _traffic(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("requests_per_second", "prompt_length", "output_length", "ttft", "tpot")
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
+def _fits(options: argparse.Namespace, model: Model) -> tuple[str, int]:
+    from calculator.engines.memory import fit
+    from calculator.engines.memory.start import shell
+
+    found = fit(
+        model,
+        any_device(options.fits),
+        layout=_layout(options),
+        max_model_len=options.max_model_len,
+        concurrency=options.users or 1,
+        **_precision(options),
+        **_settings(options),
+    )
+    lines = [f"  {row['name']:<44} {gib(row['bytes']):>14}   {row['source']}" for row in found.rows()]
+    lines += [f"  fix: {fix.short}: {fix.meaning}" for fix in found.fixes]
+    lines += [f"note: {note}" for note in found.notes]
+    if options.launch:
+        lines += ["", shell(found)]
+    shown = found.to_dict() | ({"command": shell(found)} if options.launch else {})
+    return _shown(options, shown, found.verdict, found.rows(), lines), 0 if found.fits else DID_NOT_FIT
+
+
+def _solve(options: argparse.Namespace, model: Model) -> str:
+    from calculator.search.solve import solve
+
+    traffic = _traffic(options)
+    traffic.pop("requests_per_second", None)
+    found = solve(
+        model,
+        options.solve,
+        any_device(options.device) if options.device else None,
+        devices=options.devices,
+        max_model_len=options.max_model_len,
+        concurrency=options.users or 1,
+        **traffic,
+        **_precision(options),
+        **_settings(options),
+    )
+    counts = ("devices", "tp", "pp", "dp", "ep", "attention_dp")
+    lines = [
+        f"  {row['device']:<20} " + " ".join(f"{name} {row[name]}" for name in counts) + f"  {row['value']:,.6g}"
+        for row in found.rows()[:12]
+    ]
+    return _shown(options, found.to_dict(), found.verdict, found.rows(), lines)
+
+
+def _log(options: argparse.Namespace, model: Model) -> str:
+    from calculator.engines.memory import read_log
+
+    if not options.device:
+        raise WorkloadError("--vllm-log needs --device: vLLM's log does not name the device it runs on.")
+    try:
+        text = Path(options.vllm_log).read_text(encoding="utf-8", errors="replace")
+    except OSError as reason:
+        raise SourceError(f"The log {options.vllm_log} cannot be read: {reason.strerror}.") from None
+    reading = read_log(text)
+    found = reading.predicted(model, any_device(options.device), **_settings(options))
+    rows = reading.rows(found)
+    lines = [
+        f"  {row['figure']:<44} {row['printed']:>14,.6g} {_or_dash(row['predicted']):>14} {_percent(row['error']):>9}"
+        for row in rows
+    ]
+    head = f"  {'':<44} {'printed':>14} {'predicted':>14} {'error':>9}"
+    return _shown(options, {"figures": rows, "fit": found.to_dict()}, found.verdict, rows, [head, *lines])
+
+
+def _or_dash(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.6g}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2%}"
+
+
+def _plan_lines(plan: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for row in plan["phases"]:
+        lines.append(
+            f"  {row['phase']:<8} {row['replicas']} × {row['devices_a_replica']} devices ({row['layout']}), batch "
+            f"{row['batch']:,}: {row['tokens_per_second']:,.0f} tokens/s; {row['bottleneck_share']:.0%} of its time is "
+            f"{row['bottleneck']}; weights {row['weights'] / GIB:.1f} GiB, cache {row['cache_pool'] / GIB:.1f} GiB"
+        )
+    for name, unit in (("ttft", "s"), ("tpot", "s"), ("cost_per_hour", "$/h"), ("cost_per_million_tokens", "$")):
+        if plan[name] is not None:
+            lines.append(f"  {name.replace('_', ' '):<24} {plan[name]:,.4g} {unit}")
+    if plan["joules_per_token"] is not None:
+        lines.append(f"  {'energy a token':<24} {plan['joules_per_token']:,.3g} J")
+    return lines + [f"  [{'ok' if g['holds'] else 'NO'}] {g['guard']}: {g['figures']}" for g in plan["guards"]]
+
+
+def _shown(
+    options: argparse.Namespace,
+    everything: Mapping[str, Any],
+    verdict: str,
+    rows: Sequence[Mapping[str, Any]],
+    lines: Sequence[str],
+) -> str:
+    if options.format == "json":
+        return json.dumps(everything, indent=2, ensure_ascii=False) + "\n"
+    if options.format == "csv":
+        return as_csv(rows)
+    return "\n".join([verdict, *lines]) + "\n"

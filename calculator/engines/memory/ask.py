@@ -1,0 +1,161 @@
+"""What is asked of an engine's memory rule, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from calculator.engines.layers import Layers
+from calculator.engines.memory.facts import visible_memory
+from calculator.engines.memory.pages import Pool
+from calculator.engines.memory.shares import (
+    Stage,
+    kept_layers,
+    peak_bytes,
+    prefill_listed,
+    stages,
+    weight_bytes,
+    weights_listed,
+)
+from calculator.hardware import Device
+from calculator.model import Model
+from calculator.parallel import Layout
+from calculator.passes.plan import plan_of
+from calculator.record.workload import Workload
+
+
+@dataclass(frozen=True)
+class Item:
+    """One share of a device's memory.
+
+    Attributes:
+        kind: "weights", "activations", "overhead", "outside" (beyond what the engine counts) or "cache".
+        name: what it is; size: bytes; source: the rule, or the log the figure was read from.
+        certainty: "exact", "rule" (the engine's own arithmetic) or "logged" (a figure from logs).
+    """
+
+    kind: str
+    name: str
+    size: int
+    source: str
+    certainty: str = "rule"
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """A model on a device in one layout and precision, with the engine's settings.
+
+    Attributes:
+        version: the engine's, (0, 11) for 0.11; None for the newest whose rule is known here.
+    """
+
+    model: Model
+    device: Device
+    layout: Layout
+    dtype: str
+    kv_dtype: str
+    settings: Mapping[str, Any]
+    version: tuple[int, ...] | None = None
+    peaks: dict[int, int] = field(default_factory=dict, repr=False)  # by tokens, as they are asked for
+
+    def get(self, *names: str, default: Any = None) -> Any:
+        """The first of the settings that was given."""
+        return next((self.settings[n] for n in names if n in self.settings), default)
+
+    @cached_property
+    def visible(self) -> int:
+        """Bytes of the device that a process sees."""
+        return visible_memory(self.device)[0]
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        return stages(self.model.layers, self.layout.pp)
+
+    @property
+    def path(self) -> str:
+        return self.model.text.path
+
+    @cached_property
+    def width(self) -> int:
+        """Bytes of an activation element."""
+        return plan_of(self.model, Workload(mode="prefill", dtype=self.dtype)).native.bits // 8
+
+    def weights(self, stage: Stage) -> int:
+        """Bytes of weights on a device of the stage."""
+        listed = weights_listed(self.model, self.dtype, self.kv_dtype)
+        return weight_bytes(listed, stage, self.layout, self.path)
+
+    def kept(self, stage: Stage) -> list[Layers]:
+        """What the stage's layers keep of a sequence on one device."""
+        listed = weights_listed(self.model, self.dtype, self.kv_dtype)
+        return kept_layers(listed, stage, self.layout, self.path)
+
+    def peak(self, tokens: int) -> int:
+        """Activation bytes alive at once in a prefill of that many tokens."""
+        if tokens not in self.peaks:
+            listed = prefill_listed(self.model, tokens, self.dtype, self.kv_dtype)
+            self.peaks[tokens] = peak_bytes(listed, self.layout, self.hidden(tokens))
+        return self.peaks[tokens]
+
+    def hidden(self, tokens: int) -> int:
+        """Bytes of the residual stream of that many tokens."""
+        return tokens * self.model.hidden_size * self.width
+
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest sequence: as asked, or the model's own limit."""
+        names = ("max_model_len", "context_length", "max_seq_len", "ctx_size")
+        return int(self.get(*names, default=self.model.context_length or 4096))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What an engine does with the memory of one device: the fullest one of the layout.
+
+    Attributes:
+        capacity: bytes that it may use. items: what takes them, the cache left out. pool: what is left for the cache.
+        cache: how the pool is handed out. sequences: the engine's own limit of sequences at once; None for none.
+        notes: what a reader should know.
+        host: bytes that stand in the host's memory instead (offloaded layers).
+    """
+
+    capacity: int
+    items: tuple[Item, ...]
+    pool: int
+    cache: Pool
+    sequences: int | None = None
+    notes: tuple[str, ...] = ()
+    host: int = 0
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, *kinds: str) -> int:
+        """Bytes of the kinds of items."""
+        return sum(item.size for item in self.items if item.kind in kinds)
+
+
+LARGEST = 1 << 31  # tokens: no context is searched beyond
+
+
+def longest(budget: Budget, sequences: int) -> int:
+    """The longest length at which the pool holds so many sequences; 0 where it holds none of one token."""
+
+    def holds(length: int) -> bool:
+        return bool(budget.cache.needed(length) * sequences <= budget.pool)
+
+    if not holds(1):
+        return 0
+    low, high = 1, 2
+    while high < LARGEST and holds(high):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def layout_counts(layout: Layout) -> dict[str, int]:
+    """A layout's counts by name."""
+    names = ("tp", "pp", "dp", "cp", "ep", "attention_dp")
+    return {name: int(getattr(layout, name, 1)) for name in names}

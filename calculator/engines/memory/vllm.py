@@ -1,0 +1,164 @@
+"""vLLM: gpu_memory_utilization of the device, less the weights and what a profile run needs, is the cache's pool
+(vllm/v1/worker/gpu_worker.py, determine_available_memory; before 0.8 vllm/worker/worker.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import floor
+
+from calculator.engines.layers import NotModelled, Settings
+from calculator.engines.memory.ask import Ask, Budget, Item
+from calculator.engines.memory.facts import GIB, MIB, facts, hopper_or_later, large_card
+from calculator.engines.memory.pages import Blocks, up, vllm_blocks
+from calculator.engines.memory.shares import Stage, weights_listed
+from calculator.engines.vllm import LATENT_PAGE, PAGE, known, packed
+from calculator.errors import WorkloadError
+from calculator.record.operation import Operation
+
+LATEST = (0, 11)
+CHUNKED_ABOVE = 32768  # tokens of max_model_len above which vLLM before 0.8 prefills in chunks
+
+
+def budget(ask: Ask) -> Budget:
+    """The stage whose pool holds the fewest tokens."""
+    found = [_of_stage(ask, stage) for stage in ask.stages]
+    return min(found, key=lambda b: b.cache.tokens(b.pool))
+
+
+def _of_stage(ask: Ask, stage: Stage) -> Budget:
+    one = (ask.version or LATEST) >= (0, 8)
+    capacity = floor(ask.visible * ask.get("gpu_memory_utilization", default=0.9))
+    batched, sequences = batched_tokens(ask), ask.get("max_num_seqs", default=_sequences(ask))
+    cache = _cache(ask, stage, batched)
+    non_torch, source = _non_torch(ask, one)
+    items = (
+        *_weights(ask, stage),
+        _activations(ask, stage, batched, sequences),
+        Item("overhead", "Outside torch (NCCL, kernels)", non_torch, source, "logged"),
+    )
+    pool = capacity - sum(item.size for item in items)
+    if ask.get("kv_cache_memory_bytes", "cache_pool"):
+        pool = ask.get("kv_cache_memory_bytes", "cache_pool")
+    if ask.get("num_gpu_blocks_override"):
+        pool = ask.get("num_gpu_blocks_override") * cache.size
+    notes = [
+        f"Rules of vLLM {'.'.join(map(str, ask.version or LATEST))}: a profile run of {batched:,} tokens that samples "
+        f"for {min(sequences, batched):,} sequences."
+    ]
+    if not ask.get("enforce_eager", default=False):
+        low, high = facts()["vllm"]["cuda_graphs_gib"]["interval"]
+        notes.append(
+            f"Capturing CUDA graphs changes the free memory by {low} to {high} GiB in the logs, outside what "
+            "gpu_memory_utilization counts; leave as much of the device free."
+        )
+    defaults = {"max_num_batched_tokens": batched, "max_num_seqs": sequences, "block_size": cache.block}
+    return Budget(capacity, items, pool, cache, sequences, tuple(notes), defaults=defaults)
+
+
+def batched_tokens(ask: Ask) -> int:
+    """--max-num-batched-tokens, or the server's default (vllm/engine/arg_utils.py)."""
+    given = ask.get("max_num_batched_tokens")
+    if given:
+        return int(given)
+    if (ask.version or LATEST) < (0, 8):
+        return 2048 if ask.longest > CHUNKED_ABOVE else max(ask.longest, 2048)
+    return 8192 if large_card(ask.device) else 2048
+
+
+def _sequences(ask: Ask) -> int:
+    return 1024 if (ask.version or LATEST) >= (0, 8) and large_card(ask.device) else 256
+
+
+def _cache(ask: Ask, stage: Stage, batched: int) -> Blocks:
+    try:
+        kinds, _ = packed(known(ask.kept(stage)), Settings(cache=ask.kv_dtype))
+    except NotModelled as reason:
+        raise WorkloadError(f"vLLM's pool for {ask.model.name} is not known: {reason}") from None
+    page = LATENT_PAGE if any(k.kept.kind == "latent" for k in kinds) else PAGE
+    return vllm_blocks(
+        kinds,
+        ask.get("block_size", default=page),
+        batched,
+        hybrid=not ask.get("disable_hybrid_kv_cache_manager", default=False),
+        ranks=ask.get("decode_context_parallel_size", default=1),
+    )
+
+
+def _weights(ask: Ask, stage: Stage) -> list[Item]:
+    listed = weights_listed(ask.model, ask.dtype, ask.kv_dtype)
+    found = [Item("weights", "Weights", ask.weights(stage), "the checkpoint's tensors, divided as vLLM does", "exact")]
+    table = rotary_table(ask, listed)
+    if table:
+        source = "vllm/model_executor/layers/rotary_embedding: cosines and sines of every position, once"
+        found.append(Item("weights", "Rotary table", table, source))
+    absorbed = _absorbed(ask, stage, listed)
+    if absorbed:
+        source = "vllm/v1/attention/backends/mla/common.py: the latent's projections once more, in 16 bit"
+        found.append(Item("weights", "Absorbed latent projections", absorbed, source))
+    padding, source = _padding(ask, stage, listed)
+    if padding:
+        found.append(Item("weights", "Padding of mxfp4 experts", padding, source, "logged"))
+    return found
+
+
+def rotary_table(ask: Ask, listed: Iterable[Operation]) -> int:
+    """Bytes of the table of cosines and sines: positions × rotated features × element."""
+    if not any(op.name.endswith(".rotary") for op in listed):
+        return 0
+    config = ask.model.config
+    text = config.get("text_config") or config
+    heads = text.get("num_attention_heads") or 1
+    width = text.get("qk_rope_head_dim") or text.get("head_dim") or ask.model.hidden_size // heads
+    share = text.get("partial_rotary_factor") or text.get("rotary_pct") or 1
+    return int((ask.model.context_length or 0) * int(width * share) * ask.width)
+
+
+def _absorbed(ask: Ask, stage: Stage, listed: Iterable[Operation]) -> int:
+    """The up-projection of a latent as two matrices that queries and outputs are multiplied with."""
+    devices = ask.layout.tp // ask.layout.attention_dp
+    return sum(
+        round(op.parameters * op.split.share(devices) * 2) * sum(stage.start <= i < stage.stop for i in op.span.layers)
+        for op in listed
+        if op.name.endswith("kv_b_proj") and op.span.stack == ask.path
+    )
+
+
+def _padding(ask: Ask, stage: Stage, listed: Iterable[Operation]) -> tuple[int, str]:
+    rules = facts()["vllm"]["mxfp4"]
+    triton = (ask.version or LATEST) >= (0, 11) and hopper_or_later(ask.device)
+    total = 0.0
+    for op in listed:
+        if op.component != "experts" or op.step.format != "mxfp4" or not op.weights:
+            continue
+        held = op.weight_bytes * op.stored / op.count * sum(stage.start <= i < stage.stop for i in op.span.layers)
+        held /= max(ask.layout.tp, ask.layout.ep)
+        hidden = ask.model.hidden_size
+        inner = int(op.weights[0].shape[-1]) if op.name.endswith("down_proj") else int(op.weights[0].shape[-2]) // 2
+        part = up(inner, max(1, ask.layout.tp // ask.layout.ep))
+        if triton:
+            multiple = rules["triton_multiple"][0]
+            total += held * 16 / 17 * (up(hidden, multiple) * multiple / hidden - 1)
+        else:
+            wide, deep = rules["marlin_multiple"][0]
+            total += held * (up(part, wide) * wide * up(hidden, deep) * deep / (part * hidden) - 1)
+    return round(total), rules["triton_multiple" if triton else "marlin_multiple"][1]
+
+
+def _activations(ask: Ask, stage: Stage, batched: int, sequences: int) -> Item:
+    rules = facts()["vllm"]
+    workspace = rules["cublas_workspace_mib"]["hopper" if hopper_or_later(ask.device) else "other"] * MIB
+    layers = ask.peak(batched) + rules["caller_copies"][0] * ask.hidden(batched)
+    asked = min(sequences, batched)
+    sampling = 0
+    if stage.last and ask.model.text.causal:
+        sampling = asked * ask.model.vocabulary_size * rules["sampler_bytes"][0] + ask.hidden(batched + asked)
+    size = max(layers, sampling) + workspace
+    if sampling > layers:
+        named = f"Profile run: sampling {asked:,} of {ask.model.vocabulary_size:,} logits"
+        return Item("activations", named, size, rules["sampler_bytes"][1])
+    return Item("activations", f"Profile run: {batched:,} tokens through a layer", size, rules["caller_copies"][1])
+
+
+def _non_torch(ask: Ask, one: bool) -> tuple[int, str]:
+    rule = facts()["vllm"]["non_torch_gib"]["v1" if one else "v0"]
+    return round(rule["1" if ask.layout.tp * ask.layout.pp == 1 else "2"] * GIB), rule["source"]

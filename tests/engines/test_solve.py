@@ -1,0 +1,85 @@
+"""The questions turned round."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+import calculator
+from calculator import Layout, Model, fit, solve
+from calculator.errors import WorkloadError
+
+
+@cache
+def load(name: str) -> Model:
+    return calculator.load_model(name)
+
+
+H100 = "h100-sxm-80gb"
+
+
+def test_the_fewest_devices_are_enough_and_one_less_is_not() -> None:
+    model = load("Qwen/Qwen3-32B")
+    found = solve(model, "min-devices", H100, max_model_len=32768, concurrency=16, dtype="fp8")
+    assert found.best
+    assert found.best.fit.fits
+    count = int(found.best.devices)
+    assert found.value == count
+    fewer = [
+        fit(model, H100, layout=Layout(tp=tp, pp=pp), max_model_len=32768, concurrency=16, dtype="fp8")
+        for tp in (1, 2, 4, 8)
+        for pp in range(1, 9)
+        if tp * pp == count - 1
+    ]
+    assert not any(one.fits for one in fewer)
+
+
+def test_the_longest_context_fits_and_a_longer_does_not() -> None:
+    found = solve(load("meta-llama/Llama-3.1-8B"), "max-context", "rtx-4090")
+    assert found.fit
+    assert found.value
+    length = int(found.value)
+    assert found.fit.again(max_model_len=length).fits
+    assert not found.fit.again(max_model_len=length + 16).fits
+
+
+def test_the_largest_batch_is_the_best_of_all_layouts() -> None:
+    found = solve(load("Qwen/Qwen3-32B"), "max-batch", H100, devices=8, max_model_len=8192)
+    values = [row["value"] for row in found.rows()]
+    assert values == sorted(values, reverse=True)
+    assert found.best
+    assert found.best.devices == 8
+    assert found.best.fit.again(concurrency=found.best.fit.sequences).fits
+    assert not found.best.fit.again(concurrency=found.best.fit.sequences + 1, max_num_seqs=10**6).fits
+
+
+def test_the_cheapest_costs_no_more_than_any_other() -> None:
+    found = solve(load("Qwen/Qwen3-8B"), "cheapest", ["rtx-4090", H100, "l40s"], max_model_len=8192)
+    assert found.value == min(row["value"] for row in found.rows())
+    assert "costs least on" in found.verdict
+
+
+def test_users_within_a_latency_target() -> None:
+    model = load("Qwen/Qwen3-8B")
+    question = {"devices": 1, "max_model_len": 2048, "prompt_length": 1024, "output_length": 512}
+    free = solve(model, "max-concurrency", H100, **question)
+    bound = solve(model, "max-concurrency", H100, tpot=0.012, **question)
+    assert free.value
+    assert bound.value
+    assert 1 <= bound.value < free.value
+    assert bound.best
+    assert bound.best.tpot
+    assert bound.best.tpot <= 0.012
+
+
+def test_what_does_not_fit_says_by_how_much() -> None:
+    found = solve(load("deepseek-ai/DeepSeek-V3.1"), "max-batch", H100, devices=2)
+    assert found.value is None
+    assert "The nearest" in found.verdict
+    assert "short by" in found.verdict
+
+
+def test_an_unknown_goal_is_refused() -> None:
+    with pytest.raises(WorkloadError, match="goal 'fastest' is not known"):
+        solve(load("Qwen/Qwen3-8B"), "fastest", H100)
