@@ -57,8 +57,11 @@ def _count(value: str) -> int:
 
 
 QUESTIONS = ("fits", "provision", "solve", "vllm_log")
-OWN = ("devices", "users", "max_model_len", *SHARED, "requests_per_second", "prompt_length", "output_length")
-OWN += ("ttft", "tpot")
+OWN: tuple[str, ...] = (
+    *("devices", "users", "max_model_len", *SHARED, "requests_per_second"),
+    *("prompt_length", "output_length", "ttft", "tpot"),
+)
+INSTEAD = {"max_model_len": "; the length of a workload is --seq-len", "users": "; its batch is --batch-size"}
 
 
 def asked(options: argparse.Namespace) -> bool:
@@ -73,12 +76,8 @@ def asked(options: argparse.Namespace) -> bool:
     if not found:
         alone = [name for name in OWN if getattr(options, name) is not None] + ["launch"] * options.launch
         if alone:
-            instead = {
-                "max_model_len": "; the length of a workload is --seq-len",
-                "users": "; its batch is --batch-size",
-            }
             raise WorkloadError(
-                f"{_flag(alone[0])} is read with --fits, --provision, --solve or --vllm-log{instead.get(alone[0], '')}."
+                f"{_flag(alone[0])} is read with --fits, --provision, --solve or --vllm-log{INSTEAD.get(alone[0], '')}."
             )
     return bool(found)
 
