@@ -1,4 +1,4 @@
-"""Every page under axe-core in both themes. AXE names axe.min.js of the npm package axe-core, which is not kept here."""
+"""Every page under axe-core in both themes. AXE names axe.min.js of the npm package axe-core, not kept here."""
 
 from __future__ import annotations
 
