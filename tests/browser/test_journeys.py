@@ -19,8 +19,8 @@ GPT2 = load_model("openai-community/gpt2")
 TITLES = ["Overview", "Fit", "Speed", "Training", "Compare", "More"]
 LINK = "model=openai-community/gpt2&mode=decode&batch=7&length=512&weights=int8"
 HEADINGS = {
-    "": re.compile("^gpt2 in INT8 with 7 × 512 tokens needs"),
-    "fit": re.compile("^gpt2 fits on one H200"),
+    "": re.compile(r"^gpt2 in INT8 with 7\s×\s512 tokens needs"),
+    "fit": re.compile(r"^gpt2 fits on one\sH200"),
     "speed": re.compile("^Each of 7 users reads"),
     "training": re.compile("^Training all of gpt2 takes"),
     "compare": re.compile("is fastest"),
