@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 if TYPE_CHECKING:
-    from pages.shared.show import Inputs
+    from pages.shared import show as ui
 
 
 def main() -> None:
     """Draw the sidebar, then the page that the URL names, within a server's limits and behind its guard."""
     # Before the imports, which take a second in a new process: the browser must not draw the sidebar at another width.
-    st.set_page_config(page_title="Transformer calculator", page_icon="🧮", layout="wide", initial_sidebar_state=340)
+    width = st.session_state.get("sidebar", 320)
+    st.set_page_config(page_title="Transformer calculator", page_icon="🧮", layout="wide", initial_sidebar_state=width)
 
     from pages.shared.guard import guarded
 
@@ -22,48 +23,69 @@ def main() -> None:
         _draw()
 
 
+# Pages that ask their own question, in the mode they ask it of.
+MODE_OF = {"Speed": "decode", "Fit": "decode", "Training": "pretraining"}
+
+
 def _draw() -> None:
     """The sidebar's widgets belong to the app, not to a page, so their values and the URL survive a change of page."""
     from calculator.errors import CalculatorError
-    from pages import checkpoint, compare, experts, methods, overview, scaling
+    from pages import checkpoint, compare, experts, fit, methods, overview, scaling, speed, training
+    from pages.shared import show as ui
+    from pages.shared.fields import Refused
     from pages.shared.guard import error, without_endless_numbers
     from pages.shared.headers import priced
+    from pages.shared.link import amend, told
     from pages.shared.model import Waiting, choose_model
-    from pages.shared.show import Inputs
-    from pages.shared.workload import choose_workload
+    from pages.shared.workload import choose_hardware, choose_more, choose_workload
 
     without_endless_numbers()
-    chosen: list[Inputs] = []
+    amend()
+    chosen: list[ui.Inputs] = []
 
-    def page(show: Callable[[Inputs], None]) -> Callable[[], None]:
+    def page(show: Callable[[ui.Inputs], None]) -> Callable[[], None]:
         return lambda: show(chosen[0])
 
-    current = st.navigation(
-        [
-            st.Page(page(overview.show), title="Calculator", icon=":material/calculate:", default=True),
-            st.Page(page(scaling.show), title="Scaling", icon=":material/show_chart:", url_path="scaling"),
-            st.Page(page(compare.show), title="Compare", icon=":material/compare_arrows:", url_path="compare"),
-            st.Page(page(experts.show), title="Experts", icon=":material/hub:", url_path="experts"),
-            st.Page(page(checkpoint.show), title="Checkpoint", icon=":material/inventory_2:", url_path="checkpoint"),
-            st.Page(page(methods.show), title="Methods", icon=":material/functions:", url_path="methods"),
+    listed = {
+        "": [
+            st.Page(page(overview.show), title="Overview", default=True),
+            st.Page(page(fit.show), title="Fit", url_path="fit"),
+            st.Page(page(speed.show), title="Speed", url_path="speed"),
+            st.Page(page(training.show), title="Training", url_path="training"),
+            st.Page(page(compare.show), title="Compare", url_path="compare"),
         ],
-        position="top",
-    )
-    st.set_page_config(page_title=f"{current.title} · Transformer calculator")
-    try:
-        with st.sidebar:
+        "More": [
+            st.Page(page(scaling.show), title="Scaling", url_path="scaling"),
+            st.Page(page(experts.show), title="Experts", url_path="experts"),
+            st.Page(page(checkpoint.show), title="Checkpoint", url_path="checkpoint"),
+            st.Page(page(methods.show), title="Methods", url_path="methods"),
+        ],
+    }
+    current = st.navigation(listed, position="top")
+    st.set_page_config(page_title=f"{current.title} · {ui.NAME}")
+    refused, problem, model = Refused(), None, None
+    with st.sidebar:
+        try:
             model = priced(choose_model())
-            workload = choose_workload(model)
-    except Waiting as wish:
-        st.title(current.title, anchor=False)
-        st.info(str(wish), icon=":material/arrow_back:")
+        except (Waiting, CalculatorError) as found:
+            problem = found  # the other inputs stay on screen and in the link
+        workload = choose_workload(model, refused, mode=MODE_OF.get(current.title, ""))
+        hardware = choose_hardware(refused)
+        workload = choose_more(workload, model, refused)
+    for dropped in told():
+        st.warning(ui.plain(dropped), icon=":material/link_off:")
+    if model is not None and workload is not None:
+        chosen.append(ui.Inputs(model, workload, hardware))
+        current.run()
         return
-    except CalculatorError as found:
-        st.title(current.title, anchor=False)
-        error(found)
-        return
-    chosen.append(Inputs(model, workload))
-    current.run()
+    ui.masthead()
+    st.title(current.title, anchor=False)
+    if isinstance(problem, Waiting):
+        st.info(str(problem), icon=":material/arrow_back:")
+    elif problem is not None:
+        error(problem)
+    for sentence in refused.sentences:
+        error(sentence)
 
 
 if __name__ == "__main__":

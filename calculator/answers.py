@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calculator.errors import SourceError, WorkloadError
+from calculator.errors import CalculatorError, SourceError, WorkloadError
+from calculator.numbers.reading import whole
 from calculator.numbers.units import GIB, gib
 from calculator.report.clean import as_csv
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from calculator.model import Model
     from calculator.parallel import Layout
 
-COUNT, FRACTION = int, float
+FRACTION = float
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "transformers")
 DID_NOT_FIT = 1  # exit status of --fits
 SHARED = ("gpu_memory_utilization", "max_num_seqs", "mem_fraction_static", "n_gpu_layers")
@@ -26,7 +27,7 @@ OF_TABLES = {"batched_tokens": "max_num_batched_tokens", "block_size": "block_si
 
 
 def add_options(add: Callable[..., Any]) -> None:
-    """The options of the group "devices"."""
+    """The options of these questions; --device, --engine and the layout are declared beside the command line's own."""
     said = "whether it fits a device (h100-sxm-80gb, 80GiB ...): exits 0 if so and 1 if not"
     add("--fits", metavar="DEVICE", help=said)
     add("--provision", metavar="RACK", help="how a rack or machine serves it (gb300-nvl72, dgx-h100 ...)")
@@ -34,27 +35,55 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--solve", metavar="GOAL", help=f"the best layout of --device for a goal: {goals}")
     add("--vllm-log", metavar="FILE", help="what a vLLM log printed about memory beside what is predicted on --device")
     add("--launch", action="store_true", help="with --fits: the command that starts the engine with these settings")
-    add("--device", metavar="DEVICE", help="the device that --solve and --vllm-log ask about")
-    add("--devices", type=COUNT, metavar="N", help="with --solve: how many devices")
-    add("--engine", choices=ENGINES, default="vllm", help="default: vllm")
-    for flag, words in (("tp", "tensor"), ("pp", "pipeline"), ("dp", "data"), ("ep", "expert"), ("attention-dp", "")):
-        what = f"{words} parallelism" if words else "copies of the attention inside the tensor group"
-        add(f"--{flag}", type=COUNT, default=1, metavar="N", help=f"{what}; default: 1")
-    add("--users", type=COUNT, default=1, metavar="N", help="sequences at once that have to fit; default: 1")
-    add("--max-model-len", type=COUNT, metavar="N", help="tokens of the longest sequence; default: the model's limit")
+    add("--devices", type=_count, metavar="N", help="with --solve: how many devices")
+    add("--users", type=_count, metavar="N", help="sequences at once that have to fit; default: 1")
+    add("--max-model-len", type=_count, metavar="N", help="tokens of the longest sequence; default: the model's limit")
     for name in SHARED:
-        kind = FRACTION if name.endswith(("utilization", "static")) else COUNT
+        kind = FRACTION if name.endswith(("utilization", "static")) else _count
         add(f"--{name.replace('_', '-')}", type=kind, metavar="N", help="the engine's own setting")
     add("--requests-per-second", type=float, metavar="N", help="with --provision: requests that arrive")
     for name, words in (("prompt", "of a request's prompt; default: 4096"), ("output", "generated; default: 1024")):
-        add(f"--{name}-length", type=COUNT, metavar="N", help=f"with --provision and --solve: tokens {words}")
+        add(f"--{name}-length", type=_count, metavar="N", help=f"with --provision and --solve: tokens {words}")
     add("--ttft", type=float, metavar="SECONDS", help="the first token at the latest, with --provision and --solve")
     add("--tpot", type=float, metavar="SECONDS", help="each further token at the latest")
 
 
+def _count(value: str) -> int:
+    """A number as people write it, such as 32k."""
+    try:
+        return whole(value, "A number", least=0, most=10**9)
+    except CalculatorError:
+        raise argparse.ArgumentTypeError(f"{value[:40]!r} is no whole number such as 4096, 32k or 1e6") from None
+
+
+QUESTIONS = ("fits", "provision", "solve", "vllm_log")
+OWN: tuple[str, ...] = (
+    *("devices", "users", "max_model_len", *SHARED, "requests_per_second"),
+    *("prompt_length", "output_length", "ttft", "tpot"),
+)
+INSTEAD = {"max_model_len": "; the length of a workload is --seq-len", "users": "; its batch is --batch-size"}
+
+
 def asked(options: argparse.Namespace) -> bool:
-    """Whether one of the questions was asked."""
-    return any((options.fits, options.provision, options.solve, options.vllm_log))
+    """Whether one of the questions was asked.
+
+    Raises:
+        WorkloadError: several were; or an option that only they read was given without one.
+    """
+    found = [_flag(name) for name in QUESTIONS if getattr(options, name)]
+    if len(found) > 1:
+        raise WorkloadError(f"{' and '.join(found)} are questions of their own; ask one at a time.")
+    if not found:
+        alone = [name for name in OWN if getattr(options, name) is not None] + ["launch"] * options.launch
+        if alone:
+            raise WorkloadError(
+                f"{_flag(alone[0])} is read with --fits, --provision, --solve or --vllm-log{INSTEAD.get(alone[0], '')}."
+            )
+    return bool(found)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 ALONE = (*SHARED, "max_model_len", "device", "devices", "requests_per_second", "ttft", "tpot")
@@ -70,8 +99,8 @@ def refuse_unasked(options: argparse.Namespace) -> None:
     for name in ALONE:
         if getattr(options, name) is not None:
             flag = f"--{name.replace('_', '-')}"
-            hint = "; did you mean --seq-len?" if name == "max_model_len" else "."
-            raise WorkloadError(f"{flag} goes with --fits, --solve, --provision or --vllm-log{hint}")
+            hint = " Did you mean --seq-len?" if name == "max_model_len" else ""
+            raise WorkloadError(f"{flag} goes with --fits, --solve, --provision or --vllm-log.{hint}")
 
 
 def answer(options: argparse.Namespace, models: Sequence[Model]) -> tuple[str, int]:
@@ -114,7 +143,8 @@ def any_device(said: str) -> Device:
 def _layout(options: argparse.Namespace) -> Layout:
     from calculator.parallel import Layout
 
-    return Layout(options.tp, options.pp, options.dp, ep=options.ep, attention_dp=options.attention_dp)
+    names = ("tp", "pp", "dp", "cp", "ep", "attention_dp")
+    return Layout(**{name: size for name in names if (size := getattr(options, name)) is not None})
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -140,7 +170,7 @@ def _fits(options: argparse.Namespace, model: Model) -> tuple[str, int]:
         any_device(options.fits),
         layout=_layout(options),
         max_model_len=options.max_model_len,
-        concurrency=options.users,
+        concurrency=options.users or 1,
         **_precision(options),
         **_settings(options),
     )
@@ -164,7 +194,7 @@ def _solve(options: argparse.Namespace, model: Model) -> str:
         any_device(options.device) if options.device else None,
         devices=options.devices,
         max_model_len=options.max_model_len,
-        concurrency=options.users,
+        concurrency=options.users or 1,
         **traffic,
         **_precision(options),
         **_settings(options),

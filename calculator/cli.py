@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from calculator import answers, habits
-from calculator.errors import RAISE, CalculatorError, SourceError, WorkloadError
-from calculator.estimation import Estimate
+from calculator.asked import compare_all, estimated, load_all, one_of, sources, with_draft
+from calculator.errors import RAISE, CalculatorError, WorkloadError
 from calculator.formats.named import ALIASES
+from calculator.hardware import device
 from calculator.lists import Listed, listed, workloads
-from calculator.model import Model
 from calculator.numbers.reading import whole
+from calculator.parallel import Layout
+from calculator.placing import Placing, placings
 from calculator.record.options import GROUPS as OPTION_GROUPS
 from calculator.record.options import OPTIONS, PRECISION, Option
 from calculator.record.workload import LARGEST, Workload
 from calculator.report import output
-from calculator.sources import catalogue
-from calculator.sources.load import load_model
+from calculator.terminal import complain, progress, without_token
 from calculator.version import version
-
-if TYPE_CHECKING:
-    from calculator.sources.checkpoint import Comparison
-    from calculator.speculation import Speculation
 
 FAILED, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 
@@ -56,6 +50,9 @@ an adapter beside its base model, and a target with its draft in one budget:
 two models side by side, and the formulas behind the numbers, filled in:
   {program} Qwen/Qwen3-8B meta-llama/Llama-3.1-8B --mode decode --seq-len max
   {program} Qwen/Qwen2.5-7B --explain q_proj
+on devices: a share of each, the time of a pass, what 32 users wait for; a step of training over eight copies:
+  {program} Qwen/Qwen3-8B --mode decode --seq-len 4k --batch-size 32 --device h200-sxm-141gb --tp 4
+  {program} Qwen/Qwen3-8B --mode pretraining --device h100-sxm-80gb --dp 8 --zero 3 --recompute full
 
 output formats:
   text      aligned tables; memory in KiB, MiB, GiB (1 GiB = 2^30 bytes), FLOPs with decimal prefixes
@@ -177,14 +174,41 @@ ENGINE_SETTINGS = {
 }
 
 
+DIVIDED = ("tp", "pp", "dp", "cp", "ep", "attention_dp")
+RECIPE = {
+    "method": ("full|lora|qlora", "what is trained; default: full"),
+    "optimizer": ("NAME", "default: adamw"),
+    "precision": ("NAME", "of the states; default: bf16"),
+    "recompute": ("NAME|N", "none (default), selective, ops, full, or every Nth layer"),
+    "zero": ("STAGE", "what copies shard: 0 (default), 1 optimizer states, 2 and gradients, 3 and weights"),
+}
+
+
+def _add_devices(add: Add) -> None:
+    said = (
+        "a device of --list-devices, local, or a JSON file of your own: adds what it holds, the time of a pass, with "
+        "--mode decode what users wait for, with pretraining a step's memory and time"
+    )
+    add("--device", metavar="NAME", help=said)
+    said = "devices of the {} group; default: 1"
+    words = ("tensor", "pipeline", "data (copies)", "context", "expert", "attention's data parallel")
+    for name, what in zip(DIVIDED, words, strict=True):
+        add(f"--{name.replace('_', '-')}", type=_count, metavar="N", help=said.format(what))
+    add("--engine", choices=answers.ENGINES, default="vllm", help="whose memory and pace; default: vllm")
+    for name, (metavar, said) in RECIPE.items():
+        add(f"--{name}", metavar=metavar, help=f"of training: {said}")
+    add("--list-devices", action="store_true", help="list the devices of the catalogue")
+
+
 def _add_output(add: Add) -> None:
     said = (
         "all, the default, is memory, flops and reuse (arithmetic intensity); cache is what each kind of layer keeps, "
-        "engines what inference engines reserve for it, formats which rule prices which weights"
+        "engines what inference engines reserve for it, formats which rule prices which weights, phases is a row per "
+        "pass (forward, backward, optimizer), device what --device answers"
     )
     add(
         "--table",
-        choices=(*output.TABLES, "operations", "cache", "engines", "formats", "all"),
+        choices=(*output.TABLES, "operations", "phases", "cache", "engines", "formats", "device", "all"),
         default="all",
         help=said,
     )
@@ -215,7 +239,8 @@ def _add_output(add: Add) -> None:
 GROUPS: Mapping[str, Callable[[Add], None]] = {
     "models": _add_models,
     **{group: _add_options(group) for group in OPTION_GROUPS},
-    "devices": answers.add_options,
+    "devices": _add_devices,
+    "questions about devices": answers.add_options,
     "output": _add_output,
 }
 
@@ -257,7 +282,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "transformer-cal
     except SystemExit as ended:  # --help
         return int(ended.code or 0)
     except CalculatorError as error:
-        _complain(_without_token(str(error), given))
+        complain(without_token(str(error), given))
         return FAILED
     except BrokenPipeError:
         # Nothing may be left for the interpreter to flush into the closed pipe at exit.
@@ -268,8 +293,8 @@ def main(arguments: Sequence[str] | None = None, program: str = "transformer-cal
     except Exception as error:
         if os.environ.get(RAISE):
             raise
-        said = _without_token(f"{type(error).__name__}: {error}", given)[:300]
-        _complain(
+        said = without_token(f"{type(error).__name__}: {error}", given)[:300]
+        complain(
             f"The calculator met a fault of its own ({said}). Please report the command; with {RAISE}=1 in the "
             "environment it shows where the fault is."
         )
@@ -314,6 +339,8 @@ def _content(options: argparse.Namespace) -> str:
         return output.model_listing(options.format)
     if options.list_types:
         return output.type_listing(options.format)
+    if options.list_devices:
+        return output.device_listing(options.format)
     runs = workloads({f.name: getattr(options, f.name) for f in fields(Workload)} | _cache_types(options))
     if options.local:
         from calculator.local import listing
@@ -330,15 +357,34 @@ def _content(options: argparse.Namespace) -> str:
         e.engine_settings = {n: v for n in ENGINE_SETTINGS if (v := getattr(options, n)) is not None}
     if options.format == "csv":
         for warning in dict.fromkeys(w for e in estimates for w in e.warnings):
-            _complain(warning, "warning")  # a CSV file has no place for it
+            complain(warning, "warning")  # a CSV file has no place for it
     if options.explain is not None:
         one_of(runs, "--explain")
         return output.explanation(estimates, options.explain, options.format)
+    if (asked := _placing(options)) is not None:
+        return output.placed(placings(estimates, asked), options.table, options.format)
+    if options.table == "device":
+        raise WorkloadError("--table device shows what --device NAME answers; give that too, or see --list-devices.")
     if len(runs) > 1 and options.format != "json":
         if options.format != "csv" and options.table not in (*output.TABLES, "all"):
             one_of(runs, f"--table {options.table}")
         return output.sweep(estimates, options.table, options.format)
     return output.report(estimates, options.table, options.format)
+
+
+def _placing(options: argparse.Namespace) -> Placing | None:
+    """What was said of devices, None where nothing was.
+
+    Raises:
+        DeviceError: no such device or layout.
+    """
+    divided = {n: v for n in DIVIDED if (v := getattr(options, n)) is not None}
+    recipe = {n: v for n in RECIPE if (v := getattr(options, n)) is not None}
+    if options.device is None and not divided and not recipe:
+        return None
+    recipe |= {n: int(recipe[n]) for n in ("zero", "recompute") if str(recipe.get(n, "")).isdecimal()}
+    card = None if options.device is None else device(options.device)
+    return Placing(card, Layout(**divided), options.engine, recipe)
 
 
 def _cache_types(options: argparse.Namespace) -> dict[str, str]:
@@ -353,132 +399,3 @@ def _cache_types(options: argparse.Namespace) -> dict[str, str]:
     if options.kv_dtype != "auto" or isinstance(options.kv_dtype, Listed):
         raise WorkloadError("--kv-dtype and --cache-type-k/-v say the same; give one of them.")
     return {"kv_dtype": f"{keys or 'fp16'}/{values or 'fp16'}"}
-
-
-# From options to models
-
-
-def sources(options: argparse.Namespace) -> list[str]:
-    """What was named, in the order: MODEL, --hf-model, --config.
-
-    Raises:
-        SourceError: nothing was named.
-    """
-    # "./name" is a path to load_model even where "name" is also a bundled model.
-    paths = [p if os.path.isabs(p) or p.startswith("~") else f"./{p}" for p in options.config]
-    found = [*options.models, *options.hf_model, *paths]
-    if not found:
-        hint = f" ({options.explain!r} was taken for an operation to explain)" if options.explain else ""
-        raise SourceError(f"No model was named{hint}; give one, for instance Qwen/Qwen2.5-7B, or see --list-models.")
-    return found
-
-
-def one_of(runs: Sequence[Workload], option: str) -> Workload:
-    """The only workload.
-
-    Raises:
-        WorkloadError: several were listed, and the option shows one.
-    """
-    if len(runs) > 1:
-        raise WorkloadError(f"{option} shows one workload; give single values rather than lists with it.")
-    return runs[0]
-
-
-def estimated(models: Sequence[Model], runs: Sequence[Workload]) -> list[Estimate]:
-    """An estimate for every model and workload, with a line of progress where there are many."""
-    found, whole = [], len(models) * len(runs)
-    for model in models:
-        for run in runs:
-            found.append(Estimate(model, run))
-            if whole > PROGRESS and len(found) % PROGRESS == 0:
-                progress(f"Estimating ({len(found):,} of {whole:,})")
-    progress("") if whole > PROGRESS else None
-    return found
-
-
-PROGRESS = 100
-"""Estimates between two lines of progress: about a quarter of a second."""
-
-
-def with_draft(options: argparse.Namespace, models: Sequence[Model], workload: Workload) -> list[Speculation]:
-    """Each model beside the draft that was named."""
-    from calculator.speculation import OWN, own_draft, speculate
-
-    if options.draft == OWN:
-        return [speculate(model, own_draft(model), workload) for model in models]
-    (draft,) = load_all([options.draft], None, options.token)
-    return [speculate(model, draft, workload) for model in models]
-
-
-def load_all(named: Sequence[str], revision: str | None, token: str | None, base: str | None = None) -> list[Model]:
-    """The models, with a line of progress while it may take a while.
-
-    Raises:
-        CalculatorError: one of them cannot be read; of several, the message says which.
-    """
-    models = []
-    for place, source in enumerate(named, 1):
-        line = f"Reading {source}" + (f" ({place} of {len(named)})" if len(named) > 1 else "")
-        progress(_hide(line, token))
-        try:
-            models.append(load_model(source, revision, token, **({"base": base} if base else {})))
-        except CalculatorError as error:
-            if len(named) == 1 or source in str(error):
-                raise
-            raise type(error)(f"{source}: {error}") from error
-        finally:
-            progress("")
-    return models
-
-
-def compare_all(
-    named: Sequence[str], models: Sequence[Model], revision: str | None, token: str | None
-) -> list[Comparison]:
-    """Each model against the checkpoint that it was named by; of a bundled model, the one on the Hub."""
-    from calculator.sources.checkpoint import compare, load_checkpoint
-
-    found = []
-    for source, model in zip(named, models, strict=True):
-        bundled = catalogue.find(source) if revision is None else None
-        progress(_hide(f"Reading the headers of {source}", token))
-        try:
-            headers = load_checkpoint(bundled.id if bundled else source, revision, token)
-        finally:
-            progress("")
-        found.append(compare(model, headers))
-    return found
-
-
-# Words on standard error
-
-
-def progress(line: str) -> None:
-    """Show the line, or clear it, where a person is watching standard error."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{_one_line(line)[:100]}")
-        sys.stderr.flush()
-
-
-def _complain(sentence: str, kind: str = "error") -> None:
-    if sys.stderr is not None:
-        with contextlib.suppress(OSError):
-            print(f"{kind}: {_one_line(sentence)}", file=sys.stderr)
-
-
-def _one_line(words: str) -> str:
-    """The words without line breaks, control characters or anything that looks like an access token."""
-    line = "".join(c if c.isprintable() else "?" for c in " ".join(words.split()))
-    return re.sub(r"hf_[A-Za-z0-9]{20,}", "hf_…", line)
-
-
-def _hide(words: str, token: str | None) -> str:
-    return words.replace(token, "…") if token and len(token) >= 8 else words
-
-
-def _without_token(words: str, given: Sequence[str]) -> str:
-    """The words without the value of --token, also where the arguments could not be parsed."""
-    tokens = [value for option, value in pairwise(given) if option == "--token"]
-    tokens += [value.removeprefix("--token=") for value in given if value.startswith("--token=")]
-    for token in tokens:
-        words = _hide(words, token)
-    return words

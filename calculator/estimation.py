@@ -166,6 +166,8 @@ class Estimate(Shown):
         found = []
         longest, context = _largest_value(self.sequence_length), self.model.context_length
         longest += self.workload.decode_length if self.workload.mode == "decode" else self.workload.past_length
+        if self.workload.mode == "decode" and self.workload.sequence_length is None:
+            longest = self.workload.decode_length  # nobody asked for the length that is taken up to the context
         if context is not None and longest > context:
             found.append(
                 f"{longest:,} tokens are more than the {context:,} that {self.model.name} was configured for; the "

@@ -34,9 +34,7 @@ ELSEWHERE = {
     "--batch": "--batch-size",
     "--bs": "--batch-size",
     "-b": "--batch-size",
-    "--max-num-seqs": "--batch-size",
     "--num-prompts": "--batch-size",
-    "--max-model-len": "--seq-len",
     "--context": "--seq-len",
     "--ctx-size": "--seq-len",
     "-c": "--seq-len",
@@ -92,6 +90,8 @@ Exact parameters, memory, FLOPs and bytes of transformer models.
   --dtype FORMAT     weights: auto (default), bf16, fp8, int4, awq, gptq, q4_k, ...
   --kv-dtype FORMAT  KV cache: auto (default), fp8, q8_0, ...
   --table TABLE      memory, flops, reuse, operations, cache, engines, formats
+  --device NAME      adds what a device holds and how long it takes; --tp N and others divide the model
+  --fits DEVICE      whether it fits, by an engine's rules, and what to change if it does not
   --explain [NAME]   the formula behind every number, filled in
   --checkpoint       the formula against the headers of the checkpoint's files
   --json             raw numbers; also --format csv or markdown, --output FILE

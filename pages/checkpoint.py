@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from calculator.errors import CalculatorError
 from calculator.model import Model
 from calculator.report import charts
 from calculator.sources import memory
@@ -16,30 +17,44 @@ from calculator.sources.checkpoint.compare import collapsed
 from calculator.sources.checkpoint.report import TITLES, csv_rows
 from calculator.sources.hub import http
 from calculator.sources.hub.ids import is_repo, parse_file
+from pages.overview import scaled
 from pages.shared import show as ui
+from pages.shared.guard import error
 from pages.shared.headers import offer
-from pages.shared.show import Inputs
+from pages.shared.show import Figure, Inputs, Paper
 
 HOUR = 3600  # seconds headers from the Hub are kept
+PURPOSE = "The formula beside the headers of the weights: names, shapes, types and bytes. No weights are read."
 MOST = 400  # rows of the table of differences
 
 
 def show(inputs: Inputs) -> None:
-    st.title("Checkpoint", anchor=False)
-    st.markdown("The formula beside the headers of the weights: names, shapes, types and bytes. No weights are read.")
+    paper = Paper(inputs, "checkpoint")
+    place = st.container()
     asked = wanted(inputs)
     if not asked:
+        with place:
+            paper.answer("Does the formula agree with the weights?", PURPOSE)
         st.info(
             "Type the repository with the weights above, for instance Qwen/Qwen2.5-7B: this model has no name that the "
             "Hub knows.",
             icon=":material/arrow_upward:",
         )
         return
-    found, comparison = compared(inputs.model, asked, st.session_state.get("hub_token") or None)
-    st.caption(
-        f"Formula: {ui.plain(inputs.model.name)}, {ui.linked(inputs.model.source)}. Headers: {ui.plain(found.source)}; "
-        f"{len(found.files):,} {'file' if len(found.files) == 1 else 'files'}, {found.format}."
-    )
+    try:
+        found, comparison = compared(inputs.model, asked, st.session_state.get("hub_token") or None)
+    except CalculatorError as problem:
+        with place:
+            paper.answer("The weights' headers could not be read", PURPOSE)
+        error(problem)
+        return
+    files = f"{len(found.files):,} {'file' if len(found.files) == 1 else 'files'}, {found.format}"
+    with place:
+        paper.answer(
+            sentence(comparison),
+            f"Formula: {ui.plain(inputs.model.name)}, {ui.linked(inputs.model.source)}. "
+            f"Headers: {ui.plain(found.source)}; {files}. No weights are read.",
+        )
     offer(inputs.model, found)
     verdict(comparison)
     if inputs.model.certainty:
@@ -48,18 +63,27 @@ def show(inputs: Inputs) -> None:
             "agree says nothing about the type.",
             icon=":material/info:",
         )
-    headline(comparison, not inputs.model.certainty)
-    left, right = st.columns(2, gap="medium")
-    with left.container(border=True, height="stretch"):
-        by_class(comparison)
-    with right.container(border=True, height="stretch"):
-        by_type(found)
-    side_by_side(comparison)
-    differences(comparison)
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        name = ui.file_name(inputs, "")
-        ui.download("Comparison (CSV)", lambda: csv_rows(comparison), f"{name}checkpoint", "csv_comparison")
-        ui.download("All tensors (CSV)", lambda: tensor_rows(found), f"{name}tensors", "csv_tensors")
+    headline(paper, comparison, not inputs.model.certainty)
+    with ui.sides():
+        with ui.card("Bytes by class of tensor"):
+            by_class(paper, comparison)
+        with ui.card("Bytes by stored type"):
+            by_type(paper, found)
+    with ui.card("Side by side"):
+        side_by_side(paper, comparison)
+    differences(paper, comparison)
+    paper.data(checkpoint=lambda: csv_rows(comparison), tensors=lambda: tensor_rows(found))
+
+
+def sentence(c: Comparison) -> str:
+    """Whether formula and headers agree."""
+    amount = ui.size(c.stored.nbytes).replace(" ", "\u00a0")
+    if c.equal:
+        return f"Formula and headers agree: :primary[{c.stored.parameters:,}] parameters in {amount}."
+    off = c.stored.parameters - c.formula.parameters
+    if not off:
+        return f"The parameters agree, :primary[{c.stored.parameters:,}]; the bytes differ."
+    return f"The headers hold :primary[{abs(off):,}] parameters {'more' if off > 0 else 'fewer'} than the formula."
 
 
 def wanted(inputs: Inputs) -> str:
@@ -108,16 +132,16 @@ def verdict(c: Comparison) -> None:
         st.warning(f"The parameters differ: {reasons}.", icon=":material/difference:")
 
 
-def headline(c: Comparison, known: bool) -> None:
+def headline(paper: Paper, c: Comparison, known: bool) -> None:
     off = c.stored.parameters - c.formula.parameters
-    with st.grid(4):
-        cell("Parameters, formula", f"{c.formula.parameters:,}", "from the config" if known else "from the headers")
-        cell("Parameters, headers", f"{c.stored.parameters:,}", "equal" if not off else f"{off:+,}")
-        priced = ui.gib(c.formula.nbytes) if c.priced else "not priced"
-        cell(
-            "Weights, formula", priced, f"{c.formula.nbytes:,} bytes" if c.priced else "no config says how GGUF is made"
-        )
-        cell("Weights, headers", ui.gib(c.stored.nbytes), f"{c.stored.nbytes:,} bytes")
+    priced = ui.gib(c.formula.nbytes) if c.priced else "not priced"
+    by_formula = f"{c.formula.nbytes:,} bytes" if c.priced else "no config says how GGUF is made"
+    paper.figures(
+        Figure("Parameters, formula", f"{c.formula.parameters:,}", "from the config" if known else "from the headers"),
+        Figure("Parameters, headers", f"{c.stored.parameters:,}", "equal" if not off else f"{off:+,}"),
+        Figure("Weights, formula", priced, by_formula),
+        Figure("Weights, headers", ui.gib(c.stored.nbytes), f"{c.stored.nbytes:,} bytes"),
+    )
     beside = ", ".join(f"{reason} {nbytes:,} bytes" for reason, nbytes in c.beside.items())
     st.caption(
         f"In all the files hold {c.tensors:,} tensors and {c.file_bytes:,} bytes"
@@ -125,40 +149,36 @@ def headline(c: Comparison, known: bool) -> None:
     )
 
 
-def cell(label: str, value: str, below: str) -> None:
-    st.metric(label, value, delta=below, delta_color="off", delta_arrow="off", border=True, height="stretch")
-
-
-def by_class(c: Comparison) -> None:
+def by_class(paper: Paper, c: Comparison) -> None:
     """Bytes by class of tensor, formula and headers."""
-    sides = [(TITLES[role], a, b) for role, (a, b) in c.by_role.items()]
-    scale, unit = (2**30, "GiB") if c.file_bytes >= 2**30 else (2**20, "MiB")
-    rows = [
-        {"label": title, "series": series, "value": side.nbytes / scale, "text": ui.gib(side.nbytes)}
-        for title, a, b in sides
-        for series, side in (("formula", a), ("headers", b))
-        if c.priced or series == "headers"
+    scale, unit = scaled(c.file_bytes)
+    shades = dict(zip((TITLES[role] for role in c.by_role), charts.PARTS.values(), strict=False))
+    sides = [("Formula", 0, c.formula), ("Headers", 1, c.stored)] if c.priced else [("Headers", 1, c.stored)]
+    bars = [
+        charts.Bar(
+            label,
+            ui.gib(whole.nbytes),
+            {TITLES[role]: pair[n].nbytes / scale for role, pair in c.by_role.items() if pair[n].nbytes},
+        )
+        for label, n, whole in sides
     ]
-    st.subheader("Bytes by class of tensor", anchor=False)
-    said = ", ".join(f"{r['label']} {r['series']} {r['text']}" for r in rows)
-    series = ("formula", "headers") if c.priced else ("headers",)
-    ui.draw(rows, charts.paired_bars(tuple(t for t, _, _ in sides), unit, series), f"Bytes by class of tensor: {said}.")
+    said = ", ".join(f"{bar.label.lower()} {bar.remark}" for bar in bars)
+    finding = f"In all {said}."
+    paper.chart("bytes_by_class", charts.stacked(bars, shades, finding, ui.ink(), unit=unit))
 
 
-def by_type(found: Checkpoint) -> None:
+def by_type(paper: Paper, found: Checkpoint) -> None:
     """Bytes by the type that the tensors are stored in."""
-    largest = max(found.by_dtype.values(), default=1)
-    scale, unit = (2**30, "GiB") if largest >= 2**30 else (2**20, "MiB")
+    whole = sum(found.by_dtype.values()) or 1
     rows = [
-        {"label": dtype, "value": size / scale, "text": ui.gib(size), "room": largest / scale * 1.5}
-        for dtype, size in found.by_dtype.items()
+        charts.Rank(dtype, size, f"{ui.gib(size)} · {ui.percent(size / whole)}", charts.PLAIN)
+        for dtype, size in sorted(found.by_dtype.items(), key=lambda item: -item[1])
     ]
-    st.subheader("Bytes by stored type", anchor=False)
-    said = ", ".join(f"{r['label']} {r['text']}" for r in rows)
-    ui.draw(rows, charts.plain_bars(tuple(found.by_dtype), unit), f"Bytes by stored type: {said}.")
+    finding = f"{rows[0].name} holds the most, {rows[0].text}." if rows else "No tensor is stored."
+    paper.chart("bytes_by_type", charts.ranked(rows, finding, ui.ink(), unit="bytes"))
 
 
-def side_by_side(c: Comparison) -> None:
+def side_by_side(paper: Paper, c: Comparison) -> None:
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     sides = [*((TITLES[role], a, b) for role, (a, b) in c.by_role.items()), ("Total", c.formula, c.stored)]
     rows = [
@@ -180,11 +200,10 @@ def side_by_side(c: Comparison) -> None:
         "headers_bytes": number("Bytes, headers", format="%,d"),
         "equal": text("Equal"),
     }
-    st.subheader("Side by side", anchor=False)
-    ui.table(rows, columns, "Parameters and bytes by class of tensor, formula and headers")
+    paper.table("side_by_side", rows, columns, "Parameters and bytes by class of tensor, formula and headers")
 
 
-def differences(c: Comparison) -> None:
+def differences(paper: Paper, c: Comparison) -> None:
     """The tensors that differ or that one side lacks, alike ones as one row."""
     if not c.rows:
         return
@@ -211,10 +230,10 @@ def differences(c: Comparison) -> None:
         "count": number("Count", format="%,d"),
         "bytes": number("Bytes", format="%,d"),
     }
-    st.subheader("Tensors that differ", anchor=False)
-    ui.table(rows, columns, "Tensors that differ between formula and headers, with the reason")
-    if len(alike) > MOST:
-        st.caption(f"{len(alike) - MOST:,} more kinds are in the CSV file.")
+    with ui.card("Tensors that differ"):
+        paper.table("differences", rows, columns, "Tensors that differ between formula and headers, with the reason")
+        if len(alike) > MOST:
+            st.caption(f"{len(alike) - MOST:,} more kinds are in the CSV file.")
 
 
 def shape(sizes: tuple[int, ...] | None) -> str:

@@ -1,150 +1,335 @@
-"""Compare: several models and precisions side by side, at the sidebar's mode, batch and length."""
+"""Compare: any models, precisions and devices side by side, at the sidebar's mode, batch and length."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, NamedTuple
 
 import streamlit as st
 
+from calculator.errors import CalculatorError
 from calculator.estimation import Estimate, estimate
 from calculator.families import FAMILIES
 from calculator.formats.named import FORMATS
-from calculator.passes.totals import intensity_class
+from calculator.hardware import Device, devices
+from calculator.model import Model
+from calculator.parallel.layout import Layout
 from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 from calculator.report import charts
+from calculator.serving.parts import Passed, fewest, passed
+from calculator.serving.serve import USED
 from calculator.sources import catalogue
+from calculator.sources.load import from_hub, model_from_config
+from pages.overview import scaled
 from pages.shared import show as ui
 from pages.shared.model import bundled
-from pages.shared.show import Inputs
+from pages.shared.show import Inputs, Paper
 
 DEFAULTS = ["meta-llama/Llama-3.1-8B", "Qwen/Qwen3-30B-A3B", "openai/gpt-oss-20b"]
+MOST = 12
+FIGURES = ("Memory", "Time", "Compute of a token", "Cache of a token")
+
+
+class Case(NamedTuple):
+    """A model in a precision on a device: its estimate, how many devices hold it, and the time of a pass on them."""
+
+    name: str
+    model: str
+    precision: str
+    device: Device | None
+    estimate: Estimate
+    needed: int | None
+    passed: Passed | None
 
 
 def show(inputs: Inputs) -> None:
-    ui.heading("Compare models", inputs)
-    estimates = chosen(inputs)
-    rows = [row(name, precision, e) for (name, precision), e in estimates.items()]
-    memory(estimates)
-    figures = {"flops_per_token": "FLOPs per token", "cache_bytes_per_token": "KV cache of one more token"}
-    if inputs.workload.mode == "pretraining":
-        del figures["cache_bytes_per_token"]
-    for place, (field, title) in zip(st.columns(len(figures), gap="medium"), figures.items(), strict=True):
-        with place.container(border=True, height="stretch"):
-            bars(rows, field, title)
-    st.subheader("Side by side", anchor=False)
-    ui.table(
-        [{**r, **{k: r[k] / 2**30 for k in ("weights", "kv_cache", "activations", "total")}} for r in rows],
-        COLUMNS,
-        "The models side by side",
-    )
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        ui.download("Comparison (CSV)", rows, f"comparison_{inputs.workload.mode}", "csv_compare")
+    paper = Paper(inputs, "compare")
+    place = st.container()
+    cases = chosen(inputs)
+    if not cases:
+        with place:
+            paper.answer("Choose models to compare", "")
+        st.info("Choose models above, or include the sidebar's own.", icon=":material/arrow_upward:")
+        return
+    with place:
+        paper.answer(sentence(inputs, cases), terms(inputs, cases))
+    table(paper, inputs, cases)
+    with ui.card("One figure side by side"):
+        figure(paper, inputs, cases)
+    paper.data()
 
 
-def chosen(inputs: Inputs) -> dict[tuple[str, str], Estimate]:
-    """The sidebar's model first, then those picked here, each in each precision."""
+def chosen(inputs: Inputs) -> list[Case]:
+    """The sidebar's model if it is wanted, and those picked here, each in each precision and on each device."""
     ids = [entry.id for entry in catalogue.entries() if entry.config.get("model_type") in FAMILIES]
-    left, right = st.columns([3, 1])
-    with left:
-        picked = st.multiselect(
-            "Beside the sidebar's model", ids, default=DEFAULTS, key="models", bind="query-params", max_selections=12
-        )
-    with right:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.popover("Models", icon=":material/checklist:", key="choose_models"):
+            own = st.toggle(f"The sidebar's {inputs.name}", True, key="own", bind="query-params")
+            picked = st.multiselect(
+                "Bundled models and ids of the Hub",
+                ids,
+                default=DEFAULTS,
+                key="models",
+                bind="query-params",
+                max_selections=MOST,
+                accept_new_options=True,
+                help="Type to search, or type org/name of any model of the Hub.",
+            )
+            files = st.file_uploader(
+                "config.json files", type=["json"], accept_multiple_files=True, key="compare_files"
+            )
         formats = st.multiselect(
-            "Weight precisions", ["auto", *FORMATS], default=["auto"], key="precisions", bind="query-params"
-        ) or ["auto"]
-    models = {inputs.model.name: inputs.model, **{name: bundled(name) for name in picked}}
-    return {
-        (name, dtype): estimate(model, inputs.workload.with_(dtype=dtype))
+            "Weight precisions",
+            ["auto", *FORMATS],
+            key="precisions",
+            bind="query-params",
+            placeholder=f"as in the sidebar: {inputs.workload.dtype}",
+            help="auto is each checkpoint's own. Empty: what the sidebar says.",
+        )
+        names = {d.name: d for d in devices()}
+        boards = st.multiselect(
+            "Devices",
+            list(names),
+            key="boards",
+            bind="query-params",
+            placeholder="as in the sidebar" if inputs.device else "none",
+            max_selections=4,
+        )
+    models: dict[str, Model] = {inputs.model.name: inputs.model} if own else {}
+    for name in picked[:MOST]:
+        models |= _named(name)
+    for file in files[:MOST]:
+        models |= _uploaded(file.name, file.getvalue())
+    wanted: list[Device | None] = [names[b] for b in boards if b in names]
+    return [
+        _case(inputs, name, model, dtype, device)
         for name, model in models.items()
-        for dtype in formats
-    }
+        for dtype in formats or [inputs.workload.dtype]
+        for device in wanted or [inputs.device]
+        if model.text.causal or inputs.workload.mode != "decode"
+    ]
 
 
-def label(name: str, precision: str) -> str:
+def _named(name: str) -> dict[str, Model]:
+    """A bundled model or one of the Hub; what cannot be read is said."""
+    try:
+        entry = catalogue.find(name)
+        return {name: bundled(entry.id) if entry is not None else from_hub(name.strip())}
+    except CalculatorError as error:
+        st.error(ui.plain(error), icon=":material/error:")
+        return {}
+
+
+def _uploaded(name: str, content: bytes) -> dict[str, Model]:
+    try:
+        return {name: model_from_config(json.loads(content), name=name, source="an uploaded config.json")}
+    except (CalculatorError, ValueError, RecursionError) as error:
+        st.error(ui.plain(f"{name} is no config.json that could be read: {error}"), icon=":material/error:")
+        return {}
+
+
+def _case(inputs: Inputs, name: str, model: Model, dtype: str, device: Device | None) -> Case:
+    w = inputs.workload.with_(dtype=dtype)
+    e = estimate(model, w)
     short = name.split("/")[-1]
-    return short if precision == "auto" else f"{short}, {precision}"
+    label = short if dtype == "auto" else f"{short} {dtype}"
+    if device is not None and device is not inputs.device:
+        label += f", {ui.device_name(device)}"
+    if device is None or w.mode == "pretraining" or not model.text.causal:
+        return Case(label, name, dtype, device, e, None, None)
+    try:
+        count = fewest(model, w, device)
+        time = passed(model, w, device, Layout(tp=count), inputs.hardware.engine) if count else None
+    except CalculatorError:
+        return Case(label, name, dtype, device, e, None, None)  # no peak or no link of the device is known
+    return Case(label, name, dtype, device, e, count, time)
 
 
-def row(name: str, precision: str, e: Estimate) -> dict[str, Any]:
-    batch, p = e.workload.batch_size, e.model.parameters
-    tokens = batch * (1 if e.workload.mode == "decode" else e.sequence_length)
+def cost(inputs: Inputs, case: Case) -> float | None:
+    """US dollars of a million tokens of one pass after another; None without a price."""
+    if case.passed is None or case.device is None or case.needed is None:
+        return None
+    own = case.device is inputs.device
+    price = inputs.hardware.price if own else case.device.price or None
+    tokens = case.estimate.workload.batch_size * (
+        1 if case.estimate.workload.mode == "decode" else case.estimate.sequence_length
+    )
+    return price * case.needed * case.passed.time.expected / 3600 / tokens * 1e6 if price else None
+
+
+def sentence(inputs: Inputs, cases: list[Case]) -> str:
+    """Who wins, and by how much."""
+    w = inputs.workload
+    timed = [c for c in cases if c.passed is not None]
+    if len(timed) > 1:
+        ranked = sorted(timed, key=lambda c: c.passed.time.expected if c.passed else 0)
+        first, last = ranked[0], ranked[-1]
+        assert first.passed is not None
+        assert last.passed is not None
+        ratio = last.passed.time.expected / first.passed.time.expected
+        what = "next token" if w.mode == "decode" else "prompt"
+        on = f" on {ui.devices(first.needed or 1, first.device)}" if first.device else ""
+        return (
+            f":primary[{ui.plain(first.name)}] is fastest: a {what} in "
+            f"{ui.seconds(first.passed.time.expected)}{on}. {ui.plain(last.name)} takes {ui.digits(ratio)} times that."
+        )
+    ranked = sorted(cases, key=lambda c: c.estimate.memory.total)
+    least, most = ranked[0], ranked[-1]
+    said = f":primary[{ui.plain(least.name)}] needs the least memory, {ui.size(least.estimate.memory.total)}"
+    if most is least:
+        return f"{said}."
+    return f"{said}; {ui.plain(most.name)} needs {ui.size(most.estimate.memory.total)}."
+
+
+def terms(inputs: Inputs, cases: list[Case]) -> str:
+    w = inputs.workload
+    lengths = {c.estimate.sequence_length for c in cases}
+    length = f"{lengths.pop():,}" if len(lengths) == 1 else "each model's default of"
+    precisions = ", ".join(dict.fromkeys(c.precision for c in cases))
+    return (
+        f"{ui.MODE_WORDS[w.mode].capitalize()} · batch {w.batch_size:,} × {length} tokens · weights {precisions} "
+        f"(auto is each checkpoint's own)" + (f" · {inputs.hardware.engine}" if inputs.device else "")
+    )
+
+
+def row(inputs: Inputs, c: Case) -> dict[str, Any]:
+    e, p = c.estimate, c.estimate.model.parameters
+    tokens = e.workload.batch_size * (1 if e.workload.mode == "decode" else e.sequence_length)
     return {
-        "model": name,
-        "precision": precision,
-        "stored_as": e.precision,
+        "name": c.name,
+        "model": c.model,
+        "weights_as": c.precision,
+        "precision": e.precision,
+        "device": c.device.name if c.device else None,
+        "devices": c.needed,
         "parameters": p.total,
         "active": p.active,
         "layers": e.model.layers,
         "context": e.model.context_length,
         "length": e.sequence_length,
-        "weights": e.memory.weights,
-        "kv_cache": e.memory.kv_cache,
-        "activations": e.memory.activations,
-        "total": e.memory.total,
+        **{f"{k}_bytes": getattr(e.memory, k) for k in MEMORY_KINDS},
+        "total_bytes": e.memory.total,
         "cache_bytes_per_token": e.cache_growth,
+        "seconds": c.passed.time.expected if c.passed else None,
+        "seconds_bound": c.passed.time.lower_bound if c.passed else None,
+        "dollars_per_million_tokens": cost(inputs, c),
         "flops": e.flops.total,
         "flops_per_token": e.flops.total / tokens,
-        "traffic": e.traffic.total,
+        "traffic_bytes": e.traffic.total,
         "intensity": e.intensity,
-        "class": intensity_class(e.intensity),
     }
 
 
-def memory(estimates: dict[tuple[str, str], Estimate]) -> None:
-    order = tuple(label(*key) for key in estimates)
-    rows = [
+def table(paper: Paper, inputs: Inputs, cases: list[Case]) -> None:
+    rows = [row(inputs, c) for c in cases]
+    key = "seconds" if all(r["seconds"] is not None for r in rows) else "total_bytes"
+    rows.sort(key=lambda r: r[key])
+    decode = inputs.workload.mode == "decode"
+    slowest = max((r["seconds"] or 0 for r in rows), default=0)
+    factor, unit = (1e3, "ms") if slowest < 10 else (1.0, "s")
+    dear = max((r["dollars_per_million_tokens"] or 0 for r in rows), default=0)
+    shown = [
         {
-            "label": label(*key),
-            "series": TITLES[kind],
-            "value": getattr(e.memory, kind) / 2**30,
-            "rank": rank,
-            "text": ui.gib(getattr(e.memory, kind)),
+            **r,
+            "total": r["total_bytes"] / 2**30,
+            "time": None if r["seconds"] is None else r["seconds"] * factor,
+            "cache": r["cache_bytes_per_token"] / 2**10,
+            "compute": r["flops_per_token"] / 1e9,
+            "billions": r["parameters"] / 1e9,
+            "active_billions": r["active"] / 1e9,
         }
-        for key, e in estimates.items()
-        for rank, kind in enumerate(MEMORY_KINDS)
-        if getattr(e.memory, kind)
+        for r in rows
     ]
-    kinds = tuple(TITLES[k] for k in MEMORY_KINDS if any(r["series"] == TITLES[k] for r in rows))
-    with st.container(border=True):
-        st.subheader("Memory", anchor=False)
-        totals = ", ".join(f"{label(*key)} {ui.gib(e.memory.total)}" for key, e in estimates.items())
-        ui.draw(rows, charts.grouped_bars(order, "GiB", kinds), f"Memory by kind: {totals}.")
+    top = max(r["total"] for r in shown)
+    columns: dict[str, Any] = {"name": ui.text("Model", pinned=True)}
+    if any(r["devices"] for r in rows):
+        columns["devices"] = ui.number("Devices")
+    if slowest:
+        columns["time"] = ui.number(f"{'Next' if decode else 'First'} token ({unit})", "%.1f", slowest * factor)
+    if dear:
+        columns["dollars_per_million_tokens"] = ui.number("Cost ($ a million)", "%.2f", dear)
+    columns |= {"total": ui.number("Memory (GiB)", "%.1f", top)}
+    if inputs.workload.mode != "pretraining":
+        columns["cache"] = ui.number("KiB a token", "%,.1f", help="Cache of one more token of one sequence")
+    columns |= {
+        "compute": ui.number("GFLOP a token", "%,.1f", help="Compute"),
+        "billions": ui.number("Billions", "%,.2f", help="Parameters"),
+        "active_billions": ui.number("Active", "%,.2f", help="Billions of parameters that a token uses"),
+    }
+    paper.table("comparison", shown, columns, "The models side by side", raw=lambda: rows)
 
 
-def bars(rows: list[dict[str, Any]], field: str, title: str) -> None:
-    """One bar per model."""
-    words = ui.flops if field == "flops_per_token" else ui.gib
-    scale, unit = ui.flops_scale(max(r[field] for r in rows)) if field == "flops_per_token" else (2**10, "KiB")
-    data = [
-        {"label": label(r["model"], r["precision"]), "value": r[field] / scale, "text": words(r[field])} for r in rows
-    ]
-    longest = max(d["value"] for d in data)
-    st.subheader(title, anchor=False)
-    ui.draw(
-        [{**d, "room": longest * 1.3} for d in data],
-        charts.plain_bars(tuple(d["label"] for d in data), unit),
-        f"{title}: " + ", ".join(f"{d['label']} {d['text']}" for d in data) + ".",
+def figure(paper: Paper, inputs: Inputs, cases: list[Case]) -> None:
+    names = [f for f in FIGURES if _has(f, inputs, cases)]
+    wanted = (
+        st.segmented_control(
+            "Figure",
+            names,
+            default="Memory",
+            required=True,
+            key="figure",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+        or "Memory"
     )
+    if wanted == "Memory":
+        memory(paper, inputs, cases)
+    elif wanted == "Time":
+        times(paper, cases)
+    else:
+        ranked(paper, wanted, cases)
 
 
-_number = st.column_config.NumberColumn
-COLUMNS: dict[str, Any] = {
-    "model": st.column_config.TextColumn("Model", pinned=True),
-    "stored_as": st.column_config.TextColumn("Weights stored as"),
-    "parameters": _number("Parameters", format="%,d"),
-    "active": _number("Active", format="%,d"),
-    "layers": _number("Layers"),
-    "context": _number("Context", format="%,d"),
-    "weights": _number("Weights (GiB)", format="%,.2f"),
-    "kv_cache": _number("KV cache (GiB)", format="%,.3f"),
-    "activations": _number("Activations (GiB)", format="%,.3f"),
-    "total": _number("Total (GiB)", format="%,.2f"),
-    "cache_bytes_per_token": _number("Cache bytes per token", format="%,.0f"),
-    "flops_per_token": _number("FLOPs per token", format="%.3e"),
-    "intensity": _number("FLOP per byte", format="%,.2f"),
-    "class": st.column_config.TextColumn("Class"),
-}
+def _has(name: str, inputs: Inputs, cases: list[Case]) -> bool:
+    if name == "Time":
+        return any(c.passed for c in cases)
+    return name != "Cache of a token" or inputs.workload.mode != "pretraining"
+
+
+def memory(paper: Paper, inputs: Inputs, cases: list[Case]) -> None:
+    order = sorted(cases, key=lambda c: c.estimate.memory.total)
+    most = order[-1].estimate.memory.total
+    scale, unit = scaled(most)
+    bars = []
+    for c in order:
+        m = c.estimate.memory
+        on = f": {c.needed} × {ui.device_name(c.device)}" if c.needed and c.device else ""
+        kinds = {TITLES[k]: getattr(m, k) / scale for k in MEMORY_KINDS if getattr(m, k)}
+        bars.append(charts.Bar(c.name, f"{ui.size(m.total)}{on}", kinds))
+    device = inputs.device
+    fits = device is not None and device.memory * USED < 2 * most
+    limits = [charts.Limit(device.memory * USED / scale, f"1 × {ui.device_name(device)}")] if device and fits else []
+    finding = f"{bars[0].label} needs the least, {bars[0].remark}; {bars[-1].label} the most, {bars[-1].remark}."
+    paper.chart("memory", charts.stacked(bars, charts.KINDS, finding, ui.ink(), unit=unit, limits=limits, thick=26))
+
+
+def times(paper: Paper, cases: list[Case]) -> None:
+    """What takes the time of a pass, by part."""
+    timed = sorted((c for c in cases if c.passed), key=lambda c: c.passed.time.expected if c.passed else 0)
+    factor = 1e3
+    shades = charts.PARTS | {"Links": "#0B7780", "Engine": "#6B655C"}
+    bars = [
+        charts.Bar(c.name, ui.seconds(sum(c.passed.parts.values())), {n: s * factor for n, s in c.passed.parts.items()})
+        for c in timed
+        if c.passed
+    ]
+    finding = f"{bars[0].label} is fastest with {bars[0].remark}, {bars[-1].label} slowest with {bars[-1].remark}."
+    paper.chart("time", charts.stacked(bars, shades, finding, ui.ink(), unit="ms", thick=26))
+
+
+def ranked(paper: Paper, wanted: str, cases: list[Case]) -> None:
+    def amount(c: Case) -> float:
+        e = c.estimate
+        tokens = e.workload.batch_size * (1 if e.workload.mode == "decode" else e.sequence_length)
+        return float(e.cache_growth) if wanted == "Cache of a token" else e.flops.total / tokens
+
+    words = ui.size if wanted == "Cache of a token" else ui.flops
+    order = sorted(cases, key=amount)
+    rows = [charts.Rank(c.name, amount(c), words(amount(c)), charts.PLAIN) for c in order]
+    finding = f"{wanted}: {rows[0].name} has the least, {rows[0].text}; {rows[-1].name} the most, {rows[-1].text}."
+    unit = "bytes" if wanted == "Cache of a token" else "FLOP"
+    paper.chart(wanted.lower().replace(" ", "_"), charts.ranked(rows, finding, ui.ink(), unit=unit))
 
 
 if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script

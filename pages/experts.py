@@ -13,78 +13,71 @@ from calculator.record.vocabulary import TITLES
 from calculator.report import charts
 from calculator.whatif import as_mixture, balance, mlp_width
 from pages.shared import show as ui
-from pages.shared.show import Inputs
+from pages.shared.show import Figure, Inputs, Paper
 
 BATCHES = np.unique(np.round(2 ** (np.arange(0, 49) / 4)).astype(np.int64))  # 1 to 4,096 sequences
 
 
 def show(inputs: Inputs) -> None:
-    short = inputs.model.name.split("/")[-1]
-    named = ui.plain(short)
-    if not inputs.model.text.causal:
-        ui.heading(f"Experts of {short}", inputs)
+    paper, named, model = Paper(inputs, "experts"), ui.plain(inputs.name), inputs.model
+    if not model.text.causal:
+        paper.answer(f"{named} is an encoder and has no decode step")
         st.info(f"{named} is an encoder and generates no tokens; this page is about the experts of a decode step.")
         return
-    if inputs.model.experts is not None:
-        ui.heading(f"Experts of {short}", inputs)
-        counts(inputs.model)
-        mixture(inputs)
-        return
-    if mlp_width(inputs.model) is None:
-        ui.heading(f"Experts of {short}", inputs)
+    if model.experts is None and mlp_width(model) is None:
+        paper.answer(f"{named} has no experts")
         st.info(f"{named} has no experts, and no MLP that could become experts.")
         return
-    ui.heading(f"{short} as a mixture of experts", inputs)
-    st.markdown(
-        f"{named} is dense: every token runs the whole MLP. Below, each MLP becomes a router and several smaller MLPs."
+    if model.experts is not None:
+        paper.answer(sentence(named, model), f"{model.experts.experts:,} routed experts in each mixture layer")
+        counts(paper, model)
+        mixture(paper, inputs)
+        paper.data()
+        return
+    place = st.container()
+    changed = what_if(inputs)
+    with place:
+        paper.answer(
+            f"What if {named} were a mixture? {sentence('It', changed)}",
+            f"{named} is dense: every token runs the whole MLP. On this page each MLP becomes a router and several "
+            "smaller MLPs; no such checkpoint exists.",
+        )
+    compared(paper, inputs, changed)
+    mixture(paper, Inputs(changed, inputs.workload, inputs.hardware))
+    paper.data()
+
+
+def sentence(who: str, model: Model) -> str:
+    p, e = model.parameters, model.experts
+    assert e is not None
+    return (
+        f"{who} reads :primary[{ui.count(p.active)}\u00a0of {ui.count(p.total)}] parameters for a token: "
+        f"{e.top_k} of {e.experts:,} experts a layer."
     )
-    model = what_if(inputs)
-    compared(inputs, model)
-    mixture(Inputs(model, inputs.workload))
 
 
-def counts(model: Model) -> None:
+def counts(paper: Paper, model: Model) -> None:
     p, experts = model.parameters, model.experts
     assert experts is not None
     routed = p.by_component.get("experts", 0)
-    with st.grid(4):
-        st.metric(
-            "Parameters",
-            ui.count(p.total),
-            f"{p.total:,}",
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            height="stretch",
-        )
-        st.metric(
+    paper.figures(
+        Figure("Parameters", ui.count(p.total), f"{p.total:,}", "Every stored tensor once."),
+        Figure(
             "Active per token",
             ui.count(p.active),
             f"{ui.percent(p.active / p.total)} of all",
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            height="stretch",
-            help="All but the routed experts that a token is not sent to.",
-        )
-        st.metric(
+            f"All but the routed experts that a token is not sent to: {p.active:,}.",
+        ),
+        Figure(
             "Routed experts",
             f"{experts.experts:,}",
             f"{experts.top_k} per token, width {experts.intermediate:,}",
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            height="stretch",
-        )
-        st.metric(
-            "In routed experts",
-            ui.count(routed),
-            f"{ui.percent(routed / p.total)} of all",
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            height="stretch",
-        )
+            "Of every mixture layer.",
+        ),
+        Figure(
+            "In routed experts", ui.count(routed), f"{ui.percent(routed / p.total)} of all", f"{routed:,} parameters."
+        ),
+    )
 
 
 def what_if(inputs: Inputs) -> Model:
@@ -109,49 +102,48 @@ def what_if(inputs: Inputs) -> Model:
     return as_mixture(inputs.model, experts, top_k, int(typed) if typed else max(1, width // top_k))
 
 
-def compared(inputs: Inputs, model: Model) -> None:
+def compared(paper: Paper, inputs: Inputs, model: Model) -> None:
     """Dense beside what-if."""
     rows = []
     for name, each in (("dense, as published", inputs.model), ("as experts", model)):
         e = estimate(each, inputs.workload)
         rows.append(
             {
-                "model": name,
+                "variant": name,
                 "parameters": each.parameters.total,
                 "active": each.parameters.active,
-                "memory": e.memory.total,
+                "memory_bytes": e.memory.total,
                 "flops": e.flops.total,
-                "traffic": e.traffic.total,
+                "traffic_bytes": e.traffic.total,
                 "intensity": e.intensity,
             }
         )
-    number = st.column_config.NumberColumn
-    shown = [{**r, "memory": r["memory"] / 2**30, "traffic": r["traffic"] / 2**30} for r in rows]
-    ui.table(
-        shown,
-        {
-            "model": st.column_config.TextColumn("Model"),
-            "parameters": number("Parameters", format="%,d"),
-            "active": number("Active", format="%,d"),
-            "memory": number("Memory (GiB)", format="%,.2f"),
-            "flops": number("FLOPs", format="%.4e"),
-            "traffic": number("Moved (GiB)", format="%,.2f"),
-            "intensity": number("FLOP per byte", format="%,.2f"),
-        },
-        "The dense model beside the same model as experts",
-    )
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        ui.download("What-if (CSV)", rows, ui.file_name(inputs, "as_experts"), "csv_whatif")
+    scale, unit = ui.flops_scale(max(r["flops"] for r in rows))
+    shown = [
+        {**r, "memory": r["memory_bytes"] / 2**30, "moved": r["traffic_bytes"] / 2**30, "work": r["flops"] / scale}
+        for r in rows
+    ]
+    columns = {
+        "variant": ui.text("Model"),
+        "parameters": ui.number("Parameters"),
+        "active": ui.number("Active"),
+        "memory": ui.number("Memory (GiB)", "%,.2f"),
+        "work": ui.number(f"Compute ({unit})", "%,.2f"),
+        "moved": ui.number("Moved (GiB)", "%,.2f"),
+        "intensity": ui.number("FLOP per byte", "%,.2f"),
+    }
+    with ui.card("Dense, and as a mixture"):
+        paper.table("as_experts", shown, columns, "The dense model beside the same model as experts", raw=lambda: rows)
 
 
-def mixture(inputs: Inputs) -> None:
-    left, right = st.columns(2, gap="medium")
-    with left.container(border=True, height="stretch"):
-        reached(inputs)
-    with right.container(border=True, height="stretch"):
-        share(inputs)
-    with st.container(border=True):
-        routing(inputs)
+def mixture(paper: Paper, inputs: Inputs) -> None:
+    with ui.sides():
+        with ui.card("Experts that a layer reads in one decode step"):
+            reached(paper, inputs)
+        with ui.card("Who moves the bytes of a decode step"):
+            share(paper, inputs)
+    with ui.card("Uneven routing", "What a router costs that does not spread its tokens evenly"):
+        routing(paper, inputs)
 
 
 def decode_sweep(inputs: Inputs, **changes: Any) -> Any:
@@ -161,54 +153,55 @@ def decode_sweep(inputs: Inputs, **changes: Any) -> Any:
     return estimate(inputs.model, workload.with_(**changes))
 
 
-def reached(inputs: Inputs) -> None:
+def reached(paper: Paper, inputs: Inputs) -> None:
     """Distinct experts whose weights a decode step reads."""
     experts = inputs.model.experts
     assert experts is not None
-    rows = []
+    series = {}
     for rule in ("balanced", "uniform"):
         sweep = decode_sweep(inputs, routing=rule, expert_capacity_factor=None)
         op = next(op for op in sweep.operations if op.component == "experts" and op.weights)
-        touched = op.weight_reads * experts.experts / op.weight_bytes
-        rows += [
-            {"x": int(b), "series": f"{rule} routing", "value": float(v), "text": f"{v:,.1f}"}
-            for b, v in zip(BATCHES, np.broadcast_to(touched, BATCHES.shape), strict=True)
+        touched = np.broadcast_to(op.weight_reads * experts.experts / op.weight_bytes, BATCHES.shape)
+        series[f"{rule} routing"] = [
+            charts.Point(int(b), float(v), f"{v:,.1f}") for b, v in zip(BATCHES, touched, strict=True)
         ]
-    st.subheader("Experts a layer reads in one decode step", anchor=False)
-    ui.draw(
-        rows,
-        charts.lines(
-            "Batch size (sequences)", "Experts", ("balanced routing", "uniform routing"), log_y=False, dashes=True
-        ),
-        f"Distinct experts read per layer as the batch grows, out of {experts.experts}.",
+    full = next((p.x for p in series["uniform routing"] if p.value > 0.95 * experts.experts), None)
+    finding = (
+        f"With {full:,} sequences a step reads nearly all {experts.experts:,} experts of a layer."
+        if full
+        else f"A step reads {series['uniform routing'][-1].text} of {experts.experts:,} experts at the right end."
     )
+    shades = dict(zip(series, charts.SERIES, strict=False))
+    titles = ("Sequences", "Experts")
+    here = float(inputs.workload.batch_size)
+    paper.chart("experts_read", charts.lines(series, shades, titles, finding, ui.ink(), log=False, here=here))
 
 
-def share(inputs: Inputs) -> None:
+def share(paper: Paper, inputs: Inputs) -> None:
     """Share of a decode step's bytes by component, as the batch grows."""
     sweep = decode_sweep(inputs)
     total = np.broadcast_to(sweep.traffic.total, BATCHES.shape)
-    present = [c for c, v in sweep.traffic.by_component.items() if np.any(v)]
-    rows = [
-        {"x": int(b), "component": TITLES[c], "value": float(v / t), "rank": rank, "text": ui.percent(float(v / t))}
-        for rank, c in enumerate(present)
-        for b, v, t in zip(BATCHES, np.broadcast_to(sweep.traffic.by_component[c], BATCHES.shape), total, strict=True)
-    ]
-    st.subheader("Who moves the bytes of a decode step", anchor=False)
+    series = {}
+    for c, values in sweep.traffic.by_component.items():
+        if np.any(values):
+            shares = np.broadcast_to(values, BATCHES.shape) / total
+            series[TITLES[c]] = [
+                charts.Point(int(b), float(v), ui.percent(float(v))) for b, v in zip(BATCHES, shares, strict=True)
+            ]
     experts = np.broadcast_to(sweep.traffic.by_component.get("experts", 0), BATCHES.shape) / total
-    ui.draw(
-        rows,
-        charts.component_shares("Batch size (sequences)", tuple(TITLES[c] for c in present)),
-        "Share of the bytes moved by each component as the batch grows; experts from "
-        f"{ui.percent(experts[0])} to {ui.percent(experts[-1])}.",
+    finding = (
+        f"Experts move {ui.percent(experts[0])} of the bytes with one sequence, {ui.percent(experts[-1])} at the end."
     )
+    here = float(inputs.workload.batch_size)
+    titles = ("Sequences", "Share of bytes")
+    drawn = charts.areas(series, charts.PARTS, titles, finding, ui.ink(), shares=True, here=here)
+    paper.chart("bytes_moved", drawn)
 
 
-def routing(inputs: Inputs) -> None:
+def routing(paper: Paper, inputs: Inputs) -> None:
     """What uneven routing costs, under a capacity factor or without one."""
     experts = inputs.model.experts
     assert experts is not None
-    st.subheader("Routing balance", anchor=False)
     skew = st.slider(
         "Skew of the router",
         0.0,
@@ -237,29 +230,25 @@ def routing(inputs: Inputs) -> None:
                 "flops": flops,
             }
         )
-    left, right = st.columns([2, 3], gap="medium")
-    loads = balance(experts.experts, skew).loads
-    with left:
-        data = [{"x": i + 1, "value": load * experts.experts} for i, load in enumerate(loads)]
-        ui.draw(
-            data,
-            charts.load_bars(),
-            f"Load of the experts over their mean: from {data[0]['value']:.2f} to {data[-1]['value']:.2f}.",
-        )
-    with right:
-        number, bar = st.column_config.NumberColumn, st.column_config.ProgressColumn
-        ui.table(
-            rows,
-            {
-                "capacity": st.column_config.TextColumn("Capacity factor"),
-                "dropped": bar("Tokens dropped", format="percent", min_value=0, max_value=1, width="small"),
-                "padding": bar("Capacity unused", format="percent", min_value=0, max_value=1, width="small"),
-                "imbalance": number("Slowest / mean", format="%.2f"),
-                "flops": number("Expert FLOPs", format="%.3e"),
-            },
-            "Dropped tokens and unused capacity by capacity factor",
-        )
-        ui.download("Routing (CSV)", rows, ui.file_name(inputs, "routing"), "csv_routing")
+    loads = [load * experts.experts for load in balance(experts.experts, skew).loads]
+    finding = f"The busiest expert has {loads[0]:.2f} times the mean, the idlest {loads[-1]:.2f} times."
+    scale, unit = ui.flops_scale(max(r["flops"] for r in rows))
+    shown = [{**r, "work": r["flops"] / scale} for r in rows]
+    columns = {
+        "capacity": ui.text("Capacity"),
+        "dropped": ui.number("Dropped", "percent", 1),
+        "padding": ui.number("Unused", "percent", 1),
+        "imbalance": ui.number("Slowest", "%.2f", help="Over the mean"),
+        "work": ui.number(f"{unit}", "%,.2f"),
+    }
+    with st.grid(2, min_column_width=400):
+        with st.container():
+            shade = charts.PARTS["Experts"]
+            titles = ("Expert, by load", "Load over mean")
+            paper.chart("load", charts.steps(loads, titles, shade, finding, ui.ink()))
+        with st.container():
+            said = "Dropped tokens and unused capacity by capacity factor"
+            paper.table("routing", shown, columns, said, raw=lambda: rows)
 
 
 if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script

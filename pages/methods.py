@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import streamlit as st
@@ -9,27 +10,55 @@ import streamlit as st
 from calculator.numbers.symbols import MEANINGS
 from calculator.report.why import explain
 from pages.shared import show as ui
-from pages.shared.show import Inputs
+from pages.shared.show import Inputs, Paper
 
 DOCS = Path(__file__).parent.parent / "docs"
 
 
 def show(inputs: Inputs) -> None:
-    ui.heading("Methods", inputs)
-    section = st.segmented_control(
-        "Section",
-        ["methods", "model", "validation"],
-        default="methods",
-        required=True,
-        key="section",
-        bind="query-params",
-        label_visibility="collapsed",
+    paper = Paper(inputs, "methods")
+    section = (
+        st.segmented_control(
+            "Section",
+            ["methods", "model", "validation"],
+            default="methods",
+            required=True,
+            key="section",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+        or "methods"
     )
     if section == "model":
-        current(inputs)
+        current(paper, inputs)
     else:
-        with st.container(height=760, border=False):  # wide tables and formulas scroll in their own box
-            st.markdown(document("VALIDATION.md" if section == "validation" else "METHODS.md"))
+        paper.answer(*TITLES[section])
+        whole = document("VALIDATION.md" if section == "validation" else "METHODS.md")
+        before, chapters = parted(whole)
+        st.markdown(before)
+        # Links go to the headings' anchors; a chapter is drawn in its own element, which keeps each of them small.
+        st.markdown("\n".join(f"- [{ui.plain(title)}](#{anchor})" for title, anchor, _ in chapters))
+        for title, anchor, body in chapters:
+            st.header(title, anchor=anchor)
+            st.markdown(body)
+    paper.data()
+
+
+TITLES = {
+    "methods": ("How every number is made", "The rules behind this app, the command line and the Python package."),
+    "validation": ("How right the numbers are", "Predicted beside published and measured, each with its source."),
+}
+
+
+def parted(text: str) -> tuple[str, list[tuple[str, str, str]]]:
+    """What stands before the first chapter, and each chapter's title, anchor and text."""
+    before, *rest = re.split(r"(?m)^## ", text)
+    chapters = []
+    for chapter in rest:
+        title, _, body = chapter.partition("\n")
+        anchor = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+        chapters.append((title.strip(), f"chapter-{anchor}", body))
+    return before, chapters
 
 
 @st.cache_data(show_spinner=False)
@@ -39,8 +68,11 @@ def document(name: str) -> str:
     return text.split("\n", 1)[1] if text.startswith("# ") else text
 
 
-def current(inputs: Inputs) -> None:
+def current(paper: Paper, inputs: Inputs) -> None:
     """Every formula of the sidebar's model and workload, filled in."""
+    paper.answer(
+        f"Every formula of {ui.plain(inputs.name)}, filled in", "Amounts of one layer; a total multiplies by layers."
+    )
     listed = explain(inputs.model, inputs.workload)
     legend = {s: v for x in listed for f in x.formulas.values() for s, v in f.legend.items() if s in MEANINGS}
     st.markdown(
@@ -75,9 +107,7 @@ def current(inputs: Inputs) -> None:
         "value": number("Per layer", format="%,d"),
         "count": number("Layers", format="%d"),
     }
-    ui.table(rows, columns, "Every formula of this model", height=640)
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        ui.download("Formulas (CSV)", rows, ui.file_name(inputs, "formulas"), "csv_formulas")
+    paper.table("formulas", rows, columns, "Every formula of this model", height=640)
 
 
 if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script

@@ -1,4 +1,4 @@
-"""Calculator: what the model is, its memory, FLOPs and intensity, and why each number is what it is."""
+"""Overview: what a model needs and on what, where the memory and the time go, and why each number is what it is."""
 
 from __future__ import annotations
 
@@ -6,45 +6,227 @@ from collections import Counter
 
 import streamlit as st
 
+from calculator.estimation import estimate
 from calculator.model import Model, Stack
 from calculator.parts import Attention, LatentAttention
 from calculator.passes.totals import intensity_class
-from calculator.record.vocabulary import COMPONENTS, MEMORY_KINDS, TITLES
+from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 from calculator.report import charts
+from calculator.serving.parts import Passed
 from pages.shared import show as ui
 from pages.shared.caches import caches, keeps
 from pages.shared.columns import COLUMNS
-from pages.shared.show import Inputs
-from pages.shared.why import why
+from pages.shared.needs import Needs, needs
+from pages.shared.show import Figure, Inputs, Paper
+from pages.shared.why import compute, intensity, memory, token, why
 
 
 def show(inputs: Inputs) -> None:
-    # In containers, because the browser draws anew whatever comes after a place where elements appear or vanish.
+    paper = Paper(inputs, "overview")
+    found = needs(inputs)
+    paper.answer(sentence(inputs, found), terms(inputs, found))
     with st.container():
-        ui.heading(inputs.model.name.split("/")[-1], inputs)
+        paper.figures(*figures(inputs, found))
+    kinds(paper, inputs, found)
+    with ui.sides():
+        bounds(paper, inputs, found.passed)
+        if found.passed is not None:
+            times(paper, inputs, found.passed)
+        else:
+            parts(paper, inputs)
+    with st.container():
         facts(inputs)
+    tables(paper, inputs)
     with st.container():
-        headline(inputs)
-    memory(inputs)
-    left, right = st.columns(2, gap="medium")
-    with left.container(border=True, height="stretch"):
-        flops(inputs)
-    with right.container(border=True, height="stretch"):
-        reuse(inputs)
-    with st.container():
-        caches(inputs)
-    tables(inputs)
+        caches(paper, inputs)
     why(inputs)
+    paper.data()
+
+
+def sentence(inputs: Inputs, found: Needs) -> str:
+    """What is needed, and on what."""
+    e, w = inputs.estimate, inputs.workload
+    what = f"{w.batch_size:,} × {ui.tokens(e.sequence_length)} tokens"
+    doing = "Training" if w.mode == "pretraining" else ""
+    subject = f"{doing} {ui.plain(inputs.name)} in {ui.plain(precision(inputs))} with {what}".strip()
+    amount = ui.size(e.memory.total).replace(" ", "\u00a0")
+    return f"{subject} needs :primary[{amount}]{found.verdict}."
+
+
+def precision(inputs: Inputs) -> str:
+    """The weights' format in a word or two."""
+    return inputs.workload.dtype.upper() if inputs.workload.dtype != "auto" else inputs.estimate.precision.split(",")[0]
+
+
+def terms(inputs: Inputs, found: Needs) -> str:
+    e, w = inputs.estimate, inputs.workload
+    said = [
+        f"{ui.MODE_WORDS[w.mode].capitalize()} · batch {w.batch_size:,} × {e.sequence_length:,} tokens",
+        f"weights {ui.plain(e.precision)}",
+    ]
+    if w.mode != "pretraining":
+        said.append(f"KV cache {ui.plain(e.kv_precision)}")
+        if inputs.device is not None:
+            said.append(f"{inputs.hardware.engine}, 90 % of a device in use")
+    return " · ".join([*said, *([found.remark] if found.remark else [])])
+
+
+def figures(inputs: Inputs, found: Needs) -> list[Figure]:
+    e, w = inputs.estimate, inputs.workload
+    m = e.memory
+    tokens = w.batch_size * (1 if w.mode == "decode" else e.sequence_length)
+    shown = [
+        Figure(
+            "Memory", ui.size(m.total), found.meaning or f"weights {ui.percent(m.weights / m.total)}", memory(inputs)
+        )
+    ]
+    if found.passed is not None:
+        t = found.passed.time
+        label = "Next token" if w.mode == "decode" else "First token"
+        likely = ui.likely(t)
+        shown.append(Figure(label, ui.seconds(t.expected), likely, token(found.passed)))
+    elif w.mode == "pretraining":
+        states = m.weights + m.gradients + m.optimizer_states
+        shown.append(Figure("Model states", ui.size(states), f"activations {ui.size(m.activations)}", memory(inputs)))
+    else:
+        growth = f"{ui.size(e.cache_growth)} for one more token"
+        shown.append(Figure("KV cache and state", ui.size(m.kv_cache), growth, memory(inputs)))
+    each = f"{ui.flops(e.flops.total / tokens)} a token"
+    shown.append(Figure("Compute", ui.flops(e.flops.total), each, compute(inputs)))
+    named = intensity_class(e.intensity)
+    if inputs.device is not None and inputs.device.peak:
+        ridge = inputs.device.ridge()
+        named = f"{'memory' if e.intensity < ridge else 'compute'} bound, ridge {ridge:,.0f}"
+    shown.append(Figure("Intensity", ui.intensity(e.intensity), named, intensity(inputs)))
+    return shown
+
+
+def kinds(paper: Paper, inputs: Inputs, found: Needs) -> None:
+    """Memory by kind, as asked and with single changes, against one device and the number of them that is needed."""
+    w = inputs.workload
+    cases = {"As asked": inputs.estimate}
+    if w.mode != "pretraining":
+        if w.dtype != "int4":
+            cases["With 4-bit weights"] = estimate(inputs.model, w.with_(dtype="int4"))
+        if keeps(inputs) and not w.kv_dtype.startswith("fp8"):
+            cases["With an FP8 cache"] = estimate(inputs.model, w.with_(kv_dtype="fp8"))
+    else:
+        cases["With one sequence"] = estimate(inputs.model, w.with_(batch_size=1))
+    scale, unit = scaled(max(e.memory.total for e in cases.values()))
+    bars = [
+        charts.Bar(
+            label,
+            ui.size(e.memory.total),
+            {TITLES[k]: getattr(e.memory, k) / scale for k in MEMORY_KINDS if getattr(e.memory, k)},
+        )
+        for label, e in cases.items()
+    ]
+    limits = [charts.Limit(at / scale, name) for at, name in found.limits]
+    said = ", ".join(f"{bar.label.lower()} {bar.remark}" for bar in bars)
+    largest = max(MEMORY_KINDS, key=lambda k: getattr(inputs.estimate.memory, k))
+    finding = f"{TITLES[largest]} takes the most memory; {said}."
+    with ui.card(
+        "Where the memory goes", "Of the whole model. The red marks are what an engine may fill of the devices."
+    ):
+        paper.chart("memory_by_kind", charts.stacked(bars, charts.KINDS, finding, ui.ink(), unit=unit, limits=limits))
+
+
+def scaled(largest: float) -> tuple[float, str]:
+    """A unit of bytes in which the largest amount reads well."""
+    return next(
+        (
+            (s, u)
+            for u, s in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20))
+            if largest >= s * (10 if u == "TiB" else 1)
+        ),
+        (2**10, "KiB"),
+    )
+
+
+def bounds(paper: Paper, inputs: Inputs, found: Passed | None) -> None:
+    """Every operation by its intensity, under the roof of the device if one is chosen."""
+    device = inputs.device
+    if found is not None and device is not None and device.peak:
+        timed = [(op, s) for op, s in found.operations if op.flops and op.traffic and s]
+        dots = [
+            charts.Dot(
+                op.name,
+                TITLES[op.component],
+                float(op.flops) / float(op.traffic),
+                float(op.flops) * op.count / s / 1e12,
+                s,
+                ui.seconds(s),
+            )
+            for op, s in timed
+        ]
+        names = [n for n in ("fp8", "bf16") if device.peak.get(n)]
+        roof = [(device.bandwidth / 1e12, device.peak[n] / 1e12, n.upper()) for n in names]
+        memory_bound = sum(d.size for d in dots if d.x < device.ridge())
+        share = memory_bound / (sum(d.size for d in dots) or 1)
+        finding = f"{share:.0%} of the operations' time is bound by the memory of one {ui.device_name(device)}."
+        with ui.card("What bounds it", "A dot for each operation on one device; its area is its time"):
+            paper.chart("roofline", charts.dots(dots, charts.PARTS, "TFLOP/s", finding, ui.ink(), roof=roof))
+        return
+    rows = [r for r in inputs.estimate.rows("operations") if r["traffic"] and r["flops"]]
+    dots = [
+        charts.Dot(
+            r["operation"], TITLES[r["component"]], r["intensity"], r["traffic"] / 2**30, 1, ui.size(r["traffic"])
+        )
+        for r in rows
+    ]
+    classes = ", ".join(f"{sum(r['class'] == c for r in rows)} {c}" for c in ("low", "medium", "high"))
+    finding = f"Of {len(rows)} operations by intensity, {classes}."
+    marks = ((10, "medium from 10"), (100, "high from 100"))
+    with ui.card("Intensity of the operations", "FLOPs for each byte moved, against the bytes"):
+        paper.chart("intensity", charts.dots(dots, charts.PARTS, "GiB moved", finding, ui.ink(), bounds=marks))
+
+
+def times(paper: Paper, inputs: Inputs, found: Passed) -> None:
+    whole = sum(found.parts.values())
+    shades = charts.PARTS | {"Links": "#0B7780", "Engine": "#6B655C"}
+    ranked = [
+        charts.Rank(name, s * 1e3, f"{ui.seconds(s)} · {s / whole:.0%}", shades[name])
+        for name, s in sorted(found.parts.items(), key=lambda item: -item[1])
+        if s > whole / 200
+    ]
+    finding = f"{ranked[0].name} takes {found.parts[ranked[0].name] / whole:.0%} of {ui.seconds(whole)}."
+    with ui.card("Where the time goes"):
+        paper.chart("time_by_part", charts.ranked(ranked, finding, ui.ink(), unit="ms"))
+
+
+def parts(paper: Paper, inputs: Inputs) -> None:
+    """FLOPs by component."""
+    by_component, whole = inputs.estimate.flops.by_component, inputs.estimate.flops.total
+    found = sorted((c for c in by_component if by_component[c]), key=lambda c: -by_component[c])
+    ranked = [
+        charts.Rank(
+            TITLES[c],
+            by_component[c],
+            f"{ui.flops(by_component[c])} · {by_component[c] / whole:.0%}".replace("· 0%", "· <1%"),
+            charts.PARTS[TITLES[c]],
+        )
+        for c in found
+    ]
+    finding = f"{ranked[0].name} computes {by_component[found[0]] / whole:.0%} of {ui.flops(whole)}."
+    with ui.card("Where the compute goes"):
+        paper.chart("flops_by_component", charts.ranked(ranked, finding, ui.ink(), unit="FLOP"))
 
 
 def facts(inputs: Inputs) -> None:
     """What the model is, in small labelled cells, and where that is known from."""
-    with st.grid("auto", min_column_width=165, gap="small"):
-        for label, value in described(inputs.model).items():
-            st.markdown(f":small[:gray[{label}]]  \n**{ui.plain(value)}**")
-    certainty(inputs.model)
-    notes = ui.plain(" ".join(inputs.estimate.notes))
-    st.caption(f"Config: {ui.linked(inputs.model.source)}. {notes}")
+    with ui.card("The model"):
+        with st.grid("auto", min_column_width=150, gap=("xsmall", "small")):
+            for label, value in described(inputs.model).items():
+                st.markdown(f":small[:gray[{label}]]  \n**{ui.plain(value)}**")
+        certainty(inputs.model)
+        notes = ui.plain(" ".join(inputs.estimate.notes))
+        st.caption(f"Config: {ui.linked(inputs.model.source)}. {notes} {inputs.estimate.conventions}")
+        g = inputs.estimate.generation
+        if g is not None:
+            st.caption(
+                f"Generating {g.tokens:,} tokens for each of {inputs.workload.batch_size:,} sequences: "
+                f"{ui.flops(g.flops.total)}, {ui.gib(g.traffic.total)} moved, KV cache grows to {ui.gib(g.kv_cache)}."
+            )
 
 
 def certainty(model: Model) -> None:
@@ -98,168 +280,37 @@ def attention_facts(model: Model) -> dict[str, str]:
     return {}
 
 
-def headline(inputs: Inputs) -> None:
+def tables(paper: Paper, inputs: Inputs) -> None:
+    """One of the breakdowns; all of them in the page's data."""
     e = inputs.estimate
-    m = e.memory
-    training, decoding = inputs.workload.mode == "pretraining", inputs.workload.mode == "decode"
-    with st.grid(4):
-        st.metric(
-            "Memory",
-            ui.gib(m.total),
-            border=True,
-            height="stretch",
-            help="Weights + KV cache + activations + gradients + optimizer states. GiB = 2^30 bytes.",
-            delta=f"weights {ui.percent(m.weights / m.total)}",
-            delta_color="off",
-            delta_arrow="off",
-        )
-        if training:
-            st.metric(
-                "Model states",
-                ui.gib(m.weights + m.gradients + m.optimizer_states),
-                border=True,
-                height="stretch",
-                help="Weights, gradients, AdamW moments and the 32-bit master copy.",
-                delta=f"activations {ui.gib(m.activations)}",
-                delta_color="off",
-                delta_arrow="off",
-            )
-        else:
-            st.metric(
-                "KV cache and state",
-                ui.gib(m.kv_cache),
-                border=True,
-                height="stretch",
-                help="Keys, values, latents and recurrent states that the sequences hold.",
-                delta=f"{ui.gib(e.cache_growth)} for one more token",
-                delta_color="off",
-                delta_arrow="off",
-            )
-        per_token = e.flops.total / inputs.workload.batch_size / (1 if decoding else e.sequence_length)
-        st.metric(
-            f"FLOPs, {ui.MODE_WORDS[inputs.workload.mode]}",
-            ui.flops(e.flops.total),
-            border=True,
-            height="stretch",
-            help=inputs.estimate.conventions,
-            delta=f"{ui.flops(per_token)} per token",
-            delta_color="off",
-            delta_arrow="off",
-        )
-        st.metric(
-            "Intensity",
-            ui.intensity(e.intensity),
-            border=True,
-            height="stretch",
-            help="FLOPs per byte moved to and from device memory. Low < 10, medium 10-100, high > 100.",
-            delta=f"{intensity_class(e.intensity)} · {ui.gib(e.traffic.total)} moved",
-            delta_color="off",
-            delta_arrow="off",
-        )
-    g = e.generation
-    if g is not None:
-        st.caption(
-            f"Generating {g.tokens:,} tokens for each of {inputs.workload.batch_size:,} sequences: "
-            f"{ui.flops(g.flops.total)}, "
-            f"{ui.gib(g.traffic.total)} moved, KV cache grows to {ui.gib(g.kv_cache)}."
-        )
-    st.caption(inputs.estimate.conventions)
-
-
-def memory(inputs: Inputs) -> None:
-    """Memory by component and kind."""
-    cells = inputs.estimate.memory.by_component
-    scale, unit = (2**30, "GiB") if inputs.estimate.memory.total >= 2**30 else (2**20, "MiB")
-    rows = [
-        {
-            "label": TITLES[kind],
-            "component": TITLES[c],
-            "value": amount / scale,
-            "rank": COMPONENTS.index(c),
-            "text": ui.gib(amount),
-        }
-        for c, kinds in cells.items()
-        for kind, amount in kinds.items()
-        if amount
-    ]
-    kinds = tuple(TITLES[k] for k in MEMORY_KINDS if any(r["label"] == TITLES[k] for r in rows))
-    present = tuple(TITLES[c] for c in COMPONENTS if any(r["component"] == TITLES[c] for r in rows))
-    with st.container(border=True):
-        st.subheader("Memory by kind and component", anchor=False)
-        parts = ", ".join(
-            f"{TITLES[k]} {ui.gib(getattr(inputs.estimate.memory, k))}"
-            for k in MEMORY_KINDS
-            if getattr(inputs.estimate.memory, k)
-        )
-        ui.draw(rows, charts.stacked_bars(present, kinds, unit), f"Memory by kind and component: {parts}.")
-
-
-def flops(inputs: Inputs) -> None:
-    by_component = inputs.estimate.flops.by_component
-    scale, unit = ui.flops_scale(max(by_component.values()))
-    whole = inputs.estimate.flops.total
-    ranked = sorted((c for c in by_component if by_component[c]), key=lambda c: -by_component[c])
-    rows = [
-        {
-            "component": TITLES[c],
-            "value": by_component[c] / scale,
-            "room": by_component[ranked[0]] / scale * 1.35,
-            "text": ui.flops(by_component[c]),
-            "label": ui.percent(by_component[c] / whole),
-        }
-        for c in ranked
-    ]
-    st.subheader("FLOPs by component", anchor=False)
-    parts = ", ".join(f"{r['component']} {r['label']}" for r in rows)
-    ui.draw(rows, charts.component_bars(tuple(r["component"] for r in rows), unit), f"FLOPs by component: {parts}.")
-
-
-def reuse(inputs: Inputs) -> None:
-    rows = [
-        {**r, "component": TITLES[r["component"]], "gib": r["traffic"] / 2**30, "text": ui.gib(r["traffic"])}
-        for r in inputs.estimate.rows("operations")
-        if r["traffic"] and r["flops"]
-    ]
-    present = tuple(TITLES[c] for c in COMPONENTS if any(r["component"] == TITLES[c] for r in rows))
-    kept = ("operation", "layers", "component", "intensity", "class", "gib", "text")
-    st.subheader("Intensity by operation", anchor=False)
-    classes = ", ".join(f"{sum(r['class'] == c for r in rows)} {c}" for c in ("low", "medium", "high"))
-    ui.draw(
-        [{k: r[k] for k in kept} for r in rows],
-        charts.intensity_dots(present),
-        f"Arithmetic intensity of {len(rows)} operations against the bytes they move: {classes}.",
-    )
-
-
-def tables(inputs: Inputs) -> None:
-    e = inputs.estimate
-    st.subheader("Breakdown", anchor=False)
-    kinds = {
+    names = {
         "memory": "Memory",
-        "flops": "FLOPs",
+        "flops": "Compute",
         "reuse": "Intensity",
         "operations": "Operations",
         "formats": "Formats",
     }
     if keeps(inputs):
-        kinds |= {"cache": "Cache", "engines": "Engines"}
-    chosen = (
-        st.segmented_control(
-            "Table",
-            list(kinds),
-            default="memory",
-            required=True,
-            key="table",
-            bind="query-params",
-            label_visibility="collapsed",
+        names |= {"cache": "Cache", "engines": "Engines"}
+    with ui.card("Breakdown"):
+        chosen = (
+            st.segmented_control(
+                "Table",
+                list(names),
+                default="memory",
+                required=True,
+                key="table",
+                bind="query-params",
+                label_visibility="collapsed",
+            )
+            or "memory"
         )
-        or "memory"
-    )
-    rows = [{**r, "component": TITLES[r["component"]]} if "component" in r else r for r in e.rows(chosen)]
-    ui.table(*COLUMNS[chosen](rows), f"{kinds[chosen]} table", height=460 if chosen == "operations" else "auto")
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        for kind, title in kinds.items():
-            ui.download(f"{title} (CSV)", lambda kind=kind: e.rows(kind), ui.file_name(inputs, kind), f"csv_{kind}")  # type: ignore[misc]
+        rows = [{**r, "component": TITLES[r["component"]]} if "component" in r else r for r in e.rows(chosen)]
+        height = 460 if chosen == "operations" else "auto"
+        shown, columns = COLUMNS[chosen](rows)
+        paper.table(chosen, shown, columns, f"{names[chosen]} table", raw=lambda: e.rows(chosen), height=height)  # type: ignore[arg-type]
+    for kind in names:
+        paper.tables[kind] = lambda kind=kind: e.rows(kind)  # type: ignore[misc]
 
 
 if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script

@@ -1,4 +1,4 @@
-"""Scaling: memory, FLOPs and intensity against length or batch, flash against eager, precisions side by side."""
+"""Scaling: memory, compute and intensity against length or batch, kernels and precisions side by side."""
 
 from __future__ import annotations
 
@@ -12,39 +12,86 @@ from calculator.formats.named import FORMATS
 from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 from calculator.record.workload import Workload
 from calculator.report import charts
+from calculator.serving.serve import USED
+from pages.overview import precision, scaled
 from pages.shared import show as ui
-from pages.shared.show import Inputs
+from pages.shared.show import Inputs, Paper
 
-AXES = {"length": "Sequence length (tokens)", "batch": "Batch size (sequences)"}
+AXES = {"length": "Tokens of each sequence", "batch": "Sequences"}
 REACH = {"length": (4096, 16384, 32768, 131072, 1048576), "batch": (16, 64, 256, 1024, 4096)}
 STEPS = 4  # points between one power of two and the next
 
 
 def show(inputs: Inputs) -> None:
-    ui.heading(f"Scaling {inputs.model.name.split('/')[-1]}", inputs)
-    axis, points = choose_axis(inputs)
+    paper = Paper(inputs, "scaling")
+    place = st.container()
+    axis, points = choose_axis()
     sweep = swept(inputs, axis, points, inputs.workload)
-    rows = sweep_rows(inputs, sweep, points)
-    left, right = st.columns(2, gap="medium")
-    with left.container(border=True, height="stretch"):
-        memory(sweep, points, AXES[axis])
-    with right.container(border=True, height="stretch"):
-        kernels(inputs, axis, points)
-    left, right = st.columns(2, gap="medium")
-    with left.container(border=True, height="stretch"):
-        work(sweep, points, AXES[axis])
-    with right.container(border=True, height="stretch"):
-        precisions(inputs)
-    st.subheader("The sweep", anchor=False)
-    shown = [
-        {**r, **{k: r[k] / 2**30 for k in r if k.endswith("_bytes")}} for r in rows if r[axis] & (r[axis] - 1) == 0
-    ]
-    ui.table(shown, table_columns(inputs), "The sweep at powers of two")
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        ui.download("Sweep (CSV)", rows, ui.file_name(inputs, f"sweep_{axis}"), "csv_sweep")
+    with place:
+        paper.answer(sentence(inputs, sweep, axis, points), terms(inputs, axis))
+    here = float(inputs.estimate.sequence_length if axis == "length" else inputs.workload.batch_size)
+    with ui.sides():
+        with ui.card("Memory"):
+            memory(paper, inputs, sweep, points, AXES[axis], here)
+        with ui.card("Compute", "FLOPs of all operations, and of attention with its projections"):
+            work(paper, sweep, points, AXES[axis], here)
+        if inputs.workload.mode == "decode":
+            with ui.card("What a step reads", "Weights are read once for all sequences, the cache once for each"):
+                reads(paper, sweep, points, AXES[axis], here)
+        else:
+            with ui.card("Activations, flash against eager", "Eager attention writes all scores to memory"):
+                kernels(paper, inputs, axis, points, here)
+        with ui.card("Intensity", "FLOPs for each byte moved; above the ridge of a device compute sets the pace"):
+            reuse(paper, inputs, sweep, points, AXES[axis], here)
+    with ui.card("Memory by precision of the weights", "At the sidebar's batch and length; the cache keeps its own"):
+        precisions(paper, inputs)
+    rows = sweep_rows(sweep, points)
+    with ui.card("The sweep"):
+        shown = [
+            {
+                **r,
+                **{k: r[k] / 2**30 for k in r if k.endswith("_bytes")},
+                "flops": r["flops"] / 1e12,
+            }
+            for r in rows
+            if r[axis] & (r[axis] - 1) == 0
+        ]
+        columns = table_columns(inputs)
+        paper.table(f"sweep_{axis}", shown, columns, "The sweep at powers of two", raw=lambda: rows)
+    paper.data()
 
 
-def choose_axis(inputs: Inputs) -> tuple[str, Any]:
+def sentence(inputs: Inputs, sweep: Estimate, axis: str, points: Any) -> str:
+    """How far the memory goes, and where the chosen device ends."""
+    total = np.broadcast_to(sweep.memory.total, points.shape)
+    last = ui.size(float(total[-1])).replace(" ", "\u00a0")
+    unit = "tokens" if axis == "length" else "sequences"
+    until = f"{ui.plain(inputs.name)} grows to :primary[{last}] at {ui.tokens(int(points[-1]))} {unit}"
+    device = inputs.device
+    if device is None:
+        return f"{until}, from {ui.size(float(total[0]))}."
+    inside = [int(p) for p, t in zip(points, total, strict=True) if t <= device.memory * USED]
+    if not inside:
+        return f"{until}; one {ui.device_name(device)} is too small for any of it."
+    if len(inside) == len(points):
+        return f"{until}, which one {ui.device_name(device)} holds."
+    return f"{until}; one {ui.device_name(device)} ends near {ui.tokens(_rounded(inside[-1]))}."
+
+
+def _rounded(value: int) -> int:
+    """Down to what reads well."""
+    step = 1 << max(0, value.bit_length() - 3)
+    return value // step * step
+
+
+def terms(inputs: Inputs, axis: str) -> str:
+    e, w = inputs.estimate, inputs.workload
+    fixed = f"batch {w.batch_size:,}" if axis == "length" else f"{e.sequence_length:,} tokens each"
+    cache = "" if w.mode == "pretraining" else f" · KV cache {e.kv_precision}"
+    return f"{ui.MODE_WORDS[w.mode].capitalize()} · {fixed} · weights {ui.plain(precision(inputs))}{cache}"
+
+
+def choose_axis() -> tuple[str, Any]:
     """What varies and how far; the points are whole numbers, evenly spread on a logarithmic axis."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         axis = (
@@ -53,14 +100,14 @@ def choose_axis(inputs: Inputs) -> tuple[str, Any]:
         )
         reach = st.selectbox(
             "Up to",
-            [str(n) for n in REACH[axis]],
+            [f"{n:,}" for n in REACH[axis]],
             index=3 if axis == "length" else 2,
             key=f"to_{axis}",
             bind="query-params",
             width=160,
         )
     first = 128 if axis == "length" else 1
-    exponents = np.arange(STEPS * int(np.log2(int(reach) / first)) + 1) / STEPS
+    exponents = np.arange(STEPS * int(np.log2(int(reach.replace(",", "")) / first)) + 1) / STEPS
     return axis, np.unique(np.round(first * 2**exponents).astype(np.int64))
 
 
@@ -71,7 +118,7 @@ def swept(inputs: Inputs, axis: str, points: Any, workload: Workload) -> Estimat
     return estimate(inputs.model, workload.with_(**fields))
 
 
-def sweep_rows(inputs: Inputs, sweep: Estimate, points: Any) -> list[dict[str, Any]]:
+def sweep_rows(sweep: Estimate, points: Any) -> list[dict[str, Any]]:
     w = sweep.workload
     columns = {
         "batch": w.batch_size,
@@ -86,101 +133,114 @@ def sweep_rows(inputs: Inputs, sweep: Estimate, points: Any) -> list[dict[str, A
     return [{name: values[i] for name, values in arrays.items()} for i in range(len(points))]
 
 
-def memory(sweep: Estimate, points: Any, x: str) -> None:
-    kinds = [k for k in MEMORY_KINDS if np.any(getattr(sweep.memory, k))]
-    rows = []
-    for rank, kind in enumerate(kinds):
-        amounts = np.broadcast_to(getattr(sweep.memory, kind), points.shape)
-        rows += [
-            {"x": int(p), "series": TITLES[kind], "value": float(v) / 2**30, "rank": rank, "text": ui.gib(float(v))}
-            for p, v in zip(points, amounts, strict=True)
-        ]
+def points_of(points: Any, values: Any, scale: float, words: Any) -> list[charts.Point]:
+    amounts = np.broadcast_to(values, points.shape)
+    return [charts.Point(int(p), float(v) / scale, words(float(v))) for p, v in zip(points, amounts, strict=True)]
+
+
+def memory(paper: Paper, inputs: Inputs, sweep: Estimate, points: Any, x: str, here: float) -> None:
     total = np.broadcast_to(sweep.memory.total, points.shape)
-    st.subheader("Memory", anchor=False)
-    ui.draw(
-        rows,
-        charts.areas(x, "GiB", tuple(TITLES[k] for k in kinds)),
-        f"Memory by kind over {x}: from {ui.gib(float(total[0]))} to {ui.gib(float(total[-1]))}.",
-    )
+    scale, unit = scaled(float(total[-1]))
+    series = {
+        TITLES[k]: points_of(points, getattr(sweep.memory, k), scale, ui.size)
+        for k in MEMORY_KINDS
+        if np.any(getattr(sweep.memory, k))
+    }
+    device = inputs.device
+    limit = (device.memory * USED / scale, f"1 × {ui.device_name(device)}") if device else None
+    finding = f"Memory grows from {ui.size(float(total[0]))} to {ui.size(float(total[-1]))}."
+    drawn = charts.areas(series, charts.KINDS, (x, unit), finding, ui.ink(), here=here, limit=limit)
+    paper.chart("memory", drawn)
 
 
-def kernels(inputs: Inputs, axis: str, points: Any) -> None:
+def kernels(paper: Paper, inputs: Inputs, axis: str, points: Any, here: float) -> None:
     """Flash against eager attention: activations."""
-    rows, ends = [], []
+    series, ends = {}, []
     for kernel in ("flash", "eager"):
         sweep = swept(inputs, axis, points, inputs.workload.with_(attention=kernel))
-        amounts = np.broadcast_to(sweep.memory.activations, points.shape)
-        rows += [
-            {"x": int(p), "series": f"{kernel} attention", "value": float(v) / 2**30, "text": ui.gib(float(v))}
-            for p, v in zip(points, amounts, strict=True)
-        ]
-        ends.append(f"{kernel} {ui.gib(float(amounts[-1]))}")
-    st.subheader("Activations, flash against eager", anchor=False)
-    ui.draw(
-        rows,
-        charts.lines(AXES[axis], "GiB", ("flash attention", "eager attention"), dashes=True),
-        f"Activation memory of flash and eager attention; at the right end {', '.join(ends)}.",
-    )
+        series[f"{kernel} attention"] = points_of(points, sweep.memory.activations, 2**30, ui.size)
+        ends.append(f"{kernel} {series[f'{kernel} attention'][-1].text}")
+    finding = f"At the right end the activations are {', '.join(ends)}."
+    shades = dict(zip(series, charts.SERIES, strict=False))
+    paper.chart("kernels", charts.lines(series, shades, (AXES[axis], "GiB"), finding, ui.ink(), here=here))
 
 
-def work(sweep: Estimate, points: Any, x: str) -> None:
-    """FLOPs in total and of attention, and intensity."""
+def work(paper: Paper, sweep: Estimate, points: Any, x: str, here: float) -> None:
+    """FLOPs in total and of attention."""
     attention = sweep.flops.by_component.get("attention", 0)
-    series = {"all operations": sweep.flops.total, "attention with its projections": attention}
-    rows = [
-        {"x": int(p), "series": name, "value": float(v), "text": ui.flops(float(v))}
-        for name, values in series.items()
-        if np.any(values)
-        for p, v in zip(points, np.broadcast_to(values, points.shape), strict=True)
-    ]
-    reuse = np.broadcast_to(sweep.intensity, points.shape)
-    st.subheader("FLOPs", anchor=False)
-    st.caption(f"Intensity goes from {ui.intensity(float(reuse[0]))} to {ui.intensity(float(reuse[-1]))}.")
-    ui.draw(
-        rows,
-        charts.lines(x, "FLOP", tuple(dict.fromkeys(r["series"] for r in rows))),
-        f"FLOPs over {x}, in total and for attention.",
+    largest = float(np.max(sweep.flops.total))
+    scale, unit = ui.flops_scale(largest)
+    series = {"all operations": points_of(points, sweep.flops.total, scale, ui.flops)}
+    if np.any(attention):
+        series["attention with its projections"] = points_of(points, attention, scale, ui.flops)
+    shades = dict(zip(series, charts.SERIES, strict=False))
+    share = float(np.broadcast_to(attention, points.shape)[-1]) / largest
+    finding = f"Compute reaches {ui.flops(largest)}, {share:.0%} of it in attention."
+    paper.chart("compute", charts.lines(series, shades, (x, unit), finding, ui.ink(), here=here))
+
+
+def reads(paper: Paper, sweep: Estimate, points: Any, x: str, here: float) -> None:
+    """Of a decode step: the bytes of weights and of the cache."""
+    t = sweep.traffic
+    series = {
+        "Weights": points_of(points, t.weights, 2**30, ui.size),
+        "KV cache": points_of(points, t.cache, 2**30, ui.size),
+        "Activations": points_of(points, t.activations, 2**30, ui.size),
+    }
+    crossing = next(
+        (p.x for p, q in zip(series["KV cache"], series["Weights"], strict=True) if p.value > q.value), None
     )
+    finding = (
+        f"From {int(crossing):,} on a step reads more cache than weights."
+        if crossing is not None
+        else "A step reads more weights than cache everywhere here."
+    )
+    paper.chart("reads", charts.lines(series, charts.KINDS, (x, "GiB read a step"), finding, ui.ink(), here=here))
 
 
-def precisions(inputs: Inputs) -> None:
+def reuse(paper: Paper, inputs: Inputs, sweep: Estimate, points: Any, x: str, here: float) -> None:
+    series = {"FLOP per byte": points_of(points, sweep.intensity, 1, ui.intensity)}
+    device = inputs.device
+    limit = (device.ridge(), f"ridge of {ui.device_name(device)}") if device and device.peak else None
+    first, last = series["FLOP per byte"][0].text, series["FLOP per byte"][-1].text
+    finding = f"Intensity goes from {first} to {last}."
+    shades = {"FLOP per byte": charts.SERIES[0]}
+    drawn = charts.lines(series, shades, (x, "FLOP per byte"), finding, ui.ink(), here=here, limit=limit)
+    paper.chart("intensity", drawn)
+
+
+def precisions(paper: Paper, inputs: Inputs) -> None:
     """Memory of the sidebar's workload in every weight format."""
-    rows, order = [], []
-    for name in ("auto", *FORMATS):
-        e = estimate(inputs.model, inputs.workload.with_(dtype=name))
-        order.append(name)
-        rows += [
-            {
-                "label": name,
-                "series": TITLES[kind],
-                "value": getattr(e.memory, kind) / 2**30,
-                "rank": rank,
-                "text": ui.gib(getattr(e.memory, kind)),
-            }
-            for rank, kind in enumerate(MEMORY_KINDS)
-            if getattr(e.memory, kind)
-        ]
-    kinds = tuple(TITLES[k] for k in MEMORY_KINDS if any(r["series"] == TITLES[k] for r in rows))
-    st.subheader("Memory by weight precision", anchor=False)
-    st.caption("At the sidebar's batch and length; the KV cache keeps its own precision.")
-    ui.draw(
-        rows,
-        charts.grouped_bars(tuple(order), "GiB", kinds),
-        "Memory by kind in every weight precision: " + ", ".join(order) + ".",
-    )
+    found = {name: estimate(inputs.model, inputs.workload.with_(dtype=name)) for name in ("auto", *FORMATS)}
+    scale, unit = scaled(max(e.memory.total for e in found.values()))
+    kinds = [k for k in MEMORY_KINDS if any(getattr(e.memory, k) for e in found.values())]
+    bars = [
+        charts.Bar(
+            f"{name} ({e.precision})" if name == "auto" else name,
+            ui.size(e.memory.total),
+            {TITLES[k]: getattr(e.memory, k) / scale for k in kinds},
+        )
+        for name, e in sorted(found.items(), key=lambda item: item[1].memory.total)
+    ]
+    device = inputs.device
+    most = max(e.memory.total for e in found.values())
+    fits = device is not None and device.memory * USED < 2 * most
+    limits = [charts.Limit(device.memory * USED / scale, f"1 × {ui.device_name(device)}")] if device and fits else []
+    finding = f"{bars[0].label} needs the least, {bars[0].remark}; {bars[-1].label} the most, {bars[-1].remark}."
+    drawn = charts.stacked(bars, charts.KINDS, finding, ui.ink(), unit=unit, limits=limits, thick=22)
+    paper.chart("precisions", drawn)
 
 
 def table_columns(inputs: Inputs) -> dict[str, Any]:
-    number = st.column_config.NumberColumn
     kinds = MEMORY_KINDS if inputs.workload.mode == "pretraining" else ("weights", "kv_cache", "activations")
     return {
-        "batch": number("Batch", format="%,d"),
-        "length": number("Length", format="%,d"),
-        **{f"{k}_bytes": number(f"{TITLES[k]} (GiB)", format="%,.3f") for k in kinds},
-        "total_bytes": number("Total (GiB)", format="%,.3f"),
-        "flops": number("FLOPs", format="%.4e"),
-        "traffic_bytes": number("Moved (GiB)", format="%,.3f"),
-        "intensity": number("FLOP per byte", format="%,.2f"),
+        "batch": ui.number("Batch"),
+        "length": ui.number("Length"),
+        **{f"{k}_bytes": ui.number(f"{TITLES[k]} (GiB)", "%,.2f") for k in kinds},
+        "total_bytes": ui.number("Total (GiB)", "%,.2f"),
+        "flops": ui.number("Compute (TFLOP)", "%,.3f"),
+        "traffic_bytes": ui.number("Moved (GiB)", "%,.2f"),
+        "intensity": ui.number("FLOP per byte", "%,.1f"),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,28 +13,30 @@ import pytest
 
 os.environ["CALCULATOR_RAISE"] = "1"  # the app's guard lets what nobody foresaw through to the tests
 ROOT = Path(__file__).parents[1]
-PAGES = ("overview", "scaling", "compare", "experts", "checkpoint", "methods")
+PAGES = ("overview", "fit", "speed", "training", "scaling", "compare", "experts", "checkpoint", "methods")
 
 
 class Chart(NamedTuple):
-    """A chart as the browser gets it: the specification, the rows, and the words for those who cannot see it."""
+    """A chart as the browser gets it: the specification with its rows in it, and the words for those who cannot see."""
 
     spec: dict[str, Any]
-    rows: list[dict[str, Any]]
     alt: str
 
-    def column(self, name: str) -> list[Any]:
-        return [row[name] for row in self.rows]
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        return list(self.spec["layer"])
 
-    def encodings(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(channel, definition) of every field that is read from the rows."""
-        for layer in self.spec.get("layer", [self.spec]):
-            if "data" in layer:
-                continue
-            for channel, definition in {**self.spec.get("encoding", {}), **layer.get("encoding", {})}.items():
+    def rows(self, mark: str) -> list[dict[str, Any]]:
+        """The rows of the first layer of a kind of mark."""
+        return next(la["data"]["values"] for la in self.layers if la["mark"]["type"] == mark)
+
+    def encodings(self) -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
+        """(channel, definition, its cells) of every field that is read from rows."""
+        for la in self.layers:
+            for channel, definition in la["encoding"].items():
                 for each in definition if isinstance(definition, list) else [definition]:
                     if "field" in each:
-                        yield channel, each
+                        yield channel, each, [row[each["field"]] for row in la["data"]["values"]]
 
 
 @pytest.fixture
@@ -62,16 +65,27 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 @pytest.fixture
 def charts_of() -> Callable[[Any], list[Chart]]:
     """The charts of a page, in order."""
-    import pyarrow as pa
 
     def read(at: Any) -> list[Chart]:
-        found = []
-        for element in at.get("vega_lite_chart"):
-            rows = pa.ipc.open_stream(element.proto.data.data).read_pandas().to_dict("records")
-            found.append(Chart(json.loads(element.proto.spec), rows, element.proto.alt))
-        return found
+        return [Chart(json.loads(e.proto.spec), e.proto.alt) for e in at.get("vega_lite_chart")]
 
     return read
+
+
+@pytest.fixture
+def pictures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Name -> the chart with its raw rows, of every picture drawn since."""
+    from pages.shared.show import Paper
+
+    found: dict[str, Any] = {}
+    draw = Paper.chart
+
+    def keep(paper: Paper, name: str, drawn: Any) -> None:
+        found[name] = drawn
+        draw(paper, name, drawn)
+
+    monkeypatch.setattr(Paper, "chart", keep)
+    return found
 
 
 @pytest.fixture
@@ -84,6 +98,7 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], str]]:
 
     def keep(label: str, data: Callable[[], str], file_name: str, *args: Any, **options: Any) -> bool:
         files[file_name] = data
+        files[file_name.split("_")[-1] if "_n" not in file_name else re.split(r"_n\d+_[^_]+_", file_name)[-1]] = data
         return button(label, data, file_name, *args, **options)
 
     monkeypatch.setattr(st, "download_button", keep)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from writers import write_gguf, write_safetensors
 
-from calculator import cli
+from calculator import asked, cli
 from calculator.families import FAMILIES
 from calculator.sources import catalogue
 from calculator.sources.load import load_model
@@ -481,7 +481,7 @@ def test_every_example_of_the_help_runs(
     (tmp_path / "my-lora" / "adapter_config.json").write_text(json.dumps(adapter))
     write_config(tmp_path / "my-draft" / "config.json", QWEN, architectures=["Qwen2ForCausalLMEagle3"])
     monkeypatch.chdir(tmp_path)
-    assert len(examples) == 11
+    assert len(examples) == 13
     for example in examples:
         assert bool(outcome(*shlex.split(example))) is ("--output" not in example)
     assert (tmp_path / "operations.csv").read_text().startswith("model,mode,")
@@ -594,7 +594,7 @@ def test_interrupting_ends_quietly_and_leaves_the_file(
 
     kept = tmp_path / "out.txt"
     kept.write_text("kept")
-    monkeypatch.setattr(cli, "load_model", interrupt)
+    monkeypatch.setattr(asked, "load_model", interrupt)
     assert run("gpt2", "--output", str(kept)) == (130, "", "")
     assert kept.read_text() == "kept"
 

@@ -130,7 +130,7 @@ def test_a_file_called_help_is_a_model(outcome, tmp_path, monkeypatch):
         ("--batchsize", "--batch-size"),
         ("--batch", "--batch-size"),
         ("--seqlen", "--seq-len"),
-        ("--max-model-len", "--seq-len"),
+        ("--ctx-size", "--seq-len"),
         ("--kv_dtype", "--kv-dtype"),
         ("--kv-cache-dtype", "--kv-dtype"),
         ("--outptu", "--output"),

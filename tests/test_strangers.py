@@ -176,7 +176,7 @@ def test_a_page_s_own_fault_is_a_sentence(open_page: Any, monkeypatch: pytest.Mo
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a path of the server")
 
-    monkeypatch.setattr(overview, "headline", broken)
+    monkeypatch.setattr(overview, "figures", broken)
     assert len(open_page().exception) == 1  # the tests see it
     monkeypatch.delenv("CALCULATOR_RAISE")
     at = open_page()
@@ -261,10 +261,9 @@ def test_a_server_builds_less_than_a_machine_of_one_s_own() -> None:
         model_from_config(deep)
 
 
-def test_the_charts_kept_are_bounded() -> None:
-    kept = [f for f in vars(charts).values() if hasattr(f, "cache_info")]
-    assert kept
-    assert all(f.cache_info().maxsize for f in kept)
+def test_no_chart_is_kept() -> None:
+    modules = (charts, charts.bars, charts.base, charts.planes)
+    assert [f for m in modules for f in vars(m).values() if hasattr(f, "cache_info")] == []
 
 
 def test_the_collector_is_left_to_look_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,54 @@ from __future__ import annotations
 GIB = 2**30
 
 
+BYTES = (("EiB", 2**60), ("PiB", 2**50), ("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+SECONDS = (("days", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
+LIMIT = 10**6  # beyond so many of the largest unit only that is said
+
+
 def gib(size: float) -> str:
-    """Bytes as GiB (2^30), or MiB, KiB or B where that reads better."""
-    for unit, scale in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+    """Bytes as GiB (2^30), or the unit of them that reads well."""
+    for unit, scale in BYTES:
         if abs(size) >= scale:
-            return f"{size / scale:,.2f} {unit}"
+            return f"{size / scale:,.2f} {unit}" if size < LIMIT * 2**60 else f"over {LIMIT:,} {unit}"
     return f"{size:,.0f} B"
+
+
+def digits(amount: float) -> str:
+    """Three digits that matter: 160, 14.9, 1.20, 0.05; no scientific notation."""
+    size = abs(amount)
+    if not size:
+        return "0"
+    if size < 0.0005:
+        return "<0.001"
+    places = 0 if size >= 99.95 else 1 if size >= 9.995 else 2 if size >= 0.095 else 3
+    return f"{amount:,.{places}f}"
+
+
+def size(amount: float) -> str:
+    """Bytes in the unit that reads well, with three digits: 160 GiB, 14.9 GiB."""
+    for unit, scale in BYTES:
+        if abs(amount) >= scale:
+            return f"{digits(amount / scale)} {unit}" if amount < LIMIT * 2**60 else f"over {LIMIT:,} {unit}"
+    return f"{amount:,.0f} B"
+
+
+def seconds(amount: float) -> str:
+    """A time in the unit that reads well, with three digits; years beyond a thousand days."""
+    if amount >= 365.25 * 86400:
+        return f"{digits(amount / (365.25 * 86400))} years"
+    for unit, scale in SECONDS:
+        if amount >= scale * (2 if unit in ("days", "h", "min") else 1):
+            return f"{digits(amount / scale)} {unit}"
+    return f"{digits(amount * 1e9)} ns"
+
+
+def tokens(amount: int) -> str:
+    """A length as it is named where it has a short name: 4k, 32k, 1M; otherwise with thousands."""
+    for unit, scale in (("M", 2**20), ("k", 2**10)):
+        if amount >= scale and amount % scale == 0:
+            return f"{amount // scale:,}{unit}"
+    return f"{amount:,}"
 
 
 def flops(amount: float) -> str:
@@ -33,7 +75,7 @@ def intensity(value: float) -> str:
 
 def percent(share: float) -> str:
     """A share as percent."""
-    return f"{100 * share:.2f} %"
+    return "<0.01 %" if 0 < share < 0.00005 else f"{100 * share:.2f} %"
 
 
 def _decimal(amount: float) -> str:

@@ -7,30 +7,28 @@ from typing import NamedTuple
 
 
 class Component(NamedTuple):
-    """Where an operation belongs, what people call that, and its colour on a light and on a dark page."""
+    """Where an operation belongs, what people call that, and its colour, the same on a light and on a dark page."""
 
     name: str
     title: str
-    light: str
-    dark: str
-    shape: str
+    color: str
 
 
-# Colours stay apart for protan, deutan and tritan vision, at 3:1 or better on the page.
+# Colours stay apart for protan, deutan and tritan vision, at 3:1 or better on both pages (tests/test_palette.py).
 COMPONENT_LIST = (
-    Component("embedding", "Embedding", "#00896B", "#14A57C", "square"),
-    Component("attention", "Attention", "#005A9C", "#2F86CC", "circle"),
+    Component("embedding", "Embedding", "#769E62"),
+    Component("attention", "Attention", "#2A6CE6"),
     # State-space, linear-attention and convolution mixers.
-    Component("recurrent", "Recurrent mixer", "#3E9BDC", "#A6DCFF", "triangle-up"),
-    Component("mlp", "MLP", "#CB8200", "#F2B84B", "diamond"),
+    Component("recurrent", "Recurrent mixer", "#14A0C8"),
+    Component("mlp", "MLP", "#C7850E"),
     # The routed ones; shared experts run for every token and count as MLP.
-    Component("experts", "Experts", "#C8501E", "#EE6C34", "triangle-down"),
-    Component("router", "Router", "#4A1530", "#F3EDCB", "cross"),
-    Component("norm", "Norms and residuals", "#8A847C", "#8A847C", "circle"),
-    Component("head", "LM head", "#BE6A9E", "#E6A1CB", "triangle-right"),
-    Component("vision", "Vision tower", "#7326E6", "#9A57FF", "triangle-left"),
+    Component("experts", "Experts", "#AC4120"),
+    Component("router", "Router", "#915353"),
+    Component("norm", "Norms and residuals", "#97918A"),
+    Component("head", "LM head", "#D64BA8"),
+    Component("vision", "Vision tower", "#9141B9"),
     # The weight update of pretraining.
-    Component("optimizer", "Optimizer", "#5F5B55", "#B5AFA6", "square"),
+    Component("optimizer", "Optimizer", "#52667B"),
 )
 
 COMPONENTS = tuple(c.name for c in COMPONENT_LIST)
@@ -46,11 +44,11 @@ class MemoryKind(NamedTuple):
 
 
 MEMORY_LIST = (
-    MemoryKind("weights", "Weights", "#7196B5"),
-    MemoryKind("kv_cache", "KV cache", "#18747D"),
-    MemoryKind("activations", "Activations", "#CB5C00"),
-    MemoryKind("gradients", "Gradients", "#C24CC9"),
-    MemoryKind("optimizer_states", "Optimizer states", "#713BF2"),
+    MemoryKind("weights", "Weights", "#5F93D2"),
+    MemoryKind("kv_cache", "KV cache", "#0B7780"),
+    MemoryKind("activations", "Activations", "#C08327"),
+    MemoryKind("gradients", "Gradients", "#BC2C45"),
+    MemoryKind("optimizer_states", "Optimizer states", "#7B3CE3"),
 )
 
 MEMORY_KINDS = tuple(kind.name for kind in MEMORY_LIST)

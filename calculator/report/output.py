@@ -22,6 +22,7 @@ from calculator.sources import catalogue
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
+    from calculator.placing import Placed
     from calculator.sources.checkpoint import Comparison
     from calculator.speculation import Speculation
 
@@ -48,6 +49,34 @@ def sweep(estimates: Sequence[Estimate], table: str, form: str) -> str:
         told = [({n: getattr(e.workload, n) for n in names}, e) for e in estimates]
         return clean.as_csv([{**fields, **row} for fields, e in told for row in csv_rows(e, table)])
     return _blocks(blocks(estimates, table), form)
+
+
+def placed(found: Sequence[Placed], table: str, form: str) -> str:
+    """The tables, and what the devices answer; --table device is that alone."""
+    if form == "json":
+        return _json(_only([{**p.estimate.to_dict(), "on": p.to_dict()} for p in found]))
+    if form == "csv":
+        return clean.as_csv([row for p in found for row in _placed_rows(p, table)])
+    if table == "device":
+        return _blocks([p.block() for p in found], form)
+    estimates = [p.estimate for p in found]
+    listed = len({id(e.workload) for e in estimates}) > 1
+    tables = TABLES if table == "all" else (table,)
+    shown = [] if listed else text.blocks(estimates, tables)
+    return _blocks([*shown, *(p.block() for p in found)], form)
+
+
+def _placed_rows(found: Placed, table: str) -> list[Row]:
+    base = _base(found.estimate) | {"device": found.asked.device.id if found.asked.device else ""}
+    if table == "device":
+        return [{**base, **row} for row in found.rows]
+    if table != "all":
+        return csv_rows(found.estimate, table)
+    told = [
+        {**base, "table": "device", "component": "", "field": row["quantity"], "value": row["value"]}
+        for row in found.rows
+    ]
+    return [{**base, **row} for row in csv_rows(found.estimate, table)] + told
 
 
 def csv_rows(estimate: Estimate, table: str) -> list[Row]:
@@ -186,13 +215,31 @@ def type_listing(form: str) -> str:
     )
 
 
+def device_listing(form: str) -> str:
+    """The catalogue of accelerators: memory in GiB, bandwidth in GB/s, dense 16-bit TFLOP/s."""
+    from calculator.hardware import devices
+
+    rows = [
+        {
+            "id": d.id,
+            "name": d.name,
+            "year": d.year,
+            "GiB": round(d.memory / 2**30, 1),
+            "GB/s": round(d.bandwidth / 1e9),
+            "16-bit TFLOP/s": round((d.peak.get("bf16") or d.peak.get("fp16") or 0) / 1e12, 1) or "",
+        }
+        for d in devices()
+    ]
+    return _listing("Devices", rows, form)
+
+
 def _listing(title: str, rows: Sequence[Row], form: str) -> str:
     if form == "json":
         return _json(rows)
     if form == "csv":
         return clean.as_csv(rows)
     cells = [[str(value) for value in row.values()] for row in rows]
-    columns = [name.capitalize() for name in rows[0]]
+    columns = [name[:1].upper() + name[1:] for name in rows[0]]
     return _blocks([text.Grid(f"{title}: {len(rows)}", columns, cells, left=len(columns))], form)
 
 

@@ -12,6 +12,7 @@ from calculator.report.rows import rows
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
+    from calculator.report.charts import Chart
 
 CHARTS = ("memory", "flops", "traffic", "reuse")
 GIB = 2**30
@@ -29,19 +30,11 @@ def chart(estimate: Estimate, kind: str) -> Any:
     if kind not in CHARTS:
         raise WorkloadError(f"Chart {kind!r} is not known; choose one of {', '.join(CHARTS)}.")
     alt = needed("altair", "A chart")
-    spec, data = _dots(estimate) if kind == "reuse" else _bars(estimate, kind)
-    if "layer" in spec:
-        spec = {
-            **spec,
-            "layer": [part if "data" in part else {**part, "data": {"name": "rows"}} for part in spec["layer"]],
-        }
-    else:
-        spec = {**spec, "data": {"name": "rows"}}
-    datasets = {**spec.get("datasets", {}), "rows": data}
-    return alt.Chart.from_dict({**spec, "datasets": datasets})
+    drawn = _dots(estimate) if kind == "reuse" else _bars(estimate, kind)
+    return alt.Chart.from_dict({**drawn.spec, "width": 640, "description": drawn.finding})
 
 
-def _bars(estimate: Estimate, kind: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _bars(estimate: Estimate, kind: str) -> Chart:
     from calculator.report import charts
 
     table, key, unit, scale, word = {
@@ -50,27 +43,22 @@ def _bars(estimate: Estimate, kind: str) -> tuple[dict[str, Any], list[dict[str,
         "traffic": ("reuse", "bytes", "GiB", GIB, words.gib),
     }[kind]
     found = [(TITLES[row["component"]], row[key]) for row in rows(estimate, table) if row[key]]
-    most = max(amount for _, amount in found) / scale
-    data = [
-        {"component": c, "value": n / scale, "label": word(n), "text": word(n), "room": most * 1.25} for c, n in found
-    ]
-    return charts.component_bars(tuple(c for c, _ in found), unit), data
+    ranked = [charts.Rank(c, n / scale, word(n), charts.PARTS[c]) for c, n in found]
+    most = max(found, key=lambda pair: pair[1])
+    finding = f"{most[0]} has the most, {word(most[1])}."
+    return charts.ranked(ranked, finding, charts.LIGHT, unit=unit)
 
 
-def _dots(estimate: Estimate) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _dots(estimate: Estimate) -> Chart:
     from calculator.report import charts
 
-    data = [
-        {
-            "operation": row["operation"],
-            "layers": row["layers"],
-            "component": TITLES[row["component"]],
-            "intensity": row["intensity"],
-            "gib": row["traffic"] / GIB,
-            "class": row["class"],
-            "text": words.gib(row["traffic"]),
-        }
-        for row in rows(estimate, "operations")
-        if row["traffic"] and row["intensity"]
+    found = [row for row in rows(estimate, "operations") if row["traffic"] and row["intensity"]]
+    dots = [
+        charts.Dot(
+            r["operation"], TITLES[r["component"]], r["intensity"], r["traffic"] / GIB, 1, words.gib(r["traffic"])
+        )
+        for r in found
     ]
-    return charts.intensity_dots(tuple(dict.fromkeys(d["component"] for d in data))), data
+    finding = f"{len(found)} operations by the FLOPs for each byte they move."
+    bounds = ((10, "medium from 10"), (100, "high from 100"))
+    return charts.dots(dots, charts.PARTS, "GiB moved", finding, charts.LIGHT, bounds=bounds)

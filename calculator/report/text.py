@@ -13,7 +13,7 @@ from calculator.numbers.blocks import Facts as Facts
 from calculator.numbers.blocks import Grid as Grid
 from calculator.numbers.blocks import Row
 from calculator.passes.totals import intensity_class
-from calculator.record.vocabulary import MEMORY_KINDS, TITLES
+from calculator.record.vocabulary import MEMORY_KINDS, PHASES, TITLES
 
 if TYPE_CHECKING:
     from calculator.estimation import Estimate
@@ -218,6 +218,16 @@ def flops_grid(estimate: Estimate) -> Grid:
     return Grid(FLOPS_TITLE, ("Component", "Matrix products", "Other", "Total", "Share"), rows, total)
 
 
+def phases_grid(estimate: Estimate) -> Grid:
+    """FLOPs and bytes moved, by phase and component."""
+    rows = [
+        (PHASES[r["phase"]], TITLES[r["component"]], _work(r["flops"]), _size(r["bytes"]))
+        for r in estimate.rows("phases")
+    ]
+    total = ("Total", "", _work(estimate.flops.total), _size(estimate.traffic.total))
+    return Grid("Phases", ("Phase", "Component", "FLOPs", "Moved"), rows, total, left=2)
+
+
 def reuse_grid(estimate: Estimate) -> Grid:
     """FLOPs per byte moved, by component."""
     rows = [
@@ -320,12 +330,13 @@ GRIDS: Mapping[str, Callable[[Estimate], Grid]] = {
     "flops": flops_grid,
     "reuse": reuse_grid,
     "operations": operations_grid,
+    "phases": phases_grid,
     "cache": cache_grid,
     "engines": engines_grid,
     "formats": formats_grid,
 }
 
-PER_MODEL = ("operations", "cache", "engines", "formats")
+PER_MODEL = ("operations", "phases", "cache", "engines", "formats")
 """Tables that a comparison shows one by one, because their rows differ from model to model."""
 
 

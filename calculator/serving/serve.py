@@ -103,7 +103,7 @@ def serve(
     if not 0 <= prefix_hit < 1:
         raise WorkloadError(f"prefix_hit must be a share from 0 to 1, not {prefix_hit!r}.")
     copies *= decode_workers
-    case = _Case(model, card, name, chosen, efficiency(card, name, parameters), dtype, kv_dtype)
+    case = Case(model, card, name, chosen, efficiency(card, name, parameters), dtype, kv_dtype)
     reader = case if prefill_layout is None else replace(case, layout=prefill_layout)
     memory = case.memory(prompt_length + output_length // 2)
     room = int(card.memory * USED - memory["weights"] - OVERHEAD)
@@ -190,7 +190,7 @@ def _queue(service: float, thinking: float, users: int, share: float) -> float:
 
 
 @dataclass(frozen=True)
-class _Case:
+class Case:
     """A model on a device under an engine."""
 
     model: Model

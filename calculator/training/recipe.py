@@ -42,6 +42,8 @@ class Training:
         optimizer_in_backward: gradients live for one tensor at a time. offload: what lives in the host's memory.
         prefetch: layers gathered ahead of the one that runs (zero 3). imbalance: rows of the fullest expert over the
             mean. attention: "flash" or "eager".
+        loading: whether each device reads its share of the weights ("sharded"), or all of them before they are sharded
+            ("whole", as litgpt's FSDP does, whose runs peak there).
     """
 
     method: str = "full"
@@ -61,6 +63,7 @@ class Training:
     prefetch: int = 1
     imbalance: float = 1.0
     attention: str = "flash"
+    loading: str = "sharded"
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -71,6 +74,7 @@ class Training:
             "kernels": KERNELS,
             "base_format": tuple(BASE_FORMATS),
             "attention": ("flash", "eager"),
+            "loading": ("sharded", "whole"),
         }
         for name, allowed in choices.items():
             value = getattr(self, name)

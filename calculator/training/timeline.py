@@ -66,7 +66,7 @@ def events(
     depth = max(len(stage.layers), 1)
     temporary = _temporary(stage, training, held, layout)
     found = [
-        Event("load", {"weights": _loaded(stage, training, row), "adapters": held.adapters}),
+        Event("load", {"weights": _loaded(stage, training, row, held), "adapters": held.adapters}),
         Event("loss forward", {**always, "activations": stored, "loss": forward, "gradients": before}),
         Event("loss backward", {**always, "activations": stored, "loss": backward, "gradients": before}),
         Event(
@@ -222,6 +222,8 @@ def _largest(stage: StageKept, row: Mapping[str, Any]) -> float:
     return max([*matrices, stage.ends / 2], default=0.0) * float(row["gradients"])
 
 
-def _loaded(stage: StageKept, training: Training, row: Mapping[str, Any]) -> float:
-    """Weights as they are read, before they are sharded."""
+def _loaded(stage: StageKept, training: Training, row: Mapping[str, Any], held: States) -> float:
+    """Weights as they are read, which may be before they are sharded."""
+    if training.loading == "sharded":
+        return held.weights
     return _base_bytes(stage, training) if training.frozen else stage.parameters * float(row["weights"])

@@ -94,8 +94,8 @@ class Trained(TrainedShown):
     @property
     def transients(self) -> int:
         """Bytes of the peak's event that are neither states nor activations."""
-        terms = self.fullest.peak_event.terms
-        return int(sum(terms.get(name, 0.0) for name in ("loss", "work", "temporaries", "gathered weights", "casts")))
+        states = ("weights", "optimizer", "adapters", "gradients", "activations")
+        return int(sum(size for name, size in self.fullest.peak_event.terms.items() if name not in states))
 
     @property
     def fits(self) -> bool | None:

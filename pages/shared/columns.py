@@ -10,10 +10,15 @@ from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 from pages.shared import show as ui
 
 
+def _some(amount: float) -> float | None:
+    """Nothing where nothing is, or too little to show: a dash reads better than 0.000 of something."""
+    return amount if amount >= 0.0005 else None
+
+
 def _memory_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     number, share = st.column_config.NumberColumn, st.column_config.ProgressColumn
     kinds = [k for k in (*MEMORY_KINDS, "total") if any(r[k] for r in rows)]
-    shown = [{**r, **{k: r[k] / 2**30 for k in kinds}} for r in rows]
+    shown = [{**r, **{k: _some(r[k] / 2**30) for k in kinds}, "share": _some(r["share"])} for r in rows]
     return shown, {
         "component": st.column_config.TextColumn("Component", pinned=True),
         **{k: number(f"{TITLES.get(k, 'Total')} (GiB)", format="%,.3f") for k in kinds},
@@ -24,7 +29,10 @@ def _memory_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], d
 def _flops_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     number = st.column_config.NumberColumn
     scale, unit = ui.flops_scale(max((r["total"] for r in rows), default=1))
-    shown = [{**r, **{k: r[k] / scale for k in ("matmul", "other", "total")}} for r in rows]
+    shown = [
+        {**r, **{k: _some(r[k] / scale) for k in ("matmul", "other", "total")}, "share": _some(r["share"])}
+        for r in rows
+    ]
     return shown, {
         "component": st.column_config.TextColumn("Component", pinned=True),
         "matmul": number(f"Matrix products ({unit})", format="%,.4f"),
@@ -40,7 +48,7 @@ def _reuse_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], di
     shown = [{**r, "flops": r["flops"] / scale, "bytes": r["bytes"] / 2**30} for r in rows]
     return shown, {
         "component": st.column_config.TextColumn("Component", pinned=True),
-        "flops": number(f"FLOPs ({unit})", format="%,.4f"),
+        "flops": number(f"Compute ({unit})", format="%,.4f"),
         "bytes": number("Moved (GiB)", format="%,.3f"),
         "intensity": number("FLOP per byte", format="%,.2f"),
         "class": st.column_config.TextColumn("Class"),
@@ -51,14 +59,14 @@ def _operation_columns(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]]
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     scale, unit = ui.flops_scale(max((r["flops"] for r in rows), default=1))
     memory = ("weight_bytes", "cache_bytes", "traffic")
-    shown = [{**r, "flops": r["flops"] / scale, **{k: r[k] / 2**20 for k in memory}} for r in rows]
+    shown = [{**r, "flops": _some(r["flops"] / scale), **{k: _some(r[k] / 2**20) for k in memory}} for r in rows]
     return shown, {
         "operation": text("Operation", pinned=True),
         "component": text("Component"),
         "layers": text("Layers"),
         "count": number("Count", format="%d"),
         "parameters": number("Parameters", format="%,d"),
-        "flops": number(f"FLOPs ({unit})", format="%,.4f"),
+        "flops": number(f"Compute ({unit})", format="%,.4f"),
         "weight_bytes": number("Weights (MiB)", format="%,.2f"),
         "cache_bytes": number("Cache (MiB)", format="%,.2f"),
         "traffic": number("Moved (MiB)", format="%,.2f"),

@@ -20,7 +20,7 @@ from calculator.sources.load import from_hub, load_model, model_from_config
 from calculator.sources.manual import ModelConfig, ModelType, manual_model
 from calculator.sources.paths import parse_config
 
-SOURCES = ("popular", "hub", "upload", "manual")  # what the link says, so they are shown as they are
+SOURCES = ("popular", "hub", "file", "manual")  # what the link says, so they are shown as they are
 DEFAULT_MODEL = "Qwen/Qwen2.5-7B"
 HOUR = 3600  # seconds an upload's model is kept
 LONGEST_LINK = 100_000  # bytes of a compressed config that may still be short enough for a link, packed better
@@ -38,18 +38,20 @@ def choose_model() -> Model:
         Waiting: no model is named yet.
         CalculatorError: the named one cannot be read.
     """
+    st.subheader("Model", anchor=False)
     source = st.segmented_control(
         "Model",
         SOURCES,
+        label_visibility="collapsed",
         default="popular",
         required=True,
         key="source",
         width="stretch",
         bind="query-params",
     )
-    if source != "upload" and "config" in st.query_params:
+    if source != "file" and "config" in st.query_params:
         del st.query_params["config"]  # kept in the session for a return to the upload
-    choosers = {"popular": _popular, "hub": _from_hub, "upload": _uploaded, "manual": _manual}
+    choosers = {"popular": _popular, "hub": _from_hub, "file": _uploaded, "manual": _manual}
     return choosers[source or "popular"]()
 
 

@@ -1,27 +1,43 @@
-"""How the pages show things: the heading, cards, charts with a description, tables with a CSV."""
+"""The paper that every page is drawn on: masthead, answer, figures, cards, charts, tables, and all of it as data."""
 
 from __future__ import annotations
 
+import io
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal, NamedTuple
+from urllib.parse import quote, urlencode, urlsplit
 
 import pandas as pd
 import streamlit as st
 
 from calculator.estimation import Estimate, estimate
+from calculator.hardware import Device
 from calculator.model import Model
 from calculator.numbers import units as fmt
 from calculator.record.workload import Workload
 from calculator.report import clean
+from calculator.report.charts import DARK, LIGHT, Chart, Ink
+from pages.shared.workload import Hardware
 
 Rows = Sequence[Mapping[str, Any]]
 plain = clean.markdown
+NAME, PURPOSE = "Transformer calculator", "Exact memory, compute and speed"
 SOURCES = {"huggingface.co", "github.com", "arxiv.org", "raw.githubusercontent.com"}
 MODE_WORDS = {"pretraining": "one training step", "prefill": "prefill", "decode": "one decode step"}
+SPELLED = {1: "one", 2: "two", 4: "four", 8: "eight"}
+LINE = 36  # pixels of a table's line
+gib, flops, count, intensity, percent = fmt.gib, fmt.flops, fmt.count, fmt.intensity, fmt.percent
+size, digits, seconds, tokens = fmt.size, fmt.digits, fmt.seconds, fmt.tokens
+
+
+NOTHING = Hardware(None, None, "vllm", None)
 
 
 @dataclass(frozen=True)
@@ -30,23 +46,230 @@ class Inputs:
 
     model: Model
     workload: Workload
+    hardware: Hardware = NOTHING
 
     @cached_property
     def estimate(self) -> Estimate:
         return estimate(self.model, self.workload)
 
+    @property
+    def device(self) -> Device | None:
+        return self.hardware.device
 
-def heading(title: str, inputs: Inputs) -> None:
-    """The page's title and one line that says what is being looked at, with conventions."""
-    e, w = inputs.estimate, inputs.workload
-    with st.container():  # the browser draws anew whatever comes after a place where warnings appear
-        st.title(plain(title), anchor=False)
-        st.markdown(
-            f"{MODE_WORDS[w.mode].capitalize()} · batch {w.batch_size:,} × {e.sequence_length:,} tokens · "
-            f"weights {plain(e.precision)}" + ("" if w.mode == "pretraining" else f" · KV cache {e.kv_precision}")
+    @property
+    def name(self) -> str:
+        """The model's name without its owner."""
+        return self.model.name.split("/")[-1]
+
+
+class Figure(NamedTuple):
+    """A figure: its label, its value, what it means here, and why it is so, in Markdown."""
+
+    label: str
+    value: str
+    meaning: str = ""
+    why: str = ""
+
+
+def ink() -> Ink:
+    """The colours of what is not data, by the visitor's theme."""
+    return DARK if st.context.theme.type == "dark" else LIGHT
+
+
+def device_name(device: Device) -> str:
+    """A device without its memory and socket: H200 SXM 141GB is an H200."""
+    return re.sub(r"\s+(?:\(.*|(?:SXM\d?|PCIe|NVL)\b.*|\d+(?:/\d+)?\s?GB.*)$", "", device.name)
+
+
+def likely(t: Any) -> str:
+    """The range of a time and its bound, in the unit of what is expected."""
+    amount, _ = seconds(t.expected).rsplit(" ", 1)
+    scale = float(amount.replace(",", "").lstrip("<")) / t.expected
+    low, high, least = (digits(v * scale) for v in (t.low, t.high, t.lower_bound))
+    return f"likely {low}–{high}, never under {least}"
+
+
+def devices(number: int, device: Device) -> str:
+    """So many devices in words."""
+    return f"{SPELLED.get(number, f'{number:,}')}\u00a0{plain(device_name(device))}"
+
+
+@dataclass
+class Paper:
+    """One page as it is drawn; what is drawn is kept for the page's data."""
+
+    inputs: Inputs | None
+    page: str
+    tables: dict[str, Callable[[], Rows]] = field(default_factory=dict)
+    charts: dict[str, Chart] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._masthead = masthead()
+
+    def answer(self, sentence: str, terms: str = "") -> None:
+        """The page's heading, which answers its question, and the terms it holds on."""
+        with st.container(gap="xsmall"):  # the browser draws anew whatever comes after a place where warnings appear
+            st.title(sentence.replace(" × ", "\u00a0×\u00a0"), anchor=False)
+            if terms:
+                st.markdown(f":gray[{terms}]")
+            if "Mobi" in str(st.context.headers.get("User-Agent", "")):  # elsewhere the sidebar stands open
+                st.button("Change", icon=":material/tune:", on_click=open_sidebar)
+            for warning in self.inputs.estimate.warnings if self.inputs else ():
+                st.warning(plain(warning), icon=":material/warning:")
+
+    def figures(self, *cards: Figure) -> None:
+        """Four across, two by two on a phone: two grids of two, never three and one."""
+        with st.grid(2, min_column_width=330):
+            for pair in (cards[:2], cards[2:4]):
+                with st.grid(2, min_column_width=150):
+                    for card in pair:
+                        with st.container(border=True, height="stretch", gap="xxsmall"):
+                            st.metric(card.label, card.value)
+                            if card.meaning:
+                                st.markdown(f":small[:gray[{card.meaning}]]")
+                            if card.why:
+                                with st.popover("Why", type="tertiary", icon=":material/function:"):
+                                    st.markdown(card.why)
+
+    def chart(self, name: str, drawn: Chart) -> None:
+        """A chart with its finding for those who cannot see it."""
+        self.charts[name] = drawn
+        st.vega_lite_chart(None, drawn.spec, width="stretch", alt=drawn.finding)
+
+    def table(
+        self,
+        name: str,
+        rows: Rows,
+        columns: Mapping[str, Any],
+        description: str,
+        *,
+        raw: Callable[[], Rows] | None = None,
+        height: int | Literal["auto"] = "auto",
+    ) -> None:
+        """A table of the named columns. `raw` makes its rows with raw numbers, where `rows` holds others."""
+        self.tables[name] = raw or (lambda: rows)
+        shown = frame(rows, list(columns))
+        # With another key when the rows change: a table keeps the widths that its columns had, and cuts numbers.
+        key = f"{self.page}_{name}_{zlib.crc32(repr((rows, list(columns))).encode())}"
+        st.dataframe(
+            shown,
+            hide_index=True,
+            column_config=dict(columns),
+            alt=description,
+            height=height,
+            row_height=LINE,
+            placeholder="–",
+            key=key,
         )
-        for sentence in e.warnings:
-            st.warning(plain(sentence), icon=":material/warning:")
+
+    def data(self, **more: Callable[[], Rows]) -> None:
+        """Fill the masthead's Data: every table as CSV, and all of it with the charts as one archive."""
+        self.tables |= more
+        with self._masthead, st.popover("Data", icon=":material/table:", type="tertiary", key="data"):
+            st.markdown("Raw numbers, in bytes, FLOPs and seconds, each row with what was asked.")
+            st.download_button(
+                "Everything (ZIP)",
+                self._archive,
+                f"{self._file(self.page)}.zip",
+                "application/zip",
+                key="zip",
+                on_click="ignore",
+                icon=":material/folder_zip:",
+            )
+            for name in self.tables:
+                self._download(name)
+            if self.charts:
+                st.caption(
+                    "The archive also holds each picture's data and its Vega-Lite specification. A picture's own "
+                    "corner saves it as PNG."
+                )
+
+    def _download(self, name: str) -> None:
+        st.download_button(
+            f"{name.replace('_', ' ').capitalize()} (CSV)",
+            lambda: clean.as_csv(self._told(self.tables[name]())),
+            f"{self._file(name)}.csv",
+            "text/csv",
+            key=f"csv_{name}",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+
+    def _told(self, rows: Rows) -> Rows:
+        """The rows, each with what was asked."""
+        if self.inputs is None:
+            return rows
+        w = self.inputs.workload
+        asked = {
+            "model": self.inputs.model.name,
+            "mode": w.mode,
+            "batch": w.batch_size,
+            "length": self.inputs.estimate.sequence_length,
+            "weights_as": w.dtype,
+            "precision": self.inputs.estimate.precision,
+        }
+        return [{**{k: v for k, v in asked.items() if k not in row}, **row} for row in rows]
+
+    def _file(self, what: str) -> str:
+        """model_mode_batch_length_precision_what, fit for a file."""
+        if self.inputs is None:
+            return what
+        w = self.inputs.workload
+        words = [
+            self.inputs.name,
+            w.mode,
+            f"b{w.batch_size}",
+            f"n{self.inputs.estimate.sequence_length}",
+            w.dtype,
+            what,
+        ]
+        return "_".join("".join(ch if ch.isalnum() or ch in "-." else "_" for ch in str(word)) for word in words)
+
+    def _archive(self) -> bytes:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, rows in self.tables.items():
+                archive.writestr(f"{self._file(name)}.csv", clean.as_csv(self._told(rows())))
+            for name, drawn in self.charts.items():
+                archive.writestr(f"charts/{self._file(name)}.csv", clean.as_csv(self._told(drawn.rows)))
+                archive.writestr(f"charts/{self._file(name)}.vl.json", json.dumps(standalone(drawn)))
+        return packed.getvalue()
+
+
+def standalone(drawn: Chart) -> dict[str, Any]:
+    """A chart's specification for any Vega-Lite viewer."""
+    schema = "https://vega.github.io/schema/vega-lite/v6.json"
+    return {"$schema": schema, "description": drawn.finding, "width": 900, "background": "white", **drawn.spec}
+
+
+def masthead() -> Any:
+    """Name and purpose of the product, the link to what is seen, and the place for the page's data."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**{NAME}**  \n:small[:gray[{PURPOSE}]]", width="stretch")
+        with st.popover("Link", icon=":material/link:", type="tertiary", key="link"):
+            st.markdown("This address holds every setting of the page.")
+            query = urlencode({k: v for k, v in st.query_params.items() if k != "embed"}, quote_via=quote, safe="/,:@")
+            address = str(st.context.url or "").split("?")[0]
+            st.code(f"{address}?{query}" if query else address or "/", language=None, wrap_lines=True)
+        return st.container(width="content")
+
+
+def open_sidebar() -> None:
+    """On a phone the sidebar is a drawer; a change of its first state opens it."""
+    st.session_state.sidebar = "expanded"
+
+
+@contextmanager
+def card(title: str, explanation: str = "") -> Iterator[None]:
+    """A framed part of a page."""
+    with st.container(border=True, height="stretch", gap="xsmall"):
+        st.header(title, anchor=False, help=explanation or None)
+        yield
+
+
+def sides() -> Any:
+    """Cards side by side, beneath each other where there is no room."""
+    return st.grid(2, min_column_width=400)
 
 
 def linked(text: str) -> str:
@@ -66,35 +289,6 @@ def frame(rows: Rows, columns: list[str] | None = None) -> pd.DataFrame:
     return pd.DataFrame(shown, columns=columns)
 
 
-def draw(rows: Rows, spec: Mapping[str, Any], description: str, key: str | None = None) -> None:
-    """A chart with its text for those who cannot see it."""
-    st.vega_lite_chart(frame(rows), dict(spec), width="stretch", alt=description, key=key)
-
-
-def download(label: str, rows: Rows | Callable[[], Rows], name: str, key: str) -> None:
-    """A CSV download; the file is made when the button is pressed."""
-
-    def content() -> str:
-        return clean.as_csv(rows() if callable(rows) else rows)
-
-    st.download_button(
-        label, content, f"{name}.csv", "text/csv", key=key, on_click="ignore", icon=":material/download:"
-    )
-
-
-def table(rows: Rows, columns: Mapping[str, Any], description: str, *, height: int | Literal["auto"] = "auto") -> None:
-    """A table of the named columns."""
-    st.dataframe(
-        frame(rows, list(columns)), hide_index=True, column_config=dict(columns), alt=description, height=height
-    )
-
-
-def file_name(inputs: Inputs, what: str) -> str:
-    """model_mode_what, fit for a file."""
-    words = "".join(ch if ch.isalnum() or ch in "-." else "_" for ch in inputs.model.name.split("/")[-1])
-    return f"{words}_{inputs.workload.mode}_{what}"
-
-
 def flops_scale(largest: float) -> tuple[float, str]:
     """A unit in which the largest amount reads well."""
     for unit, scale in (
@@ -110,4 +304,13 @@ def flops_scale(largest: float) -> tuple[float, str]:
     return 1.0, "FLOP"
 
 
-gib, flops, count, intensity, percent = fmt.gib, fmt.flops, fmt.count, fmt.intensity, fmt.percent
+def number(title: str, pattern: str = "%,d", top: float = 0, **more: Any) -> Any:
+    """A column of numbers; with a bar in the cell where `top` is given."""
+    if top:
+        return st.column_config.ProgressColumn(title, format=pattern, min_value=0, max_value=top, **more)
+    return st.column_config.NumberColumn(title, format=pattern, **more)
+
+
+def text(title: str, **more: Any) -> Any:
+    """A column of words."""
+    return st.column_config.TextColumn(title, **more)

@@ -10,6 +10,7 @@ from calculator.numbers.symbols import MEANINGS
 from calculator.record.vocabulary import AMOUNT_LIST, AMOUNTS, HELD, MEMORY_KINDS
 from calculator.record.vocabulary import TITLES as NAMES
 from calculator.report.why import Explained, Formula, explain
+from calculator.serving.parts import Passed
 from pages.shared import show as ui
 from pages.shared.show import Inputs
 
@@ -17,11 +18,60 @@ from pages.shared.show import Inputs
 TOTALS = {a.name: a.total for a in sorted(AMOUNT_LIST, key=lambda a: (a.over != "stored", a.name != "cache_bytes"))}
 
 
+BRIEF = 4  # operations listed under a figure
+
+
+def memory(inputs: Inputs) -> str:
+    """The memory's kinds, and the cache's formula."""
+    m = inputs.estimate.memory
+    lines = [f"- {NAMES[k]} **{ui.size(getattr(m, k))}**" for k in MEMORY_KINDS if getattr(m, k)]
+    amount = "cache_bytes" if m.kv_cache > m.weights else "weight_bytes"
+    return "\n".join([*lines, "", _largest(inputs, amount), "", f"In all {m.total:,} bytes."])
+
+
+def compute(inputs: Inputs) -> str:
+    """The operations that compute the most."""
+    return f"A multiply-add is 2 FLOPs. {inputs.estimate.conventions}\n\n{_largest(inputs, 'flops')}"
+
+
+def intensity(inputs: Inputs) -> str:
+    """FLOPs over bytes."""
+    e, t = inputs.estimate, inputs.estimate.traffic
+    return (
+        f"{ui.flops(e.flops.total)} / {ui.size(t.total)} moved = **{ui.intensity(e.intensity)}**\n\n"
+        f"- weights {ui.size(t.weights)}\n- activations {ui.size(t.activations)}\n- cache {ui.size(t.cache)}"
+    )
+
+
+def token(found: Passed) -> str:
+    """How a time is made."""
+    parts = "\n".join(
+        f"- {name} {ui.seconds(s)}" for name, s in sorted(found.parts.items(), key=lambda item: -item[1])[: BRIEF + 2]
+    )
+    return (
+        "For each operation the longer of FLOPs / rate and bytes / bandwidth; then launches, links and the engine.\n\n"
+        f"{parts}\n\n*Never under* takes the datasheet's rates; *likely* held 8 of 10 measured cases."
+    )
+
+
+def _largest(inputs: Inputs, amount: str) -> str:
+    """The operations with the most of an amount, each with its formula filled in."""
+    listed = explain(inputs.model, inputs.workload)
+    parts = [(x.formulas[amount].value * times(x, amount), x) for x in listed if amount in x.formulas]
+    lines = []
+    for value, x in sorted(parts, key=lambda p: -p[0])[:BRIEF]:
+        f = x.formulas[amount]
+        shown = ui.size(value) if amount.endswith("bytes") else ui.flops(value)
+        name = ui.plain(f"{x.operation.name} {x.operation.layers}".strip())
+        lines.append(f"- {name}: {ui.plain(f.symbols)} = {ui.plain(f.values)}, {times(x, amount)} × = **{shown}**")
+    return "\n".join(lines)
+
+
 def why(inputs: Inputs) -> None:
     """Every amount as a formula with the values filled in: a total over all operations, or all amounts of one."""
     listed = explain(inputs.model, inputs.workload)
     with st.container(border=True):
-        st.subheader("Why this number", anchor=False)
+        st.header("Why this number", anchor=False)
         totals = [title for amount, title in TOTALS.items() if any(amount in x.formulas for x in listed)]
         by_label = {f"{x.operation.name} · {x.operation.layers}".rstrip(" ·"): x for x in listed}
         number = st.selectbox(

@@ -1,208 +1,154 @@
-"""The sidebar's workload: mode, precision, sizes and options. Every widget's key is its name in the URL, and
-options are shown as the URL and the Python package spell them."""
+"""The sidebar below the model: the work, its precision, the hardware, and the rest folded; made of the options that
+`calculator.record.options` declares."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
-from calculator.errors import WorkloadError
-from calculator.formats.cache import CACHE_TYPES
-from calculator.formats.named import FORMATS
+from calculator.hardware import Device, devices
 from calculator.model import Model
-from calculator.record.options import DEFAULT_LENGTH, MODES
+from calculator.record.options import COUNTING, OPTIONS, PRECISION, Option
 from calculator.record.workload import Workload
+from calculator.serving.efficiency import ENGINES
+from pages.shared import fields
 
-LARGEST = 10**9
-
-
-def choose_workload(model: Model) -> Workload:
-    """Draw the workload's inputs and return the workload."""
-    mode = st.segmented_control(
-        "Mode",
-        MODES,
-        default="prefill",
-        required=True,
-        key="mode",
-        width="stretch",
-        bind="query-params",
-        help="Prefill reads a prompt, decode generates a token per sequence, pretraining is forward, backward, AdamW",
-    )
-    left, right = st.columns(2)
-    with left:
-        dtype = st.selectbox(
-            "Weights", ["auto", *FORMATS], key="weights", bind="query-params", help=_formats_help(model)
-        )
-    with right:
-        kv_dtype = st.selectbox(
-            "KV cache",
-            ["auto", *CACHE_TYPES],
-            key="kv",
-            bind="query-params",
-            help="auto: what the config asks for, otherwise the type of the computation.",
-            disabled=mode == "pretraining",
-        )
-    left, right = st.columns(2)  # a second row, so that a narrow screen keeps the reading order
-    with left:
-        batch = _whole("Batch size", "batch", 1)
-    with right:
-        length = _length(model)
-    options: dict[str, Any] = {}
-    if model.encoder is not None:
-        options["encoder_length"] = _encoder_length(model)
-    if mode == "decode":
-        options["decode_length"] = _whole(
-            "Tokens to generate", "generate", 64, "For the totals; the context grows by one each step."
-        )
-    options |= _attention(str(mode))
-    if model.experts is not None:
-        options |= _routing()
-    return Workload(
-        mode=mode or "prefill", batch_size=batch, sequence_length=length, dtype=dtype, kv_dtype=kv_dtype, **options
-    )
+NO_DEVICE, DEFAULT_DEVICE = "none", "H200 SXM 141GB"
+FEWEST = "fewest"
+COUNTS = (FEWEST, "1", "2", "4", "8", "16", "32", "64")
+FOLDED = ("past_length",)
+WORK = {
+    "1 × 4k": {"batch": "1", "length": "4,096"},
+    "16 × 32k": {"batch": "16", "length": "32,768"},
+    "1 × max": {"batch": "1", "length": "max"},
+}
 
 
-def _whole(label: str, key: str, value: int, help: str | None = None) -> int:
-    return finite(key, st.number_input(label, 1, LARGEST, value, key=key, bind="query-params", help=help))
+@dataclass(frozen=True)
+class Hardware:
+    """The chosen device, None for none; how many, None for the fewest that hold it; the engine; the price in US dollars
+    an hour and device, None where nobody states one."""
+
+    device: Device | None
+    count: int | None
+    engine: str
+    price: float | None
 
 
-def finite(key: str, value: float) -> int:
-    """A widget's number as a whole one: a link may say `inf`.
+def choose_workload(model: Model | None, refused: fields.Refused, *, mode: str = "") -> Workload | None:
+    """Draw the workload's inputs and return the workload, None while a field refuses what it holds.
 
-    Raises:
-        WorkloadError: it is none.
+    Args:
+        mode: that of a page that asks its own question; "" lets the sidebar choose.
     """
-    if not math.isfinite(value):
-        raise WorkloadError(f"{key} in the link is {value}; it must be a whole number from 1 to {LARGEST:,}.")
-    return int(value)
+    values: dict[str, Any] = {}
+    st.subheader("Work", anchor=False)
+    mode = mode or fields.choice(OPTIONS[0], label=False)
+    values["mode"] = mode
+    shown = [o for o in OPTIONS[1:] if mode in o.modes and _applies(o, model)]
+    with st.grid(2, min_column_width=100, gap="xsmall"):
+        for option in shown:
+            if option.group not in (PRECISION, COUNTING) and option.field not in FOLDED:
+                values[option.field] = _drawn(option, model, refused)
+    fields.preset("Sequences × tokens", "work", WORK)
+    st.subheader("Precision", anchor=False)
+    with st.grid(2, min_column_width=100, gap="xsmall"):
+        for option in (o for o in shown if o.group == PRECISION):
+            values[option.field] = _drawn(option, model, refused)
+    return None if refused.sentences else _workload(values)
 
 
-def _length(model: Model) -> int | None:
-    """Empty means the default, which depends on the model: so a link without a length follows the model."""
-    context = model.context_length
-    taken = min(DEFAULT_LENGTH, context or DEFAULT_LENGTH)
-    limit = f"The model's context is {context:,}." if context else "The model states no longest context."
-    length = st.number_input(
-        "Length",
-        1,
-        LARGEST,
-        None,
-        step=1,
-        placeholder=f"{taken:,}",
-        key="length",
-        bind="query-params",
-        help=f"Tokens per sequence; in decode mode those already in the cache. Empty: {taken:,}. {limit}",
-    )
-    return None if length is None else finite("length", length)
+def choose_more(workload: Workload | None, model: Model | None, refused: fields.Refused) -> Workload | None:
+    """The options that most people leave alone, folded."""
+    mode = workload.mode if workload else str(st.session_state.get("mode", "prefill"))
+    values: dict[str, Any] = {}
+    with st.expander("Advanced", icon=":material/tune:"):
+        for option in OPTIONS[1:]:
+            folded = option.group == COUNTING or option.field in FOLDED
+            if folded and mode in option.modes and _applies(option, model):
+                values[option.field] = _drawn(option, model, refused)
+    return workload.with_(**values) if workload is not None and not refused.sentences else None
 
 
-def _encoder_length(model: Model) -> int | None:
-    """Empty means the encoder's own positions, or as many as the length."""
-    fixed = model.encoder_length
-    length = st.number_input(
-        "Encoder length",
-        1,
-        LARGEST,
-        None,
-        step=1,
-        placeholder=f"{fixed:,}" if fixed else "as the length",
-        key="encoder",
-        bind="query-params",
-        help="Tokens per sequence that the encoder reads; the decoder attends to all of them. Empty: "
-        + (f"its {fixed:,} positions." if fixed else "as many as the length."),
-    )
-    return None if length is None else finite("encoder", length)
+def _applies(option: Option, model: Model | None) -> bool:
+    has = {"": True, "mixture": model is not None and model.experts is not None}
+    return has.get(option.of, model is not None and model.encoder is not None)
 
 
-def _attention(mode: str) -> dict[str, Any]:
-    with st.expander("Attention and counting", icon=":material/tune:"):
-        kernel = st.segmented_control(
-            "Attention kernel",
-            ["flash", "eager"],
-            default="flash",
-            required=True,
-            key="attention",
+def _drawn(option: Option, model: Model | None, refused: fields.Refused) -> Any:
+    if option.kind == "length":
+        return fields.length(option, model, refused)
+    if option.kind == "count":
+        fixed = model.encoder_length if model is not None and option.of == "encoder" else None
+        placeholder = f"{fixed:,}" if fixed else "as the length" if option.of == "encoder" else ""
+        return fields.count(option, refused, placeholder)
+    if option.kind == "switch":
+        return fields.switch(option)
+    if option.kind == "factor":
+        return fields.factor(option)
+    stored = f" Here auto is {_stored(model)}." if option.field == "dtype" and model is not None else ""
+    return fields.choice(option, extra=stored)
+
+
+def _stored(model: Model) -> str:
+    return model.scheme.title if model.scheme else model.stated_dtype or "16 bit, as the config names no type"
+
+
+def _workload(values: dict[str, Any]) -> Workload:
+    return Workload(**values)
+
+
+def choose_hardware(refused: fields.Refused) -> Hardware:
+    """Draw the device, how many, the engine and the price."""
+    st.subheader("Hardware", anchor=False)
+    names = {d.name: d for d in devices()}
+    with st.grid(2, min_column_width=100, gap="xsmall"):
+        chosen = st.selectbox(
+            "Device",
+            [NO_DEVICE, *names],
+            index=1 + list(names).index(DEFAULT_DEVICE),
+            key="device",
             bind="query-params",
-            help="Flash never writes the S × S scores to memory; eager does. The FLOPs are the same.",
+            help="Sold in GB (10^9 bytes); shown here in GiB (2^30), as its driver reports it. Type to search.",
         )
-        counting = st.segmented_control(
-            "Attention FLOPs",
-            ["full", "causal"],
-            default="full",
-            required=True,
-            key="counting",
+        count = st.selectbox(
+            "How many",
+            COUNTS,
+            key="devices",
             bind="query-params",
-            help="Full counts S × S scores, causal the half that a causal kernel computes.",
+            help="Of one tensor-parallel group. Fewest: the smallest power of two that holds everything.",
         )
-        logits = st.segmented_control(
-            "Logits",
-            ["auto", "last", "all"],
-            default="auto",
-            required=True,
-            key="logits",
-            bind="query-params",
-            help="Auto: the last position for inference, all positions for pretraining.",
+        engine = st.selectbox(
+            "Engine", ENGINES, key="engine", bind="query-params", help="What serves: it decides times, not bytes."
         )
-        options: dict[str, Any] = {"attention": kernel, "attention_flops": counting, "logits": logits}
-        if mode == "decode":
-            options["flash_decode"] = st.toggle(
-                "Flash decode",
-                True,
-                key="flash_decode",
-                bind="query-params",
-                help="Splits the cache read over workers; each split keeps a partial result.",
-            )
-            options["flash_decode_block_size"] = _whole("Cached tokens per split", "split", 256)
-        else:
-            block = st.number_input(
-                "Queries per flash tile",
-                1,
-                LARGEST,
-                None,
-                key="tile",
-                bind="query-params",
-                placeholder="whole sequence",
-                help="Keys and values are read once per tile. Empty: read once.",
-            )
-            options["flash_block_size"] = None if block is None else finite("tile", block)
-    return options
+        device = names.get(str(chosen))
+        price = _price(device, refused)
+    if device is not None:
+        sold = "as its driver reports" if device.memory_is == "driver" else "as sold"
+        st.caption(f"{device.memory / 2**30:,.1f} GiB, {sold} · {device.bandwidth / 1e12:,.2f} TB/s")
+    return Hardware(device, None if count == FEWEST else int(str(count)), str(engine), price)
 
 
-def _routing() -> dict[str, Any]:
-    with st.expander("Experts", icon=":material/hub:"):
-        capacity = st.number_input(
-            "Capacity factor",
-            0.1,
-            100.0,
-            None,
-            0.25,
-            key="capacity",
+def _price(device: Device | None, refused: fields.Refused) -> float | None:
+    known = device.price if device is not None else 0.0
+    with st.container(gap="xxsmall"):
+        text = st.text_input(
+            "Price ($/h)",
+            key="price",
             bind="query-params",
-            placeholder="no limit",
-            help="Pads or cuts every expert to ⌈c·T·k/E⌉ tokens. Empty: dropless.",
+            placeholder=f"{known:,.2f}" if known else "none known",
+            help="US dollars an hour and device. Empty: the median of list prices in the catalogue.",
+            max_chars=12,
         )
-        routing = st.segmented_control(
-            "Routing",
-            ["balanced", "uniform"],
-            default="balanced",
-            required=True,
-            key="routing",
-            bind="query-params",
-            help="Balanced spreads tokens evenly; uniform expects what random routing reaches.",
-        )
-        share = st.toggle(
-            "Share experts across layers",
-            key="share",
-            bind="query-params",
-            help="What if all layers used one set of experts. No published model does.",
-        )
-    return {"expert_capacity_factor": capacity, "routing": routing, "share_experts_across_layers": share}
-
-
-def _formats_help(model: Model) -> str:
-    stored = model.scheme.title if model.scheme else model.stated_dtype or "16 bit assumed; the config names no type"
-    return f"auto: as the checkpoint is ({stored}). " + " · ".join(
-        f"{f.name}: {f.title}" for f in FORMATS.values() if f.quantized
-    )
+        if not (text or "").strip():
+            return known or None
+        try:
+            price = float(str(text).strip().removeprefix("$").replace(",", "."))
+        except ValueError:
+            price = -1.0
+        if not 0 <= price < 1e6:
+            refused.beside(f"Price cannot be {str(text)[:20]!r}; write dollars such as 3.20.".replace("$", "\\$"))
+            return known or None
+        return price

@@ -16,15 +16,14 @@ from calculator.numbers import units as fmt
 
 QWEN = load_model("Qwen/Qwen2.5-7B")
 GPT2 = load_model("openai-community/gpt2")
-TITLES = ["Calculator", "Scaling", "Compare", "Experts", "Checkpoint", "Methods"]
+TITLES = ["Overview", "Fit", "Speed", "Training", "Compare", "More"]
 LINK = "model=openai-community/gpt2&mode=decode&batch=7&length=512&weights=int8"
 HEADINGS = {
-    "": "gpt2",
-    "scaling": "Scaling gpt2",
-    "compare": "Compare models",
-    "experts": "gpt2 as a mixture of experts",
-    "checkpoint": "Checkpoint",
-    "methods": "Methods",
+    "": re.compile(r"^gpt2 in INT8 with 7\s×\s512 tokens needs"),
+    "fit": re.compile(r"^gpt2 fits on one\sH200"),
+    "speed": re.compile("^Each of 7 users reads"),
+    "training": re.compile("^Training all of gpt2 takes"),
+    "compare": re.compile("is fastest"),
 }
 CONFIG = {
     "model_type": "llama",
@@ -49,7 +48,7 @@ def expect_numbers(page: Page, model, **workload) -> None:
     e = estimate(model, **workload)
     metrics = page.get_by_test_id("stMetricValue")
     expect(metrics).to_have_text(
-        [fmt.gib(e.memory.total), fmt.gib(e.memory.kv_cache), fmt.flops(e.flops.total), fmt.intensity(e.intensity)]
+        [fmt.size(e.memory.total), re.compile("s$"), fmt.flops(e.flops.total), fmt.intensity(e.intensity)]
     )
 
 
@@ -75,11 +74,11 @@ def test_a_model_is_found_by_typing_and_its_numbers_follow_the_mode(visit, serve
     visitor = visit(server)
     page = visitor.open()
     expect_numbers(page, QWEN)
-    expect(page).to_have_title("Calculator · Transformer calculator")
+    expect(page).to_have_title("Overview · Transformer calculator")
     page.locator(".st-key-model input").click()
     page.keyboard.type("community/gpt2")
     page.get_by_role("option").first.click()
-    expect(page.locator("h1")).to_have_text("gpt2")
+    expect(page.locator("h1")).to_contain_text("gpt2 in")
     expect_numbers(page, GPT2, sequence_length=1024)
     choose(page, "mode", "decode")
     expect_numbers(page, GPT2, mode="decode", sequence_length=1024)
@@ -100,7 +99,7 @@ def test_the_first_visitor_of_a_cold_server_opens_a_deep_link(visit, cold_server
     expect(page.locator("h1")).to_have_text(HEADINGS[path])
     expect(visitor.links()).to_have_text([re.compile(f"{title}$") for title in TITLES])
     expect_the_link(page)
-    following = "scaling" if path == "" else ""
+    following = "fit" if path == "" else ""
     visitor.go(TITLES[list(HEADINGS).index(following)])
     expect(page.locator("h1")).to_have_text(HEADINGS[following])
     visitor.settled()
@@ -111,7 +110,7 @@ def test_the_first_visitor_of_a_cold_server_opens_a_deep_link(visit, cold_server
 def test_an_unknown_page_falls_back_to_the_first_and_keeps_the_link(visit, server, path):
     visitor = visit(server)
     page = visitor.open(f"{path}?{LINK}")
-    expect(page.locator("h1")).to_have_text("gpt2")
+    expect(page.locator("h1")).to_contain_text("gpt2 in")
     visitor.settled()
     expect_the_link(page)
 
@@ -119,8 +118,8 @@ def test_an_unknown_page_falls_back_to_the_first_and_keeps_the_link(visit, serve
 def test_back_forward_and_reload_keep_every_value(visit, server):
     visitor = visit(server)
     page = visitor.open(f"?{LINK}")
-    expect(page.locator("h1")).to_have_text("gpt2")
-    for title, path in zip(TITLES[1:], list(HEADINGS)[1:], strict=True):
+    expect(page.locator("h1")).to_contain_text("gpt2 in")
+    for title, path in zip(TITLES[1:5], list(HEADINGS)[1:], strict=True):
         visitor.go(title)
         expect(page.locator("h1")).to_have_text(HEADINGS[path])
         visitor.settled()
@@ -131,31 +130,35 @@ def test_back_forward_and_reload_keep_every_value(visit, server):
         visitor.settled()
         expect_the_link(page)
     page.go_forward()
-    expect(page.locator("h1")).to_have_text(HEADINGS["scaling"])
+    expect(page.locator("h1")).to_have_text(HEADINGS["fit"])
     visitor.settled()
     expect_the_link(page)
     page.reload()
     visitor.settled()
-    expect(page.locator("h1")).to_have_text(HEADINGS["scaling"])
+    expect(page.locator("h1")).to_have_text(HEADINGS["fit"])
     expect_the_link(page)
 
 
 def test_the_files_hold_the_raw_numbers(visit, server):
     page = visit(server).open(f"?{LINK}")
     e = estimate(GPT2, mode="decode", batch_size=7, sequence_length=512, dtype="int8")
+    page.locator(".st-key-data button").first.click()
     for kind in ("memory", "flops", "reuse", "operations"):
         with page.expect_download() as started:
             page.locator(f".st-key-csv_{kind} button").click()
-        assert started.value.suggested_filename == f"gpt2_decode_{kind}.csv"
+        assert started.value.suggested_filename == f"gpt2_decode_b7_n512_int8_{kind}.csv"
         rows = list(csv.DictReader(io.StringIO(Path(started.value.path()).read_text(encoding="utf-8"))))
-        assert rows == [{name: str(value) for name, value in row.items()} for row in e.rows(kind)]
-    expect(page.get_by_test_id("stMetricValue").first).to_have_text(fmt.gib(e.memory.total))  # which stays
+        raw = [{name: str(value) for name, value in row.items()} for row in e.rows(kind)]
+        assert [{name: row[name] for name in raw[0]} for row in rows] == raw
+        assert {row["model"] for row in rows} == {"openai-community/gpt2"}
+    expect(page.get_by_test_id("stMetricValue").first).to_have_text(fmt.size(e.memory.total))  # which stays
 
 
 def test_the_sweep_as_a_file(visit, server):
     page = visit(server).open("scaling?vary=batch&to_batch=16")
+    page.locator(".st-key-data button").first.click()
     with page.expect_download() as started:
-        page.locator(".st-key-csv_sweep button").click()
+        page.locator(".st-key-csv_sweep_batch button").click()
     rows = list(csv.DictReader(io.StringIO(Path(started.value.path()).read_text(encoding="utf-8"))))
     assert [rows[0]["batch"], rows[-1]["batch"]] == ["1", "16"]
     assert rows[-1]["flops"] == str(estimate(QWEN, batch_size=16).flops.total)
@@ -164,24 +167,25 @@ def test_the_sweep_as_a_file(visit, server):
 def test_a_config_is_uploaded_and_shared(visit, server):
     visitor = visit(server)
     page = visitor.open()
-    choose(page, "source", "upload")
+    choose(page, "source", "file")
     expect(page.get_by_test_id("stAlert")).to_contain_text("Upload a model's config.json")
     file = {"name": "config.json", "mimeType": "application/json", "buffer": json.dumps(CONFIG).encode()}
     page.locator(".st-key-config_file input[type=file]").set_input_files(file)
     expect_numbers(page, load_model(CONFIG))
     visitor.settled()
-    expect(page).to_have_url(re.compile("source=upload.*config=|config=.*source=upload"))
+    expect(page).to_have_url(re.compile("source=file.*config=|config=.*source=file"))
     choose(page, "mode", "decode")
     expect_numbers(page, load_model(CONFIG), mode="decode")
     visitor.settled()
     other = visit(server).open(f"?{page.url.partition('?')[2]}")
     expect_numbers(other, load_model(CONFIG), mode="decode")
+    visitor.go("More")
     visitor.go("Scaling")
-    expect(page.locator("h1")).to_have_text("Scaling uploaded config.json")
+    expect(page.locator("h1")).to_have_text(re.compile("^uploaded config.json grows"))
     visitor.settled()
     page.reload()
     visitor.settled()
-    expect(page.locator("h1")).to_have_text("Scaling uploaded config.json")
+    expect(page.locator("h1")).to_have_text(re.compile("^uploaded config.json grows"))
 
 
 def test_a_model_is_typed_by_hand(visit, server):
@@ -230,8 +234,8 @@ def test_a_token_never_reaches_the_link(visit, server):
     visitor.settled()
     assert parameters(page) == {"source=hub", "hub=nobody/nothing"}
     assert "Abcdefghij" not in page.get_by_test_id("stApp").inner_text()
-    visitor.go("Methods")
-    expect(page.locator("h1")).to_have_text("Methods")
+    visitor.go("Fit")
+    expect(page.locator("h1")).to_have_text("Fit")
     visitor.settled()
     expect(page.locator(".st-key-hub_token input")).to_have_value("hf_" + "Abcdefghij" * 4)
     assert "Abcdefghij" not in page.url

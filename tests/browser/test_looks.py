@@ -8,19 +8,22 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 MIXTURE = "model=Qwen/Qwen3-30B-A3B"
-CACHES = {"rect": 3, "text": 3}  # the minimum, and what the engines reserve
+BARS, RANKED, DOTS = {"rect": 3, "text": 4}, {"rect": 4, "text": 4}, {"symbol": 5, "text": 1}
 # Each page with the kinds of marks that each of its charts draws, and how many at least.
 CHARTS = {
-    "": [{"rect": 5}, {"rect": 4, "text": 4}, {"symbol": 10, "rule": 2, "text": 2}, CACHES],
-    "?mode=pretraining": [{"rect": 15}, {"rect": 5, "text": 5}, {"symbol": 10, "rule": 2, "text": 2}],
-    "?source=manual": [{"rect": 5}, {"rect": 4, "text": 4}, {"symbol": 10, "rule": 2, "text": 2}, CACHES],
-    f"?mode=decode&{MIXTURE}": [{"rect": 5}, {"rect": 4, "text": 4}, {"symbol": 10, "rule": 2, "text": 2}, CACHES],
-    "scaling": [{"area": 3}, {"line": 2}, {"line": 2}, {"rect": 30}],
-    "scaling?vary=batch&mode=decode": [{"area": 2}, {"line": 2}, {"line": 2}, {"rect": 20}],
-    "compare": [{"rect": 12}, {"rect": 4, "text": 4}, {"rect": 4, "text": 4}],
-    f"experts?{MIXTURE}": [{"line": 2}, {"area": 4}, {"area": 1, "rule": 1}],
-    "checkpoint?source=hub&hub=org/deepseek": [{"rect": 10}, {"rect": 2, "text": 2}],
-    "experts": [{"line": 2}, {"area": 4}, {"area": 1, "rule": 1}],
+    "": [BARS, DOTS, RANKED, RANKED],
+    "?mode=pretraining": [BARS, DOTS, RANKED],
+    "?source=manual&device=none": [BARS, DOTS, RANKED, RANKED],
+    f"?mode=decode&{MIXTURE}": [BARS, DOTS, RANKED, RANKED],
+    "fit": [{"rect": 10, "text": 10}],
+    "speed": [{"line": 2, "symbol": 5}, BARS],
+    "training": [{"rect": 10, "text": 10}, {"rect": 10, "text": 6}],
+    "scaling": [{"area": 2}, {"line": 2}, {"line": 2}, {"line": 1}, {"rect": 20}],
+    "scaling?vary=batch&mode=decode": [{"area": 2}, {"line": 2}, {"line": 3}, {"line": 1}, {"rect": 20}],
+    "compare": [{"rect": 8, "text": 4}],
+    f"experts?{MIXTURE}": [{"line": 2}, {"area": 4}, {"rect": 100, "rule": 1}],
+    "checkpoint?source=hub&hub=org/deepseek": [{"rect": 6}, {"rect": 2, "text": 2}],
+    "experts": [{"line": 2}, {"area": 4}, {"rect": 8, "rule": 1}],
 }
 METHODS = ["methods", "methods?section=model", "methods?section=validation"]
 PAGES = [*CHARTS, *METHODS, "checkpoint?source=manual", "?source=hub"]

@@ -63,7 +63,7 @@ def malformed_token() -> HubError:
     """The token cannot be one."""
     return HubError(
         "The access token is malformed: it holds spaces or characters that no token has. Copy it again from "
-        "https://huggingface.co/settings/tokens into HF_TOKEN or --token."
+        f"https://huggingface.co/settings/tokens into {_place()}."
     )
 
 
@@ -149,6 +149,11 @@ def _give_token() -> str:
     return "set HF_TOKEN or pass --token" if limits().own_token else "give an access token in the sidebar"
 
 
+def _place() -> str:
+    """Where a token is given: on the command line, or in the app."""
+    return "HF_TOKEN or --token" if limits().own_token else "the sidebar's field for an access token"
+
+
 def _says(response: Any, words: str) -> bool:
     return words in response.headers.get("x-error-message", "").lower()
 
@@ -156,8 +161,8 @@ def _says(response: Any, words: str) -> bool:
 def _token_refused(request: Request) -> HubError:
     return HubError(
         f"The Hugging Face Hub refused the access token (401) when asked for {request.repo_id}: it is mistyped, "
-        "expired or revoked. Create one at https://huggingface.co/settings/tokens and put it into HF_TOKEN or "
-        "--token; public models need none."
+        f"expired or revoked. Create one at https://huggingface.co/settings/tokens and put it into {_place()}; "
+        "public models need none."
     )
 
 
@@ -208,8 +213,8 @@ def _forbidden(request: Request, response: Any, token_sent: bool) -> HubError:
         return HubError(f"The Hugging Face Hub has disabled {request.repo_id} (403). Choose another model.")
     lack = "the access token that was sent lacks the permission" if token_sent else "no access token was sent"
     return ModelNotFoundError(
-        f"The Hugging Face Hub forbids reading {request.repo_id} (403): {lack}. Set HF_TOKEN or pass --token with "
-        "a token that may read this repository."
+        f"The Hugging Face Hub forbids reading {request.repo_id} (403): {lack}. Put a token that may "
+        f"read this repository into {_place()}."
     )
 
 

@@ -1,0 +1,174 @@
+"""A workload on the devices that were named: what the fullest holds, the time of a pass, what users or a step wait for.
+
+One row is one number with its unit, so that text, CSV and JSON say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+from calculator.errors import WorkloadError
+from calculator.estimation import Estimate
+from calculator.hardware import Device
+from calculator.numbers import units
+from calculator.numbers.blocks import Block, Grid
+from calculator.parallel import Layout
+from calculator.record.vocabulary import MEMORY_KINDS
+from calculator.serving.seconds import Seconds
+from calculator.serving.shown import milliseconds
+from calculator.training.speed import StepTime
+
+Row = dict[str, Any]
+TIMES = ("lower_bound", "expected", "low", "high")
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What was asked beside the workload.
+
+    Attributes:
+        device: None where only a layout was given; then there are no times. engine: whose pace serving has.
+        recipe: fields of `Training`, for pretraining.
+    """
+
+    device: Device | None = None
+    layout: Layout = field(default_factory=Layout)
+    engine: str = "vllm"
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The answer for one estimate.
+
+    Raises:
+        CalculatorError: (of every property) the model cannot be laid out so.
+    """
+
+    estimate: Estimate
+    asked: Placing
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """quantity, value, unit ("bytes", "s", "tokens/s", "US$", ...)."""
+        found = self._trained() if self.estimate.workload.mode == "pretraining" else self._served()
+        return [{"quantity": name, "value": value, "unit": unit} for name, value, unit in found]
+
+    @property
+    def title(self) -> str:
+        """The layout and the device in a phrase."""
+        device, layout = self.asked.device, self.asked.layout
+        named = device.name if device is not None else ("device" if layout.devices == 1 else "devices")
+        shape = f" ({layout})" if layout.devices > 1 else ""
+        return f"{self.estimate.model.name} on {layout.devices} × {named}{shape}"
+
+    def to_dict(self) -> Row:
+        """Plain values, as JSON has them."""
+        device = self.asked.device
+        return {
+            "device": device.id if device is not None else None,
+            "layout": asdict(self.asked.layout),
+            "numbers": self.rows,
+        }
+
+    def block(self) -> Block:
+        """The table for people."""
+        cells = [(r["quantity"].replace("_", " ").capitalize(), worded(r["value"], r["unit"])) for r in self.rows]
+        remark = (
+            "Memory and FLOPs are of the fullest device. A time from low to high holds 8 of 10 measured cases; no "
+            "datasheet allows less than the lower bound."
+        )
+        return Grid(self.title, ("On each device", "Amount"), cells, remark=remark)
+
+    def _served(self) -> list[tuple[str, Any, str]]:
+        e, w, device = self.estimate, self.estimate.workload, self.asked.device
+        placed = Estimate(e.model, w, device, self.asked.layout)
+        share = placed.per_device
+        found: list[tuple[str, Any, str]] = [(k, getattr(share.memory, k), "bytes") for k in MEMORY_KINDS]
+        found = [row for row in found if row[1]] + [("memory", share.memory.total, "bytes")]
+        found += [("flops", share.flops.total, "FLOPs"), ("bytes_moved", share.traffic.total, "bytes")]
+        found.append(("sent_to_other_devices", share.sent, "bytes"))
+        if device is None:
+            return found
+        found.append(("memory_of_the_device", device.memory, "bytes"))
+        found += _times("pass", placed.time)
+        return [*found, *self._waited(device)] if w.mode == "decode" else found
+
+    def _waited(self, device: Device) -> list[tuple[str, Any, str]]:
+        """A closed loop of `batch_size` users who read the sequence and generate `decode_length` tokens."""
+        from calculator.serving.serve import serve
+
+        w = self.estimate.workload
+        s = serve(
+            self.estimate.model,
+            device=device,
+            layout=self.asked.layout,
+            engine=self.asked.engine,
+            prompt_length=self.estimate.sequence_length,
+            output_length=w.decode_length,
+            concurrency=w.batch_size,
+            dtype=w.dtype,
+            kv_dtype=w.kv_dtype,
+        )
+        found: list[tuple[str, Any, str]] = [*_times("first_token", s.ttft), *_times("each_token_after", s.tpot)]
+        found.append(("sequences_at_once", s.batch, "sequences"))
+        found.append(("output", s.output_tokens_per_second, "tokens/s"))
+        if s.cost_per_million_tokens is not None:
+            found.append(("cost_of_a_million_output_tokens", s.cost_per_million_tokens, "US$"))
+        return found
+
+    def _trained(self) -> list[tuple[str, Any, str]]:
+        from calculator.training import train
+
+        w = self.estimate.workload
+        t = train(
+            self.estimate.model,
+            batch_size=w.batch_size,
+            sequence_length=self.estimate.sequence_length,
+            device=self.asked.device,
+            layout=self.asked.layout,
+            **self.asked.recipe,
+        )
+        terms = t.fullest.peak_event.terms
+        found: list[tuple[str, Any, str]] = [
+            ("states", t.states, "bytes"),
+            *((f"at_the_peak_{name.replace(' ', '_')}", int(size), "bytes") for name, size in terms.items() if size),
+            ("peak_allocated", t.peak, "bytes"),
+            ("reserved", t.reserved, "bytes"),
+            ("as_the_driver_counts", t.device_memory, "bytes"),
+        ]
+        if self.asked.device is not None:
+            found.append(("memory_of_the_device", self.asked.device.memory, "bytes"))
+        if t.step_time is not None:
+            found += [*_times("step", t.step_time), ("throughput", t.tokens_per_second, "tokens/s"), ("mfu", t.mfu, "")]
+        return found
+
+
+def _times(name: str, time: Seconds | StepTime) -> list[tuple[str, Any, str]]:
+    return [(f"{name}_{kind}", getattr(time, kind), "s") for kind in TIMES]
+
+
+def worded(value: Any, unit: str) -> str:
+    """A number with its unit for people."""
+    words: dict[str, Callable[[Any], str]] = {
+        "bytes": units.gib,
+        "FLOPs": units.flops,
+        "s": milliseconds,
+        "US$": lambda v: f"${v:,.2f}",
+        "": lambda v: f"{v:.1%}",
+    }
+    return words[unit](value) if unit in words else f"{value:,.0f} {unit}"
+
+
+def placings(estimates: Sequence[Estimate], asked: Placing) -> list[Placed]:
+    """Every estimate on those devices.
+
+    Raises:
+        WorkloadError: a recipe was given, and the mode is not pretraining. CalculatorError: it cannot be laid out so.
+    """
+    if asked.recipe and any(e.workload.mode != "pretraining" for e in estimates):
+        raise WorkloadError(f"{', '.join(asked.recipe)} are of training; give --mode pretraining with them.")
+    return [Placed(e, asked) for e in estimates]

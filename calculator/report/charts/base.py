@@ -1,0 +1,139 @@
+"""What charts are made of: a specification with its rows in it, a finding in words, the colours of what is not data.
+
+A specification is plain Vega-Lite; `width` works in its expressions, so labels follow the screen without knowing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Part = dict[str, Any]
+WHITE, BLACK = "#FFFFFF", "#161614"
+DARKEST = 0.21  # relative luminance up to which white reads better than black
+
+
+@dataclass(frozen=True)
+class Ink:
+    """Colours of what is not data, for a light or a dark page."""
+
+    text: str
+    muted: str
+    grid: str
+    track: str
+    page: str
+    limit: str
+
+
+LIGHT = Ink("#1F1E1C", "#6B665E", "#ECEAE6", "#F0EFEC", "#FFFFFF", "#B3261E")
+DARK = Ink("#EDEBE8", "#A9A49B", "#2E2B27", "#2A2825", "#161614", "#FF8A7A")
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture: its Vega-Lite specification, its rows with raw numbers, and what it finds, in one sentence."""
+
+    spec: Part
+    rows: Sequence[Mapping[str, Any]]
+    finding: str
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of a colour written as #RRGGBB (WCAG 2)."""
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def ink_on(color: str) -> str:
+    """White or black, whichever reads better on a colour."""
+    return WHITE if luminance(color) < DARKEST else BLACK
+
+
+def drawn(layers: list[Part], height: float, i: Ink) -> Part:
+    """The specification; the height includes legend and axes."""
+    axis = {
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": 400,
+        "labelColor": i.muted,
+        "titleColor": i.muted,
+        "gridColor": i.grid,
+        "domain": False,
+        "ticks": False,
+    }
+    # An object, because Streamlit writes into it.
+    padding = dict.fromkeys(("left", "right", "top", "bottom"), 1)
+    return {"layer": layers, "height": height, "padding": padding, "config": {"view": {"stroke": None}, "axis": axis}}
+
+
+def q(field: str, domain: Sequence[float], axis: Part | None = None, **scale: Any) -> Part:
+    """A quantitative place on an axis that ends where the data end; none is drawn unless given."""
+    shape = {"domain": list(domain), "nice": False, **scale}
+    return {"field": field, "type": "quantitative", "scale": shape, "axis": axis}
+
+
+def layer(rows: Sequence[Mapping[str, Any]], mark: Part, encoding: Part, where: str = "") -> Part:
+    """Marks over rows of their own."""
+    filtered = {"transform": [{"filter": where}]} if where else {}
+    return {"data": {"values": [dict(r) for r in rows]}, "mark": mark, "encoding": encoding} | filtered
+
+
+def words(color: str, *, size: Any = 13, weight: int = 400, **more: Any) -> Part:
+    """A mark of text."""
+    return {"type": "text", "color": color, "fontSize": size, "fontWeight": weight, "baseline": "middle", **more}
+
+
+def note(x: Part, y: Part, at: tuple[float, float], text: str, color: str, **more: Any) -> Part:
+    """A text at a place of two axes."""
+    shape: Part = {"size": 12, "align": "left"} | more
+    mark = words(color, **shape)
+    encoding = {
+        "x": {**x, "field": "x"},
+        "y": {**y, "field": "y"},
+        "text": {"field": "t"},
+    }
+    return layer([{"x": at[0], "y": at[1], "t": text}], mark, encoding)
+
+
+def tips(**titles: str) -> list[Part]:
+    """The tooltip's fields with their titles."""
+    return [{"field": name, "title": title} for name, title in titles.items()]
+
+
+def legend_width(names: Iterable[str]) -> int:
+    """About the pixels that a legend of one line takes."""
+    return sum(7 * len(name) + 36 for name in names)
+
+
+def color(field: str, shades: Mapping[str, str], i: Ink, *, legend: bool = True, narrow: int = 3) -> Part:
+    """Colours by name; the legend on top in one line, or in rows of `narrow` where one line has no room."""
+    scale = {"domain": list(shades), "range": list(shades.values())}
+    # A phone has some 270 px beside an axis: names as long as "Norms and residuals" stand two in a row.
+    narrow = min(narrow, 2) if max(map(len, shades), default=0) > 14 else narrow
+    if not legend:
+        return {"field": field, "type": "nominal", "scale": scale, "legend": None}
+    shown = {
+        "orient": "top",
+        "direction": "horizontal",
+        "title": None,
+        "padding": 0,
+        "offset": 10,
+        "columns": {"expr": f"width < {legend_width(shades)} ? {narrow} : {len(shades)}"},
+        "columnPadding": 16,
+        "labelFontSize": 12.5,
+        "labelLimit": 0,
+        "labelColor": i.text,
+        "symbolType": "square",
+        "symbolSize": 110,
+        "symbolStrokeWidth": 0,
+        "symbolLimit": 0,
+    }
+    return {"field": field, "type": "nominal", "scale": scale, "legend": shown}
+
+
+def legend_lines(names: Sequence[str], narrow: int = 3) -> int:
+    """Lines that a legend may take on a phone."""
+    narrow = min(narrow, 2) if max(map(len, names), default=0) > 14 else narrow
+    return 1 if legend_width(names) < 330 else -(-len(names) // narrow)

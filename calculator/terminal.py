@@ -1,0 +1,43 @@
+"""Words on standard error: progress, complaints, and neither with an access token in it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+
+
+def progress(line: str) -> None:
+    """Show the line, or clear it, where a person is watching standard error."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{_one_line(line)[:100]}")
+        sys.stderr.flush()
+
+
+def complain(sentence: str, kind: str = "error") -> None:
+    """Print a sentence, where standard error is open."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(f"{kind}: {_one_line(sentence)}", file=sys.stderr)
+
+
+def _one_line(words: str) -> str:
+    """The words without line breaks, control characters or anything that looks like an access token."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(words.split()))
+    return re.sub(r"hf_[A-Za-z0-9]{20,}", "hf_…", line)
+
+
+def hide(words: str, token: str | None) -> str:
+    """The words without the token; one that is too short to be a token is left."""
+    return words.replace(token, "…") if token and len(token) >= 8 else words
+
+
+def without_token(words: str, given: Sequence[str]) -> str:
+    """The words without the value of --token, also where the arguments could not be parsed."""
+    tokens = [value for option, value in pairwise(given) if option == "--token"]
+    tokens += [value.removeprefix("--token=") for value in given if value.startswith("--token=")]
+    for token in tokens:
+        words = hide(words, token)
+    return words

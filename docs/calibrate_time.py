@@ -1,0 +1,229 @@
+"""Fits the parameters of the time model to measured serving runs; run by hand.
+
+    python docs/calibrate_time.py RUNS.csv            what the parameters reach, and with each model left out of a refit
+    python docs/calibrate_time.py RUNS.csv --write    and writes the values of the whole fit into the data
+
+RUNS.csv has a run a row: mode, engine, model, device (ids or bundled names), dtype, isl, osl, concurrency, tp,
+attention_dp, ep, ttft_ms, tpot_ms (tests/data/serving.csv is a sample). What a pass is made of comes from the package;
+only its time is computed here again, for all runs at once, and compared with `serve` before anything is fitted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from calculator import Layout, device, load_model, serve  # noqa: E402
+from calculator.serving.efficiency import efficiency, engine_named, parameters  # noqa: E402
+from calculator.serving.serve import CHUNK, OVERHEAD, USED, Case  # noqa: E402
+
+DATA = ROOT / "calculator" / "data" / "efficiency.json"
+ENGINES = ("vllm", "sglang", "tensorrt-llm")
+STORED = {"": 0, "low": 1, "experts": 2}
+LOW = {"fp8": 1, "int8": 1, "nvfp4": 2, "mxfp4": 2}
+TIGHT = 0.004
+"""Weight of a parameter's distance from its prior value, in widths of its prior, beside the runs' errors."""
+
+Values = dict[str, float]
+PRIOR: dict[str, tuple[float, float]] = {
+    "compute": (0.60, 0.1),
+    "compute_fp8": (0.86, 0.12),
+    "compute_fp4": (0.84, 0.3),
+    "memory_hbm": (0.787, 0.05),
+    "compute_experts": (0.6, 0.3),
+    "memory_experts": (1.2, 0.15),
+    "dequantized": (0.88, 0.08),
+    "dequantized_experts": (0.6, 0.2),
+    "step": (0.5e-3, 0.6),
+    "sequence": (9e-6, 0.6),
+    "prefill_host": (2.6e-3, 1.0),
+    "collective": (5e-6, 0.3),
+    "hop": (1e-6, 0.3),
+    "link": (0.76, 0.2),
+    "all_to_all": (15e-6, 0.5),
+    "interference": (0.67, 0.3),
+    "queue": (0.5, 0.6),
+    "spread": (0.6, 0.5),
+    "wave_sglang": (0.6, 0.2),
+    **{f"launch_{e}": (3.6e-6, 0.25) for e in ENGINES},
+    **{f"first_token_{e}": (25e-3, 1.0) for e in ENGINES},
+    **{f"wave_{e}": (0.2, 0.7) for e in ENGINES if e != "sglang"},
+}
+"""Before any serving run was seen: value and width (of its logarithm), from fits to published points of single streams
+and from timings of kernels. Every fit starts here, so that a model that is left out leaves nothing behind."""
+
+
+class Runs:
+    """Runs, and what their passes are made of, as arrays."""
+
+    def __init__(self, rows: list[dict[str, str]]) -> None:
+        self.rows = rows
+        decode, prefill, known = [], [], []
+        for row in rows:
+            case, batch, length = self._case(row)
+            decode.append(case.terms("decode", batch, length)[0])
+            prefill.append(case.terms("prefill", case.layout.attention_dp, int(row["isl"]))[0])
+            known.append((ENGINES.index(case.engine), batch, case.layout.attention_dp))
+        self.decode, self.prefill = self._arrays(decode), self._arrays(prefill)
+        self.engine, self.batch, self.copies = np.array(known).T
+        self.asked, self.prompt, self.output = (
+            np.array([float(r[n]) for r in rows]) for n in ("concurrency", "isl", "osl")
+        )
+        self.tpot, self.ttft = (np.array([float(r[n]) for r in rows]) / 1e3 for n in ("tpot_ms", "ttft_ms"))
+        self.model = np.array([r["group"] for r in rows])
+
+    @staticmethod
+    def _case(row: dict[str, str]) -> tuple[Case, int, int]:
+        card, engine = device(row["device"]), engine_named(row["engine"])
+        layout = Layout(tp=int(row["tp"]), attention_dp=int(row["attention_dp"]), ep=int(row["ep"]))
+        case = Case(load_model(row["model"]), card, engine, layout, efficiency(card, engine), row["dtype"], "auto")
+        length = int(row["isl"]) + int(row["osl"]) // 2
+        memory = case.memory(length)
+        room = int(card.memory * USED - memory["weights"] - OVERHEAD)
+        return case, max(min(int(row["concurrency"]), room // memory["cache_per_sequence"]), 1), length
+
+    @staticmethod
+    def _arrays(passes: list[list[Any]]) -> dict[str, Any]:
+        most = max(map(len, passes))
+        found = np.zeros((11, len(passes), most))
+        for i, terms in enumerate(passes):
+            for j, t in enumerate(terms):
+                plain = (t.times * (not t.devices), t.flops / t.useful, t.weights, t.moved, LOW.get(t.arithmetic, 0))
+                more = (STORED[t.stored], t.experts, t.kernels * t.times, t.times * bool(t.devices), t.devices, t.sent)
+                found[:, i, j] = (*plain, *more)
+        names = [
+            "times",
+            "flops",
+            "weights",
+            "moved",
+            "low",
+            "stored",
+            "experts",
+            "kernels",
+            "sends",
+            "devices",
+            "sent",
+        ]
+        return dict(zip(names, found, strict=True)) | {
+            "all": np.array([[t.kind == "all-to-all" for t in p] + [False] * (most - len(p)) for p in passes])
+        }
+
+    def pass_time(self, of: dict[str, Any], v: Values, *, prefill: bool, prompts: Any = 1.0) -> Any:
+        """`timing.pass_time` for all runs."""
+        prompts = np.broadcast_to(prompts, self.engine.shape)[:, None]
+        low = np.array([1, v["compute_fp8"], v["compute_fp4"]])[of["low"].astype(int)]
+        reached = v["compute"] * low * np.where(of["experts"] > 0, v["compute_experts"], 1)
+        if prefill:
+            reached = reached * np.where(of["stored"] > 0, v["dequantized_prefill"], 1)
+        widened = np.array([1, v["dequantized"], v["dequantized_experts"]])[of["stored"].astype(int)]
+        rate = v["memory_hbm"] * np.where(of["experts"] > 0, v["memory_experts"], 1)
+        traffic = (of["weights"] / widened + of["moved"] * prompts) / rate
+        busy = (of["times"] * np.maximum(of["flops"] * prompts / reached, traffic)).sum(1)
+        start = np.where(of["all"], v["all_to_all"], v["collective"] + v["hop"] * np.maximum(of["devices"] - 2, 0))
+        moved = (of["sends"] * (start + of["sent"] * prompts / v["link"])).sum(1)
+        return busy + moved + of["kernels"].sum(1) * self._of_engine("launch", v)
+
+    def _of_engine(self, name: str, v: Values) -> Any:
+        return np.array([v[f"{name}_{e}"] for e in ENGINES])[self.engine]
+
+    def predicted(self, v: Values) -> tuple[Any, Any]:
+        """TPOT and TTFT as `serve` has them."""
+        step = self.pass_time(self.decode, v, prefill=False) + v["step"] + v["sequence"] * self.batch / self.copies
+        together = np.maximum(CHUNK // self.prompt, 1)
+        alone = self.pass_time(self.prefill, v, prefill=True) + v["prefill_host"]
+        one = self.pass_time(self.prefill, v, prefill=True, prompts=together) + v["prefill_host"]
+        one = one / together / self.copies ** v["spread"]
+        wave = self._of_engine("wave", v)
+        tpot = step + v["interference"] * (1 - wave) * (self.batch - 1) * one / self.output
+        thinking = self.output * tpot
+        b = thinking - one - one * (self.asked - 1) * v["queue"]
+        line = (np.sqrt(b * b + 4 * one * thinking) - b) / 2
+        held = (self.asked - self.batch) / self.batch * thinking
+        waited = line - one + wave * (self.batch - 1) / 2 * one + held
+        return tpot, alone + waited + step / 2 + self._of_engine("first_token", v)
+
+
+def fit(runs: Runs, chosen: Any, v: Values, rounds: int = 12) -> Values:
+    """From the prior to values with a smaller error on the chosen runs; each model weighs as the root of its runs."""
+    count = {m: (runs.model[chosen] == m).sum() for m in set(runs.model[chosen])}
+    weight = np.array([count[m] ** -0.5 for m in runs.model[chosen]])
+    weight /= weight.sum()
+
+    def loss(values: Values) -> float:
+        tpot, ttft = runs.predicted(values)
+        first = np.abs(np.log(tpot / runs.tpot))[chosen]
+        second = np.abs(np.log(ttft / runs.ttft))[chosen]
+        away = sum((np.log(values[n] / m) / s) ** 2 for n, (m, s) in PRIOR.items())
+        errors = np.log1p((first / 0.15) ** 1.5) + 0.5 * np.log1p((second / 0.35) ** 1.5)
+        return float((errors * weight).sum() + TIGHT * away)
+
+    best, stride = loss(v), dict.fromkeys(PRIOR, 0.15)
+    for _ in range(rounds):
+        for name in PRIOR:
+            for sign in (1, -1):
+                tried = v | {name: v[name] * float(np.exp(sign * stride[name]))}
+                if (found := loss(tried)) < best and not (name.startswith("wave") and tried[name] > 0.9):
+                    best, v, stride[name] = found, tried, stride[name] * 1.3
+                    break
+            else:
+                stride[name] *= 0.4
+    return v
+
+
+def said(predicted: Any, measured: Any) -> str:
+    error = 100 * np.abs(predicted / measured - 1)
+    return f"{np.median(error):5.1f} / {np.quantile(error, 0.9):5.1f} %"
+
+
+def main() -> None:
+    reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    reader.add_argument("runs", type=Path)
+    reader.add_argument("--write", action="store_true")
+    options = reader.parse_args()
+    with options.runs.open(encoding="utf-8") as file:
+        rows = [r for r in csv.DictReader(file) if r["mode"] == "agg"]
+    runs = Runs(rows)
+    v = {name: p.value for name, p in parameters().items()}
+    tpot, ttft = runs.predicted(v)
+    for i in range(0, len(rows), max(len(rows) // 20, 1)):
+        r = rows[i]
+        layout = Layout(tp=int(r["tp"]), attention_dp=int(r["attention_dp"]), ep=int(r["ep"]))
+        sizes = {"prompt_length": int(r["isl"]), "output_length": int(r["osl"]), "concurrency": int(r["concurrency"])}
+        s = serve(
+            load_model(r["model"]), device=r["device"], engine=r["engine"], layout=layout, dtype=r["dtype"], **sizes
+        )
+        assert np.isclose(s.tpot.expected, max(tpot[i], s.tpot.lower_bound)), (r, s.tpot, tpot[i])
+        assert np.isclose(s.ttft.expected, max(ttft[i], s.ttft.lower_bound)), (r, s.ttft, ttft[i])
+    print(f"as they are       TPOT {said(tpot, runs.tpot)}   TTFT {said(ttft, runs.ttft)}   median / 90th percentile")
+    v |= {name: value for name, (value, _) in PRIOR.items()}
+    every = np.ones(len(rows), bool)
+    whole = fit(runs, every, v)
+    print("fitted            TPOT {}   TTFT {}".format(*map(said, runs.predicted(whole), (runs.tpot, runs.ttft))))
+    refits, left = [whole], np.zeros((2, len(rows)))
+    for model in sorted(set(runs.model)):
+        out = runs.model == model
+        refits.append(fit(runs, ~out, v))
+        left[:, out] = np.array(runs.predicted(refits[-1]))[:, out]
+        print(f"without {model:10s} {said(left[0, out], runs.tpot[out])}        {said(left[1, out], runs.ttft[out])}")
+    print(f"all, left out     TPOT {said(left[0], runs.tpot)}   TTFT {said(left[1], runs.ttft)}")
+    if options.write:
+        data = json.loads(DATA.read_text(encoding="utf-8"))
+        for name in PRIOR:
+            tried = [float(f"{r[name]:.3g}") for r in refits]
+            data["parameters"][name] |= {"value": tried[0], "low": min(tried), "high": max(tried)}
+        rows_of = ",\n".join(f" {json.dumps(n)}: {json.dumps(p)}" for n, p in data["parameters"].items())
+        text = f'{{\n"about": {json.dumps(data["about"])},\n"parameters": {{\n{rows_of}\n}}\n}}\n'
+        DATA.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""What a link says, before any input reads it: names are completed, numbers written as the fields show them, and what
+no input takes is dropped, in words."""
+
+from __future__ import annotations
+
+import difflib
+
+import streamlit as st
+from streamlit.runtime.state.session_state_proxy import get_session_state
+
+from calculator.errors import CalculatorError, shown
+from calculator.formats.cache import CACHE_TYPES
+from calculator.hardware import device
+from calculator.numbers.reading import whole
+from calculator.record.options import OPTIONS
+from calculator.sources import catalogue
+from calculator.sources.hub.ids import is_repo
+from pages.shared.fields import MAX, written
+
+NOTES = "link_notes"  # of the session: what was dropped from the link it was opened with
+NUMBERS = {o.key: o for o in OPTIONS if o.kind in ("count", "length")}
+CHOICES = {o.key: o for o in OPTIONS if o.choices}
+SOURCES = ("popular", "hub", "file", "manual")
+FORMER = {"upload": "file"}  # what older links say
+
+
+def amend() -> None:
+    """Mend the link in place, and keep what was dropped for the page to say."""
+    notes: list[str] = []
+    before = dict(st.query_params)
+    _model(notes)
+    if st.query_params.get("source") in FORMER:
+        st.query_params["source"] = FORMER[st.query_params["source"]]
+    for name in list(st.query_params):
+        if name == "source" and st.query_params[name] not in SOURCES:
+            _drop(name, SOURCES, "popular", notes)
+        elif name in CHOICES and st.query_params[name] not in CHOICES[name].choices:
+            _choice(name, notes)
+        elif name in NUMBERS:
+            _number(name, notes)
+        elif name == "device":
+            _device(notes)
+    if dict(st.query_params) != before:  # widgets begin with what the link held when the page was opened
+        with get_session_state().query_params() as held:
+            held.set_initial_query_params_from_current()
+    if notes:
+        st.session_state[NOTES] = notes
+
+
+def told() -> list[str]:
+    """What was dropped from the link, said once."""
+    found: list[str] = st.session_state.pop(NOTES, [])
+    return found
+
+
+def _drop(name: str, allowed: tuple[str, ...], default: str, notes: list[str]) -> None:
+    value = st.query_params.pop(name)
+    near = difflib.get_close_matches(value.lower(), allowed, 1, 0.4)
+    nearest = f" The nearest is {near[0]}." if near else ""
+    notes.append(f"The link's {name} {shown(value)} is not known and was dropped.{nearest} Shown is {default}.")
+
+
+def _choice(name: str, notes: list[str]) -> None:
+    option = CHOICES[name]
+    folded = {c.lower(): c for c in option.choices}
+    value = st.query_params[name]
+    if value.lower() in folded:
+        st.query_params[name] = folded[value.lower()]
+    elif not (name == "kv" and all(part in CACHE_TYPES for part in value.split("/"))):
+        _drop(name, option.choices, str(option.default), notes)
+    else:
+        notes.append(f"The link's {name} {shown(value)} keeps keys and values apart, which the command line can do.")
+        del st.query_params[name]
+
+
+def _number(name: str, notes: list[str]) -> None:
+    option, value = NUMBERS[name], st.query_params[name]
+    if option.kind == "length" and value.strip().lower() == MAX:
+        return
+    try:
+        whole(value, f"The link's {name}", least=option.least, most=10**9)
+    except CalculatorError as error:
+        del st.query_params[name]
+        notes.append(f"{error} It was dropped.")
+        return
+    if written(value, least=option.least) != value:
+        st.query_params[name] = written(value, least=option.least)
+
+
+def _device(notes: list[str]) -> None:
+    value = st.query_params["device"]
+    if value == "none":
+        return
+    try:
+        found = device(value).name
+    except CalculatorError as error:
+        del st.query_params["device"]
+        notes.append(f"{error} The link's device was dropped.")
+        return
+    if found != value:
+        st.query_params["device"] = found
+
+
+def _model(notes: list[str]) -> None:
+    """`model=` takes what `hub=` takes: a bundled name in any spelling, or an id of the Hub."""
+    value = st.query_params.get("model")
+    if value is None or st.query_params.get("source", "popular") != "popular":
+        return
+    entry = catalogue.find(value)
+    if entry is not None:
+        if entry.id != value:
+            st.query_params["model"] = entry.id
+        return
+    del st.query_params["model"]
+    if "/" in value and is_repo(value.split("@")[0].split(":")[0]):
+        st.query_params["source"], st.query_params["hub"] = "hub", value
+        return
+    near = catalogue.near(value, 1)
+    nearest = f"the nearest is {near[0]}" if near else "write it as org/name to read it from the Hub"
+    notes.append(f"The link's model {shown(value)} is not bundled; {nearest}.")

@@ -1,0 +1,80 @@
+"""What the sidebar's workload needs of the chosen devices, in numbers and in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calculator.errors import DeviceError
+from calculator.parallel.layout import Layout
+from calculator.serving.parts import Held, Passed, fewest, held, passed
+from calculator.serving.serve import USED
+from pages.shared import show as ui
+from pages.shared.show import Inputs
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Devices, what the fullest of them holds, and the time of a pass; None where no device is chosen or none does.
+
+    `verdict` ends the answer, `meaning` stands under the memory, `remark` among the terms; `limits` are named bytes.
+    """
+
+    count: int | None = None
+    held: Held | None = None
+    passed: Passed | None = None
+    verdict: str = ""
+    meaning: str = ""
+    remark: str = ""
+    limits: tuple[tuple[float, str], ...] = ()
+
+
+def needs(inputs: Inputs) -> Needs:
+    """What is needed. A page without a device, and training, which has its own rules, ask for memory only."""
+    device, w = inputs.device, inputs.workload
+    if device is None:
+        return Needs()
+    name = ui.device_name(device)
+    usable = int(device.memory * USED)
+    if w.mode == "pretraining" or not inputs.model.text.causal:
+        total = inputs.estimate.memory.total
+        least = -(-total // device.memory)
+        fits = f"; one {name} has {ui.size(device.memory)}" if least == 1 else ""
+        more = f": divided evenly, {least:,} {name}" if least > 1 else fits
+        return Needs(verdict=more, limits=_limits(device.memory, 1, name, total))
+    try:
+        count = inputs.hardware.count or fewest(inputs.model, w, device)
+        mine = held(inputs.model, w, device, Layout(tp=count or 64))
+    except DeviceError as error:
+        return Needs(remark=ui.plain(error))
+    limits = _limits(usable, count or 1, name, inputs.estimate.memory.total)
+    if count is None:
+        return Needs(
+            None, mine, None, f": more than 64\u00a0{name} hold", f"{ui.size(mine.total)} on each of 64", "", limits
+        )
+    verdict, meaning = _words(inputs, count, mine)
+    try:
+        time = passed(inputs.model, w, device, Layout(tp=count), inputs.hardware.engine)
+    except DeviceError as error:
+        return Needs(count, mine, None, verdict, meaning, ui.plain(error), limits)
+    return Needs(count, mine, time, verdict, meaning, "", limits)
+
+
+def _words(inputs: Inputs, count: int, mine: Held) -> tuple[str, str]:
+    device = inputs.device
+    assert device is not None
+    named = ui.devices(count, device)
+    on_each = " on each" if count > 1 else f" of {ui.device_name(device)}"
+    meaning = f"{ui.size(mine.total)} of {ui.size(mine.usable)}{on_each}"
+    if mine.fits:
+        full = f"{mine.total / mine.usable:.0%}".replace("%", "\u00a0%")
+        return f": {named}, {full} full", meaning
+    short = ui.size(mine.total - mine.usable).replace(" ", "\u00a0")
+    return f": {short} too much for {named}", meaning
+
+
+def _limits(usable: int, count: int, name: str, total: float) -> tuple[tuple[float, str], ...]:
+    """One device, and as many as are needed, where the picture has room for both."""
+    found = [(float(usable), f"1 × {name}")] if usable < 6 * total else []
+    if count > 1 and count <= 8:
+        found.append((float(usable * count), f"{count} × {name}"))
+    return tuple(found)

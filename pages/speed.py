@@ -1,0 +1,210 @@
+"""Speed: what a user of a deployment sees, what it costs, and how both change with the load."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from calculator.errors import CalculatorError
+from calculator.parallel.layout import Layout
+from calculator.report import charts
+from calculator.serving.parts import fewest, passed
+from calculator.serving.serve import USED, Serving, serve
+from pages.shared import show as ui
+from pages.shared.show import Figure, Inputs, Paper
+
+USERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+LAYOUTS = (1, 2, 4, 8)
+
+
+def show(inputs: Inputs) -> None:
+    paper = Paper(inputs, "speed")
+    device, w = inputs.device, inputs.workload
+    if device is None or not inputs.model.text.causal:
+        paper.answer(f"How fast {ui.plain(inputs.name)} is")
+        needs = "Choose a device in the sidebar." if device is None else f"{ui.plain(inputs.name)} generates no tokens."
+        st.info(needs, icon=":material/arrow_back:")
+        return
+    count = inputs.hardware.count or fewest(inputs.model, w, device)
+    if count is None:
+        paper.answer(f"{ui.plain(inputs.name)} is more than 64\u00a0{ui.plain(ui.device_name(device))} hold.")
+        return
+    case = served(inputs, count, w.batch_size)
+    paper.answer(sentence(inputs, case), terms(inputs, case))
+    paper.figures(*figures(inputs, case))
+    with ui.sides():
+        with ui.card(
+            "Speed of one user, speed of one device", "More users share the devices along a line, up to all that fit"
+        ):
+            frontier(paper, inputs, case)
+        with ui.card("Where the time goes"):
+            times(paper, inputs, case)
+    with ui.card("As the load grows"):
+        load(paper, inputs, case)
+    paper.data()
+
+
+def served(inputs: Inputs, count: int, users: int) -> Serving:
+    w = inputs.workload
+    assert inputs.device is not None
+    return serve(
+        inputs.model,
+        device=inputs.device,
+        engine=inputs.hardware.engine,
+        layout=Layout(tp=count),
+        prompt_length=inputs.estimate.sequence_length,
+        output_length=w.decode_length,
+        concurrency=users,
+        dtype=w.dtype,
+        kv_dtype=w.kv_dtype,
+        price=inputs.hardware.price,
+    )
+
+
+def sentence(inputs: Inputs, s: Serving) -> str:
+    if not s.fits:
+        return f"{ui.plain(inputs.name)} does not fit on {ui.devices(s.layout.devices, s.device)}."
+    who = "One user reads" if s.concurrency == 1 else f"Each of {s.concurrency:,} users reads"
+    first = ui.seconds(s.ttft.expected).replace(" ", "\u00a0")
+    cost = s.cost_per_million_tokens
+    priced = f" A million tokens cost \\${cost:,.2f}." if cost is not None else ""
+    waiting = f" Only {s.batch:,} fit at once." if s.batch < s.concurrency else ""
+    return f"{who} :primary[{ui.digits(s.per_user)} tokens a second], the first after {first}.{priced}{waiting}"
+
+
+def terms(inputs: Inputs, s: Serving) -> str:
+    w = inputs.workload
+    group = " as one tensor group" if s.layout.devices > 1 else ""
+    return (
+        f"{ui.plain(inputs.name)}, weights {ui.plain(inputs.estimate.precision)} · "
+        f"{ui.devices(s.layout.devices, s.device)}{group} · {s.engine} · "
+        f"prompts of {inputs.estimate.sequence_length:,} tokens, answers of {w.decode_length:,}"
+    )
+
+
+WHY = (
+    "For each operation the longer of FLOPs / rate and bytes / bandwidth; then launches, links and the engine's own "
+    "work, and prompts of others that run in between.\n\n*Never under* takes the datasheet's rates. *Likely* held 8 of "
+    "10 measured cases of models that the time model was not fitted to."
+)
+
+
+def figures(inputs: Inputs, s: Serving) -> list[Figure]:
+    price = inputs.hardware.price
+    cost = s.cost_per_million_tokens
+    hourly = f"a million tokens, \\${price:,.2f}/h each" if price is not None else "give a price in the sidebar"
+    return [
+        Figure("Next token (TPOT)", ui.seconds(s.tpot.expected), ui.likely(s.tpot), WHY),
+        Figure("First token (TTFT)", ui.seconds(s.ttft.expected), ui.likely(s.ttft), WHY),
+        Figure(
+            "Throughput",
+            f"{ui.digits(s.output_tokens_per_second)} tok/s",
+            f"{ui.digits(s.per_device)} from each device",
+            f"{s.batch:,} users × answers of {inputs.workload.decode_length:,} tokens / "
+            f"{ui.seconds(s.end_to_end.expected)} from prompt to end",
+        ),
+        Figure(
+            "Cost",
+            f"${cost:,.2f}" if cost is not None else "–",
+            hourly,
+            "Devices × price an hour / 3,600 / tokens a second × a million output tokens. The price is the median of "
+            "list prices unless one is given.",
+        ),
+    ]
+
+
+def frontier(paper: Paper, inputs: Inputs, case: Serving) -> None:
+    """Throughput of a device against the speed of a user, a line a layout."""
+    series: dict[str, list[charts.Point]] = {}
+    name = ui.device_name(case.device)
+    best: tuple[float, str] = (0.0, "")
+    for count in sorted({*LAYOUTS, case.layout.devices}):
+        try:
+            found = [served(inputs, count, users) for users in USERS]
+        except CalculatorError:
+            continue  # no link is known between so many
+        kept = [s for s in found if s.fits and s.batch == s.concurrency]
+        if kept:
+            label = f"{count} × {name}"
+            series[label] = [
+                charts.Point(s.per_user, s.per_device, f"{s.concurrency:,} users, {ui.digits(s.per_user)} tok/s each")
+                for s in kept
+            ]
+            best = max(best, (max(s.per_device for s in kept), label))
+    if not series:
+        st.info("No load that is drawn here fits.")
+        return
+    finding = f"{best[1]} gives the most for each device, {ui.digits(best[0])} tokens a second."
+    shades = dict(zip(series, (*charts.SERIES, "#97918A"), strict=False))
+    here = (case.per_user, case.per_device, f"{case.concurrency:,} users")
+    titles = ("Tokens a second for each user", "Tokens a second from each device")
+    paper.chart("frontier", charts.frontier(series, shades, titles, finding, ui.ink(), here=here))
+
+
+def times(paper: Paper, inputs: Inputs, case: Serving) -> None:
+    w, device = inputs.workload, case.device
+    shades = charts.PARTS | {"Links": "#0B7780", "Engine": "#6B655C"}
+    length = inputs.estimate.sequence_length
+    common = {"attention_flops": "causal", "routing": "uniform"}
+    first = w.with_(mode="prefill", batch_size=1, sequence_length=length, **common)
+    found = [("First token, alone", passed(inputs.model, first, device, case.layout, case.engine))]
+    for users in sorted({1, case.batch, max(1, case.batch // 4)}):
+        step = w.with_(mode="decode", batch_size=users, sequence_length=length + w.decode_length // 2, **common)
+        found.append((f"Next token, users: {users:,}", passed(inputs.model, step, device, case.layout, case.engine)))
+    bars = []
+    for label, p in found:
+        whole = sum(p.parts.values())
+        scale = 1e-3 if whole < 10 else 1.0
+        unit = "ms" if scale == 1e-3 else "s"
+        bars.append(
+            charts.Bar(label, f"{ui.digits(whole / scale)} {unit}", {n: v / scale for n, v in p.parts.items() if v})
+        )
+    last = found[-1][1].parts
+    top = max(last, key=lambda n: last[n])
+    finding = f"{top} takes {last[top] / sum(last.values()):.0%} of the next token of {case.batch:,} users."
+    paper.chart(
+        "time_by_part",
+        charts.stacked(bars, shades, finding, ui.ink(), unit="ms", full={b.label: sum(b.parts.values()) for b in bars}),
+    )
+
+
+def load(paper: Paper, inputs: Inputs, case: Serving) -> None:
+    rows: list[dict[str, Any]] = []
+    for users in sorted({*USERS, case.concurrency}):
+        s = served(inputs, case.layout.devices, users)
+        if s.batch < users or not s.fits:
+            break
+        held = s.memory["weights"] + users * s.memory["cache_per_sequence"] + 1.5 * 2**30
+        rows.append(
+            {
+                "users": users,
+                "first_token_s": s.ttft.expected,
+                "next_token_ms": 1e3 * s.tpot.expected,
+                "next_token_bound_ms": 1e3 * s.tpot.lower_bound,
+                "per_user": s.per_user,
+                "all_users": s.output_tokens_per_second,
+                "memory_used": held / (s.device.memory * USED),
+                "cost": s.cost_per_million_tokens,
+            }
+        )
+    if not rows:
+        st.info("Not one user fits.")
+        return
+    top = max(float(r["all_users"] or 0) for r in rows)
+    columns = {
+        "users": ui.number("Users"),
+        "first_token_s": ui.number("First token (s)", "%.2f"),
+        "next_token_ms": ui.number("Next token (ms)", "%.1f"),
+        "per_user": ui.number("A user (tok/s)", "%.1f"),
+        "all_users": ui.number("All users (tok/s)", "%.0f", top),
+        "memory_used": ui.number("Memory used", "percent", 1),
+        "cost": ui.number("Cost ($ a million)", "%.2f"),
+    }
+    paper.table("load", rows, columns, "Times, throughput, memory and cost as the users grow")
+
+
+if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script
+    from app import main
+
+    main()

@@ -1,0 +1,83 @@
+"""What the command line answers of devices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from calculator.cli import main
+
+DECODE = ["meta-llama/Llama-3.1-8B", "--mode", "decode", "--seq-len", "4096", "--batch-size", "32"]
+
+
+@pytest.fixture
+def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
+    def run(*given: str) -> tuple[str, str]:
+        main(given)
+        captured = capsys.readouterr()
+        return captured.out, captured.err
+
+    return run
+
+
+def numbers(text: str) -> dict[str, Any]:
+    return {row["quantity"]: row["value"] for row in json.loads(text)["on"]["numbers"]}
+
+
+def test_a_share_of_four_devices(answer: Callable[..., tuple[str, str]]) -> None:
+    out, _ = answer(*DECODE, "--device", "h200-sxm-141gb", "--tp", "4", "--json")
+    found = numbers(out)
+    assert found["kv_cache"] == 32 * 4096 * 2 * 2 * 128 * 2 * 32  # two of eight heads, 32 layers, 16 bit
+    assert found["memory_of_the_device"] == 150754820096
+    assert found["pass_lower_bound"] < found["pass_expected"] < found["each_token_after_expected"]
+    assert found["sequences_at_once"] == 32
+    assert json.loads(out)["on"]["layout"]["tp"] == 4
+    assert json.loads(out)["on"]["device"] == "h200-sxm-141gb"
+
+
+def test_a_layout_needs_no_device(answer: Callable[..., tuple[str, str]]) -> None:
+    found = numbers(answer(*DECODE, "--tp", "4", "--json")[0])
+    assert found["weights"] == 4015529984
+    assert not any("expected" in name for name in found)
+
+
+def test_training_shards_what_it_loads(answer: Callable[..., tuple[str, str]]) -> None:
+    run = ("Qwen/Qwen3-8B", "--mode", "pretraining", "--seq-len", "4k", "--dp", "8", "--recompute", "full")
+    one, eight = (numbers(answer(*run, "--zero", zero, "--json")[0]) for zero in ("0", "3"))
+    assert one["states"] == 8 * eight["states"]
+    assert eight["peak_allocated"] < 2 * 8190735360 + 4 * 2**30
+    parts = sum(size for name, size in eight.items() if name.startswith("at_the_peak"))
+    assert eight["peak_allocated"] == pytest.approx(parts, abs=10)
+
+
+def test_forms(answer: Callable[..., tuple[str, str]]) -> None:
+    given = [*DECODE, "--device", "h200-sxm-141gb"]
+    assert "on 1 × H200 SXM 141GB" in answer(*given)[0]
+    assert answer(*given, "--table", "device", "--format", "csv")[0].splitlines()[0] == (
+        "model,mode,batch_size,sequence_length,device,quantity,value,unit"
+    )
+    assert ",device,,pass_expected," in answer(*given, "--format", "csv")[0]
+    assert "| Phase | Component |" in answer("Qwen/Qwen3-8B", "--table", "phases", "--format", "markdown")[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["--zero", "3"], "zero are of training; give --mode pretraining"),
+        (["--table", "device"], "--table device shows what --device NAME answers"),
+        (["--device", "H100x"], "Device 'H100x' is not known"),
+        (["--tp", "0"], "tp must be a whole number of devices"),
+        (["--device", "h200-sxm-141gb", "--engine", "x"], "engine 'x' is not known"),
+    ],
+)
+def test_refusals(answer: Callable[..., tuple[str, str]], given: list[str], sentence: str) -> None:
+    out, error = answer(*DECODE, *given)
+    assert out == ""
+    assert sentence.lower() in error.lower()
+
+
+def test_the_catalogue_is_listed(answer: Callable[..., tuple[str, str]]) -> None:
+    assert len(json.loads(answer("--list-devices", "--json")[0])) == 108
