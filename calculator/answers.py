@@ -86,23 +86,6 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-ALONE = (*SHARED, "max_model_len", "device", "devices", "requests_per_second", "ttft", "tpot")
-"""Options that say nothing unless one of the questions is asked."""
-
-
-def refuse_unasked(options: argparse.Namespace) -> None:
-    """An option of a question that was not asked is an error rather than ignored.
-
-    Raises:
-        WorkloadError: which one.
-    """
-    for name in ALONE:
-        if getattr(options, name) is not None:
-            flag = f"--{name.replace('_', '-')}"
-            hint = " Did you mean --seq-len?" if name == "max_model_len" else ""
-            raise WorkloadError(f"{flag} goes with --fits, --solve, --provision or --vllm-log.{hint}")
-
-
 def answer(options: argparse.Namespace, models: Sequence[Model]) -> tuple[str, int]:
     """The output and the exit status.
 

@@ -332,7 +332,6 @@ def _answer(options: argparse.Namespace) -> tuple[str, int]:
 
 def _content(options: argparse.Namespace) -> str:
     """All of the output; nothing is written before it is complete."""
-    answers.refuse_unasked(options)
     if options.version:
         return f"transformer-calculator {version()}\n"
     if options.list_models:
