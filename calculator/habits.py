@@ -89,9 +89,9 @@ Exact parameters, memory, FLOPs and bytes of transformer models.
   --seq-len N|max    tokens of a sequence, such as 4096 or 32k; a list gives rows
   --dtype FORMAT     weights: auto (default), bf16, fp8, int4, awq, gptq, q4_k, ...
   --kv-dtype FORMAT  KV cache: auto (default), fp8, q8_0, ...
-  --table TABLE      memory, flops, reuse, operations, cache, engines, formats
-  --device NAME      adds what a device holds and how long it takes; --tp N and others divide the model
-  --fits DEVICE      whether it fits, by an engine's rules, and what to change if it does not
+  --table TABLE      memory, flops, reuse, operations, cache, engines, formats, device
+  --device NAME      adds what a device holds and how long it takes; --tp N divides
+  --fits DEVICE      whether it fits, by an engine's rules, and what to change
   --explain [NAME]   the formula behind every number, filled in
   --checkpoint       the formula against the headers of the checkpoint's files
   --json             raw numbers; also --format csv or markdown, --output FILE

@@ -70,7 +70,7 @@ def test_forms(answer: Callable[..., tuple[str, str]]) -> None:
         (["--table", "device"], "--table device shows what --device NAME answers"),
         (["--device", "H100x"], "Device 'H100x' is not known"),
         (["--tp", "0"], "tp must be a whole number of devices"),
-        (["--device", "h200-sxm-141gb", "--engine", "x"], "engine 'x' is not known"),
+        (["--device", "h200-sxm-141gb", "--engine", "x"], "argument --engine: invalid choice: 'x'"),
     ],
 )
 def test_refusals(answer: Callable[..., tuple[str, str]], given: list[str], sentence: str) -> None:

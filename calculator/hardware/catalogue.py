@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -114,6 +113,8 @@ def _chip(found: Device) -> str:
 
 
 def _nearest(text: str) -> str:
+    import difflib
+
     names = {d.id: d.id for d in devices()} | {name.lower(): d.id for d in devices() for name in (d.name, *d.drivers)}
     near = dict.fromkeys(names[n] for n in difflib.get_close_matches(text.lower(), names, 6, 0.3))
     if not near:

@@ -55,7 +55,7 @@ def _marked_facts(facts: Facts) -> str:
 
 def _quiet(words: str) -> str:
     """Words whose brackets and angles are shown, not obeyed: no image of a stranger's is loaded."""
-    return re.sub(r"([\[\]<`])", r"\\\1", words)
+    return re.sub(r"([\[\]`]|<(?![\d.]))", r"\\\1", words)
 
 
 def _marked_grid(grid: Grid) -> str:
