@@ -225,7 +225,7 @@ def decode_flops(model: PreTrainedModel, batch: int, cached: int) -> Flops:
     given: dict[str, Any] = {}
     encoded: list[Any] = []
     if model.config.model_type == "recurrent_gemma":  # it fills the cache it is given and returns none
-        given = {"past_key_values": DynamicCache(config=model.config)}
+        given = {_cache_name(model): DynamicCache(config=model.config)}
     with torch.no_grad():
         if _encodes(model):
             model.get_encoder().register_forward_hook(lambda module, inputs, output: encoded.append(output))
@@ -508,10 +508,10 @@ def _inputs(model: PreTrainedModel, batch: int, sequence: int, *, cached: bool) 
     if not _encodes(model):
         if cached and (hasattr(model.config, "decoder_layers") or prophet):
             # transformers makes a decoder alone a cache of as many layers as the encoder has.
-            inputs["past_key_values"] = caches[0]
+            inputs[_cache_name(model)] = caches[0]
         return inputs | {"input_ids": _tokens(batch, sequence, model.device)}
     if cached and prophet:
-        inputs["past_key_values"] = transformers.EncoderDecoderCache(*caches)
+        inputs[_cache_name(model)] = transformers.EncoderDecoderCache(*caches)
     inputs["decoder_input_ids"] = _tokens(batch, sequence)
     name, length = _encoder_input(model), encoder_length(model)
     if name == "input_ids":
@@ -556,7 +556,7 @@ def generates(model: PreTrainedModel) -> bool:
         causal = model.config.attention_hidden_size == model.config.hidden_size  # the only state it can make
     known = inspect.signature(type(model).forward).parameters
     # An encoder's class and some with another head take the option, and no cache back.
-    cached = "past_key_values" in known or not model.config.is_encoder_decoder
+    cached = not known.keys().isdisjoint(CACHES) or not model.config.is_encoder_decoder
     return _caches(model) and bool(causal) and cached
 
 
@@ -566,7 +566,7 @@ def _caches(model: PreTrainedModel) -> bool:
     known = inspect.signature(type(model).forward).parameters
     if model.config.model_type == "switch_transformers":
         return False
-    handed = "past_key_values" in known and any(p.kind is p.VAR_KEYWORD for p in known.values())
+    handed = not known.keys().isdisjoint(CACHES) and any(p.kind is p.VAR_KEYWORD for p in known.values())
     return "use_cache" in known or handed
 
 
@@ -575,10 +575,14 @@ def keeps_last(model: PreTrainedModel) -> bool:
     return "logits_to_keep" in inspect.signature(type(model).forward).parameters
 
 
+CACHES = ("cache_params", "state", "cache", "past_key_values")
+"""What models call their cache, as an argument and in their output: "cache" since transformers 5.24."""
+
+
 def _cache_name(model: PreTrainedModel) -> str:
     names = inspect.signature(type(model).forward).parameters
-    return next(name for name in ("cache_params", "state", "past_key_values") if name in names)
+    return next(name for name in CACHES if name in names)
 
 
 def _cache_of(output: Any) -> Any:
-    return getattr(output, "cache_params", None) or getattr(output, "state", None) or output.past_key_values
+    return next(held for name in CACHES if (held := getattr(output, name, None)) is not None)
