@@ -38,9 +38,12 @@ def runs() -> tuple[Run, ...]:
         return tuple(map(_compared, csv.DictReader(file)))
 
 
+_model = cache(load_model)
+
+
 def _compared(row: dict[str, str]) -> Run:
     s = serve(
-        load_model(row["model"]),
+        _model(row["model"]),
         device=row["device"],
         engine=row["engine"],
         layout=Layout(tp=int(row["tp"]), attention_dp=int(row["attention_dp"]), ep=int(row["ep"])),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from calculator import Workload, estimate
+from calculator import Model, Workload, estimate
 from calculator.families import FAMILIES
 from calculator.sources.load import model_from_config
 
@@ -32,8 +32,14 @@ def named(case: dict) -> str:
     return f"{case['model_type']}-{case['name']}"
 
 
-def model_of(case: dict):
-    return model_from_config(case["config"])
+MODELS: dict[int, Model] = {}
+"""Built once for the tests of a case, which hold CASES alive: its place in memory is its name."""
+
+
+def model_of(case: dict) -> Model:
+    if id(case) not in MODELS:
+        MODELS[id(case)] = model_from_config(case["config"])
+    return MODELS[id(case)]
 
 
 def recorded(entry: dict) -> int:
