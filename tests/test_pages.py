@@ -12,7 +12,7 @@ import zipfile
 
 import pytest
 
-from calculator import Training, estimate, load_model, train
+from calculator import Training, estimate, fit, load_model, train
 from calculator.formats.named import FORMATS
 from calculator.numbers.units import digits, seconds, size
 from calculator.record.options import MODES
@@ -626,6 +626,55 @@ def test_the_pages_of_devices(open_page, charts_of, page, name):
         assert len(at.metric) in (0, 4)
         for chart in charts_of(at):
             check(chart)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "llama.cpp", "transformers"])
+def test_fit_is_what_the_engine_s_rules_say(open_page, downloads, pictures, engine):
+    asked = {"max_model_len": 32768, "concurrency": 16, "engine": engine, "dtype": "fp8"}
+    link = {"model": "Qwen/Qwen3-32B", "weights": "fp8", "batch": 16, "length": "32k", "engine": engine}
+    at = open_page("fit", **link, devices="1")
+    f = fit(load_model("Qwen/Qwen3-32B"), "H200", **asked)
+    assert not f.fits
+    assert at.title[0].value == f.verdict.replace(" × ", "\u00a0×\u00a0")
+    assert values(parsed(downloads["shares.csv"]()), "name", "bytes", "source") == values(
+        f.rows(), "name", "bytes", "source"
+    )
+    drawn = {row["part"]: row["GiB"] * GIB for row in pictures["memory"].rows}
+    assert sum(drawn.values()) == approximately(f.capacity + f.short_by) == approximately(f.taken)
+    assert drawn["KV cache"] == approximately(16 * 64 * 8 * 128 * 2 * 2 * 32768)
+    fixes = parsed(downloads["fixes.csv"]())
+    assert [row["fix"].lstrip("'") for row in fixes] == [fix.short for fix in f.fixes]  # no formula in a spreadsheet
+    assert fixes
+    said = [m.value for m in at.markdown]
+    assert all(any(f"**{fix.short}**" in text and fix.meaning in text for text in said) for fix in f.fixes)
+    assert not any("qwen" in block.value.lower() for block in at.code if "\n" in block.value)
+
+
+def test_the_map_of_fit_is_one_fit_after_another(open_page, charts_of, pictures, downloads):
+    at = open_page("fit", model=QWEN, device="RTX 4090", batch=3, length=5000, devices="1")
+    rows = pictures["map"].rows
+    assert {row["sequences"] for row in rows} == {1, 2, 3, 4, 8, 16, 32, 64}
+    assert {row["tokens"] for row in rows} == {1024, 2048, 4096, 5000, 8192, 16384, 32768, 65536}
+    model = load_model(QWEN)
+    for row in rows:
+        one = fit(model, "rtx-4090", max_model_len=row["tokens"], concurrency=row["sequences"])
+        assert row["fits"] == one.fits
+        assert row["share"] == approximately(one.needed / one.cache_pool)
+    assert {row["fits"] for row in rows} == {True, False}
+    assert values(parsed(downloads["map.csv"]()), "sequences", "tokens", "share") == values(
+        rows, "sequences", "tokens", "share"
+    )
+    chart = next(c for c in charts_of(at) if "combinations fit" in c.alt)
+    assert chart.alt.startswith(f"{sum(row['fits'] for row in rows)} of 64 combinations fit")
+    command = next(block.value for block in at.code if "vllm serve" in block.value)
+    assert "--max-model-len 5000" in command
+
+
+def test_what_would_make_it_fit_on_half_the_devices(open_page, downloads):
+    at = open_page("fit", model="Qwen/Qwen3-32B", batch=1, length="8k", device="RTX 4090")
+    assert at.metric[1].value == "4"
+    fixes = parsed(downloads["fixes.csv"]())
+    assert [(row["fix"], row["devices"]) for row in fixes] == [("fp8 weights", 2), ("int4 weights", 2)]
 
 
 def test_speed_is_what_serve_says(open_page, downloads):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from calculator.errors import DeviceError
 from calculator.parallel.layout import Layout
@@ -26,6 +27,18 @@ class Needs:
     meaning: str = ""
     remark: str = ""
     limits: tuple[tuple[float, str], ...] = ()
+
+
+def serving(inputs: Inputs) -> dict[str, Any]:
+    """What `calculator.fit` is asked: the sidebar's sequences, tokens, precisions and engine."""
+    w = inputs.workload
+    return {
+        "engine": inputs.hardware.engine,
+        "max_model_len": inputs.estimate.sequence_length,
+        "concurrency": w.batch_size,
+        "dtype": w.dtype,
+        "kv_dtype": w.kv_dtype,
+    }
 
 
 def needs(inputs: Inputs) -> Needs:

@@ -118,6 +118,27 @@ class Fit:
         return longest(self.budget, 1)
 
     @property
+    def taken(self) -> int:
+        """Bytes with the cache of the wanted sequences; more than `capacity` where they do not fit."""
+        return self.capacity - self.cache_pool + self.needed
+
+    @property
+    def free(self) -> int:
+        """Bytes of the pool that the wanted sequences leave; 0 where they do not fit."""
+        return max(0, self.cache_pool - self.needed)
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """Bytes by kind, the cache being that of the wanted sequences."""
+        kinds = ("weights", "activations", "overhead", "outside")
+        return {kind: self.budget.of(kind) for kind in kinds} | {"cache": self.needed}
+
+    @cached_property
+    def growing(self) -> bool:
+        """Whether a longer sequence keeps more; the states of recurrent layers do not grow."""
+        return bool(self.budget.cache.needed(1 << 20) > self.budget.cache.needed(1))
+
+    @property
     def fits(self) -> bool:
         """Whether the wanted sequences fit."""
         return self.short_by == 0
@@ -145,8 +166,9 @@ class Fit:
         what = f"{self.model.name} on {where} with {TITLES[self.engine]}"
         users = "one sequence" if self.concurrency == 1 else f"{self.concurrency:,} sequences"
         if self.fits:
+            pool = f"{self.cache_tokens:,} tokens of cache, " if self.growing else ""
             return (
-                f"{what} fits: {self.cache_tokens:,} tokens of cache, {self.sequences:,} "
+                f"{what} fits: {pool}{self.sequences:,} "
                 f"sequence{'' if self.sequences == 1 else 's'} of {self.max_model_len:,} tokens at once."
             )
         cure = ", or ".join(fix.short for fix in self.fixes[:4])
@@ -196,7 +218,7 @@ class Fit:
             "activations": self.activations,
             "overhead": self.overhead,
             "cache_pool": self.cache_pool,
-            "cache_tokens": self.cache_tokens,
+            "cache_tokens": self.cache_tokens if self.growing else None,
             "sequences": self.sequences,
             "longest_context": self.longest_context,
             "fits": self.fits,
