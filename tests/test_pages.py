@@ -465,6 +465,29 @@ def test_compare_takes_the_sidebar_s_weights(open_page, downloads):
     assert any("weights fp8" in m.value for m in at.markdown)
 
 
+GOOD = json.dumps({"model_type": "llama"}).encode()
+REFUSED = {
+    "deep": (b'{"a":' * 5000 + b"1" + b"}" * 5000, "deep.json"),
+    "no_text": (b"\xff\xfe{}", "no_text.json is not text"),
+    "no_json": (b"{'a': 1}", "no_json.json"),
+    "a_list": (b"[1]", "a_list.json"),
+    "large": (b" " * 6_000_000, "large.json is larger"),
+    "no_model": (b"{}", "model_type"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_config_to_compare_is_held_to_the_sidebar_s_limits(open_page, downloads, name):
+    content, said = REFUSED[name]
+    at = open_page("compare", model=QWEN)
+    files = at.file_uploader(key="compare_files")
+    files.upload(f"{name}.json", content, "application/json").upload("good.json", GOOD, "application/json").run()
+    assert [e.value for e in at.exception] == []
+    assert any(said in e.value.replace("\\", "") for e in at.error)
+    rows = {row["name"]: row for row in parsed(downloads["comparison.csv"]())}
+    assert rows["good.json"]["layers"] == 32  # the others are still compared
+
+
 def test_what_is_compared_is_in_the_link(open_page):
     at = open_page("compare", model=GPT2, models=GPT2, precisions="int4")
     assert [row["name"] for row in shown(at)] == ["gpt2 int4"]  # the sidebar's model is not shown twice
