@@ -16,13 +16,15 @@ from calculator.model import Model
 from calculator.parallel.layout import Layout
 from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 from calculator.report import charts
-from calculator.serving.parts import Passed, fewest, passed
+from calculator.search.fewest import fewest
+from calculator.serving.parts import Passed, passed
 from calculator.serving.serve import USED
 from calculator.sources import catalogue
 from calculator.sources.load import from_hub
 from pages.overview import scaled
 from pages.shared import show as ui
 from pages.shared.model import bundled, model_uploaded
+from pages.shared.needs import serving
 from pages.shared.show import Inputs, Paper
 
 DEFAULTS = ["meta-llama/Llama-3.1-8B", "Qwen/Qwen3-30B-A3B", "openai/gpt-oss-20b"]
@@ -143,7 +145,8 @@ def _case(inputs: Inputs, name: str, model: Model, dtype: str, device: Device | 
     if device is None or w.mode == "pretraining" or not model.text.causal:
         return Case(label, name, dtype, device, e, None, None)
     try:
-        count = fewest(model, w, device)
+        least = fewest(model, device, **serving(inputs, e))
+        count = least.layout.devices if least else None
         time = passed(model, w, device, Layout(tp=count), inputs.hardware.engine) if count else None
     except CalculatorError:
         return Case(label, name, dtype, device, e, None, None)  # no peak or no link of the device is known

@@ -250,10 +250,11 @@ def test_the_charts_of_the_calculator_add_up(open_page, pictures, name, mode):
 
 
 def test_the_answer_names_devices(open_page, pictures):
-    # 34.3 GB of FP8 weights and 137.4 GB of cache are 160 GiB: more than the 126 GiB that an engine uses of one H200.
+    # 34.3 GB of FP8 weights and 137.4 GB of cache are 160 GiB: more than the 126 GiB that vLLM uses of one H200. Half
+    # of it, 5.6 GiB of the sampler's profile run and 0.5 of NCCL are 68 % of 126.
     at = open_page(model="Qwen/Qwen3-32B", weights="fp8", mode="decode", batch=16, length="32k")
     said = at.title[0].value.replace("\u00a0", " ")
-    assert said == "Qwen3-32B in FP8 with 16 × 32k tokens needs :primary[160 GiB]: two H200, 65 % full."
+    assert said == "Qwen3-32B in FP8 with 16 × 32k tokens needs :primary[160 GiB]: two H200, 68 % full."
     assert {row["bar"] for row in pictures["memory_by_kind"].rows} == {
         "As asked",
         "With 4-bit weights",
@@ -671,6 +672,24 @@ def test_fit_is_what_the_engine_s_rules_say(open_page, downloads, pictures, engi
     said = [m.value for m in at.markdown]
     assert all(any(f"**{fix.short}**" in text and fix.meaning in text for text in said) for fix in f.fixes)
     assert not any("qwen" in block.value.lower() for block in at.code if "\n" in block.value)
+
+
+@pytest.mark.parametrize("name", [MAMBA, HYBRID, LATENT], ids=lambda name: name.split("/")[-1])
+@pytest.mark.parametrize("engine", ["sglang", "tensorrt-llm", "llama.cpp", "transformers"])
+def test_fit_of_every_kind_of_cache_under_every_engine(open_page, charts_of, engine, name):
+    for count in ("fewest", "1"):
+        at = open_page("fit", model=name, engine=engine, batch=2, length=3000, device="RTX 4090", devices=count)
+        assert [e.value for e in at.exception] == []
+        assert [e.value for e in at.error] == []
+        assert len(at.metric) == 4
+        for chart in charts_of(at):
+            check(chart)
+
+
+def test_fit_of_an_encoder_says_that_it_generates_nothing(open_page):
+    at = open_page("fit", source="upload", config=packed(ENCODERS["bert"]))
+    assert [e.value for e in at.exception] == []
+    assert any("generates no tokens" in e.value for e in at.error)
 
 
 def test_the_map_of_fit_is_one_fit_after_another(open_page, charts_of, pictures, downloads):
