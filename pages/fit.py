@@ -210,7 +210,7 @@ def _choice(inputs: Inputs, card: Device, least: Fit) -> tuple[float, str, chart
     hourly = price * count if price else None
     label = f"{count} × {ui.device_name(card)}"
     cost = f" · ${hourly:,.2f}/h" if hourly else ""
-    remark = f"{ui.digits(least.taken / GIB)} of {ui.digits(least.capacity / GIB)} GiB{cost}"
+    remark = f"{ui.size(least.taken)}{cost}"  # on a phone a device's name leaves no room for more
     shares = {KINDS[kind]: size / GIB for kind, size in least.shares.items() if size}
     row = {
         "device": card.name,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from calculator.engines.memory import llama_cpp, sglang, tensorrt_llm, transformers, vllm
 from calculator.engines.memory.ask import Ask, Budget, Item, layout_counts, longest
 from calculator.engines.memory.facts import GIB
+from calculator.engines.memory.pages import grows
 from calculator.engines.memory.settings import checked
 from calculator.errors import WorkloadError
 from calculator.formats.cache import cache_format_named
@@ -133,10 +134,10 @@ class Fit:
         kinds = ("weights", "activations", "overhead", "outside")
         return {kind: self.budget.of(kind) for kind in kinds} | {"cache": self.needed}
 
-    @cached_property
+    @property
     def growing(self) -> bool:
-        """Whether a longer sequence keeps more; the states of recurrent layers do not grow."""
-        return bool(self.budget.cache.needed(1 << 20) > self.budget.cache.needed(1))
+        """Whether a further token always takes more of the pool; the states of recurrent layers do not grow."""
+        return grows(self.budget.cache)
 
     @property
     def fits(self) -> bool:
