@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -12,17 +11,20 @@ from calculator.estimation import Estimate, estimate
 from calculator.families import FAMILIES
 from calculator.formats.named import FORMATS
 from calculator.hardware import Device, devices
+from calculator.limits import limits
 from calculator.model import Model
 from calculator.parallel.layout import Layout
 from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 from calculator.report import charts
-from calculator.serving.parts import Passed, fewest, passed
+from calculator.search.fewest import fewest
+from calculator.serving.parts import Passed, passed
 from calculator.serving.serve import USED
 from calculator.sources import catalogue
-from calculator.sources.load import from_hub, model_from_config
+from calculator.sources.load import from_hub
 from pages.overview import scaled
 from pages.shared import show as ui
-from pages.shared.model import bundled
+from pages.shared.model import bundled, model_uploaded
+from pages.shared.needs import serving
 from pages.shared.show import Inputs, Paper
 
 DEFAULTS = ["meta-llama/Llama-3.1-8B", "Qwen/Qwen3-30B-A3B", "openai/gpt-oss-20b"]
@@ -76,7 +78,11 @@ def chosen(inputs: Inputs) -> list[Case]:
                 help="Type to search, or type org/name of any model of the Hub.",
             )
             files = st.file_uploader(
-                "config.json files", type=["json"], accept_multiple_files=True, key="compare_files"
+                "config.json files",
+                type=["json"],
+                accept_multiple_files=True,
+                key="compare_files",
+                max_upload_size=limits().upload_bytes // 10**6,
             )
         formats = st.multiselect(
             "Weight precisions",
@@ -99,7 +105,7 @@ def chosen(inputs: Inputs) -> list[Case]:
     for name in picked[:MOST]:
         models |= _named(name)
     for file in files[:MOST]:
-        models |= _uploaded(file.name, file.getvalue())
+        models |= _uploaded(file)
     wanted: list[Device | None] = [names[b] for b in boards if b in names]
     return [
         _case(inputs, name, model, dtype, device)
@@ -120,11 +126,12 @@ def _named(name: str) -> dict[str, Model]:
         return {}
 
 
-def _uploaded(name: str, content: bytes) -> dict[str, Model]:
+def _uploaded(file: Any) -> dict[str, Model]:
+    """An uploaded config, held against the same limits as the sidebar's; what cannot be read is said."""
     try:
-        return {name: model_from_config(json.loads(content), name=name, source="an uploaded config.json")}
-    except (CalculatorError, ValueError, RecursionError) as error:
-        st.error(ui.plain(f"{name} is no config.json that could be read: {error}"), icon=":material/error:")
+        return {file.name: model_uploaded(file.name, file.size, file.getvalue)}
+    except CalculatorError as error:
+        st.error(ui.plain(error), icon=":material/error:")
         return {}
 
 
@@ -138,7 +145,8 @@ def _case(inputs: Inputs, name: str, model: Model, dtype: str, device: Device | 
     if device is None or w.mode == "pretraining" or not model.text.causal:
         return Case(label, name, dtype, device, e, None, None)
     try:
-        count = fewest(model, w, device)
+        least = fewest(model, device, **serving(inputs, e))
+        count = least.layout.devices if least else None
         time = passed(model, w, device, Layout(tp=count), inputs.hardware.engine) if count else None
     except CalculatorError:
         return Case(label, name, dtype, device, e, None, None)  # no peak or no link of the device is known

@@ -1,4 +1,4 @@
-"""Fit: which devices hold it, how many, and what would make it fit on fewer."""
+"""Fit: whether an engine holds it on the chosen devices, what would make it fit on fewer, and how to start it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,26 @@ from typing import Any
 
 import streamlit as st
 
+from calculator.engines.memory.fit import TITLES, Fit, fit
+from calculator.engines.memory.start import COMMANDS, shell
 from calculator.errors import CalculatorError
 from calculator.hardware import Device, device
-from calculator.parallel.layout import Layout
 from calculator.report import charts
-from calculator.serving.parts import Held, fewest, held
+from calculator.search.fewest import BY_LAYERS, MOST, cures, fewest, group
+from calculator.search.map import map_rows
 from pages.shared import show as ui
+from pages.shared.guard import error
+from pages.shared.needs import serving
 from pages.shared.show import Figure, Inputs, Paper
 
-KINDS = {"weights": "Weights", "kv_cache": "KV cache", "activations": "Activations", "runtime": "Runtime"}
+KINDS = {
+    "weights": "Weights",
+    "cache": "KV cache",
+    "activations": "Activations",
+    "overhead": "Runtime",
+    "outside": "Outside the engine",
+}
+SHADES = charts.KINDS | {"Outside the engine": "#A9A49B"}
 GIB = 2**30
 OFFERED = (
     *("rtx-4090", "rtx-5090", "l40s", "a100-sxm4-80gb", "h100-sxm-80gb", "h200-sxm-141gb", "b200-sxm-180gb"),
@@ -29,151 +40,186 @@ def show(inputs: Inputs) -> None:
         paper.answer(f"What holds {ui.plain(inputs.name)}")
         st.info("Choose a device in the sidebar.", icon=":material/arrow_back:")
         return
-    w = inputs.workload
-    needed = fewest(inputs.model, w, card)
-    count = inputs.hardware.count or needed or 64
-    mine = held(inputs.model, w, card, Layout(tp=count))
-    paper.answer(sentence(inputs, card, count, mine), terms(inputs))
-    paper.figures(*figures(inputs, card, count, needed, mine))
+    asked = serving(inputs)
+    try:
+        least = fewest(inputs.model, card, **asked)
+        count = inputs.hardware.count or (least.layout.devices if least else MOST)
+        mine = fit(inputs.model, card, layout=group(inputs.hardware.engine, count), **asked)
+    except CalculatorError as problem:
+        paper.answer(f"What holds {ui.plain(inputs.name)}")
+        error(problem)
+        return
+    paper.answer(ui.plain(mine.verdict), terms(inputs))
+    paper.figures(*figures(inputs, mine, least))
+    with ui.card(f"How {TITLES[mine.engine]} divides {'each' if count > 1 else 'the'} device"):
+        memory(paper, mine)
+    with ui.card("Sequences × tokens", "The share of the cache pool that so many sequences of so many tokens take"):
+        plane(paper, mine)
+    changes(paper, mine)
+    if mine.fits and mine.engine in COMMANDS:
+        with ui.card("How to start it"):
+            st.code(shell(mine), language="bash", wrap_lines=True)
     with ui.card(
-        "Fewest devices that hold it", "Cheapest first. The whole width is what an engine may use of one device"
+        "Fewest devices that hold it", "Cheapest first. The whole width is what the engine may use of one device"
     ):
         choices(paper, inputs)
-    with ui.card(f"What would change it, on one {ui.device_name(card)}"):
-        changes(paper, inputs, card)
-    paper.data()
-
-
-def sentence(inputs: Inputs, card: Device, count: int, mine: Held) -> str:
-    named = ui.devices(count, card)
-    if mine.fits:
-        free = ui.size(mine.usable - mine.total).replace(" ", "\u00a0")
-        each = " on each" if count > 1 else ""
-        return f"{ui.plain(inputs.name)} fits on :primary[{named}] with {free} free{each}."
-    short = ui.size(mine.total - mine.usable).replace(" ", "\u00a0")
-    return f"{ui.plain(inputs.name)} does not fit on {named}: :primary[{short}] short{' on each' if count > 1 else ''}."
+    paper.data(fit=lambda: [whole(mine)])
 
 
 def terms(inputs: Inputs) -> str:
     e, w = inputs.estimate, inputs.workload
     return (
-        f"{ui.MODE_WORDS[w.mode].capitalize()} · batch {w.batch_size:,} × {e.sequence_length:,} tokens · weights "
-        f"{ui.plain(e.precision)} · KV cache {ui.plain(e.kv_precision)} · an engine may use 90 % of a device"
+        f"Asked: {w.batch_size:,} × {e.sequence_length:,} tokens · weights {ui.plain(e.precision)} · KV cache "
+        f"{ui.plain(e.kv_precision)} · memory as {TITLES[inputs.hardware.engine]} divides it"
     )
 
 
-def figures(inputs: Inputs, card: Device, count: int, needed: int | None, mine: Held) -> list[Figure]:
-    parts = "\n".join(f"- {KINDS[k]} {ui.size(v)}" for k, v in mine.kinds.items() if v)
-    most = sequences(inputs, card, count)
-    name = ui.device_name(card)
+def figures(inputs: Inputs, mine: Fit, least: Fit | None) -> list[Figure]:
+    parts = "\n".join(f"- {KINDS[kind]} {ui.size(size)}" for kind, size in mine.shares.items() if size)
+    name, count = ui.device_name(mine.device), mine.layout.devices
+    pool = f"{mine.cache_tokens:,} tokens" if mine.growing else "states, whatever the length"
+    notes = "\n".join(f"- {ui.plain(note)}" for note in mine.notes)
     return [
-        Figure("On each device", ui.size(mine.total), f"of {ui.size(mine.usable)} usable", parts),
+        Figure(
+            "On each device" if count > 1 else "On the device",
+            ui.size(mine.taken),
+            f"of {ui.size(mine.capacity)} that {TITLES[mine.engine]} may use",
+            parts,
+        ),
         Figure(
             "Fewest devices",
-            f"{needed} × {name}" if needed else "more than 64",
-            "as one tensor group",
+            f"{least.layout.devices}" if least else f"over {MOST}",
+            f"{name}, {'laid out by layers' if mine.engine in BY_LAYERS else 'as one tensor group'}",
             "The smallest power of two whose fullest device holds its share.",
         ),
         Figure(
             "Most sequences",
-            f"{most:,}",
-            f"of {ui.tokens(inputs.estimate.sequence_length)} tokens, on {count} × {name}",
-            "The largest batch whose weights, cache and activations fit, found by halving.",
+            f"{mine.sequences:,}",
+            f"of {ui.tokens(mine.max_model_len)} tokens, on {count} × {name}",
+            "As many as the cache pool holds, and no more than the engine runs at once.",
         ),
         Figure(
-            "Usable",
-            ui.size(mine.usable * count),
-            f"90 % of {ui.size(card.memory)} each",
-            "What vLLM's --gpu-memory-utilization 0.9 leaves, 1.5 GiB of it for the engine itself.",
+            "Cache pool", ui.size(mine.cache_pool) if mine.cache_pool > 0 else "none", pool if mine.fits else "", notes
         ),
     ]
 
 
-def sequences(inputs: Inputs, card: Device, count: int) -> int:
-    """The largest batch that fits."""
+def memory(paper: Paper, mine: Fit) -> None:
+    """Where the memory goes with what was asked, and every share with the rule or the log that it comes from."""
+    label = f"{mine.concurrency:,} × {ui.tokens(mine.max_model_len)} tokens"
+    verdict = f"{ui.size(mine.free)} free" if mine.fits else f"✕ {ui.size(mine.short_by)} short"
+    shares = {KINDS[kind]: size / GIB for kind, size in mine.shares.items() if size}
+    limit = charts.Limit(mine.capacity / GIB, f"{TITLES[mine.engine]} may use {ui.size(mine.capacity)}")
+    finding = f"{label} take {ui.size(mine.taken)} of {ui.size(mine.capacity)}: {verdict}."
+    bar = charts.Bar(label, verdict, shares)
+    paper.chart("memory", charts.stacked([bar], SHADES, finding, ui.ink(), limits=[limit]))
+    rows = mine.rows()
+    shown = [{**row, "gib": row["bytes"] / GIB} for row in rows]
+    columns = {
+        "name": ui.text("Share"),
+        "gib": ui.number("GiB", "%,.2f"),
+        "certainty": ui.text("Known"),
+        "source": ui.text("Source"),
+    }
+    paper.table("shares", shown, columns, "The shares of a device's memory and their sources", raw=lambda: rows)
 
-    def fits(batch: int) -> bool:
-        return held(inputs.model, inputs.workload.with_(batch_size=batch), card, Layout(tp=count)).fits
 
-    low, high = 0, 1
-    while high < 2**20 and fits(high):
-        low, high = high, high * 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
+def plane(paper: Paper, mine: Fit) -> None:
+    """Which sequences and tokens fit."""
+    rows = map_rows(mine)
+    cells = [charts.Cell(short(r["tokens"]), f"{r['sequences']:,}", r["share"]) for r in rows]
+    fitting = sum(r["fits"] for r in rows)
+    finding = (
+        f"{fitting} of {len(rows)} combinations fit: at {mine.max_model_len:,} tokens the pool holds "
+        f"{mine.sequences:,} sequences, and one sequence of up to {mine.longest_context:,} tokens."
+        if mine.longest_context and mine.growing
+        else f"{fitting} of {len(rows)} combinations fit."
+    )
+    here = (short(mine.max_model_len), f"{mine.concurrency:,}")
+    titles = ("Tokens of each sequence", "Sequences")
+    paper.chart("map", charts.grid(cells, titles, finding, ui.ink(), rows=rows, here=here))
+    paper.tables["map"] = lambda: rows
+
+
+def short(tokens: int) -> str:
+    """4,096 is 4k; what is no whole number of 1,024 is written out."""
+    return f"{tokens:,}" if tokens % 1024 else ui.tokens(tokens)
+
+
+def changes(paper: Paper, mine: Fit) -> None:
+    """What would make it fit, or fit on half the devices, and what each change costs."""
+    smaller, fixes = cures(mine)
+    if mine.fits and not fixes:
+        return
+    where = ui.devices(smaller.layout.devices, mine.device)
+    with ui.card(f"What would make it fit on {where}" if mine.fits else "What would make it fit"):
+        if not fixes:
+            st.markdown("No single change and no pair of changes does.")
+        for fix in fixes:
+            held = f"{fix.devices} × {ui.device_name(mine.device)}"
+            st.markdown(
+                f"- **{ui.plain(fix.short)}**: {ui.plain(fix.meaning)} :gray[{fix.fit.sequences:,} × "
+                f"{ui.tokens(fix.fit.max_model_len)} tokens on {ui.plain(held)}]"
+            )
+    paper.tables["fixes"] = lambda: [
+        {
+            "fix": fix.short,
+            "cost": fix.meaning,
+            "devices": fix.devices,
+            "sequences": fix.fit.sequences,
+            "max_model_len": fix.fit.max_model_len,
+            "cache_pool_bytes": fix.fit.cache_pool,
+        }
+        for fix in fixes
+    ]
+
+
+def whole(mine: Fit) -> dict[str, Any]:
+    """The answer as one row: its numbers, its sentence and the command."""
+    told = {k: v for k, v in mine.to_dict().items() if isinstance(v, str | int | float) or v is None}
+    command = shell(mine) if mine.engine in COMMANDS else None
+    return {**told, "devices": mine.layout.devices, "command": command}
 
 
 def choices(paper: Paper, inputs: Inputs) -> None:
+    """The fewest of each of the usual devices."""
     found: list[tuple[float, str, charts.Bar, dict[str, Any], float]] = []
     cards = {d.id: d for d in [device(name) for name in OFFERED] + ([inputs.device] if inputs.device else [])}
     for card in cards.values():
         try:
-            count = fewest(inputs.model, inputs.workload, card)
+            least = fewest(inputs.model, card, **serving(inputs))
         except CalculatorError:
-            continue  # the model cannot be laid out on so many
-        if count is None:
-            continue
-        mine = held(inputs.model, inputs.workload, card, Layout(tp=count))
-        price = inputs.hardware.price if card is inputs.device else card.price or None
-        hourly = price * count if price else None
-        label = f"{count} × {ui.device_name(card)}"
-        cost = f" · ${hourly:,.2f}/h" if hourly else ""
-        remark = f"{ui.digits(mine.total / GIB)} of {ui.digits(mine.usable / GIB)} GiB{cost}"
-        shares = {KINDS[k]: v / GIB for k, v in mine.kinds.items() if v}
-        row = {
-            "device": card.name,
-            "devices": count,
-            **{f"{k}_bytes": v for k, v in mine.kinds.items()},
-            "usd_per_hour": hourly,
-        }
-        found.append((hourly if hourly else 1e9, label, charts.Bar(label, remark, shares), row, mine.usable / GIB))
+            continue  # the model cannot be laid out on so many, or the engine does not run on it
+        if least is not None:
+            found.append(_choice(inputs, card, least))
     if not found:
-        st.info("No group of up to 64 of these devices holds it.")
+        st.info(f"No group of up to {MOST} of these devices holds it.")
         return
     found.sort(key=lambda f: f[:2])
     first = found[0]
     finding = f"The cheapest that holds it is {first[1]}, {first[2].remark}."
     bars = [f[2] for f in found]
     full = {f[2].label: f[4] for f in found}
-    paper.chart("fewest_devices", charts.stacked(bars, charts.KINDS, finding, ui.ink(), full=full))
+    paper.chart("fewest_devices", charts.stacked(bars, SHADES, finding, ui.ink(), full=full))
     paper.tables["fewest_devices"] = lambda: [f[3] for f in found]
 
 
-def changes(paper: Paper, inputs: Inputs, card: Device) -> None:
-    w, length = inputs.workload, inputs.estimate.sequence_length
-    tried = {
-        "As asked": w,
-        "KV cache in FP8": w.with_(kv_dtype="fp8"),
-        "Weights in FP8": w.with_(dtype="fp8"),
-        "Weights in 4 bit": w.with_(dtype="int4"),
-        "Half the sequences": w.with_(batch_size=max(1, w.batch_size // 2)),
-        "Half the tokens": w.with_(sequence_length=max(1, length // 2)),
-        "4-bit weights, FP8 cache": w.with_(dtype="int4", kv_dtype="fp8"),
+def _choice(inputs: Inputs, card: Device, least: Fit) -> tuple[float, str, charts.Bar, dict[str, Any], float]:
+    count = least.layout.devices
+    price = inputs.hardware.price if card is inputs.device else card.price or None
+    hourly = price * count if price else None
+    label = f"{count} × {ui.device_name(card)}"
+    cost = f" · ${hourly:,.2f}/h" if hourly else ""
+    remark = f"{ui.size(least.taken)}{cost}"  # on a phone a device's name leaves no room for more
+    shares = {KINDS[kind]: size / GIB for kind, size in least.shares.items() if size}
+    row = {
+        "device": card.name,
+        "devices": count,
+        **{f"{kind}_bytes": size for kind, size in least.shares.items()},
+        "capacity_bytes": least.capacity,
+        "usd_per_hour": hourly,
     }
-    rows = []
-    for name, changed in tried.items():
-        if name != "As asked" and changed == w:
-            continue
-        one = held(inputs.model, changed, card, Layout())
-        rows.append(
-            {
-                "change": name,
-                "bytes": one.total,
-                "gib": one.total / GIB,
-                "free": (one.usable - one.total) / GIB,
-                "verdict": "✓ fits" if one.fits else "✕ short",
-                "devices": fewest(inputs.model, changed, card),
-            }
-        )
-    columns = {
-        "change": ui.text("Change"),
-        "gib": ui.number("On one device (GiB)", "%,.1f"),
-        "free": ui.number("Free (GiB)", "%,.1f"),
-        "verdict": ui.text("One device"),
-        "devices": ui.number("Devices needed"),
-    }
-    paper.table("changes", rows, columns, "Single changes and what they need")
+    return hourly or 1e9, label, charts.Bar(label, remark, shares), row, least.capacity / GIB
 
 
 if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script

@@ -9,9 +9,11 @@ import streamlit as st
 from calculator.errors import CalculatorError
 from calculator.parallel.layout import Layout
 from calculator.report import charts
-from calculator.serving.parts import fewest, passed
+from calculator.search.fewest import MOST, fewest
+from calculator.serving.parts import passed
 from calculator.serving.serve import USED, Serving, serve
 from pages.shared import show as ui
+from pages.shared.needs import serving
 from pages.shared.show import Figure, Inputs, Paper
 
 USERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -26,9 +28,10 @@ def show(inputs: Inputs) -> None:
         needs = "Choose a device in the sidebar." if device is None else f"{ui.plain(inputs.name)} generates no tokens."
         st.info(needs, icon=":material/arrow_back:")
         return
-    count = inputs.hardware.count or fewest(inputs.model, w, device)
+    least = None if inputs.hardware.count else fewest(inputs.model, device, **serving(inputs))
+    count = inputs.hardware.count or (least.layout.devices if least else None)
     if count is None:
-        paper.answer(f"{ui.plain(inputs.name)} is more than 64\u00a0{ui.plain(ui.device_name(device))} hold.")
+        paper.answer(f"{ui.plain(inputs.name)} is more than {MOST}\u00a0{ui.plain(ui.device_name(device))} hold.")
         return
     case = served(inputs, count, w.batch_size)
     paper.answer(sentence(inputs, case), terms(inputs, case))

@@ -12,7 +12,7 @@ import zipfile
 
 import pytest
 
-from calculator import Training, estimate, load_model, train
+from calculator import Training, estimate, fit, load_model, train
 from calculator.formats.named import FORMATS
 from calculator.numbers.units import digits, seconds, size
 from calculator.record.options import MODES
@@ -250,10 +250,11 @@ def test_the_charts_of_the_calculator_add_up(open_page, pictures, name, mode):
 
 
 def test_the_answer_names_devices(open_page, pictures):
-    # 34.3 GB of FP8 weights and 137.4 GB of cache are 160 GiB: more than the 126 GiB that an engine uses of one H200.
+    # 34.3 GB of FP8 weights and 137.4 GB of cache are 160 GiB: more than the 126 GiB that vLLM uses of one H200. Half
+    # of it, 5.6 GiB of the sampler's profile run and 0.5 of NCCL are 68 % of 126.
     at = open_page(model="Qwen/Qwen3-32B", weights="fp8", mode="decode", batch=16, length="32k")
     said = at.title[0].value.replace("\u00a0", " ")
-    assert said == "Qwen3-32B in FP8 with 16 × 32k tokens needs :primary[160 GiB]: two H200, 65 % full."
+    assert said == "Qwen3-32B in FP8 with 16 × 32k tokens needs :primary[160 GiB]: two H200, 68 % full."
     assert {row["bar"] for row in pictures["memory_by_kind"].rows} == {
         "As asked",
         "With 4-bit weights",
@@ -465,6 +466,29 @@ def test_compare_takes_the_sidebar_s_weights(open_page, downloads):
     assert any("weights fp8" in m.value for m in at.markdown)
 
 
+GOOD = json.dumps({"model_type": "llama"}).encode()
+REFUSED = {
+    "deep": (b'{"a":' * 5000 + b"1" + b"}" * 5000, "deep.json"),
+    "no_text": (b"\xff\xfe{}", "no_text.json is not text"),
+    "no_json": (b"{'a': 1}", "no_json.json"),
+    "a_list": (b"[1]", "a_list.json"),
+    "large": (b" " * 6_000_000, "large.json is larger"),
+    "no_model": (b"{}", "model_type"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_config_to_compare_is_held_to_the_sidebar_s_limits(open_page, downloads, name):
+    content, said = REFUSED[name]
+    at = open_page("compare", model=QWEN)
+    files = at.file_uploader(key="compare_files")
+    files.upload(f"{name}.json", content, "application/json").upload("good.json", GOOD, "application/json").run()
+    assert [e.value for e in at.exception] == []
+    assert any(said in e.value.replace("\\", "") for e in at.error)
+    rows = {row["name"]: row for row in parsed(downloads["comparison.csv"]())}
+    assert rows["good.json"]["layers"] == 32  # the others are still compared
+
+
 def test_what_is_compared_is_in_the_link(open_page):
     at = open_page("compare", model=GPT2, models=GPT2, precisions="int4")
     assert [row["name"] for row in shown(at)] == ["gpt2 int4"]  # the sidebar's model is not shown twice
@@ -626,6 +650,73 @@ def test_the_pages_of_devices(open_page, charts_of, page, name):
         assert len(at.metric) in (0, 4)
         for chart in charts_of(at):
             check(chart)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "llama.cpp", "transformers"])
+def test_fit_is_what_the_engine_s_rules_say(open_page, downloads, pictures, engine):
+    asked = {"max_model_len": 32768, "concurrency": 16, "engine": engine, "dtype": "fp8"}
+    link = {"model": "Qwen/Qwen3-32B", "weights": "fp8", "batch": 16, "length": "32k", "engine": engine}
+    at = open_page("fit", **link, devices="1")
+    f = fit(load_model("Qwen/Qwen3-32B"), "H200", **asked)
+    assert not f.fits
+    assert at.title[0].value == f.verdict.replace(" × ", "\u00a0×\u00a0")
+    assert values(parsed(downloads["shares.csv"]()), "name", "bytes", "source") == values(
+        f.rows(), "name", "bytes", "source"
+    )
+    drawn = {row["part"]: row["GiB"] * GIB for row in pictures["memory"].rows}
+    assert sum(drawn.values()) == approximately(f.capacity + f.short_by) == approximately(f.taken)
+    assert drawn["KV cache"] == approximately(16 * 64 * 8 * 128 * 2 * 2 * 32768)
+    fixes = parsed(downloads["fixes.csv"]())
+    assert [row["fix"].lstrip("'") for row in fixes] == [fix.short for fix in f.fixes]  # no formula in a spreadsheet
+    assert fixes
+    said = [m.value for m in at.markdown]
+    assert all(any(f"**{fix.short}**" in text and fix.meaning in text for text in said) for fix in f.fixes)
+    assert not any("qwen" in block.value.lower() for block in at.code if "\n" in block.value)
+
+
+@pytest.mark.parametrize("name", [MAMBA, HYBRID, LATENT], ids=lambda name: name.split("/")[-1])
+@pytest.mark.parametrize("engine", ["sglang", "tensorrt-llm", "llama.cpp", "transformers"])
+def test_fit_of_every_kind_of_cache_under_every_engine(open_page, charts_of, engine, name):
+    for count in ("fewest", "1"):
+        at = open_page("fit", model=name, engine=engine, batch=2, length=3000, device="RTX 4090", devices=count)
+        assert [e.value for e in at.exception] == []
+        assert [e.value for e in at.error] == []
+        assert len(at.metric) == 4
+        for chart in charts_of(at):
+            check(chart)
+
+
+def test_fit_of_an_encoder_says_that_it_generates_nothing(open_page):
+    at = open_page("fit", source="upload", config=packed(ENCODERS["bert"]))
+    assert [e.value for e in at.exception] == []
+    assert any("generates no tokens" in e.value for e in at.error)
+
+
+def test_the_map_of_fit_is_one_fit_after_another(open_page, charts_of, pictures, downloads):
+    at = open_page("fit", model=QWEN, device="RTX 4090", batch=3, length=5000, devices="1")
+    rows = pictures["map"].rows
+    assert {row["sequences"] for row in rows} == {1, 2, 3, 4, 8, 16, 32, 64}
+    assert {row["tokens"] for row in rows} == {1024, 2048, 4096, 5000, 8192, 16384, 32768, 65536}
+    model = load_model(QWEN)
+    for row in rows:
+        one = fit(model, "rtx-4090", max_model_len=row["tokens"], concurrency=row["sequences"])
+        assert row["fits"] == one.fits
+        assert row["share"] == approximately(one.needed / one.cache_pool)
+    assert {row["fits"] for row in rows} == {True, False}
+    assert values(parsed(downloads["map.csv"]()), "sequences", "tokens", "share") == values(
+        rows, "sequences", "tokens", "share"
+    )
+    chart = next(c for c in charts_of(at) if "combinations fit" in c.alt)
+    assert chart.alt.startswith(f"{sum(row['fits'] for row in rows)} of 64 combinations fit")
+    command = next(block.value for block in at.code if "vllm serve" in block.value)
+    assert "--max-model-len 5000" in command
+
+
+def test_what_would_make_it_fit_on_half_the_devices(open_page, downloads):
+    at = open_page("fit", model="Qwen/Qwen3-32B", batch=1, length="8k", device="RTX 4090")
+    assert at.metric[1].value == "4"
+    fixes = parsed(downloads["fixes.csv"]())
+    assert [(row["fix"], row["devices"]) for row in fixes] == [("fp8 weights", 2), ("int4 weights", 2)]
 
 
 def test_speed_is_what_serve_says(open_page, downloads):

@@ -1,4 +1,4 @@
-"""One pass on the devices of a layout: what each holds, how long it takes, and what takes the time."""
+"""One pass on the devices of a layout: how long it takes, and what takes the time."""
 
 from __future__ import annotations
 
@@ -14,28 +14,10 @@ from calculator.record.vocabulary import COMPONENT_LIST
 from calculator.record.workload import Workload
 from calculator.serving.efficiency import efficiency
 from calculator.serving.seconds import Seconds, seconds
-from calculator.serving.serve import OVERHEAD, USED
 from calculator.serving.timing import pass_time, terms
 
 LINKS, ENGINE = "Links", "Engine"
 TITLE = {c.name: c.title for c in COMPONENT_LIST}
-MOST_DEVICES = 64
-
-
-@dataclass(frozen=True)
-class Held:
-    """Bytes on the fullest device, by what they are; `usable`: what an engine may fill of it."""
-
-    kinds: Mapping[str, int]
-    usable: int
-
-    @property
-    def total(self) -> int:
-        return sum(self.kinds.values())
-
-    @property
-    def fits(self) -> bool:
-        return self.total <= self.usable
 
 
 @dataclass(frozen=True)
@@ -46,35 +28,6 @@ class Passed:
     time: Seconds
     parts: Mapping[str, float]
     operations: tuple[tuple[Operation, float], ...]
-
-
-def held(model: Model, workload: Workload, device: Device, layout: Layout) -> Held:
-    """What the fullest device of a layout holds in an inference pass, with what the engine takes on it.
-
-    Raises:
-        DeviceError: the model cannot be laid out so.
-    """
-    found = []
-    for stage in placed(model, workload, layout):
-        ops = stage.operations
-        kinds = {
-            "weights": int(sum(op.weight_bytes * op.stored for op in ops)),
-            "kv_cache": int(sum(op.cache_bytes * op.count for op in ops)),
-            "activations": int(max((op.live for op in ops), default=0)),
-            "runtime": int(OVERHEAD),
-        }
-        found.append(Held(kinds, int(device.memory * USED)))
-    return max(found, key=lambda h: h.total)
-
-
-def fewest(model: Model, workload: Workload, device: Device) -> int | None:
-    """The smallest power of two of devices, as one tensor group, that holds a pass; None beyond 64."""
-    count = 1
-    while count <= MOST_DEVICES:
-        if held(model, workload, device, Layout(tp=count)).fits:
-            return count
-        count *= 2
-    return None
 
 
 def passed(model: Model, workload: Workload, device: Device, layout: Layout, engine: str) -> Passed:

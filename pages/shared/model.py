@@ -125,13 +125,27 @@ def _uploaded() -> Model:
     return model
 
 
+def model_uploaded(name: str, size: int, content: Callable[[], bytes]) -> Model:
+    """The model of an uploaded config.json, under the file's own name.
+
+    Raises:
+        CalculatorError: it is too large, no text, nested too deep, or no config of a model that is known.
+    """
+    return _model_of(_accepted(name, size, content), clipped(name), name)
+
+
+def clipped(name: str) -> str:
+    """A file's name, cut where a sentence would not hold it."""
+    return name if len(name) <= 60 else f"{name[:59]}…"
+
+
 def _accepted(name: str, size: int, content: Callable[[], bytes]) -> bytes:
     """An upload, compressed, held against the limits before anything is made of it.
 
     Raises:
         SourceError: it is too large or no text.
     """
-    short = name if len(name) <= 60 else f"{name[:59]}…"
+    short = clipped(name)
     if size > limits().upload_bytes:
         raise SourceError(f"{short} is larger than {limits().upload_bytes / 1e6:g} MB, so it is no config.json.")
     body = content()
@@ -147,10 +161,9 @@ def _parsed(content: bytes, where: str = "the uploaded config.json") -> dict[str
     return parse_config(zlib.decompress(content).decode("utf-8-sig"), where)
 
 
-def _model_of(content: bytes, where: str) -> Model:
+def _model_of(content: bytes, where: str, name: str = "uploaded config.json") -> Model:
     """The model of a config's compressed text, built once for those who send the same."""
-    key = ("upload", hashlib.sha256(content).hexdigest())
-    name = "uploaded config.json"
+    key = ("upload", name, hashlib.sha256(content).hexdigest())
     return memory.current().made(
         key, HOUR, lambda: model_from_config(_parsed(content, where), name=name, source="an uploaded config.json")
     )

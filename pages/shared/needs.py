@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from calculator.errors import DeviceError
+from calculator.engines.memory.fit import Fit, fit
+from calculator.errors import CalculatorError, DeviceError
+from calculator.estimation import Estimate
 from calculator.parallel.layout import Layout
-from calculator.serving.parts import Held, Passed, fewest, held, passed
-from calculator.serving.serve import USED
+from calculator.search.fewest import MOST, fewest, group
+from calculator.serving.parts import Passed, passed
 from pages.shared import show as ui
 from pages.shared.show import Inputs
 
@@ -20,12 +23,26 @@ class Needs:
     """
 
     count: int | None = None
-    held: Held | None = None
+    fit: Fit | None = None
     passed: Passed | None = None
     verdict: str = ""
     meaning: str = ""
     remark: str = ""
     limits: tuple[tuple[float, str], ...] = ()
+
+
+def serving(inputs: Inputs, case: Estimate | None = None) -> dict[str, Any]:
+    """What `calculator.fit` is asked: sequences, tokens and precisions of an estimate (the sidebar's own), and the
+    sidebar's engine."""
+    e = case or inputs.estimate
+    w = e.workload
+    return {
+        "engine": inputs.hardware.engine,
+        "max_model_len": e.sequence_length,
+        "concurrency": w.batch_size,
+        "dtype": w.dtype,
+        "kv_dtype": w.kv_dtype,
+    }
 
 
 def needs(inputs: Inputs) -> Needs:
@@ -34,7 +51,6 @@ def needs(inputs: Inputs) -> Needs:
     if device is None:
         return Needs()
     name = ui.device_name(device)
-    usable = int(device.memory * USED)
     if w.mode == "pretraining" or not inputs.model.text.causal:
         total = inputs.estimate.memory.total
         least = -(-total // device.memory)
@@ -42,15 +58,16 @@ def needs(inputs: Inputs) -> Needs:
         more = f": divided evenly, {least:,} {name}" if least > 1 else fits
         return Needs(verdict=more, limits=_limits(device.memory, 1, name, total))
     try:
-        count = inputs.hardware.count or fewest(inputs.model, w, device)
-        mine = held(inputs.model, w, device, Layout(tp=count or 64))
-    except DeviceError as error:
+        least = None if inputs.hardware.count else fewest(inputs.model, device, **serving(inputs))
+        count = inputs.hardware.count or (least.layout.devices if least else None)
+        layout = group(inputs.hardware.engine, count or MOST)
+        mine = least or fit(inputs.model, device, layout=layout, **serving(inputs))
+    except CalculatorError as error:
         return Needs(remark=ui.plain(error))
-    limits = _limits(usable, count or 1, name, inputs.estimate.memory.total)
+    limits = _limits(mine.capacity, count or 1, name, inputs.estimate.memory.total)
     if count is None:
-        return Needs(
-            None, mine, None, f": more than 64\u00a0{name} hold", f"{ui.size(mine.total)} on each of 64", "", limits
-        )
+        each = f"{ui.size(mine.taken)} on each of {MOST}"
+        return Needs(None, mine, None, f": more than {MOST}\u00a0{name} hold", each, "", limits)
     verdict, meaning = _words(inputs, count, mine)
     try:
         time = passed(inputs.model, w, device, Layout(tp=count), inputs.hardware.engine)
@@ -59,16 +76,16 @@ def needs(inputs: Inputs) -> Needs:
     return Needs(count, mine, time, verdict, meaning, "", limits)
 
 
-def _words(inputs: Inputs, count: int, mine: Held) -> tuple[str, str]:
+def _words(inputs: Inputs, count: int, mine: Fit) -> tuple[str, str]:
     device = inputs.device
     assert device is not None
     named = ui.devices(count, device)
     on_each = " on each" if count > 1 else f" of {ui.device_name(device)}"
-    meaning = f"{ui.size(mine.total)} of {ui.size(mine.usable)}{on_each}"
+    meaning = f"{ui.size(mine.taken)} of {ui.size(mine.capacity)}{on_each}"
     if mine.fits:
-        full = f"{mine.total / mine.usable:.0%}".replace("%", "\u00a0%")
+        full = f"{mine.taken / mine.capacity:.0%}".replace("%", "\u00a0%")
         return f": {named}, {full} full", meaning
-    short = ui.size(mine.total - mine.usable).replace(" ", "\u00a0")
+    short = ui.size(mine.short_by).replace(" ", "\u00a0")
     return f": {short} too much for {named}", meaning
 
 

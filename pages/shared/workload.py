@@ -121,7 +121,11 @@ def choose_hardware(refused: fields.Refused) -> Hardware:
             help="Of one tensor-parallel group. Fewest: the smallest power of two that holds everything.",
         )
         engine = st.selectbox(
-            "Engine", ENGINES, key="engine", bind="query-params", help="What serves: it decides times, not bytes."
+            "Engine",
+            ENGINES,
+            key="engine",
+            bind="query-params",
+            help="What serves: its rules decide memory and time.",
         )
         device = names.get(str(chosen))
         price = _price(device, refused)

@@ -227,3 +227,26 @@ def test_what_is_not_known_is_said(options: dict[str, Any], said: str) -> None:
 def test_a_text_without_memory_lines_is_no_log() -> None:
     with pytest.raises(WorkloadError, match="none of vLLM's memory lines"):
         read_log("INFO hello")
+
+
+@pytest.mark.parametrize(
+    ("engine", "model", "pp"),
+    [
+        ("sglang", "state-spaces/mamba-370m-hf", 1),
+        ("sglang", "Qwen/Qwen3-Next-80B-A3B-Instruct", 48),
+        ("tensorrt-llm", "state-spaces/mamba-370m-hf", 1),
+        ("tensorrt-llm", "Qwen/Qwen3-Next-80B-A3B-Instruct", 48),
+        ("transformers", "state-spaces/mamba-370m-hf", 1),
+    ],
+)
+def test_states_alone_fill_no_pool_with_tokens(engine: str, model: str, pp: int) -> None:
+    """Mamba, and a stage of a hybrid that holds linear attention only: any number of tokens is held."""
+    found = fitted(model, engine=engine, layout=Layout(pp=pp), max_model_len=4096, concurrency=2)
+    assert found.fits
+    assert found.growing == (pp > 1)
+    assert found.to_dict()["sequences"] > 2
+    assert ("tokens of cache" in found.verdict) == found.growing
+    assert found.taken + found.free == found.capacity == sum(row["bytes"] for row in found.rows())
+    shares = fit_map(found, np.array([1, 2]), np.array([1024, 2048, 4096]))
+    assert shares.shape == (2, 3)
+    assert (shares[0, 0] < shares[0, 2]) == found.growing

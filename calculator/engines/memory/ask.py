@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from calculator.engines.layers import Layers
 from calculator.engines.memory.facts import visible_memory
-from calculator.engines.memory.pages import Pool
+from calculator.engines.memory.pages import Pool, grows
 from calculator.engines.memory.shares import (
     Stage,
     kept_layers,
@@ -133,6 +134,16 @@ class Budget:
     def of(self, *kinds: str) -> int:
         """Bytes of the kinds of items."""
         return sum(item.size for item in self.items if item.kind in kinds)
+
+
+def tightest(found: Iterable[Budget]) -> Budget:
+    """The stage whose pool holds the fewest tokens; one of states alone (Mamba, some of a hybrid) holds any number."""
+
+    def held(b: Budget) -> tuple[float, int]:
+        endless = b.pool > 0 and not grows(b.cache)
+        return math.inf if endless else b.cache.tokens(b.pool), b.pool - int(b.cache.needed(1))
+
+    return min(found, key=held)
 
 
 LARGEST = 1 << 31  # tokens: no context is searched beyond

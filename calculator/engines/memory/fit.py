@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from calculator.engines.memory import llama_cpp, sglang, tensorrt_llm, transformers, vllm
 from calculator.engines.memory.ask import Ask, Budget, Item, layout_counts, longest
 from calculator.engines.memory.facts import GIB
+from calculator.engines.memory.pages import grows
 from calculator.engines.memory.settings import checked
 from calculator.errors import WorkloadError
 from calculator.formats.cache import cache_format_named
@@ -118,6 +119,27 @@ class Fit:
         return longest(self.budget, 1)
 
     @property
+    def taken(self) -> int:
+        """Bytes with the cache of the wanted sequences; more than `capacity` where they do not fit."""
+        return self.capacity - self.cache_pool + self.needed
+
+    @property
+    def free(self) -> int:
+        """Bytes of the pool that the wanted sequences leave; 0 where they do not fit."""
+        return max(0, self.cache_pool - self.needed)
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """Bytes by kind, the cache being that of the wanted sequences."""
+        kinds = ("weights", "activations", "overhead", "outside")
+        return {kind: self.budget.of(kind) for kind in kinds} | {"cache": self.needed}
+
+    @property
+    def growing(self) -> bool:
+        """Whether a further token always takes more of the pool; the states of recurrent layers do not grow."""
+        return grows(self.budget.cache)
+
+    @property
     def fits(self) -> bool:
         """Whether the wanted sequences fit."""
         return self.short_by == 0
@@ -145,8 +167,9 @@ class Fit:
         what = f"{self.model.name} on {where} with {TITLES[self.engine]}"
         users = "one sequence" if self.concurrency == 1 else f"{self.concurrency:,} sequences"
         if self.fits:
+            pool = f"{self.cache_tokens:,} tokens of cache, " if self.growing else ""
             return (
-                f"{what} fits: {self.cache_tokens:,} tokens of cache, {self.sequences:,} "
+                f"{what} fits: {pool}{self.sequences:,} "
                 f"sequence{'' if self.sequences == 1 else 's'} of {self.max_model_len:,} tokens at once."
             )
         cure = ", or ".join(fix.short for fix in self.fixes[:4])
@@ -196,7 +219,7 @@ class Fit:
             "activations": self.activations,
             "overhead": self.overhead,
             "cache_pool": self.cache_pool,
-            "cache_tokens": self.cache_tokens,
+            "cache_tokens": self.cache_tokens if self.growing else None,
             "sequences": self.sequences,
             "longest_context": self.longest_context,
             "fits": self.fits,

@@ -38,6 +38,11 @@ def smaller(value: Any, limit: int) -> Any:
     return min(value, limit)
 
 
+def grows(pool: Pool) -> bool:
+    """Whether a further token always takes more; states and windows do not grow without end."""
+    return not isinstance(pool, Rows) or bool(pool.row)
+
+
 @dataclass(frozen=True)
 class Rows:
     """A cache without pages of several layers: tokens take a row of bytes each, rounded to a block, beside a state of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from calculator.engines.memory.ask import Ask, Budget, Item
+from calculator.engines.memory.ask import Ask, Budget, Item, tightest
 from calculator.engines.memory.facts import GIB, MIB, facts
 from calculator.engines.memory.pages import Rows
 from calculator.engines.memory.shares import Stage
@@ -10,7 +10,7 @@ from calculator.engines.memory.shares import Stage
 
 def budget(ask: Ask) -> Budget:
     """The stage whose pool holds the fewest tokens."""
-    return min((_of_stage(ask, stage) for stage in ask.stages), key=lambda b: b.cache.tokens(b.pool))
+    return tightest(_of_stage(ask, stage) for stage in ask.stages)
 
 
 def _of_stage(ask: Ask, stage: Stage) -> Budget:

@@ -1,10 +1,11 @@
-"""The charts: one function for each kind of picture, in `bars` and `planes`; each returns a `Chart`."""
+"""The charts: one function for each kind of picture, in `bars`, `planes` and `grids`; each returns a `Chart`."""
 
 from __future__ import annotations
 
 from calculator.record.vocabulary import COMPONENT_LIST, MEMORY_LIST
 from calculator.report.charts.bars import Bar, Limit, Rank, ranked, stacked
 from calculator.report.charts.base import DARK, LIGHT, Chart, Ink
+from calculator.report.charts.grids import Cell, grid
 from calculator.report.charts.planes import Dot, Point, areas, dots, frontier, lines, steps
 
 PARTS = {c.title: c.color for c in COMPONENT_LIST}
@@ -20,6 +21,7 @@ __all__ = [
     "PLAIN",
     "SERIES",
     "Bar",
+    "Cell",
     "Chart",
     "Dot",
     "Ink",
@@ -29,6 +31,7 @@ __all__ = [
     "areas",
     "dots",
     "frontier",
+    "grid",
     "lines",
     "ranked",
     "stacked",
