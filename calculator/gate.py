@@ -92,6 +92,8 @@ def _check_part(part: Part) -> None:
     for name in POSITIVE & values.keys():
         if values[name] == 0 and not isinstance(values[name], bool):
             raise ConfigError(f"{what}: {name} is 0; it must be a whole number, one or more.")
+    if part.MEASURED:
+        return
     for few, many in (("top_k", "experts"), ("kv_heads", "heads")):
         least, most = values.get(few), values.get(many)
         if isinstance(least, int) and isinstance(most, int) and least > most:

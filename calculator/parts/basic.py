@@ -36,10 +36,14 @@ class Part:
     """A frozen description of one module. `name` is its path inside the layer, as the checkpoint spells it.
 
     Whole-number fields may be replaced by symbols (`SYMBOLS` names them) to print formulas.
+
+    Attributes:
+        MEASURED: its sizes are read off the tensors of a file, which no rule between counts can contradict.
     """
 
     name: str
     SYMBOLS: ClassVar[dict[str, Symbol]] = {}
+    MEASURED: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         part_made()

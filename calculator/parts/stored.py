@@ -139,6 +139,7 @@ class StoredAttention(Part):
     caches: bool = True
     dropout: bool = False
     chunked: bool = False
+    MEASURED: ClassVar[bool] = True
     SYMBOLS: ClassVar[dict[str, Symbol]] = {
         "heads": HEADS,
         "kv_heads": KV_HEADS,

@@ -372,3 +372,37 @@ def test_metadata_that_no_model_has(tmp_path: Path, said: dict[str, Any], part: 
     path = write_gguf(tmp_path / "x.gguf", stored, SAID | said)
     with pytest.raises(CheckpointError, match=part):
         load_model(path)
+
+
+def test_tensors_say_more_heads_of_keys_than_of_queries(tmp_path: Path) -> None:
+    """Sizes of full and windowed layers come from the file: 8 heads of keys and 1 beside 4 of queries."""
+    said = {
+        "block_count": 2,
+        "context_length": 4096,
+        "embedding_length": 256,
+        "feed_forward_length": 512,
+        "attention.head_count": 4,
+        "attention.head_count_kv": [8, 1],
+        "attention.key_length": 512,
+        "attention.value_length": 512,
+        "attention.key_length_swa": 256,
+        "attention.value_length_swa": 256,
+        "attention.sliding_window": 1024,
+        "attention.sliding_window_pattern": [True, False],
+    }
+    metadata = {"general.architecture": "gemma4"} | {f"gemma4.{name}": value for name, value in said.items()}
+    tensors: Tensors = {"token_embd.weight": ("Q8_0", (512, 256)), "output_norm.weight": ("F32", (256,))}
+    for layer, (queries, keys) in enumerate(((1024, 2048), (2048, 512))):
+        at = f"blk.{layer}"
+        tensors |= {f"{at}.attn_norm.weight": ("F32", (256,)), f"{at}.ffn_norm.weight": ("F32", (256,))}
+        tensors |= {
+            f"{at}.attn_q.weight": ("Q8_0", (queries, 256)),
+            f"{at}.attn_output.weight": ("Q8_0", (256, queries)),
+        }
+        tensors |= {f"{at}.attn_{kind}.weight": ("Q8_0", (keys, 256)) for kind in "kv"}
+        tensors |= {f"{at}.ffn_{kind}.weight": ("Q8_0", (512, 256)) for kind in ("gate", "up")}
+        tensors[f"{at}.ffn_down.weight"] = ("Q8_0", (256, 512))
+    path = tmp_path / "model.gguf"
+    write_gguf(path, tensors, metadata)
+    found = estimate(load_model(str(path)), mode="decode", sequence_length=2048, kv_dtype="fp16").memory
+    assert found.kv_cache == 2 * 2 * 8 * 256 * 1024 + 2 * 2 * 1 * 512 * 2048
