@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import CalculatorError, SourceError, WorkloadError
+from calculator.limits import limits
 from calculator.numbers.reading import whole
 from calculator.numbers.units import GIB, gib
 from calculator.report.clean import as_csv
@@ -195,11 +196,7 @@ def _log(options: argparse.Namespace, model: Model) -> str:
 
     if not options.device:
         raise WorkloadError("--vllm-log needs --device: vLLM's log does not name the device it runs on.")
-    try:
-        text = Path(options.vllm_log).read_text(encoding="utf-8", errors="replace")
-    except OSError as reason:
-        raise SourceError(f"The log {options.vllm_log} cannot be read: {reason.strerror}.") from None
-    reading = read_log(text)
+    reading = read_log(_text_of(options.vllm_log))
     found = reading.predicted(model, any_device(options.device), **_settings(options))
     rows = reading.rows(found)
     lines = [
@@ -208,6 +205,25 @@ def _log(options: argparse.Namespace, model: Model) -> str:
     ]
     head = f"  {'':<44} {'printed':>14} {'predicted':>14} {'error':>9}"
     return _shown(options, {"figures": rows, "fit": found.to_dict()}, found.verdict, rows, [head, *lines])
+
+
+def _text_of(name: str) -> str:
+    """A log's text.
+
+    Raises:
+        SourceError: it cannot be read, or is too large; what vLLM prints while it starts is a few hundred kilobytes.
+    """
+    most = limits().upload_bytes
+    try:
+        with Path(name).open("rb") as file:
+            read = file.read(most + 1)
+    except (OSError, ValueError) as reason:
+        raise SourceError(f"The log {name} cannot be read: {getattr(reason, 'strerror', None) or reason}.") from None
+    if len(read) > most:
+        raise SourceError(
+            f"The log {name} is larger than {most:,} bytes; give the part that vLLM prints while it starts."
+        )
+    return read.decode("utf-8", errors="replace")
 
 
 def _or_dash(value: float | None) -> str:

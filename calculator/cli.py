@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -381,7 +382,7 @@ def _placing(options: argparse.Namespace) -> Placing | None:
     recipe = {n: v for n in RECIPE if (v := getattr(options, n)) is not None}
     if options.device is None and not divided and not recipe:
         return None
-    recipe |= {n: int(recipe[n]) for n in ("zero", "recompute") if str(recipe.get(n, "")).isdecimal()}
+    recipe |= {n: int(recipe[n]) for n in ("zero", "recompute") if re.fullmatch("[0-9]{1,9}", recipe.get(n, ""))}
     card = None if options.device is None else device(options.device)
     return Placing(card, Layout(**divided), options.engine, recipe)
 
