@@ -10,6 +10,7 @@ from typing import Any
 
 from calculator.config import DATA
 from calculator.errors import WorkloadError
+from calculator.parallel.layout import Layout
 
 METHODS = ("full", "lora", "qlora")
 RECOMPUTE = ("none", "selective", "ops", "full")
@@ -107,13 +108,23 @@ class Training:
         """Whether the base is."""
         return self.method != "full"
 
-    @property
-    def column(self) -> str:
+    def states(self, layout: Layout) -> Mapping[str, Any]:
+        """The row of its precision. Mixed precision is 32-bit weights where each device has the model to itself or
+        shards all of it (torch.autocast, FSDP), and a 32-bit master copy beside 16-bit weights where tensor, pipeline,
+        context or expert parallelism divides it or ZeRO 1 and 2 divide its states (Megatron-LM, DeepSpeed)."""
+        rows = tables()["precisions"]
+        row: Mapping[str, Any] = rows[self.precision]
+        divided = layout.tp * layout.pp * layout.cp * layout.ep > 1 or self.zero in (1, 2)
+        found: Mapping[str, Any] = rows[row["divided"]] if divided and "divided" in row else row
+        return found
+
+    def column(self, layout: Layout) -> str:
         """The kernels of the record (calculator.record.saved) that say what is kept."""
         if self.kernels != "plain":
             return "compiled"
-        autocast = tables()["precisions"][self.precision]["kernels"] == "autocast"
-        return "autocast" if autocast and not self.frozen else "plain"
+        casts = self.states(layout)["kernels"] == "autocast" and not self.frozen
+        # FSDP gathers weights in 16 bit, so that what runs on them is 16 bit throughout.
+        return "autocast" if casts and not (self.zero == 3 and layout.dp * layout.cp > 1) else "plain"
 
     def with_(self, **changes: Any) -> Training:
         """A copy with the given fields changed.

@@ -69,7 +69,7 @@ def passes(op: Operation, training: Training) -> float:
 
 
 def _stage_time(stage: StageKept, training: Training, layout: Layout, device: Device) -> tuple[float, float]:
-    precision = str(tables()["precisions"][training.precision]["compute"])
+    precision = str(training.states(layout)["compute"])
     hopper = _capability(device) >= HOPPER
     rates = _rate("products"), _rate("attention_hopper" if hopper else "attention")
     expected = bound = 0.0

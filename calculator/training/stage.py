@@ -22,7 +22,8 @@ class LayerKept:
     Attributes:
         all: kept for the backward pass. scores: of those, what attention's softmax keeps. ops: kept where every second
             product is computed again. input: of the residual stream. work: gradients beside what was kept while the
-            layer runs backward. parameters, trainable: of its weights and adapters.
+            layer runs backward. parameters, adapters: of its weights and of what trains beside them; experts, matrices: of
+            those, the routed experts' and all that adapters can stand beside; largest: of the product with most.
     """
 
     all: float = 0.0
@@ -32,8 +33,10 @@ class LayerKept:
     input: float = 0.0
     work: float = 0.0
     parameters: float = 0.0
+    experts: float = 0.0
     matrices: float = 0.0
     adapters: float = 0.0
+    largest: float = 0.0
 
 
 @dataclass
@@ -58,6 +61,11 @@ class StageKept:
         return self.ends + sum(layer.parameters for layer in self.layers)
 
     @property
+    def experts(self) -> float:
+        """Parameters of the routed experts among them, of which there are fewer copies."""
+        return sum(layer.experts for layer in self.layers)
+
+    @property
     def adapters(self) -> float:
         """Parameters of the adapters."""
         return sum(layer.adapters for layer in self.layers)
@@ -69,7 +77,7 @@ def stages(model: Model, training: Training, layout: Layout, batch: int, length:
         mode="pretraining",
         batch_size=batch * layout.dp,
         sequence_length=length,
-        kernels=training.column,
+        kernels=training.column(layout),
         attention=training.attention,
         attention_flops="causal",
     )
@@ -86,6 +94,7 @@ def _stage(
     found = StageKept(tokens=tokens, operations=operations)
     listed: dict[int, LayerKept] = {}
     second: dict[tuple[int, ...], int] = {}
+    kernels: dict[tuple[str, tuple[int, ...]], float] = {}
     for op in operations:
         if op.phase == "communication":
             continue
@@ -104,6 +113,11 @@ def _stage(
             own.ops = float(op.writes)
         for index in op.span.layers:
             _add(listed.setdefault(index, LayerKept()), own)
+        if op.kind == "matmul" and op.component != "experts":
+            kernels[op.step.kernel, op.span.layers] = kernels.get((op.step.kernel, op.span.layers), 0.0) + own.parameters
+    for (_, indices), size in kernels.items():
+        for index in indices:
+            listed[index].largest = max(listed[index].largest, size)
     whole = 1 if not (training.sequence_parallel or layout.sequence_parallel) else layout.tp
     for layer in listed.values():
         layer.input = width * model.hidden_size * tokens / whole
@@ -113,7 +127,7 @@ def _stage(
 
 
 def _add(layer: LayerKept, own: LayerKept) -> None:
-    for name in ("all", "fixed", "scores", "ops", "parameters", "matrices", "adapters"):
+    for name in ("all", "fixed", "scores", "ops", "parameters", "experts", "matrices", "adapters"):
         setattr(layer, name, getattr(layer, name) + getattr(own, name))
     layer.work = max(layer.work, own.work)
 
@@ -124,15 +138,19 @@ def _layer_of(op: Operation, training: Training, layout: Layout, tokens: float, 
     sequence = layout.tp if training.sequence_parallel or layout.sequence_parallel else 1
     divided = {"sequence": sequence, "tensor": layout.tp, "whole": 1}
     trained = _targeted(op, training)
+    column, narrow = training.column(layout), training.states(layout).get("inputs")
     for tensor in op.keeps:
         if training.frozen and tensor.need == "weight":
             continue
-        size = float(tensor.bytes(training.column)) / divided[tensor.region] / layout.cp
+        size = float(tensor.bytes(column)) / divided[tensor.region] / layout.cp
         if tensor.fixed:
-            own.fixed += float(tensor.bytes(training.column))
+            own.fixed += float(tensor.bytes(column))
             continue
         if op.component == "experts":
-            size = float(tensor.bytes(training.column)) / layout.cp / layout.tp * training.imbalance
+            # The rows of all copies that meet at these experts, divided over their devices.
+            size = float(tensor.bytes(column)) / expert_devices(layout) * training.imbalance
+        if narrow and tensor.need == "weight" and op.kind == "matmul" and op.component != "head":
+            size *= narrow / width  # a product in 8 bit keeps its input so
         own.all += size
         if op.kind == "elementwise" and op.name.endswith((".softmax", "attention.softmax")):
             own.scores += size
@@ -146,10 +164,16 @@ def _layer_of(op: Operation, training: Training, layout: Layout, tokens: float, 
         if training.dropout:
             own.all += rows * inputs * (training.adapter_bytes + 1)
     own.parameters = float(op.step.parameters)
+    own.experts = own.parameters if op.component == "experts" else 0.0
     own.matrices = own.parameters if any(w.role in LINEAR for w in op.weights) else 0.0
     if op.step.split.kind in ("inner", "expert") and op.kind == "elementwise":
         own.work = float(op.reads)
     return own
+
+
+def expert_devices(layout: Layout) -> int:
+    """Devices that divide the routed experts: whole ones by ep, each one's width by what is left of the group."""
+    return layout.ep * max(1, layout.tp * layout.cp // layout.ep)
 
 
 def _targeted(op: Operation, training: Training) -> bool:

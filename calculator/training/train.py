@@ -113,7 +113,7 @@ class Trained(TrainedShown):
     def _utilisation(self, flops: float) -> float | None:
         if self.step_time is None or self.device is None:
             return None
-        peak = self.device.peak_of(str(tables()["precisions"][self.training.precision]["compute"]))
+        peak = self.device.peak_of(str(self.training.states(self.layout)["compute"]))
         return flops / (self.step_time.expected * peak * self.layout.devices)
 
     @property
