@@ -44,10 +44,11 @@ class Trained(TrainedShown):
     """A training step.
 
     Attributes:
-        peak: bytes allocated at most, on the fullest device. reserved: with what the allocator holds beside;
-            device_memory: with the context, as nvidia-smi counts. stages: of the pipeline.
+        peak: bytes allocated at most, on the fullest device. required: what the device must have for it, with the
+            fragments that the allocator cannot use and the context. reserved: with what the allocator holds beside where
+            there is room; device_memory: with the context, as nvidia-smi counts. stages: of the pipeline.
         events, states: of the stage with the peak. activations, transients: bytes of the peak's event.
-        fits: whether `device_memory` is within the device; None without one.
+        fits: whether `required` is within the device; None without one.
         step_time: seconds; tokens_per_second: of the whole job; mfu, hfu: model and hardware FLOPs over the peak.
         flops: of a step on all devices, as the model needs them; hardware_flops: with what is computed again.
         six_n, palm: the same by the rules of thumb 6·N and 6·N + 12·L·H·Q·T (arXiv:2204.02311).
@@ -61,6 +62,7 @@ class Trained(TrainedShown):
     sequence_length: int
     micro_batches: int
     peak: int
+    required: int
     reserved: int
     device_memory: int
     stages: tuple[StageMemory, ...] = field(repr=False)
@@ -99,12 +101,12 @@ class Trained(TrainedShown):
 
     @property
     def fits(self) -> bool | None:
-        return None if self.device is None else self.device_memory <= self.device.memory
+        return None if self.device is None else self.required <= self.device.memory
 
     @property
     def short_by(self) -> int:
         """Bytes that are missing, 0 where it fits or no device is named."""
-        return max(0, self.device_memory - self.device.memory) if self.device is not None else 0
+        return max(0, self.required - self.device.memory) if self.device is not None else 0
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -184,8 +186,7 @@ def train(
         _memory(i, stage, model, chosen, placed_on, micro_batches, len(listed)) for i, stage in enumerate(listed)
     )
     peak = max(stage.peak for stage in held)
-    allowance = tables()["allowance"]
-    reserved = int(peak * allowance["reserved"])
+    required, reserved, shown = allowances(peak, card)
     tokens = batch_size * sequence_length * micro_batches * placed_on.dp
     flops, hardware = _flops(listed, chosen, placed_on, micro_batches)
     n = model.parameters.active - model.parameters.embedding
@@ -198,8 +199,9 @@ def train(
         sequence_length,
         micro_batches,
         peak,
+        required,
         reserved,
-        reserved + int(allowance["device"]),
+        shown,
         held,
         tokens,
         flops,
@@ -209,6 +211,17 @@ def train(
         card,
         time,
     )
+
+
+def allowances(peak: int, device: Device | None) -> tuple[int, int, int]:
+    """Bytes that a peak of allocated ones requires, that the allocator then reserves, and that nvidia-smi shows: cached
+    blocks are given back where a device is nearly full."""
+    row = tables()["allowance"]
+    required = int(peak * row["fragments"]) + int(row["context"])
+    reserved = int(peak * row["reserved"])
+    if device is not None and required <= device.memory:
+        reserved = min(reserved, device.memory - int(row["context"]))
+    return required, reserved, reserved + int(row["context"])
 
 
 def _memory(
