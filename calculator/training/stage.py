@@ -114,7 +114,9 @@ def _stage(
         for index in op.span.layers:
             _add(listed.setdefault(index, LayerKept()), own)
         if op.kind == "matmul" and op.component != "experts":
-            kernels[op.step.kernel, op.span.layers] = kernels.get((op.step.kernel, op.span.layers), 0.0) + own.parameters
+            kernels[op.step.kernel, op.span.layers] = (
+                kernels.get((op.step.kernel, op.span.layers), 0.0) + own.parameters
+            )
     for (_, indices), size in kernels.items():
         for index in indices:
             listed[index].largest = max(listed[index].largest, size)
@@ -137,7 +139,7 @@ def _layer_of(op: Operation, training: Training, layout: Layout, tokens: float, 
     own = LayerKept()
     sequence = layout.tp if training.sequence_parallel or layout.sequence_parallel else 1
     divided = {"sequence": sequence, "tensor": layout.tp, "whole": 1}
-    trained = _targeted(op, training)
+    trained = targeted(op, training)
     column, narrow = training.column(layout), training.states(layout).get("inputs")
     for tensor in op.keeps:
         if training.frozen and tensor.need == "weight":
@@ -176,7 +178,7 @@ def expert_devices(layout: Layout) -> int:
     return layout.ep * max(1, layout.tp * layout.cp // layout.ep)
 
 
-def _targeted(op: Operation, training: Training) -> bool:
+def targeted(op: Operation, training: Training) -> bool:
     """Whether an adapter stands beside the operation's matrix."""
     if not training.frozen or op.kind != "matmul" or not any(w.role in LINEAR for w in op.weights):
         return False

@@ -54,12 +54,18 @@ def events(
     stored = _stored(stage, training) * in_flight
     layer = max(stage.layers, key=lambda each: each.all, default=LayerKept())
     gathered, unsharded = _gathered(stage, training, layout, row)
-    copies = sum(each.fixed for each in stage.layers) if training.column(layout) == "autocast" and training.zero < 3 else 0.0
+    copies = (
+        sum(each.fixed for each in stage.layers) if training.column(layout) == "autocast" and training.zero < 3 else 0.0
+    )
     work = layer.work if training.kernels == "plain" else layer.work / 2
     again = layer.all if training.recompute not in ("none", "selective") else 0.0
     forward, backward = _loss(stage, training, layout)
     before = held.gradients if accumulates and not training.optimizer_in_backward else 0.0
-    always: dict[str, float] = {"weights": held.weights, "optimizer": held.optimizer + held.master, "adapters": held.adapters}
+    always: dict[str, float] = {
+        "weights": held.weights,
+        "optimizer": held.optimizer + held.master,
+        "adapters": held.adapters,
+    }
     always |= {"gathered weights": gathered, "casts": copies}
     head, matrix = _head_gradient(stage, training, row), 0.0
     if accumulates and not training.frozen:  # a product's gradient stands alone before it is added
@@ -138,7 +144,9 @@ def _states(stage: StageKept, training: Training, layout: Layout) -> States:
     weights = _held(stage, training, layout, 3) * row["weights"]
     master = _held(stage, training, layout, 1) * row["master"]
     gradients = _held(stage, training, layout, 2) * row["gradients"]
-    optimizer = _optimizer(training, _held(stage, training, layout, 1), stage.ends / _shards(training, layout, 1), row["state"])
+    optimizer = _optimizer(
+        training, _held(stage, training, layout, 1), stage.ends / _shards(training, layout, 1), row["state"]
+    )
     return States(
         0.0 if "parameters" in offloaded else weights,
         0.0 if "optimizer" in offloaded else optimizer,

@@ -190,7 +190,7 @@ def train(
     tokens = batch_size * sequence_length * micro_batches * placed_on.dp
     flops, hardware = _flops(listed, chosen, placed_on, micro_batches)
     n = model.parameters.active - model.parameters.embedding
-    time = None if card is None else step_time(listed, model, chosen, placed_on, card, micro_batches)
+    time = None if card is None else step_time(listed, chosen, placed_on, card, micro_batches)
     return Trained(
         model,
         chosen,
