@@ -80,6 +80,8 @@ CASES = [
 
 @pytest.mark.parametrize(("kind", "kernels", "attention"), CASES)
 def test_what_is_kept_is_what_autograd_keeps(kind: str, kernels: str, attention: str) -> None:
+    if kind == "deepseek_v3" and kernels == "plain" and not oracle.NEW:
+        pytest.skip("its plain module keeps 8,192 bytes less since transformers 5.24; these are 5.24's")
     built = keeping.built({**TYPES[kind], "model_type": kind, "dtype": "bfloat16"}, attention, kernels)
     torch_keeps = sum(keeping.kept(built, BATCH, TOKENS, name=kernels).values())
     model = model_from_config(built.config.to_dict())
@@ -98,6 +100,8 @@ def test_what_is_kept_is_what_autograd_keeps(kind: str, kernels: str, attention:
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_compiled_kernels_keep_the_formula_and_the_statistics(kind: str) -> None:
+    if kind == "deepseek_v3" and kernels == "plain" and not oracle.NEW:
+        pytest.skip("its plain module keeps 8,192 bytes less since transformers 5.24; these are 5.24's")
     built = keeping.built({**TYPES[kind], "model_type": kind, "dtype": "bfloat16"})
     model = model_from_config(built.config.to_dict())
     kept = {
