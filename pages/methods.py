@@ -17,6 +17,8 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 def show(inputs: Inputs) -> None:
     paper = Paper(inputs, "methods")
+    # Tables wider than a phone scroll in themselves, not with the page.
+    st.html("<style>[data-testid=stMain] table { display: block; overflow-x: auto; }</style>")
     section = (
         st.segmented_control(
             "Section",

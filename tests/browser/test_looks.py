@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from calculator.report.charts import DARK, LIGHT
+
 MIXTURE = "model=Qwen/Qwen3-30B-A3B"
 BARS, RANKED, DOTS = {"rect": 3, "text": 4}, {"rect": 4, "text": 4}, {"symbol": 5, "text": 1}
 # Each page with the kinds of marks that each of its charts draws, and how many at least.
@@ -15,7 +17,7 @@ CHARTS = {
     "?mode=pretraining": [BARS, DOTS, RANKED],
     "?source=manual&device=none": [BARS, DOTS, RANKED, RANKED],
     f"?mode=decode&{MIXTURE}": [BARS, DOTS, RANKED, RANKED],
-    "fit": [{"rect": 10, "text": 10}],
+    "fit": [{"rect": 3, "text": 3}, {"rect": 10, "text": 10}, {"rect": 3, "text": 3}],
     "speed": [{"line": 2, "symbol": 5}, BARS],
     "training": [{"rect": 10, "text": 10}, {"rect": 10, "text": 6}],
     "scaling": [{"area": 2}, {"line": 2}, {"line": 2}, {"line": 1}, {"rect": 20}],
@@ -25,10 +27,14 @@ CHARTS = {
     "checkpoint?source=hub&hub=org/deepseek": [{"rect": 6}, {"rect": 2, "text": 2}],
     "experts": [{"line": 2}, {"area": 4}, {"rect": 8, "rule": 1}],
 }
+HEAT = ("fit", 1)
+"""A map whose cells say their share in words, so that pale ones need not stand out; the words have to."""
 METHODS = ["methods", "methods?section=model", "methods?section=validation"]
 PAGES = [*CHARTS, *METHODS, "checkpoint?source=manual", "?source=hub"]
 CONTROLS = {"textbox", "combobox", "spinbutton", "slider", "radio", "checkbox", "switch", "button", "link"}
-# How far the colours of a mark, laid on the page behind it, stand out from that page (WCAG 2 contrast).
+TRACKS = [f"rgb({', '.join(str(int(ink.track[i : i + 2], 16)) for i in (1, 3, 5))})" for ink in (LIGHT, DARK)]
+"""The grounds of ranked bars, which carry no amount."""
+# How far the colours of a mark, laid on the page or the bar behind it, stand out from that (WCAG 2 contrast).
 CONTRASTS = """
 (chart) => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -44,19 +50,31 @@ CONTRASTS = """
   let behind = chart;
   while (channels(getComputedStyle(behind).backgroundColor)[3] < 255) behind = behind.parentElement;
   const page = channels(getComputedStyle(behind).backgroundColor);
-  const contrast = (color, opacity) => {
+  const contrast = (color, opacity, ground) => {
     const [r, g, b, a] = channels(color);
-    const laid = [r, g, b].map((c, i) => c * opacity * a / 255 + page[i] * (1 - opacity * a / 255));
-    const [high, low] = [light(laid), light(page)].sort((x, y) => y - x);
+    const laid = [r, g, b].map((c, i) => c * opacity * a / 255 + ground[i] * (1 - opacity * a / 255));
+    const [high, low] = [light(laid), light(ground)].sort((x, y) => y - x);
     return (high + 0.05) / (low + 0.05);
   };
-  const found = [];
+  const found = [], filled = [...chart.querySelectorAll("svg g.mark-rect.role-mark path")]
+    .filter((path) => !["none", "transparent"].includes(getComputedStyle(path).fill));
+  const under = (mark, box) => {
+    if (mark.tagName !== "text") return page;
+    const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+    const bar = filled.filter((path) => {
+      const b = path.getBoundingClientRect();
+      return b.x <= x && x <= b.right && b.y <= y && y <= b.bottom;
+    }).pop();
+    return bar ? channels(getComputedStyle(bar).fill) : page;
+  };
   for (const mark of chart.querySelectorAll("svg g.role-mark path, svg g.role-mark line, svg text")) {
     const style = getComputedStyle(mark), box = mark.getBoundingClientRect();
-    const opacity = Number(style.opacity) * Number(style.fill === "none" ? style.strokeOpacity : style.fillOpacity);
-    const color = style.fill === "none" ? style.stroke : style.fill;
+    const hollow = style.fill === "none" || channels(style.fill)[3] === 0;
+    const opacity = Number(style.opacity) * Number(hollow ? style.strokeOpacity : style.fillOpacity);
+    const color = hollow ? style.stroke : style.fill;
     if (opacity && color !== "none" && (box.width || box.height)) {
-      found.push([mark.parentNode.getAttribute("class"), mark.textContent, color, contrast(color, opacity)]);
+      const stands = contrast(color, opacity, under(mark, box));
+      found.push([mark.parentNode.getAttribute("class"), mark.textContent, color, stands]);
     }
   }
   return found;
@@ -74,13 +92,15 @@ def serving(server: str, hub_server: str) -> Callable[[str], str]:
 @pytest.mark.parametrize("link", CHARTS)
 def test_every_chart_draws_its_marks_and_they_stand_out(visit, serving, link, color_scheme):
     page = visit(serving(link), color_scheme=color_scheme).open(link)
-    for chart, kinds in drawn(page, link):
+    for place, (chart, kinds) in enumerate(drawn(page, link)):
         for kind, least in kinds.items():
             boxes = marks(chart, kind).evaluate_all("all => all.map(e => e.getBoundingClientRect().toJSON())")
             assert sum(box["width"] + box["height"] > 0 for box in boxes) >= least - (kind == "rect")
         found = chart.evaluate(CONTRASTS)
+        if (link, place) == HEAT:
+            found = [row for row in found if "mark-rect" not in row[0]]
         assert len(found) > 5
-        assert [row for row in found if row[-1] < 3] == []
+        assert [row for row in found if row[-1] < 3 and row[2] not in TRACKS] == []
     background = page.get_by_test_id("stApp").evaluate("e => getComputedStyle(e).backgroundColor")
     channels = [int(part) for part in background.removeprefix("rgb(").removesuffix(")").split(",")]
     assert (max(channels) < 60) if color_scheme == "dark" else (min(channels) > 200)
@@ -127,9 +147,10 @@ def test_a_phone_opens_the_sidebar_and_goes_to_another_page(visit, server):
     page.get_by_test_id("stExpandSidebarButton").click()
     expect(page.locator(".st-key-mode")).to_be_in_viewport()
     page.locator(".st-key-mode").get_by_text("decode", exact=True).click()
-    expect(page.get_by_test_id("stMetricLabel").nth(2)).to_contain_text("decode step")
+    visitor.settled()
+    page.get_by_test_id("stExpandSidebarButton").or_(page.get_by_test_id("stSidebarNav")).first.wait_for()
     visitor.go("Scaling")
-    expect(page.locator("h1")).to_have_text("Scaling Qwen2.5-7B")
+    expect(page.locator("h1")).to_contain_text("Qwen2.5-7B grows")
     visitor.settled()
     assert page.url.endswith("/scaling?mode=decode")
 
@@ -173,10 +194,8 @@ def test_the_tab_key_follows_the_reading_order(visit, server):
         )
         if key:
             reached[key] = None
-    assert list(reached)[:16] == [
-        *("source", "model", "mode", "weights", "kv", "batch", "length", "generate"),
-        *("attention", "counting", "logits", "flash_decode", "split", "capacity", "routing", "share"),
-    ]
+    wanted = ["source", "model", "mode", "batch", "length", "generate", "weights", "kv", "device"]
+    assert [key for key in reached if key in wanted] == wanted
 
 
 def test_the_keyboard_alone_changes_the_numbers(visit, server):
@@ -186,13 +205,14 @@ def test_the_keyboard_alone_changes_the_numbers(visit, server):
     page.keyboard.type("gpt2-xl")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    expect(page.locator("h1")).to_have_text("gpt2-xl")
+    expect(page.locator("h1")).to_contain_text("gpt2-xl in")
     assert page.get_by_test_id("stMetricValue").first.inner_text() != before
     page.locator(".st-key-mode").get_by_role("radio", checked=True).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")
-    expect(page.get_by_test_id("stMetricLabel").nth(2)).to_contain_text("decode step")
+    expect(page.locator(".st-key-generate input")).to_be_visible()
     page.locator(".st-key-batch input").focus()
-    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("2")
     page.keyboard.press("Enter")
     expect(page.get_by_text("batch 2 ×")).to_be_visible()

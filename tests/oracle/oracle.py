@@ -575,8 +575,10 @@ def keeps_last(model: PreTrainedModel) -> bool:
     return "logits_to_keep" in inspect.signature(type(model).forward).parameters
 
 
-CACHES = ("cache_params", "state", "cache", "past_key_values")
-"""What models call their cache, as an argument and in their output: "cache" since transformers 5.24."""
+NEW = tuple(map(int, transformers.__version__.split(".")[:2])) >= (5, 24)
+CACHES = ("cache_params", "state", *(("cache",) if NEW else ()), "past_key_values")
+"""What models call their cache, as an argument and in their output: "cache" since transformers 5.24 (before, XLM and
+FlauBERT had an argument of that name, for what their authors kept)."""
 
 
 def _cache_name(model: PreTrainedModel) -> str:

@@ -60,7 +60,7 @@ def test_what_transformers_saves_is_what_the_formula_says(case: dict, tmp_path: 
     found = compare(model, headers)
     assert not found.unexplained
     assert found.parameters_equal
-    assert found.formula.nbytes == estimate(model, sequence_length=8).memory.weights
+    assert found.stored.nbytes == estimate(model, sequence_length=8).memory.weights  # the headers beside the config
     # GLM 4.5 keeps the score bias that steers the routing in 32 bit, whatever the config says.
     wider = [row for row in found.rows if row.reason == "stored in another type than priced"]
     assert {row.name.rpartition(".")[2] for row in wider} <= {"e_score_correction_bias"}
