@@ -59,7 +59,7 @@ def _model(described: str) -> Model:
 
 def arguments(row: Mapping[str, Any]) -> tuple[Model, dict[str, Any]]:
     """What `train` takes for a row."""
-    recipe = {name: tuple(v) if isinstance(v, list) else v for name, v in row["recipe"].items()}
+    recipe: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in row["recipe"].items()}
     return _model(json.dumps(row["model"])), {
         "batch_size": row["batch"],
         "sequence_length": row["length"],

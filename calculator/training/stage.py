@@ -20,10 +20,11 @@ class LayerKept:
     """Bytes of one layer on one device.
 
     Attributes:
-        all: kept for the backward pass. scores: of those, what attention's softmax keeps. ops: kept where every second
-            product is computed again. input: of the residual stream. work: gradients beside what was kept while the
-            layer runs backward. parameters, adapters: of its weights and of what trains beside them; experts, matrices: of
-            those, the routed experts' and all that adapters can stand beside; largest: of the product with most.
+        all: kept for the backward pass. fixed: kept however many tokens there are. scores: of all, what attention's
+            softmax keeps. ops: kept where every second product is computed again. input: of the residual stream.
+            work: gradients beside what was kept while the layer runs backward. parameters, adapters: of its weights
+            and of what trains beside them; experts, matrices: of those, the routed experts' and all that adapters can
+            stand beside; largest: of the product with most.
     """
 
     all: float = 0.0
@@ -59,6 +60,11 @@ class StageKept:
     def parameters(self) -> float:
         """Of the base."""
         return self.ends + sum(layer.parameters for layer in self.layers)
+
+    @property
+    def tensor(self) -> float:
+        """Parameters of the largest tensor."""
+        return max([self.ends / 2, *(layer.largest / 2 for layer in self.layers)])
 
     @property
     def experts(self) -> float:

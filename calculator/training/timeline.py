@@ -50,13 +50,11 @@ def events(
             micro-batches stand beside those of the next.
     """
     row = training.states(layout)
-    held = _states(stage, training, layout)
+    held = states(stage, training, layout)
     stored = _stored(stage, training) * in_flight
     layer = max(stage.layers, key=lambda each: each.all, default=LayerKept())
     gathered, unsharded = _gathered(stage, training, layout, row)
-    copies = (
-        sum(each.fixed for each in stage.layers) if training.column(layout) == "autocast" and training.zero < 3 else 0.0
-    )
+    casts = sum(each.fixed for each in stage.layers) if training.column(layout) == "autocast" else 0.0
     work = layer.work if training.kernels == "plain" else layer.work / 2
     again = layer.all if training.recompute not in ("none", "selective") else 0.0
     forward, backward = _loss(stage, training, layout)
@@ -66,7 +64,7 @@ def events(
         "optimizer": held.optimizer + held.master,
         "adapters": held.adapters,
     }
-    always |= {"gathered weights": gathered, "casts": copies}
+    always |= {"gathered weights": gathered, "casts": casts}
     head, matrix = _head_gradient(stage, training, row), 0.0
     if accumulates and not training.frozen:  # a product's gradient stands alone before it is added
         matrix = _largest(stage, row)
@@ -75,6 +73,9 @@ def events(
         inside = max(_largest(stage, row), stage.ends / 2 * row["gradients"])
     depth = max(len(stage.layers), 1)
     temporary = _temporary(stage, training, held, layout)
+    one = 2 * stage.tensor * row["state"] if training.optimizer_in_backward else 0.0  # of the update of one tensor
+    deep = stored - stage.beside  # what the head kept is gone, and the residual stream's gradient has come
+    beside = work + one + layer.input
     found = [
         Event("load", {"weights": _loaded(stage, training, row, held), "adapters": held.adapters}),
         Event("loss forward", {**always, "activations": stored, "loss": forward, "gradients": before}),
@@ -85,11 +86,16 @@ def events(
         ),
         Event(
             "last layer",
-            {**always, "activations": stored + again, "work": work, "gradients": (before or head) + matrix + unsharded},
+            {
+                **always,
+                "activations": deep + again,
+                "work": beside,
+                "gradients": (before or head) + matrix + unsharded,
+            },
         ),
         Event(
             "first layer",
-            {**always, "activations": stored / depth + again, "work": work, "gradients": inside + unsharded},
+            {**always, "activations": deep / depth + again, "work": beside, "gradients": inside + unsharded},
         ),
         Event(
             "optimizer",
@@ -126,7 +132,8 @@ def _held(stage: StageKept, training: Training, layout: Layout, level: int) -> f
     return (stage.parameters - stage.experts) / copies(layout) + stage.experts / expert_copies(layout)
 
 
-def _states(stage: StageKept, training: Training, layout: Layout) -> States:
+def states(stage: StageKept, training: Training, layout: Layout) -> States:
+    """Bytes of weights, optimizer, master copies and gradients on a device of the stage."""
     row = training.states(layout)
     offloaded = training.offloaded
     if training.frozen:

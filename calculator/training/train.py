@@ -45,8 +45,8 @@ class Trained(TrainedShown):
 
     Attributes:
         peak: bytes allocated at most, on the fullest device. required: what the device must have for it, with the
-            fragments that the allocator cannot use and the context. reserved: with what the allocator holds beside where
-            there is room; device_memory: with the context, as nvidia-smi counts. stages: of the pipeline.
+            fragments that the allocator cannot use and the context. reserved: with what the allocator holds beside
+            where there is room; device_memory: with the context, as nvidia-smi counts. stages: of the pipeline.
         events, states: of the stage with the peak. activations, transients: bytes of the peak's event.
         fits: whether `required` is within the device; None without one.
         step_time: seconds; tokens_per_second: of the whole job; mfu, hfu: model and hardware FLOPs over the peak.
