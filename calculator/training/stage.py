@@ -98,7 +98,7 @@ def _stage(
     operations: tuple[Operation, ...], model: Model, training: Training, layout: Layout, tokens: float, width: int
 ) -> StageKept:
     found = StageKept(tokens=tokens, operations=operations)
-    listed: dict[int, LayerKept] = {}
+    alike: dict[tuple[int, ...], LayerKept] = {}  # all operations of a layer stand for the same layers
     second: dict[tuple[int, ...], int] = {}
     kernels: dict[tuple[str, tuple[int, ...]], float] = {}
     for op in operations:
@@ -117,20 +117,19 @@ def _stage(
             own.ops = float(op.writes) if second[place] % 2 == 0 else 0.0
         elif op.kind == "attention":
             own.ops = float(op.writes)
-        for index in op.span.layers:
-            _add(listed.setdefault(index, LayerKept()), own)
+        _add(alike.setdefault(op.span.layers, LayerKept()), own)
         if op.kind == "matmul" and op.component != "experts":
             kernels[op.step.kernel, op.span.layers] = (
                 kernels.get((op.step.kernel, op.span.layers), 0.0) + own.parameters
             )
     for (_, indices), size in kernels.items():
-        for index in indices:
-            listed[index].largest = max(listed[index].largest, size)
+        alike[indices].largest = max(alike[indices].largest, size)
     whole = 1 if not (training.sequence_parallel or layout.sequence_parallel) else layout.tp
-    for layer in listed.values():
+    for layer in alike.values():
         layer.input = width * model.hidden_size * tokens / whole
         layer.ops += layer.input
-    found.layers = [listed[i] for i in sorted(listed)]
+    placed_at = {index: layer for indices, layer in alike.items() for index in indices}
+    found.layers = [placed_at[index] for index in sorted(placed_at)]
     return found
 
 

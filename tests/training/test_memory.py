@@ -120,10 +120,10 @@ def test_fixes_are_tried_and_fit():
     step = train(load_model(LLAMA), batch_size=1, sequence_length=2048, device="rtx-4090")
     assert step.fits is False
     assert step.short_by > 0
-    fixes = dict(step.fixes)
+    fixes = {fix.words: fix for fix in step.fixes}
     assert "QLoRA of rank 16" in fixes
     assert "a fused loss" not in fixes
-    assert all(peak < step.device.memory for peak in fixes.values())
+    assert all(fix.peak < step.device.memory and fix.saved == step.peak - fix.peak for fix in fixes.values())
 
 
 @pytest.mark.parametrize(
