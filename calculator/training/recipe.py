@@ -33,7 +33,8 @@ class Training:
     Attributes:
         method: "full", or adapters on a frozen base: "lora" (arXiv:2106.09685), "qlora" (arXiv:2305.14314).
         rank, targets: of the adapters; PEFT's names of modules, or "all-linear". adapter_bytes: of an adapter's
-            parameter; PEFT keeps them in 32 bit.
+            parameter; PEFT keeps them in 32 bit. dora: a trained magnitude for each output beside them
+            (arXiv:2402.09353).
         base_format: of a QLoRA base, "nf4" or "nf4-dq".
         optimizer, precision, loss: rows of the tables. A loss may name its chunks: "chunked:16".
         recompute: what the backward pass computes again: "none", "selective" (scores of attention, arXiv:2205.05198),
@@ -51,6 +52,7 @@ class Training:
     rank: int = 16
     targets: tuple[str, ...] | str = "all-linear"
     adapter_bytes: int = 4
+    dora: bool = False
     base_format: str = "nf4-dq"
     optimizer: str = "adamw"
     precision: str = "bf16"
@@ -94,6 +96,10 @@ class Training:
             raise WorkloadError(f"zero must be 0, 1, 2 or 3, not {self.zero!r}.")
         if isinstance(self.rank, bool) or not isinstance(self.rank, int) or not 1 <= self.rank <= 65536:
             raise WorkloadError(f"rank must be a whole number from 1 to 65,536, not {self.rank!r}.")
+        if self.adapter_bytes not in (2, 4):
+            raise WorkloadError(f"adapter_bytes must be 2 or 4, not {self.adapter_bytes!r}.")
+        if self.dora and not self.frozen:
+            raise WorkloadError("dora is of adapters; choose method lora or qlora with it.")
         for name in self.offloaded:
             if name not in OFFLOADS:
                 raise WorkloadError(f"offload {name!r} is not known; choose from {', '.join(OFFLOADS)}.")

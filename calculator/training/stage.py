@@ -168,6 +168,9 @@ def _layer_of(op: Operation, training: Training, layout: Layout, tokens: float, 
         own.adapters = (inputs + outputs) * rank * (1 if op.component != "experts" else copies)
         # A 32-bit adapter reads a 32-bit copy of its input; a 16-bit one the input itself, kept once by who shares it.
         own.all += rows * (inputs * training.adapter_bytes + rank * training.adapter_bytes)
+        if training.dora:  # the base's result and the adapter's, which the magnitudes scale
+            own.adapters += outputs
+            own.all += rows * outputs * (2 + training.adapter_bytes)
         if training.dropout:
             own.all += rows * inputs * (training.adapter_bytes + 1)
     own.parameters = float(op.step.parameters)

@@ -15,6 +15,7 @@ from calculator.parallel.layout import Layout
 from calculator.passes.forward import forward
 from calculator.record.operation import MATMUL_KINDS
 from calculator.record.workload import Workload
+from calculator.training.export import exported
 from calculator.training.fixes import Change, fixes
 from calculator.training.recipe import Training, tables
 from calculator.training.shown import TrainedShown
@@ -185,6 +186,14 @@ class Trained(TrainedShown):
         """Days for so many tokens."""
         rate = self.tokens_per_second
         return tokens / rate / 86400 if rate else None
+
+    def export(self, framework: str) -> str:
+        """The recipe for "torchtitan", "deepspeed", "megatron", "axolotl" or "trl".
+
+        Raises:
+            WorkloadError: no such framework, or one that does not run such a recipe.
+        """
+        return exported(self, framework)
 
     def energy(self, tokens: float) -> float | None:
         """Kilowatt-hours for so many tokens, every device at its thermal design power."""

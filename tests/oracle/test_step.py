@@ -38,6 +38,7 @@ def step(
     recompute: bool = False,
     autocast: bool = False,
     lora: int = 0,
+    dora: bool = False,
     in_backward: bool = False,
     micro_batches: int = 1,
 ) -> int:
@@ -48,7 +49,8 @@ def step(
         model.activation_checkpointing_enable()
     if lora:
         peft = pytest.importorskip("peft")
-        model = peft.get_peft_model(model, peft.LoraConfig(r=lora, target_modules="all-linear", lora_dropout=0.0))
+        adapters = peft.LoraConfig(r=lora, target_modules="all-linear", lora_dropout=0.0, use_dora=dora)
+        model = peft.get_peft_model(model, adapters)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizers: list[torch.optim.Optimizer]
     if in_backward:
@@ -94,6 +96,7 @@ CASES: dict[str, tuple[dict[str, Any], int, int, dict[str, Any], dict[str, Any]]
     "recompute, small vocabulary": ({"vocab_size": 1000}, 4, 4096, {"recompute": True}, {"recompute": "full"}),
     "autocast": ({"vocab_size": 32000}, 2, 4096, {"autocast": True}, {"precision": "bf16-mixed"}),
     "lora": ({"vocab_size": 32000}, 2, 4096, {"lora": 16}, {"method": "lora", "rank": 16}),
+    "dora": ({"vocab_size": 32000}, 2, 4096, {"lora": 16, "dora": True}, {"method": "lora", "rank": 16, "dora": True}),
     "optimizer in backward": ({"vocab_size": 2000}, 1, 64, {"in_backward": True}, {"optimizer_in_backward": True}),
     "accumulation": ({"vocab_size": 32000}, 1, 1024, {"micro_batches": 2}, {}),
 }
