@@ -22,7 +22,7 @@ HUGGING_FACE_OPTIMIZERS = {
     "sgd": "sgd",
     "sgd-momentum": "sgd",
 }
-TITAN_RECOMPUTE = {"none": "none", "full": "full", "ops": "selective", "selective": "selective"}
+TITAN_RECOMPUTE = {"none": "none", "full": "full"}  # its other mode is selective
 
 
 def exported(step: Trained, framework: str) -> str:
@@ -60,7 +60,7 @@ def torchtitan(step: Trained) -> str:
             "context_parallel_degree": layout.cp,
             "expert_parallel_degree": layout.ep,
         },
-        "activation_checkpoint": {"mode": TITAN_RECOMPUTE[how]},
+        "activation_checkpoint": {"mode": TITAN_RECOMPUTE.get(how, "selective")},
         "compile": {"enable": training.kernels == "compiled"},
     }
     if isinstance(training.recompute, int):
@@ -117,6 +117,8 @@ def megatron(step: Trained) -> str:
         words.append("--fp8-format hybrid")
     if training.recompute == "selective":
         words.append("--recompute-granularity selective")
+    elif training.recompute == "experts":
+        words.append("--recompute-granularity selective --recompute-modules moe")
     elif training.recompute != "none":
         words.append("--recompute-granularity full --recompute-method uniform --recompute-num-layers 1")
     return " \\\n  ".join(words) + "\n"

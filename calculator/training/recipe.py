@@ -13,7 +13,7 @@ from calculator.errors import WorkloadError
 from calculator.parallel.layout import Layout
 
 METHODS = ("full", "lora", "qlora")
-RECOMPUTE = ("none", "selective", "ops", "full")
+RECOMPUTE = ("none", "selective", "experts", "ops", "full")
 KERNELS = ("compiled", "plain", "fused")
 BASE_FORMATS = {"nf4": 0.5625, "nf4-dq": 0.516}  # bytes a weight: blocks of 64 with 32-bit scales, or those quantized
 OFFLOADS = ("activations", "optimizer", "parameters")
@@ -35,10 +35,12 @@ class Training:
         rank, targets: of the adapters; PEFT's names of modules, or "all-linear". adapter_bytes: of an adapter's
             parameter; PEFT keeps them in 32 bit. dora: a trained magnitude for each output beside them
             (arXiv:2402.09353).
-        base_format: of a QLoRA base, "nf4" or "nf4-dq".
+        base_format: of a QLoRA base, "nf4" or "nf4-dq". quantizes_targets: False where products that have an adapter
+            stay in 16 bit (litgpt). repeats_kv: keys and values are kept for every query head (torchtune).
         optimizer, precision, loss: rows of the tables. A loss may name its chunks: "chunked:16".
         recompute: what the backward pass computes again: "none", "selective" (scores of attention, arXiv:2205.05198),
-            "ops" (every second product), "full" (each layer from its input), or a number: every n-th layer in full.
+            "experts" (the routed ones), "ops" (every second product), "full" (each layer from its input), or a number:
+            every n-th layer in full.
         zero: what is sharded over copies (arXiv:1910.02054): 1 optimizer states, 2 and gradients, 3 and weights.
         kernels: what runs a layer: "compiled" and "fused" ones, or transformers' "plain" modules.
         optimizer_in_backward: gradients live for one tensor at a time. offload: what lives in the host's memory.
@@ -54,6 +56,8 @@ class Training:
     adapter_bytes: int = 4
     dora: bool = False
     base_format: str = "nf4-dq"
+    quantizes_targets: bool = True
+    repeats_kv: bool = False
     optimizer: str = "adamw"
     precision: str = "bf16"
     recompute: str | int = "none"

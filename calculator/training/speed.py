@@ -70,6 +70,8 @@ def _again(op: Operation, training: Training) -> float:
         return 0.0
     if how == "selective":
         return 1.0 if op.kind == "attention" or op.name.endswith(".softmax") else 0.0
+    if how == "experts":
+        return 1.0 if op.component == "experts" else 0.0
     if how == "ops":
         return 0.5
     return 1.0 if how == "full" else 1.0 / int(how)

@@ -21,15 +21,16 @@ class LayerKept:
 
     Attributes:
         all: kept for the backward pass. fixed: kept however many tokens there are. scores: of all, what attention's
-            softmax keeps. ops: kept where every second product is computed again. input: of the residual stream.
-            work: gradients beside what was kept while the layer runs backward. parameters, adapters: of its weights
-            and of what trains beside them; experts, matrices: of those, the routed experts' and all that adapters can
-            stand beside; largest: of the product with most.
+            softmax keeps; mixture: what routed experts keep. ops: kept where every second product is computed again.
+            input: of the residual stream. work: gradients beside what was kept while the layer runs backward.
+            parameters, adapters: of its weights and of what trains beside them; experts, matrices: of those, the
+            routed experts' and all that adapters can stand beside; largest: of the product with most.
     """
 
     all: float = 0.0
     fixed: float = 0.0
     scores: float = 0.0
+    mixture: float = 0.0
     ops: float = 0.0
     input: float = 0.0
     work: float = 0.0
@@ -134,7 +135,7 @@ def _stage(
 
 
 def _add(layer: LayerKept, own: LayerKept) -> None:
-    for name in ("all", "fixed", "scores", "ops", "parameters", "experts", "matrices", "adapters"):
+    for name in ("all", "fixed", "scores", "mixture", "ops", "parameters", "experts", "matrices", "adapters"):
         setattr(layer, name, getattr(layer, name) + getattr(own, name))
     layer.work = max(layer.work, own.work)
 
@@ -158,7 +159,10 @@ def _layer_of(op: Operation, training: Training, layout: Layout, tokens: float, 
             size = float(tensor.bytes(column)) / expert_devices(layout) * training.imbalance
         if narrow and tensor.need == "weight" and op.kind == "matmul" and op.component != "head":
             size *= narrow / width  # a product in 8 bit keeps its input so
+        if training.repeats_kv and op.kind == "attention" and tensor.tensor.endswith("keys and values"):
+            size *= float(op.split.pieces[0][1]) / float(op.split.cache or op.split.pieces[0][1])
         own.all += size
+        own.mixture += size if op.component == "experts" else 0.0
         if op.kind == "elementwise" and op.name.endswith((".softmax", "attention.softmax")):
             own.scores += size
     if trained:
@@ -175,7 +179,8 @@ def _layer_of(op: Operation, training: Training, layout: Layout, tokens: float, 
             own.all += rows * inputs * (training.adapter_bytes + 1)
     own.parameters = float(op.step.parameters)
     own.experts = own.parameters if op.component == "experts" else 0.0
-    own.matrices = own.parameters if any(w.role in LINEAR for w in op.weights) else 0.0
+    quantized = any(w.role in LINEAR for w in op.weights) and (training.quantizes_targets or not trained)
+    own.matrices = own.parameters if quantized else 0.0
     if op.step.split.kind in ("inner", "expert") and op.kind == "elementwise":
         own.work = float(op.reads)
     return own

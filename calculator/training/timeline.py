@@ -56,7 +56,7 @@ def events(
     gathered, unsharded = _gathered(stage, training, layout, row)
     casts = sum(each.fixed for each in stage.layers) if training.column(layout) == "autocast" else 0.0
     work = layer.work if training.kernels == "plain" else layer.work / 2
-    again = layer.all if training.recompute not in ("none", "selective") else 0.0
+    again = {"none": 0.0, "selective": layer.scores, "experts": layer.mixture}.get(str(training.recompute), layer.all)
     forward, backward = _loss(stage, training, layout)
     before = held.gradients if accumulates and not training.optimizer_in_backward else 0.0
     always: dict[str, float] = {
@@ -201,6 +201,8 @@ def _stored(stage: StageKept, training: Training) -> float:
         kept = sum(layer.all for layer in layers)
     elif how == "selective":
         kept = sum(layer.all - layer.scores for layer in layers)
+    elif how == "experts":
+        kept = sum(layer.all - max(layer.mixture - layer.input, 0.0) for layer in layers)
     elif how == "ops":
         kept = sum(min(layer.ops, layer.all) for layer in layers)
     elif how == "full":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -242,6 +242,8 @@ def train(
     placed_on = layout or Layout(dp=devices or 1)
     if devices is not None and placed_on.devices != devices:
         raise WorkloadError(f"The layout is of {placed_on.devices} devices, not of {devices}.")
+    if chosen.sequence_parallel and not placed_on.sequence_parallel:
+        placed_on = replace(placed_on, sequence_parallel=True)
     card = None if device is None else device_named(device)
     listed = stages(model, chosen, placed_on, batch_size, sequence_length)
     return stepped(listed, model, chosen, placed_on, card, (batch_size, sequence_length, micro_batches))

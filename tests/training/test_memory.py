@@ -106,6 +106,20 @@ def test_offloaded_parameters_take_their_gradients_along():
     assert (held.weights, held.optimizer, held.master, held.gradients) == (0, 0, 0, 0)
 
 
+def test_what_a_framework_does_otherwise():
+    """torchtune repeats keys and values for each of four query heads, 3 · 2 · 2 · 8 · 128 bytes a token more; litgpt
+    leaves the products that adapters stand beside in 16 bit; Megatron-LM can compute the experts again."""
+    model = load_model(LLAMA)
+    once, repeated = (train(model, sequence_length=1024, repeats_kv=each).activations for each in (False, True))
+    assert repeated - once == 32 * 1024 * 3 * 2 * 2 * 8 * 128
+    given = {"method": "qlora", "base_format": "nf4", "targets": ("q_proj", "v_proj"), "sequence_length": 64}
+    wide = train(model, quantizes_targets=False, **given).fullest.states.weights
+    assert wide - train(model, **given).fullest.states.weights == 32 * (4096 * 4096 + 1024 * 4096) * (2 - 0.5625)
+    mixture = load_model("Qwen/Qwen3-30B-A3B")
+    kept = [train(mixture, recompute=how, sequence_length=1024).activations for how in ("none", "experts", "full")]
+    assert kept[0] > 1.5 * kept[1] > 1.5 * kept[2]
+
+
 def test_a_verdict_needs_fragments_and_context():
     """74.8 GiB allocated ran on an 80 GiB A100 and 76.3 were refused (fms-acceleration; LLaMA-Factory, issue 6999)."""
     model = load_model("meta-llama/Meta-Llama-3-8B")
