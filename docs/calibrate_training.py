@@ -45,8 +45,8 @@ PRIORS = {
     "tensor_link": (0.75, 0.5, 2.0),
     "accumulation": (0.6, 0.2, 1.0),
 }
-"""Where the fit starts and what it is held to, and what is allowed. They were chosen with the runs in sight: free fits and
-single kernels' measurements gave their size."""
+"""Where the fit starts and what it is held to, and what is allowed. They were chosen with the runs in sight: free
+fits and single kernels' measurements gave their size."""
 
 
 class Item(NamedTuple):
