@@ -182,7 +182,14 @@ RECIPE = {
     "precision": ("NAME", "of the states; default: bf16"),
     "recompute": ("NAME|N", "none (default), selective, ops, full, or every Nth layer"),
     "zero": ("STAGE", "what copies shard: 0 (default), 1 optimizer states, 2 and gradients, 3 and weights"),
+    "rank": ("N", "of LoRA's adapters; default: 16"),
+    "targets": ("NAMES", "modules that adapters stand beside, with commas; default: all-linear"),
+    "base_format": ("nf4|nf4-dq", "of a QLoRA base; default: nf4-dq"),
+    "loss": ("NAME[:N]", "plain (default), fused, or chunked in N parts"),
+    "offload": ("NAMES", "what lives in the host's memory: activations, optimizer, parameters"),
 }
+SIZED = ("zero", "recompute", "rank")
+LISTS = ("targets", "offload")
 
 
 def _add_devices(add: Add) -> None:
@@ -197,7 +204,12 @@ def _add_devices(add: Add) -> None:
         add(f"--{name.replace('_', '-')}", type=_count, metavar="N", help=said.format(what))
     add("--engine", choices=answers.ENGINES, default="vllm", help="whose memory and pace; default: vllm")
     for name, (metavar, said) in RECIPE.items():
-        add(f"--{name}", metavar=metavar, help=f"of training: {said}")
+        names = [f"--{name.replace('_', '-')}"] + ["--lora-rank"] * (name == "rank")
+        add(*names, metavar=metavar, help=f"of training: {said}")
+    add("--micro-batches", type=_count, metavar="N", help="of a step of training; default: 1")
+    add("--plans", type=_count, metavar="N", help="of training: layouts of N devices that fit, the fastest first")
+    said = "the recipe of training for torchtitan, deepspeed, megatron, axolotl or trl"
+    add("--export", metavar="FRAMEWORK", help=said)
     add("--list-devices", action="store_true", help="list the devices of the catalogue")
 
 
@@ -362,6 +374,8 @@ def _content(options: argparse.Namespace) -> str:
         one_of(runs, "--explain")
         return output.explanation(estimates, options.explain, options.format)
     if (asked := _placing(options)) is not None:
+        if asked.export:
+            return "\n".join(p.exported for p in placings(estimates, asked))
         return output.placed(placings(estimates, asked), options.table, options.format)
     if options.table == "device":
         raise WorkloadError("--table device shows what --device NAME answers; give that too, or see --list-devices.")
@@ -380,11 +394,13 @@ def _placing(options: argparse.Namespace) -> Placing | None:
     """
     divided = {n: v for n in DIVIDED if (v := getattr(options, n)) is not None}
     recipe = {n: v for n in RECIPE if (v := getattr(options, n)) is not None}
-    if options.device is None and not divided and not recipe:
+    if options.device is None and not any((divided, recipe, options.plans, options.export, options.micro_batches)):
         return None
-    recipe |= {n: int(recipe[n]) for n in ("zero", "recompute") if re.fullmatch("[0-9]{1,9}", recipe.get(n, ""))}
+    recipe |= {n: int(recipe[n]) for n in SIZED if re.fullmatch("[0-9]{1,9}", recipe.get(n, ""))}
+    recipe |= {n: tuple(recipe[n].split(",")) for n in LISTS if "," in recipe.get(n, "")}
+    sizes = {n: v for n in ("micro_batches", "plans", "export") if (v := getattr(options, n)) is not None}
     card = None if options.device is None else device(options.device)
-    return Placing(card, Layout(**divided), options.engine, recipe)
+    return Placing(card, Layout(**divided), options.engine, recipe, **sizes)
 
 
 def _cache_types(options: argparse.Namespace) -> dict[str, str]:

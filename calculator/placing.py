@@ -20,6 +20,7 @@ from calculator.record.vocabulary import MEMORY_KINDS
 from calculator.serving.seconds import Seconds
 from calculator.serving.shown import milliseconds
 from calculator.training.speed import StepTime
+from calculator.training.train import Trained
 
 Row = dict[str, Any]
 TIMES = ("lower_bound", "expected", "low", "high")
@@ -31,13 +32,20 @@ class Placing:
 
     Attributes:
         device: None where only a layout was given; then there are no times. engine: whose pace serving has.
-        recipe: fields of `Training`, for pretraining.
+        recipe: fields of `Training`, for pretraining; micro_batches: of a step. plans: devices whose layouts are
+            wanted, 0 for none. export: the framework whose words are.
     """
 
     device: Device | None = None
     layout: Layout = field(default_factory=Layout)
     engine: str = "vllm"
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    micro_batches: int = 1
+    plans: int = 0
+    export: str = ""
+
+
+KERNELS = {"plain": "plain", "autocast": "plain"}  # of a workload -> of a recipe; its others are compiled ones
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,10 @@ class Placed:
     @cached_property
     def rows(self) -> list[Row]:
         """quantity, value, unit ("bytes", "s", "tokens/s", "US$", ...)."""
-        found = self._trained() if self.estimate.workload.mode == "pretraining" else self._served()
+        if self.asked.plans:
+            found = self._plans()
+        else:
+            found = self._trained() if self.estimate.workload.mode == "pretraining" else self._served()
         return [{"quantity": name, "value": value, "unit": unit} for name, value, unit in found]
 
     @property
@@ -76,7 +87,7 @@ class Placed:
 
     def block(self) -> Block:
         """The table for people."""
-        cells = [(r["quantity"].replace("_", " ").capitalize(), worded(r["value"], r["unit"])) for r in self.rows]
+        cells = [(_title(r["quantity"]), worded(r["value"], r["unit"])) for r in self.rows]
         remark = (
             "Memory and FLOPs are of the fullest device. A time from low to high holds 8 of 10 measured cases; no "
             "datasheet allows less than the lower bound."
@@ -120,18 +131,56 @@ class Placed:
             found.append(("cost_of_a_million_output_tokens", s.cost_per_million_tokens, "US$"))
         return found
 
-    def _trained(self) -> list[tuple[str, Any, str]]:
+    @cached_property
+    def trained(self) -> Trained:
+        """A step of training.
+
+        Raises:
+            WorkloadError: the workload is of another mode.
+        """
         from calculator.training import train
 
         w = self.estimate.workload
-        t = train(
+        if w.mode != "pretraining":
+            raise WorkloadError(f"Recipes and plans are of --mode pretraining, not of {w.mode}.")
+        return train(
             self.estimate.model,
             batch_size=w.batch_size,
             sequence_length=self.estimate.sequence_length,
             device=self.asked.device,
             layout=self.asked.layout,
-            **self.asked.recipe,
+            micro_batches=self.asked.micro_batches,
+            **{"kernels": KERNELS.get(w.kernels, "compiled"), "attention": w.attention, **self.asked.recipe},
         )
+
+    @property
+    def exported(self) -> str:
+        """The recipe in a framework's words."""
+        return self.trained.export(self.asked.export)
+
+    def _plans(self) -> list[tuple[str, Any, str]]:
+        """The ten fastest layouts of so many devices."""
+        from calculator.training.search import plans
+
+        if self.asked.device is None:
+            raise WorkloadError("--plans needs --device NAME, whose layouts are wanted.")
+        step, sequences = self.trained, None
+        if self.asked.micro_batches > 1:
+            sequences = step.batch_size * step.micro_batches * max(step.layout.dp, 1)
+        found = plans(
+            step.model,
+            device=self.asked.device,
+            devices=self.asked.plans,
+            sequence_length=step.sequence_length,
+            global_batch=sequences,
+            **{"kernels": step.training.kernels, **self.asked.recipe},
+        )
+        if not found:
+            return [("layouts_that_fit", 0, "")]
+        return [(_plan(t), t.tokens_per_second, "tokens/s") for t in found[:10]]
+
+    def _trained(self) -> list[tuple[str, Any, str]]:
+        t = self.trained
         terms = t.fullest.peak_event.terms
         found: list[tuple[str, Any, str]] = [
             ("states", t.states, "bytes"),
@@ -142,9 +191,29 @@ class Placed:
         ]
         if self.asked.device is not None:
             found.append(("memory_of_the_device", self.asked.device.memory, "bytes"))
+            found.append(("required", t.required, "bytes"))
+            found += [(f"with {fix.words}", fix.peak, "bytes") for fix in t.fixes[:5]]
         if t.step_time is not None:
-            found += [*_times("step", t.step_time), ("throughput", t.tokens_per_second, "tokens/s"), ("mfu", t.mfu, "")]
+            found += [
+                *_times("step", t.step_time),
+                ("throughput", t.tokens_per_second, "tokens/s"),
+                ("mfu", t.mfu, ""),
+                ("hfu", t.hfu, ""),
+            ]
         return found
+
+
+def _title(quantity: str) -> str:
+    words = quantity.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def _plan(step: Trained) -> str:
+    """A plan in a line: layout, sharding, recomputation, micro-batches and what it holds."""
+    return (
+        f"{step.layout}, ZeRO {step.training.zero}, recompute {step.training.recompute}, micro-batch {step.batch_size} "
+        f"x {step.micro_batches}, {units.gib(step.peak)}"
+    )
 
 
 def _times(name: str, time: Seconds | StepTime) -> list[tuple[str, Any, str]]:

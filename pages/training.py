@@ -225,7 +225,7 @@ def layouts(paper: Paper, inputs: Inputs, recipe: dict[str, Any], case: Trained)
                 )
     fitting = sorted((r for r in rows if r["fits"]), key=lambda r: -(r["tokens_per_second"] or 0))
     if not fitting:
-        fixes = "; ".join(f"{words} ({ui.size(peak)})" for words, peak in case.fixes[:4])
+        fixes = "; ".join(f"{fix.words} ({ui.size(fix.peak)})" for fix in case.fixes[:4])
         st.info(f"No layout fits. What does: {fixes}." if fixes else "No layout of so many fits.")
         return
     assert inputs.device is not None

@@ -66,7 +66,8 @@ class Layout:
             DeviceError: why it cannot.
         """
         layers, experts = model.layers, model.experts
-        if self.pp * self.interleave > layers:
+        # Megatron-LM counts the embedding and the loss as a layer each (126 layers of Llama 3.1 405B on 128 stages).
+        if self.pp > layers or self.pp * self.interleave > layers + 2:
             raise DeviceError(
                 f"{self.pp * self.interleave} pipeline stages need as many layers; {model.name} has {layers}."
             )

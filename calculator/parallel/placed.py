@@ -56,7 +56,7 @@ def placed(model: Model, workload: Workload, layout: Layout) -> tuple[Stage, ...
     for i, (first, last) in enumerate(bounds):
         inside = [op for op in (_cut(op, model, first, last, i, len(bounds)) for op in divided) if op is not None]
         if i + 1 < len(bounds):
-            size = tokens * model.hidden_size * width
+            size = tokens * model.hidden_size * width / layout.cp
             inside.append(collective("send", "stage", Span(model.text.path, (last - 1,)), "norm", size, 2))
         stages.append(Stage(tuple(inside), tuple(range(first, last)), tokens))
     return tuple(stages)
@@ -103,14 +103,19 @@ def _divided(
         yield _share(whole, layout, devices)
         place = (op.span.stack, op.span.layers)
         if op.split.kind == "lookup" and layout.tp > 1:
-            yield collective("all-reduce", op.name, op.span, "embedding", op.writes, layout.tp)
+            yield collective("all-reduce", op.name, op.span, "embedding", _mine(op, layout), layout.tp)
         elif op.split.output == "partial" and op.span.layers:
             # Routed and shared experts are summed before they are brought together.
             pending[place] = "experts" if pending.get(place) == "experts" else op.component
         elif op.split.kind == "join" and place in pending:
-            yield from _joined(op, pending.pop(place), model, layout, op.writes)
+            yield from _joined(op, pending.pop(place), model, layout, _mine(op, layout))
         elif op.name.startswith("lm_head") and op.split.kind == "vocabulary" and layout.tp > 1 and op.kind == "matmul":
-            yield collective("all-gather", op.name, op.span, "head", op.writes, layout.tp)
+            yield collective("all-gather", op.name, op.span, "head", _mine(op, layout), layout.tp)
+
+
+def _mine(op: Operation, layout: Layout) -> Number:
+    """Bytes that an operation writes for the tokens of one part of the sequence."""
+    return op.writes / layout.cp if layout.cp > 1 else op.writes
 
 
 def _joined(op: Operation, branch: str, model: Model, layout: Layout, size: Number) -> Iterator[Operation]:

@@ -136,6 +136,7 @@ class Attention(Part):
             bias=self.out_bias,
             split=ROW,
             pieces=self.heads,
+            need="weight" if run.eager or self.gate or self.gate_name or self.out_norm else "both",  # flash keeps it
         )
 
     def _layout(self, run: Run, value_dim: Number) -> tuple[Number, Number]:

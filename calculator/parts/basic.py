@@ -80,6 +80,7 @@ def project(
     kernel: str = "",
     tokens: Number | None = None,
     saves_input: bool = True,
+    need: str = "weight",
     stream: Number | None = None,
     tensor: str = "weight",
     idle: bool = False,
@@ -87,9 +88,10 @@ def project(
     """A matrix product of `tokens` rows with an [outputs, inputs] matrix: 2·tokens·inputs·outputs FLOPs.
 
     Where several projections read one tensor (q, k and v), only the first saves it for the backward pass; under
-    autocast each keeps a cast of its own. A bias is added inside the product's kernel and, as in torch's counter, is
-    not counted as FLOPs. An `idle` one is held and does not run. `pieces` of the divided side stay whole on a device:
-    a number, or (features, pieces) of each of several that are fused.
+    autocast each keeps a cast of its own; `need` is "both" where what made the input keeps it, too. A bias is added
+    inside the product's kernel and, as in torch's counter, is not counted as FLOPs. An `idle` one is held and
+    does not run. `pieces` of the divided side stay whole on a device: a number, or (features, pieces) of each of
+    several that are fused.
     """
     rows = run.tokens if tokens is None else tokens
     weights: tuple[Weight, ...] = ()
@@ -108,7 +110,7 @@ def project(
         reads=read,
         writes=rows * outputs * run.width,
         weights=weights,
-        saved=_input_of(run, name, rows * inputs, inputs * outputs, split, saves_input) if run.saving else 0,
+        saved=_input_of(run, name, rows * inputs, inputs * outputs, split, saves_input, need) if run.saving else 0,
         stream=stream,
         split=split,
         kernel=kernel,
@@ -116,13 +118,15 @@ def project(
     )
 
 
-def _input_of(run: Run, name: str, elements: Number, matrix: Number, split: Split, saves: bool) -> tuple[Saved, ...]:
+def _input_of(
+    run: Run, name: str, elements: Number, matrix: Number, split: Split, saves: bool, need: str = "weight"
+) -> tuple[Saved, ...]:
     """What a projection keeps: its input where no other does, and under autocast a 16-bit cast of the input and of the
     matrix for each projection."""
     region = "tensor" if split.input == "sharded" else "sequence"
     once = elements * run.width if saves else 0
     return (
-        Saved(f"{name}.input", once, once, once, 2 * elements, "weight", region),
+        Saved(f"{name}.input", once, once, once, 2 * elements, need, region),
         Saved(f"{name}.cast", autocast=2 * matrix, need="input", region="tensor", fixed=True),
     )
 

@@ -190,4 +190,5 @@ class LatentAttention(Part):
             bias=self.bias,
             split=ROW,
             pieces=self.heads,
+            need="weight" if run.eager or self.gate_name or self.gated_query or self.gate else "both",
         )

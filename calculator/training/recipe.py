@@ -10,9 +10,10 @@ from typing import Any
 
 from calculator.config import DATA
 from calculator.errors import WorkloadError
+from calculator.parallel.layout import Layout
 
 METHODS = ("full", "lora", "qlora")
-RECOMPUTE = ("none", "selective", "ops", "full")
+RECOMPUTE = ("none", "selective", "experts", "ops", "full")
 KERNELS = ("compiled", "plain", "fused")
 BASE_FORMATS = {"nf4": 0.5625, "nf4-dq": 0.516}  # bytes a weight: blocks of 64 with 32-bit scales, or those quantized
 OFFLOADS = ("activations", "optimizer", "parameters")
@@ -32,11 +33,14 @@ class Training:
     Attributes:
         method: "full", or adapters on a frozen base: "lora" (arXiv:2106.09685), "qlora" (arXiv:2305.14314).
         rank, targets: of the adapters; PEFT's names of modules, or "all-linear". adapter_bytes: of an adapter's
-            parameter; PEFT keeps them in 32 bit.
-        base_format: of a QLoRA base, "nf4" or "nf4-dq".
+            parameter; PEFT keeps them in 32 bit. dora: a trained magnitude for each output beside them
+            (arXiv:2402.09353).
+        base_format: of a QLoRA base, "nf4" or "nf4-dq". quantizes_targets: False where products that have an adapter
+            stay in 16 bit (litgpt). repeats_kv: keys and values are kept for every query head (torchtune).
         optimizer, precision, loss: rows of the tables. A loss may name its chunks: "chunked:16".
         recompute: what the backward pass computes again: "none", "selective" (scores of attention, arXiv:2205.05198),
-            "ops" (every second product), "full" (each layer from its input), or a number: every n-th layer in full.
+            "experts" (the routed ones), "ops" (every second product), "full" (each layer from its input), or a number:
+            every n-th layer in full.
         zero: what is sharded over copies (arXiv:1910.02054): 1 optimizer states, 2 and gradients, 3 and weights.
         kernels: what runs a layer: "compiled" and "fused" ones, or transformers' "plain" modules.
         optimizer_in_backward: gradients live for one tensor at a time. offload: what lives in the host's memory.
@@ -50,7 +54,10 @@ class Training:
     rank: int = 16
     targets: tuple[str, ...] | str = "all-linear"
     adapter_bytes: int = 4
+    dora: bool = False
     base_format: str = "nf4-dq"
+    quantizes_targets: bool = True
+    repeats_kv: bool = False
     optimizer: str = "adamw"
     precision: str = "bf16"
     recompute: str | int = "none"
@@ -93,6 +100,10 @@ class Training:
             raise WorkloadError(f"zero must be 0, 1, 2 or 3, not {self.zero!r}.")
         if isinstance(self.rank, bool) or not isinstance(self.rank, int) or not 1 <= self.rank <= 65536:
             raise WorkloadError(f"rank must be a whole number from 1 to 65,536, not {self.rank!r}.")
+        if self.adapter_bytes not in (2, 4):
+            raise WorkloadError(f"adapter_bytes must be 2 or 4, not {self.adapter_bytes!r}.")
+        if self.dora and not self.frozen:
+            raise WorkloadError("dora is of adapters; choose method lora or qlora with it.")
         for name in self.offloaded:
             if name not in OFFLOADS:
                 raise WorkloadError(f"offload {name!r} is not known; choose from {', '.join(OFFLOADS)}.")
@@ -107,13 +118,23 @@ class Training:
         """Whether the base is."""
         return self.method != "full"
 
-    @property
-    def column(self) -> str:
+    def states(self, layout: Layout) -> Mapping[str, Any]:
+        """The row of its precision. Mixed precision is 32-bit weights where each device has the model to itself or
+        shards all of it (torch.autocast, FSDP), and a 32-bit master copy beside 16-bit weights where tensor, pipeline,
+        context or expert parallelism divides it or ZeRO 1 and 2 divide its states (Megatron-LM, DeepSpeed)."""
+        rows = tables()["precisions"]
+        row: Mapping[str, Any] = rows[self.precision]
+        divided = layout.tp * layout.pp * layout.cp * layout.ep > 1 or self.zero in (1, 2)
+        found: Mapping[str, Any] = rows[row["divided"]] if divided and "divided" in row else row
+        return found
+
+    def column(self, layout: Layout) -> str:
         """The kernels of the record (calculator.record.saved) that say what is kept."""
         if self.kernels != "plain":
             return "compiled"
-        autocast = tables()["precisions"][self.precision]["kernels"] == "autocast"
-        return "autocast" if autocast and not self.frozen else "plain"
+        casts = self.states(layout)["kernels"] == "autocast" and not self.frozen
+        # FSDP gathers weights in 16 bit, so that what runs on them is 16 bit throughout.
+        return "autocast" if casts and not (self.zero == 3 and layout.dp * layout.cp > 1) else "plain"
 
     def with_(self, **changes: Any) -> Training:
         """A copy with the given fields changed.

@@ -2,112 +2,194 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from calculator.hardware import Device
-from calculator.model import Model
 from calculator.parallel.layout import Layout
 from calculator.record.operation import MATMUL_KINDS, Operation
 from calculator.serving.efficiency import link_of
-from calculator.training.recipe import Training, tables
-from calculator.training.stage import StageKept
+from calculator.training.recipe import BASE_FORMATS, Training, tables
+from calculator.training.stage import StageKept, targeted
+from calculator.training.timeline import copies, expert_copies
 
 BACKWARD_ATTENTION = 2.5  # of the forward pass: five products of flash attention's backward, of which one is recomputed
-HOPPER = 9.0  # compute capability
+GENERATIONS = ((10.0, "blackwell"), (9.0, "hopper"), (0.0, "ampere"))
+"""Compute capability from which a generation's rates are meant."""
+FIRST_YEAR = {"hopper": 2022, "blackwell": 2024}  # of devices without a capability
 
 
 @dataclass(frozen=True)
 class StepTime:
     """Seconds of a step: no device is faster than `lower_bound` by its datasheet; 8 of 10 measured runs lie between
-    `low` and `high`."""
+    `low` and `high`.
+
+    Attributes:
+        terms: what the expected time is made of, in seconds of the slowest stage.
+    """
 
     lower_bound: float
     expected: float
     low: float
     high: float
-
-
-RANGE = (0.8, 1.3)
+    terms: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
 
 
 def step_time(
-    stages: list[StageKept], model: Model, training: Training, layout: Layout, device: Device, micro_batches: int
+    stages: list[StageKept], training: Training, layout: Layout, device: Device, micro_batches: int
 ) -> StepTime:
-    """The time of a step of so many micro-batches on the slowest stage."""
-    found = [_stage_time(stage, training, layout, device) for stage in stages]
-    slowest, bound = max(t for t, _ in found), max(b for _, b in found)
-    bubble = 1 + (layout.pp - 1) / (micro_batches * layout.interleave)
-    copies = layout.dp * layout.cp
-    parameters = max(stage.parameters for stage in stages)
-    trained = max(stage.adapters for stage in stages) if training.frozen else parameters
-    exposed = 0.0
-    if copies > 1:
-        rate = link_of(device, copies * layout.tp) * _rate("link")
-        moved = (3 * 2 * parameters * micro_batches if training.zero >= 3 else 2 * 2 * trained) / rate
-        exposed = max(moved * (1 - _rate("overlap")), moved - _rate("overlap") * micro_batches * slowest)
-    shards = copies if training.zero >= 1 else 1
-    update = trained * 30 / shards / (device.bandwidth * _rate("memory"))
-    expected = micro_batches * slowest * bubble + exposed + update
-    low, high = (expected * s for s in RANGE)
-    least = micro_batches * bound * bubble
-    return StepTime(least, max(expected, least), max(low, least), max(high, least))
+    """The time of a step of so many micro-batches: the slowest stage's for each of them, and the others' once for the
+    pipeline to fill and to drain (arXiv:2104.04473)."""
+    found = [_micro_batch(stage, training, layout, device, micro_batches > 1) for stage in stages]
+    times = [sum(terms.values()) for terms, _ in found]
+    slowest = max(range(len(times)), key=times.__getitem__)
+    terms = {name: micro_batches * seconds for name, seconds in found[slowest][0].items()}
+    terms["bubble"] = (sum(times) - times[slowest]) / layout.interleave
+    terms["copies"] = _between_copies(stages[slowest], training, layout, device, micro_batches, terms)
+    terms["update"] = max(_update(stage, training, layout, device) for stage in stages)
+    bounds = [bound for _, bound in found]
+    least = micro_batches * max(bounds) + (sum(bounds) - max(bounds)) / layout.interleave
+    expected = max(sum(terms.values()), least)
+    spread = tables()["speed"]["range"]
+    return StepTime(least, expected, max(expected * spread["low"], least), expected * spread["high"], terms)
 
 
 def passes(op: Operation, training: Training) -> float:
     """How often the arithmetic of an operation runs in a step: forward, twice backward, and again where it is
     recomputed; of a frozen base only the input's gradient."""
-    again = {"none": 0.0, "selective": 0.0, "ops": 0.5, "full": 1.0}.get(str(training.recompute))
-    if again is None:
-        again = 1.0 / int(training.recompute)
-    if not op.span.layers:
-        again = 0.0
-    elif training.recompute == "selective" and op.kind == "attention":
-        again = 1.0
+    again = _again(op, training)
     if op.kind == "attention" and training.attention == "flash":
         return 1 + BACKWARD_ATTENTION + again
     return 1 + (1 if training.frozen else 2) + again
 
 
-def _stage_time(stage: StageKept, training: Training, layout: Layout, device: Device) -> tuple[float, float]:
-    precision = str(tables()["precisions"][training.precision]["compute"])
-    hopper = _capability(device) >= HOPPER
-    rates = _rate("products"), _rate("attention_hopper" if hopper else "attention")
-    expected = bound = 0.0
+def _again(op: Operation, training: Training) -> float:
+    """How often the backward pass computes an operation again."""
+    how = training.recompute
+    if not op.span.layers or how == "none":
+        return 0.0
+    if how == "selective":
+        return 1.0 if op.kind == "attention" or op.name.endswith(".softmax") else 0.0
+    if how == "experts":
+        return 1.0 if op.component == "experts" else 0.0
+    if how == "ops":
+        return 0.5
+    return 1.0 if how == "full" else 1.0 / int(how)
+
+
+def _micro_batch(
+    stage: StageKept, training: Training, layout: Layout, device: Device, accumulates: bool
+) -> tuple[dict[str, float], float]:
+    """Seconds of one micro-batch on a stage by what it does, and the least by the datasheet."""
+    terms = dict.fromkeys(("products", "experts", "attention", "elementwise", "adapters", "tensor group"), 0.0)
+    precision = str(training.states(layout)["compute"])
+    generation = generation_of(device)
+    moved, launches, bound = 0.0, 0.0, 0.0
     for op in stage.operations:
-        count = op.count
         if op.phase == "communication":
-            rate = link_of(device, int(op.groups))
-            times = 2 + (1 if training.recompute == "full" else 0)
-            expected += count * float(op.writes) * times / (rate * _rate("link"))
-            bound += count * float(op.writes) * 2 / rate
+            terms["tensor group"] += _collective(op, training, device)
+            bound += op.count * float(op.writes) * 2 / link_of(device, int(op.groups))
             continue
         runs = passes(op, training)
+        launches += op.count * max(op.launches, 1) * runs
         if op.kind in MATMUL_KINDS or op.kind == "scan":
-            head = op.component == "head"
-            peak = device.peak_of("bf16" if head and precision != "fp32" else precision)
-            reached = peak * rates[1 if op.kind == "attention" else 0]
-            if op.kind == "attention":
-                peak = device.peak_of("bf16")
-                reached = peak * rates[1]
-            elif precision == "fp8" and not head:
-                reached *= _rate("products_fp8")
-            if op.component == "experts":
-                reached *= _rate("experts")
-            expected += count * float(op.flops) * runs / reached
-            bound += count * float(op.flops) * (2 if training.frozen else 3) / peak
+            name, peak, rate = _rate_of(op, device, precision, generation, training)
+            terms[name] += op.count * float(op.flops) * runs / (peak * rate)
+            bound += op.count * float(op.flops) * (2 if training.frozen else 3) / peak
         else:
-            moved = (float(op.reads) + float(op.writes)) * runs
-            expected += count * moved / (device.bandwidth * _rate("memory"))
-    expected += stage.logits * 22 / (device.bandwidth * _rate("memory"))
-    return expected, bound
+            moved += op.count * (float(op.reads) + float(op.writes)) * runs
+        if targeted(op, training):
+            terms["adapters"] += op.count * _adapter(op, training, device)
+            launches += op.count * 12
+    bandwidth = device.bandwidth * _rate("memory")
+    logits = stage.logits * (22 if training.kernels == "plain" else 14)
+    terms["elementwise"] = (moved * _rate(f"elementwise_{training.kernels}") + logits) / bandwidth
+    if accumulates and not training.frozen:
+        terms["accumulation"] = stage.parameters * (2 * training.states(layout)["gradients"] + 2) / bandwidth
+        terms["accumulation"] *= _rate("accumulation")
+    if training.kernels == "plain":
+        busy, host = sum(terms.values()), launches * _rate("launch")
+        terms["host"] = float((busy**4 + host**4) ** 0.25 - busy)
+    return terms, bound
+
+
+def _rate_of(
+    op: Operation, device: Device, precision: str, generation: str, training: Training
+) -> tuple[str, float, float]:
+    """An operation's term, the peak of its arithmetic and the part of it that is reached."""
+    wide = "bf16" if precision in ("fp8", "nvfp4") else precision
+    if op.kind == "attention" and training.attention == "flash":
+        return "attention", device.peak_of(wide), _rate(f"attention_{generation}")
+    reached = _rate(f"products_{generation}")
+    if op.kind != "matmul" or op.component == "head":
+        return "products", device.peak_of(wide), reached  # heads, scores and convolutions stay in 16 bit
+    if precision in ("fp8", "nvfp4") and not training.frozen:
+        reached *= _rate(f"products_{precision}")
+    if op.component == "experts":
+        return "experts", device.peak_of(precision), reached * _rate("experts")
+    return "products", device.peak_of(precision), reached
+
+
+def _collective(op: Operation, training: Training, device: Device) -> float:
+    """Seconds of a collective of the tensor or expert group: forward, backward, and where it is recomputed."""
+    times = 2 + (1 if training.recompute == "full" else 0)
+    exchanged = op.step.target == "all-to-all"
+    rate = link_of(device, int(op.groups)) * _rate("all_to_all" if exchanged else "tensor_link")
+    return op.count * times * (float(op.writes) / rate + _rate("hop") * int(op.groups > 1))
+
+
+def _adapter(op: Operation, training: Training, device: Device) -> float:
+    """Seconds of an adapter beside a product: two thin products, and its input and output read and written in its own
+    width (PEFT's modules cast to 32 bit and back)."""
+    width, runs = training.adapter_bytes, 3.0 + _again(op, training)
+    inputs, outputs = float(op.step.inputs), float(op.step.outputs)
+    rows = float(op.flops) / (2 * inputs * outputs)
+    fused = 1.0 if training.kernels == "plain" else 0.15
+    moved = rows * (inputs * (2 + 2 * width) + outputs * 7 * width) * fused
+    flops = 2 * rows * training.rank * (inputs + outputs)
+    peak = device.peak_of("fp32" if width == 4 and training.kernels == "plain" else "bf16")
+    return runs * (moved / (device.bandwidth * _rate("memory")) + flops / peak)
+
+
+def _between_copies(
+    stage: StageKept, training: Training, layout: Layout, device: Device, micro_batches: int, terms: Mapping[str, float]
+) -> float:
+    """Seconds that collectives between copies take beside the products: gradients once a step, and the weights of
+    ZeRO 3 forward and backward of every micro-batch."""
+    devices = copies(layout)
+    if devices == 1:
+        return 0.0
+    dense = stage.parameters - stage.experts if expert_copies(layout) == 1 else stage.parameters
+    trained = stage.adapters if training.frozen else dense
+    if training.zero >= 3:
+        width = BASE_FORMATS[training.base_format] if training.method == "qlora" else 2
+        size = micro_batches * (2 * width * dense + 2 * trained)
+    else:
+        size = trained * (training.states(layout)["gradients"] + 2)
+    seconds = size * (devices - 1) / devices / (link_of(device, devices * layout.tp) * _rate("link"))
+    hidden = _rate("overlap") * sum(terms[name] for name in ("products", "experts", "attention", "elementwise"))
+    return max(seconds * (1 - _rate("overlap")), seconds - hidden)
+
+
+def _update(stage: StageKept, training: Training, layout: Layout, device: Device) -> float:
+    """Seconds of the optimizer's step: what it reads and writes, and what the host's memory is sent."""
+    trained = stage.adapters if training.frozen else stage.parameters
+    shard = trained / (copies(layout) if training.zero >= 1 else 1)
+    seconds = shard * 30 / (device.bandwidth * _rate("memory"))
+    if {"optimizer", "parameters"} & set(training.offloaded):
+        seconds += shard * 24 / (device.host_link or 25e9)  # gradients there, the update in it, weights back
+    return seconds
+
+
+def generation_of(device: Device) -> str:
+    """The generation of a device, whose rates are meant."""
+    try:
+        capability = float(device.capability)
+    except ValueError:
+        later = [name for name, year in FIRST_YEAR.items() if device.year >= year]
+        return later[-1] if later else "ampere"
+    return next(name for least, name in GENERATIONS if capability >= least)
 
 
 def _rate(name: str) -> float:
     return float(tables()["speed"][name]["value"])
-
-
-def _capability(device: Device) -> float:
-    try:
-        return float(device.capability)
-    except ValueError:
-        return HOPPER if device.year >= 2023 else 8.0

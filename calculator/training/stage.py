@@ -20,20 +20,25 @@ class LayerKept:
     """Bytes of one layer on one device.
 
     Attributes:
-        all: kept for the backward pass. scores: of those, what attention's softmax keeps. ops: kept where every second
-            product is computed again. input: of the residual stream. work: gradients beside what was kept while the
-            layer runs backward. parameters, trainable: of its weights and adapters.
+        all: kept for the backward pass. fixed: kept however many tokens there are. scores: of all, what attention's
+            softmax keeps; mixture: what routed experts keep. ops: kept where every second product is computed again.
+            input: of the residual stream. work: gradients beside what was kept while the layer runs backward.
+            parameters, adapters: of its weights and of what trains beside them; experts, matrices: of those, the
+            routed experts' and all that adapters can stand beside; largest: of the product with most.
     """
 
     all: float = 0.0
     fixed: float = 0.0
     scores: float = 0.0
+    mixture: float = 0.0
     ops: float = 0.0
     input: float = 0.0
     work: float = 0.0
     parameters: float = 0.0
+    experts: float = 0.0
     matrices: float = 0.0
     adapters: float = 0.0
+    largest: float = 0.0
 
 
 @dataclass
@@ -58,6 +63,16 @@ class StageKept:
         return self.ends + sum(layer.parameters for layer in self.layers)
 
     @property
+    def tensor(self) -> float:
+        """Parameters of the largest tensor."""
+        return max([self.ends / 2, *(layer.largest / 2 for layer in self.layers)])
+
+    @property
+    def experts(self) -> float:
+        """Parameters of the routed experts among them, of which there are fewer copies."""
+        return sum(layer.experts for layer in self.layers)
+
+    @property
     def adapters(self) -> float:
         """Parameters of the adapters."""
         return sum(layer.adapters for layer in self.layers)
@@ -69,7 +84,7 @@ def stages(model: Model, training: Training, layout: Layout, batch: int, length:
         mode="pretraining",
         batch_size=batch * layout.dp,
         sequence_length=length,
-        kernels=training.column,
+        kernels=training.column(layout),
         attention=training.attention,
         attention_flops="causal",
     )
@@ -84,8 +99,9 @@ def _stage(
     operations: tuple[Operation, ...], model: Model, training: Training, layout: Layout, tokens: float, width: int
 ) -> StageKept:
     found = StageKept(tokens=tokens, operations=operations)
-    listed: dict[int, LayerKept] = {}
+    alike: dict[tuple[int, ...], LayerKept] = {}  # all operations of a layer stand for the same layers
     second: dict[tuple[int, ...], int] = {}
+    kernels: dict[tuple[str, tuple[int, ...]], float] = {}
     for op in operations:
         if op.phase == "communication":
             continue
@@ -102,18 +118,24 @@ def _stage(
             own.ops = float(op.writes) if second[place] % 2 == 0 else 0.0
         elif op.kind == "attention":
             own.ops = float(op.writes)
-        for index in op.span.layers:
-            _add(listed.setdefault(index, LayerKept()), own)
+        _add(alike.setdefault(op.span.layers, LayerKept()), own)
+        if op.kind == "matmul" and op.component != "experts":
+            kernels[op.step.kernel, op.span.layers] = (
+                kernels.get((op.step.kernel, op.span.layers), 0.0) + own.parameters
+            )
+    for (_, indices), size in kernels.items():
+        alike[indices].largest = max(alike[indices].largest, size)
     whole = 1 if not (training.sequence_parallel or layout.sequence_parallel) else layout.tp
-    for layer in listed.values():
+    for layer in alike.values():
         layer.input = width * model.hidden_size * tokens / whole
         layer.ops += layer.input
-    found.layers = [listed[i] for i in sorted(listed)]
+    placed_at = {index: layer for indices, layer in alike.items() for index in indices}
+    found.layers = [placed_at[index] for index in sorted(placed_at)]
     return found
 
 
 def _add(layer: LayerKept, own: LayerKept) -> None:
-    for name in ("all", "fixed", "scores", "ops", "parameters", "matrices", "adapters"):
+    for name in ("all", "fixed", "scores", "mixture", "ops", "parameters", "experts", "matrices", "adapters"):
         setattr(layer, name, getattr(layer, name) + getattr(own, name))
     layer.work = max(layer.work, own.work)
 
@@ -123,17 +145,24 @@ def _layer_of(op: Operation, training: Training, layout: Layout, tokens: float, 
     own = LayerKept()
     sequence = layout.tp if training.sequence_parallel or layout.sequence_parallel else 1
     divided = {"sequence": sequence, "tensor": layout.tp, "whole": 1}
-    trained = _targeted(op, training)
+    trained = targeted(op, training)
+    column, narrow = training.column(layout), training.states(layout).get("inputs")
     for tensor in op.keeps:
         if training.frozen and tensor.need == "weight":
             continue
-        size = float(tensor.bytes(training.column)) / divided[tensor.region] / layout.cp
+        size = float(tensor.bytes(column)) / divided[tensor.region] / layout.cp
         if tensor.fixed:
-            own.fixed += float(tensor.bytes(training.column))
+            own.fixed += float(tensor.bytes(column))
             continue
         if op.component == "experts":
-            size = float(tensor.bytes(training.column)) / layout.cp / layout.tp * training.imbalance
+            # The rows of all copies that meet at these experts, divided over their devices.
+            size = float(tensor.bytes(column)) / expert_devices(layout) * training.imbalance
+        if narrow and tensor.need == "weight" and op.kind == "matmul" and op.component != "head":
+            size *= narrow / width  # a product in 8 bit keeps its input so
+        if training.repeats_kv and op.kind == "attention" and tensor.tensor.endswith("keys and values"):
+            size *= float(op.split.pieces[0][1]) / float(op.split.cache or op.split.pieces[0][1])
         own.all += size
+        own.mixture += size if op.component == "experts" else 0.0
         if op.kind == "elementwise" and op.name.endswith((".softmax", "attention.softmax")):
             own.scores += size
     if trained:
@@ -143,16 +172,26 @@ def _layer_of(op: Operation, training: Training, layout: Layout, tokens: float, 
         own.adapters = (inputs + outputs) * rank * (1 if op.component != "experts" else copies)
         # A 32-bit adapter reads a 32-bit copy of its input; a 16-bit one the input itself, kept once by who shares it.
         own.all += rows * (inputs * training.adapter_bytes + rank * training.adapter_bytes)
+        if training.dora:  # the base's result and the adapter's, which the magnitudes scale
+            own.adapters += outputs
+            own.all += rows * outputs * (2 + training.adapter_bytes)
         if training.dropout:
             own.all += rows * inputs * (training.adapter_bytes + 1)
     own.parameters = float(op.step.parameters)
-    own.matrices = own.parameters if any(w.role in LINEAR for w in op.weights) else 0.0
+    own.experts = own.parameters if op.component == "experts" else 0.0
+    quantized = any(w.role in LINEAR for w in op.weights) and (training.quantizes_targets or not trained)
+    own.matrices = own.parameters if quantized else 0.0
     if op.step.split.kind in ("inner", "expert") and op.kind == "elementwise":
         own.work = float(op.reads)
     return own
 
 
-def _targeted(op: Operation, training: Training) -> bool:
+def expert_devices(layout: Layout) -> int:
+    """Devices that divide the routed experts: whole ones by ep, each one's width by what is left of the group."""
+    return layout.ep * max(1, layout.tp * layout.cp // layout.ep)
+
+
+def targeted(op: Operation, training: Training) -> bool:
     """Whether an adapter stands beside the operation's matrix."""
     if not training.frozen or op.kind != "matmul" or not any(w.role in LINEAR for w in op.weights):
         return False

@@ -9,7 +9,7 @@ from typing import Any
 from calculator.model import Model
 from calculator.parallel.layout import Layout
 from calculator.training.recipe import BASE_FORMATS, Training, tables
-from calculator.training.stage import LayerKept, StageKept
+from calculator.training.stage import LayerKept, StageKept, expert_devices
 
 
 @dataclass(frozen=True)
@@ -49,33 +49,53 @@ def events(
         in_flight: micro-batches whose activations the stage holds at once. accumulates: gradients of earlier
             micro-batches stand beside those of the next.
     """
-    row = tables()["precisions"][training.precision]
-    held = _states(stage, training, layout)
+    row = training.states(layout)
+    held = states(stage, training, layout)
     stored = _stored(stage, training) * in_flight
     layer = max(stage.layers, key=lambda each: each.all, default=LayerKept())
     gathered, unsharded = _gathered(stage, training, layout, row)
-    copies = sum(each.fixed for each in stage.layers) if training.column == "autocast" and training.zero < 3 else 0.0
+    casts = sum(each.fixed for each in stage.layers) if training.column(layout) == "autocast" else 0.0
     work = layer.work if training.kernels == "plain" else layer.work / 2
-    again = layer.all if training.recompute not in ("none", "selective") else 0.0
-    forward, backward = _loss(stage, training)
+    again = {"none": 0.0, "selective": layer.scores, "experts": layer.mixture}.get(str(training.recompute), layer.all)
+    forward, backward = _loss(stage, training, layout)
     before = held.gradients if accumulates and not training.optimizer_in_backward else 0.0
-    always = {"weights": held.weights, "optimizer": held.optimizer + held.master, "adapters": held.adapters}
-    always |= {"gathered weights": gathered, "casts": copies}
-    last = _head_gradient(stage, training, row)
-    inside = held.gradients if not training.optimizer_in_backward else _largest(stage, row)
+    always: dict[str, float] = {
+        "weights": held.weights,
+        "optimizer": held.optimizer + held.master,
+        "adapters": held.adapters,
+    }
+    always |= {"gathered weights": gathered, "casts": casts}
+    head, matrix = _head_gradient(stage, training, row), 0.0
+    if accumulates and not training.frozen:  # a product's gradient stands alone before it is added
+        matrix = _largest(stage, row)
+    inside = held.gradients
+    if training.optimizer_in_backward:
+        inside = max(_largest(stage, row), stage.ends / 2 * row["gradients"])
     depth = max(len(stage.layers), 1)
     temporary = _temporary(stage, training, held, layout)
+    one = 2 * stage.tensor * row["state"] if training.optimizer_in_backward else 0.0  # of the update of one tensor
+    deep = stored - stage.beside  # what the head kept is gone, and the residual stream's gradient has come
+    beside = work + one + layer.input
     found = [
         Event("load", {"weights": _loaded(stage, training, row, held), "adapters": held.adapters}),
         Event("loss forward", {**always, "activations": stored, "loss": forward, "gradients": before}),
         Event("loss backward", {**always, "activations": stored, "loss": backward, "gradients": before}),
         Event(
+            "head backward",
+            {**always, "activations": stored, "loss": _logit_gradients(stage, training), "gradients": before + head},
+        ),
+        Event(
             "last layer",
-            {**always, "activations": stored + again, "work": work, "gradients": max(before, last) + unsharded},
+            {
+                **always,
+                "activations": deep + again,
+                "work": beside,
+                "gradients": (before or head) + matrix + unsharded,
+            },
         ),
         Event(
             "first layer",
-            {**always, "activations": stored / depth + again, "work": work, "gradients": inside + unsharded},
+            {**always, "activations": deep / depth + again, "work": beside, "gradients": inside + unsharded},
         ),
         Event(
             "optimizer",
@@ -91,22 +111,36 @@ def events(
     return held, tuple(found)
 
 
+def copies(layout: Layout) -> int:
+    """Devices that hold the same weights, which ZeRO divides."""
+    return layout.dp * layout.cp
+
+
+def expert_copies(layout: Layout) -> int:
+    """Devices that hold the same routed experts: of those of a stage, the ones that expert parallelism leaves."""
+    return max(1, layout.tp * copies(layout) // expert_devices(layout))
+
+
 def _shards(training: Training, layout: Layout, level: int) -> int:
-    return layout.dp * layout.cp if training.zero >= level else 1
+    return copies(layout) if training.zero >= level else 1
 
 
-def _trainable(stage: StageKept, training: Training) -> float:
-    return stage.adapters if training.frozen else stage.parameters
+def _held(stage: StageKept, training: Training, layout: Layout, level: int) -> float:
+    """Parameters of the stage whose states of a level a device holds."""
+    if training.zero < level:
+        return stage.parameters
+    return (stage.parameters - stage.experts) / copies(layout) + stage.experts / expert_copies(layout)
 
 
-def _states(stage: StageKept, training: Training, layout: Layout) -> States:
-    row = tables()["precisions"][training.precision]
+def states(stage: StageKept, training: Training, layout: Layout) -> States:
+    """Bytes of weights, optimizer, master copies and gradients on a device of the stage."""
+    row = training.states(layout)
     offloaded = training.offloaded
     if training.frozen:
         base = _base_bytes(stage, training)
         width = training.adapter_bytes
         adapters = stage.adapters * width / _shards(training, layout, 3)
-        optimizer = _optimizer(training, stage.adapters, 0.0, width, layout)
+        optimizer = _optimizer(training, stage.adapters / _shards(training, layout, 1), 0.0, width)
         return States(
             base / _shards(training, layout, 3),
             optimizer,
@@ -114,16 +148,17 @@ def _states(stage: StageKept, training: Training, layout: Layout) -> States:
             stage.adapters * width / _shards(training, layout, 2),
             adapters,
         )
-    whole = stage.parameters
-    weights = whole * row["weights"] / _shards(training, layout, 3)
-    master = whole * row["master"] / _shards(training, layout, 1)
-    gradients = whole * row["gradients"] / _shards(training, layout, 2)
-    optimizer = _optimizer(training, whole, stage.ends, row["state"], layout)
+    weights = _held(stage, training, layout, 3) * row["weights"]
+    master = _held(stage, training, layout, 1) * row["master"]
+    gradients = _held(stage, training, layout, 2) * row["gradients"]
+    optimizer = _optimizer(
+        training, _held(stage, training, layout, 1), stage.ends / _shards(training, layout, 1), row["state"]
+    )
     return States(
         0.0 if "parameters" in offloaded else weights,
         0.0 if "optimizer" in offloaded else optimizer,
         0.0 if "optimizer" in offloaded else master,
-        gradients,
+        0.0 if "parameters" in offloaded else gradients,  # they follow their parameters
     )
 
 
@@ -134,27 +169,27 @@ def _base_bytes(stage: StageKept, training: Training) -> float:
     return matrices * BASE_FORMATS[training.base_format] + (stage.parameters - matrices) * 2
 
 
-def _optimizer(training: Training, parameters: float, ends: float, width: int, layout: Layout) -> float:
-    """Bytes of optimizer states on a device."""
+def _optimizer(training: Training, parameters: float, ends: float, width: int) -> float:
+    """Bytes of the optimizer states of so many parameters, `ends` of them an embedding's or a head's."""
     row = tables()["optimizers"][training.optimizer]
     if row.get("paged"):
         return 0.0
+    ends = min(ends, parameters)
     if "bytes" in row:
-        size = (parameters - ends) * row["bytes"] + ends * row["wide_rows"]
-    elif row.get("factored"):
-        size = 0.002 * parameters * width  # a row and a column of each matrix
-    else:
-        wide = row.get("wide_states", row["states"])
-        size = ((parameters - ends) * row["states"] + ends * wide) * width
-    return float(size) / _shards(training, layout, 1)
+        return float((parameters - ends) * row["bytes"] + ends * row["wide_rows"])
+    if row.get("factored"):
+        return 0.002 * parameters * width  # a row and a column of each matrix
+    wide = row.get("wide_states", row["states"])
+    return float(((parameters - ends) * row["states"] + ends * wide) * width)
 
 
 def _temporary(stage: StageKept, training: Training, held: States, layout: Layout) -> float:
     row = tables()["optimizers"][training.optimizer]
-    width = training.adapter_bytes if training.frozen else tables()["precisions"][training.precision]["state"]
+    width = training.adapter_bytes if training.frozen else training.states(layout)["state"]
     if training.optimizer_in_backward:
         return 0.0
-    return float(_trainable(stage, training) * width * row["temporary"]) / _shards(training, layout, 1)
+    trained = stage.adapters / _shards(training, layout, 1) if training.frozen else _held(stage, training, layout, 1)
+    return float(trained * width * row["temporary"])
 
 
 def _stored(stage: StageKept, training: Training) -> float:
@@ -166,6 +201,8 @@ def _stored(stage: StageKept, training: Training) -> float:
         kept = sum(layer.all for layer in layers)
     elif how == "selective":
         kept = sum(layer.all - layer.scores for layer in layers)
+    elif how == "experts":
+        kept = sum(layer.all - max(layer.mixture - layer.input, 0.0) for layer in layers)
     elif how == "ops":
         kept = sum(min(layer.ops, layer.all) for layer in layers)
     elif how == "full":
@@ -175,27 +212,33 @@ def _stored(stage: StageKept, training: Training) -> float:
     return kept + stage.beside
 
 
-def _loss(stage: StageKept, training: Training) -> tuple[float, float]:
+def _loss(stage: StageKept, training: Training, layout: Layout) -> tuple[float, float]:
     """Bytes of logits and what is made of them, forward and backward, on the stage that has the head."""
     name, _, count = training.loss.partition(":")
     row = tables()["losses"][name]
-    compiled = training.kernels != "plain"
     if "chunks" not in row:
-        forward, backward = (
-            (row["compiled_forward"], row["compiled_backward"])
-            if compiled
-            else (
-                row["forward"],
-                row["backward"],
-            )
-        )
-        return stage.logits * forward, stage.logits * backward
+        kind = _kernels_of_loss(training, layout)
+        return stage.logits * row[f"{kind}forward"], stage.logits * row[f"{kind}backward"]
     chunks = int(count) if count else row["chunks"]
-    each = (row["compiled_each"],) * 2 if compiled else (row["each_forward"], row["each_backward"])
+    each = (row["compiled_each"],) * 2 if training.kernels != "plain" else (row["each_forward"], row["each_backward"])
     return (
         stage.logits * (row["forward"] + each[0] / chunks),
         stage.logits * (row["backward"] + each[1] / chunks),
     )
+
+
+def _logit_gradients(stage: StageKept, training: Training) -> float:
+    """What the head's backward pass reads: the logits' gradients in 16 bit, unless the loss made the head's as well."""
+    return 2 * stage.logits if tables()["losses"][training.loss.partition(":")[0]]["forward"] else 0.0
+
+
+def _kernels_of_loss(training: Training, layout: Layout) -> str:
+    """Which of a loss's costs is meant: frameworks that divide a model bring a loss of their own."""
+    if training.kernels == "plain":
+        return ""
+    if layout.tp * layout.pp > 1 or training.states(layout)["master"]:
+        return "parallel_"
+    return f"{training.kernels}_"
 
 
 def _gathered(stage: StageKept, training: Training, layout: Layout, row: Mapping[str, Any]) -> tuple[float, float]:
@@ -217,9 +260,8 @@ def _head_gradient(stage: StageKept, training: Training, row: Mapping[str, Any])
 
 
 def _largest(stage: StageKept, row: Mapping[str, Any]) -> float:
-    """The largest gradient that lives alone."""
-    matrices = [layer.matrices / 4 for layer in stage.layers]
-    return max([*matrices, stage.ends / 2], default=0.0) * float(row["gradients"])
+    """The largest gradient of a layer that stands alone: of gate and up together, or another projection's."""
+    return max((layer.largest for layer in stage.layers), default=0.0) * float(row["gradients"])
 
 
 def _loaded(stage: StageKept, training: Training, row: Mapping[str, Any], held: States) -> float:

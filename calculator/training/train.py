@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from calculator.errors import WorkloadError
@@ -11,7 +12,11 @@ from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.model import Model
 from calculator.parallel.layout import Layout
+from calculator.passes.forward import forward
 from calculator.record.operation import MATMUL_KINDS
+from calculator.record.workload import Workload
+from calculator.training.export import exported
+from calculator.training.fixes import Change, fixes
 from calculator.training.recipe import Training, tables
 from calculator.training.shown import TrainedShown
 from calculator.training.speed import StepTime, passes, step_time
@@ -44,13 +49,15 @@ class Trained(TrainedShown):
     """A training step.
 
     Attributes:
-        peak: bytes allocated at most, on the fullest device. reserved: with what the allocator holds beside;
-            device_memory: with the context, as nvidia-smi counts. stages: of the pipeline.
+        peak: bytes allocated at most, on the fullest device. required: what the device must have for it, with the
+            fragments that the allocator cannot use and the context. reserved: with what the allocator holds beside
+            where there is room; device_memory: with the context, as nvidia-smi counts. stages: of the pipeline.
         events, states: of the stage with the peak. activations, transients: bytes of the peak's event.
-        fits: whether `device_memory` is within the device; None without one.
+        fits: whether `required` is within the device; None without one.
         step_time: seconds; tokens_per_second: of the whole job; mfu, hfu: model and hardware FLOPs over the peak.
         flops: of a step on all devices, as the model needs them; hardware_flops: with what is computed again.
-        six_n, palm: the same by the rules of thumb 6·N and 6·N + 12·L·H·Q·T (arXiv:2204.02311).
+        attention_flops: of `flops`, those of attention. six_n: by the rule of thumb of 6·N a token, of the active
+            parameters without the embedding.
         fixes: what makes it fit, the cheapest first.
     """
 
@@ -61,14 +68,15 @@ class Trained(TrainedShown):
     sequence_length: int
     micro_batches: int
     peak: int
+    required: int
     reserved: int
     device_memory: int
     stages: tuple[StageMemory, ...] = field(repr=False)
     tokens: int
     flops: float
     hardware_flops: float
+    attention_flops: float
     six_n: float
-    palm: float
     device: Device | None = field(repr=False, default=None)
     step_time: StepTime | None = None
 
@@ -99,12 +107,12 @@ class Trained(TrainedShown):
 
     @property
     def fits(self) -> bool | None:
-        return None if self.device is None else self.device_memory <= self.device.memory
+        return None if self.device is None else self.required <= self.device.memory
 
     @property
     def short_by(self) -> int:
         """Bytes that are missing, 0 where it fits or no device is named."""
-        return max(0, self.device_memory - self.device.memory) if self.device is not None else 0
+        return max(0, self.required - self.device.memory) if self.device is not None else 0
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -113,7 +121,7 @@ class Trained(TrainedShown):
     def _utilisation(self, flops: float) -> float | None:
         if self.step_time is None or self.device is None:
             return None
-        peak = self.device.peak_of(str(tables()["precisions"][self.training.precision]["compute"]))
+        peak = self.device.peak_of(str(self.training.states(self.layout)["compute"]))
         return flops / (self.step_time.expected * peak * self.layout.devices)
 
     @property
@@ -125,16 +133,72 @@ class Trained(TrainedShown):
         return self._utilisation(self.hardware_flops)
 
     @property
-    def fixes(self) -> tuple[tuple[str, int], ...]:
-        """Changes of the recipe that make it fit, the least costly first, each tried, with the peak they give."""
-        if self.fits is not False:
-            return ()
-        return _fixes(self)
+    def fixes(self) -> tuple[Change, ...]:
+        """Changes of the recipe that make it fit, the least costly first, each tried."""
+        return fixes(self) if self.fits is False else ()
+
+    def with_(self, **changes: Any) -> Trained:
+        """The same step with another recipe: its fields as keywords."""
+        return train(
+            self.model,
+            batch_size=self.batch_size,
+            sequence_length=self.sequence_length,
+            device=self.device,
+            layout=self.layout,
+            training=self.training.with_(**changes),
+            micro_batches=self.micro_batches,
+        )
+
+    @cached_property
+    def full_attention(self) -> float:
+        """FLOPs of the attention of a step if every token attended to all of its sequence, forward and backward."""
+        workload = Workload(mode="pretraining", attention_flops="full")
+        listed = forward(self.model, workload, 1, self.sequence_length)
+        once = sum(float(op.flops) * op.count for op in listed if op.kind == "attention")
+        return 3 * once * self.tokens / self.sequence_length
+
+    @property
+    def palm(self) -> float:
+        """FLOPs by 6·N + 12·L·H·Q·T (arXiv:2204.02311, appendix B)."""
+        return self.six_n + self.full_attention
+
+    def flops_by(self, convention: str) -> float:
+        """FLOPs of a step as a source counts them: "model" (causal attention), "full" attention, "hardware" (with what
+        is computed again), "6n", "palm".
+
+        Raises:
+            WorkloadError: no such convention.
+        """
+        counted = {"model": self.flops, "hardware": self.hardware_flops, "6n": self.six_n}
+        if convention == "palm":
+            return self.palm
+        if convention == "full":
+            return self.flops - self.attention_flops + self.full_attention * (2 / 3 if self.training.frozen else 1)
+        if convention not in counted:
+            raise WorkloadError(f"FLOPs by {convention!r} are not known; choose model, full, hardware, 6n or palm.")
+        return counted[convention]
+
+    def utilisation(self, convention: str = "model") -> float | None:
+        """Part of the devices' peak that a step reaches, its FLOPs counted so."""
+        return self._utilisation(self.flops_by(convention))
 
     def days(self, tokens: float) -> float | None:
         """Days for so many tokens."""
         rate = self.tokens_per_second
         return tokens / rate / 86400 if rate else None
+
+    def export(self, framework: str) -> str:
+        """The recipe for "torchtitan", "deepspeed", "megatron", "axolotl" or "trl".
+
+        Raises:
+            WorkloadError: no such framework, or one that does not run such a recipe.
+        """
+        return exported(self, framework)
+
+    def energy(self, tokens: float) -> float | None:
+        """Kilowatt-hours for so many tokens, every device at its thermal design power."""
+        days = self.days(tokens)
+        return days * 24 * self.device.watts * self.layout.devices / 1e3 if days and self.device else None
 
     def cost(self, tokens: float, price: float | None = None) -> float | None:
         """US dollars for so many tokens, at a price an hour and device."""
@@ -178,18 +242,32 @@ def train(
     placed_on = layout or Layout(dp=devices or 1)
     if devices is not None and placed_on.devices != devices:
         raise WorkloadError(f"The layout is of {placed_on.devices} devices, not of {devices}.")
+    if chosen.sequence_parallel and not placed_on.sequence_parallel:
+        placed_on = replace(placed_on, sequence_parallel=True)
     card = None if device is None else device_named(device)
     listed = stages(model, chosen, placed_on, batch_size, sequence_length)
+    return stepped(listed, model, chosen, placed_on, card, (batch_size, sequence_length, micro_batches))
+
+
+def stepped(
+    listed: list[StageKept],
+    model: Model,
+    chosen: Training,
+    placed_on: Layout,
+    card: Device | None,
+    sizes: tuple[int, int, int],
+) -> Trained:
+    """The step of stages that are laid out already; sizes are sequences, tokens and micro-batches."""
+    batch_size, sequence_length, micro_batches = sizes
     held = tuple(
         _memory(i, stage, model, chosen, placed_on, micro_batches, len(listed)) for i, stage in enumerate(listed)
     )
     peak = max(stage.peak for stage in held)
-    allowance = tables()["allowance"]
-    reserved = int(peak * allowance["reserved"])
+    required, reserved, shown = allowances(peak, card)
     tokens = batch_size * sequence_length * micro_batches * placed_on.dp
-    flops, hardware = _flops(listed, chosen, placed_on, micro_batches)
+    flops, hardware, attention = _flops(listed, chosen, placed_on, micro_batches)
     n = model.parameters.active - model.parameters.embedding
-    time = None if card is None else step_time(listed, model, chosen, placed_on, card, micro_batches)
+    time = None if card is None else step_time(listed, chosen, placed_on, card, micro_batches)
     return Trained(
         model,
         chosen,
@@ -198,17 +276,29 @@ def train(
         sequence_length,
         micro_batches,
         peak,
+        required,
         reserved,
-        reserved + int(allowance["device"]),
+        shown,
         held,
         tokens,
         flops,
         hardware,
+        attention,
         6.0 * n * tokens,
-        6.0 * n * tokens + 12.0 * model.layers * model.hidden_size * sequence_length * tokens,
         card,
         time,
     )
+
+
+def allowances(peak: int, device: Device | None) -> tuple[int, int, int]:
+    """Bytes that a peak of allocated ones requires, that the allocator then reserves, and that nvidia-smi shows: cached
+    blocks are given back where a device is nearly full."""
+    row = tables()["allowance"]
+    required = int(peak * row["fragments"]) + int(row["context"])
+    reserved = int(peak * row["reserved"])
+    if device is not None and required <= device.memory:
+        reserved = min(reserved, device.memory - int(row["context"]))
+    return required, reserved, reserved + int(row["context"])
 
 
 def _memory(
@@ -236,55 +326,17 @@ def in_flight(stage: int, stages: int, interleave: int, micro_batches: int) -> f
     return min(stages * (1 + (stages - 1) / (stages * interleave)) - stage, float(micro_batches))
 
 
-def _flops(listed: list[StageKept], training: Training, layout: Layout, micro_batches: int) -> tuple[float, float]:
-    """Matrix FLOPs of a step on all devices: what the model needs, and what the devices compute."""
-    needed = computed = 0.0
+def _flops(
+    listed: list[StageKept], training: Training, layout: Layout, micro_batches: int
+) -> tuple[float, float, float]:
+    """Matrix FLOPs of a step on all devices: what the model needs, what they compute, and what attention needs."""
+    needed = computed = attention = 0.0
     for stage in listed:
         for op in stage.operations:
             if op.kind in MATMUL_KINDS and op.phase != "communication":
                 once = float(op.flops) * op.count
                 needed += once * (2 if training.frozen else 3)
                 computed += once * passes(op, training)
+                attention += once * (2 if training.frozen else 3) if op.kind == "attention" else 0.0
     each = micro_batches * layout.tp * layout.cp * layout.dp
-    return needed * each, computed * each
-
-
-CHEAPEST: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("a fused loss", {"loss": "fused"}),
-    ("compiled kernels", {"kernels": "compiled"}),
-    ("a fused optimizer", {"optimizer": "adamw-fused"}),
-    ("8-bit AdamW", {"optimizer": "adamw-8bit"}),
-    ("selective recomputation", {"recompute": "selective"}),
-    ("recomputing every second product", {"recompute": "ops"}),
-    ("full recomputation", {"recompute": "full"}),
-    ("ZeRO 1", {"zero": 1}),
-    ("ZeRO 2", {"zero": 2}),
-    ("ZeRO 3", {"zero": 3}),
-    ("full recomputation and a fused loss", {"recompute": "full", "loss": "fused"}),
-    ("ZeRO 3 with full recomputation and a fused loss", {"zero": 3, "recompute": "full", "loss": "fused"}),
-    ("optimizer states in the host's memory", {"offload": "optimizer", "recompute": "full", "loss": "fused"}),
-    ("LoRA of rank 16", {"method": "lora", "recompute": "full", "loss": "fused"}),
-    ("QLoRA of rank 16", {"method": "qlora", "recompute": "full", "loss": "fused"}),
-)
-"""Changes of a recipe, from what costs least time to what changes what is trained."""
-
-
-def _fixes(found: Trained) -> tuple[tuple[str, int], ...]:
-    good = []
-    for words, changes in CHEAPEST:
-        if "zero" in changes and found.layout.dp * found.layout.cp == 1:
-            continue
-        if all(getattr(found.training, name) == value for name, value in changes.items()):
-            continue
-        again = train(
-            found.model,
-            batch_size=found.batch_size,
-            sequence_length=found.sequence_length,
-            device=found.device,
-            layout=found.layout,
-            training=found.training.with_(**changes),
-            micro_batches=found.micro_batches,
-        )
-        if again.fits:
-            good.append((words, again.peak))
-    return tuple(good)
+    return needed * each, computed * each, attention * each

@@ -1,5 +1,5 @@
 """What the forward pass of a transformers model keeps for the backward pass, seen on the meta device by the hooks that
-autograd hands every saved tensor to.
+autograd hands every saved tensor to, and what lives through a step, by following storages.
 
 A meta tensor allocates nothing, and some of its kernels are not those of a GPU. Attention is called as the flash kernel
 itself (the meta device would fall back to plain products), and a missing autocast is made of function calls.
@@ -7,6 +7,7 @@ itself (the meta device would fall back to plain products), and a missing autoca
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -16,6 +17,8 @@ import oracle
 import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -133,3 +136,39 @@ def kept(
     with kernels(name), _inside(model, path), hooks:
         model(**oracle._inputs(model, batch, tokens, cached=False), **labels)
     return (found, listed) if rows else found
+
+
+class Living(TorchDispatchMode):
+    """Follows the storages that operations make: the bytes that live, and the most that did since `reset`."""
+
+    def __init__(self, *known: torch.Tensor) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._alive: set[int] = set()
+        for tensor in known:
+            self._track(tensor)
+
+    def reset(self) -> None:
+        """Forget the peak so far."""
+        self.peak = self.now
+
+    def _track(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._alive:
+            return
+        self._alive.add(key)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._gone, key, size)
+
+    def _gone(self, key: int, size: int) -> None:
+        self._alive.discard(key)
+        self.now -= size
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = function(*args, **(kwargs or {}))
+        for leaf in tree_leaves(made):
+            if isinstance(leaf, torch.Tensor) and leaf.is_meta:
+                self._track(leaf)
+        return made

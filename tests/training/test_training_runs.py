@@ -1,0 +1,69 @@
+"""Measured runs beside the prediction: docs/VALIDATION.md shows each, these hold what was reached."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from docs import training_runs
+
+
+def errors(source: str, kind: str) -> tuple[int, float, float]:
+    members = [run for run in training_runs.runs() if source in (run.source, "all")]
+    return training_runs.quantiles(getattr(run, f"{kind}_error") for run in members)
+
+
+@pytest.mark.parametrize(
+    ("source", "rows", "median", "most"),
+    [
+        ("h200", 16, 0.005, 0.01),
+        ("simumax", 23, 0.01, 0.03),
+        ("fms-acceleration", 19, 0.01, 0.04),
+        ("all", 87, 0.015, 0.13),
+    ],
+)
+def test_peaks(source, rows, median, most):
+    count, middle, high = errors(source, "memory")
+    assert count == rows
+    assert middle <= median
+    assert high <= most
+
+
+@pytest.mark.parametrize(
+    ("source", "rows", "median", "most"),
+    [("simumax", 23, 0.05, 0.15), ("korthikanti", 8, 0.08, 0.15), ("fms-acceleration", 19, 0.05, 0.12)],
+)
+def test_times(source, rows, median, most):
+    count, middle, high = errors(source, "time")
+    assert count == rows
+    assert middle <= median
+    assert high <= most
+
+
+def test_times_of_all_runs_that_state_their_inputs():
+    known = [run for run in training_runs.runs() if training_runs.calibrated(run)]
+    count, middle, high = training_runs.quantiles(run.time_error for run in known)
+    assert count == 170
+    assert middle <= 0.08
+    assert high <= 0.27
+
+
+def test_no_run_is_faster_than_the_bound():
+    for run in training_runs.runs():
+        assert run.seconds is None or run.seconds > run.bound, run.id
+
+
+def test_verdicts():
+    judged = [run for run in training_runs.runs() if run.fits is not None]
+    wrong = {run.id for run in judged if run.fits != run.predicted_fits}
+    assert len(judged) == 89
+    assert wrong == {
+        # 40 GiB of the peak are logits that llm-foundry's loss holds once.
+        "llmfoundry-h100_80gb-1b-s2048-g64-mb20-ga1-amp_bf16-full_shard-noac",
+        "llmfoundry-h100_80gb-1b-s2048-g32-mb20-ga1-amp_bf16-full_shard-noac",
+        # It was refused while it loaded.
+        "fms-llama-2-70b-qlora-accelerated-peft-bnb-g2-b4-v1",
+    }
