@@ -6,7 +6,8 @@ from collections import Counter
 
 import streamlit as st
 
-from calculator.estimation import estimate
+from calculator.engines.memory.fit import fit
+from calculator.estimation import Estimate, estimate
 from calculator.model import Model, Stack
 from calculator.parts import Attention, LatentAttention
 from calculator.passes.totals import intensity_class
@@ -16,6 +17,7 @@ from calculator.serving.parts import Passed
 from pages.shared import show as ui
 from pages.shared.caches import caches, keeps
 from pages.shared.columns import COLUMNS
+from pages.shared.drafts import both
 from pages.shared.needs import Needs, needs
 from pages.shared.show import Figure, Inputs, Paper
 from pages.shared.why import compute, intensity, memory, token, why
@@ -28,6 +30,7 @@ def show(inputs: Inputs) -> None:
     with st.container():
         paper.figures(*figures(inputs, found))
     kinds(paper, inputs, found)
+    both(paper, inputs)
     with ui.sides():
         bounds(paper, inputs, found.passed)
         if found.passed is not None:
@@ -112,12 +115,15 @@ def kinds(paper: Paper, inputs: Inputs, found: Needs) -> None:
             cases["With an FP8 cache"] = estimate(inputs.model, w.with_(kv_dtype="fp8"))
     else:
         cases["With one sequence"] = estimate(inputs.model, w.with_(batch_size=1))
-    scale, unit = scaled(max(e.memory.total for e in cases.values()))
+    runtime = {label: engines_own(found, e) for label, e in cases.items()}
+    whole = {label: e.memory.total + runtime[label] for label, e in cases.items()}
+    scale, unit = scaled(max(whole.values()))
     bars = [
         charts.Bar(
             label,
-            ui.size(e.memory.total),
-            {TITLES[k]: getattr(e.memory, k) / scale for k in MEMORY_KINDS if getattr(e.memory, k)},
+            f"{ui.size(whole[label])}{' with the engine' if runtime[label] else ''}",
+            {TITLES[k]: getattr(e.memory, k) / scale for k in MEMORY_KINDS if getattr(e.memory, k)}
+            | ({"Runtime": runtime[label] / scale} if runtime[label] else {}),
         )
         for label, e in cases.items()
     ]
@@ -126,9 +132,21 @@ def kinds(paper: Paper, inputs: Inputs, found: Needs) -> None:
     largest = max(MEMORY_KINDS, key=lambda k: getattr(inputs.estimate.memory, k))
     finding = f"{TITLES[largest]} takes the most memory; {said}."
     with ui.card(
-        "Where the memory goes", "Of the whole model. The red marks are what an engine may fill of the devices."
+        "Where the memory goes",
+        "Of the whole model, on all devices together. Runtime is what the engine takes beside it: the rest of its "
+        "profile run, graphs and libraries. The red marks are what it may fill of the devices.",
     ):
         paper.chart("memory_by_kind", charts.stacked(bars, charts.KINDS, finding, ui.ink(), unit=unit, limits=limits))
+
+
+def engines_own(found: Needs, e: Estimate) -> float:
+    """Bytes that the engine takes beside what the model needs, on all devices of the answer."""
+    if found.count is None or found.fit is None:
+        return 0.0
+    asked = {"max_model_len": e.sequence_length, "concurrency": e.workload.batch_size}
+    precisions = {"dtype": e.workload.dtype, "kv_dtype": e.workload.kv_dtype}
+    mine = fit(e.model, found.fit.device, layout=found.fit.layout, engine=found.fit.engine, **asked, **precisions)
+    return max(0.0, float(mine.taken * found.count - e.memory.total))
 
 
 def scaled(largest: float) -> tuple[float, str]:

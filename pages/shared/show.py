@@ -24,6 +24,7 @@ from calculator.numbers import units as fmt
 from calculator.record.workload import Workload
 from calculator.report import clean
 from calculator.report.charts import DARK, LIGHT, Chart, Ink
+from pages.shared.recipe import Recipe
 from pages.shared.workload import Hardware
 
 Rows = Sequence[Mapping[str, Any]]
@@ -47,6 +48,9 @@ class Inputs:
     model: Model
     workload: Workload
     hardware: Hardware = NOTHING
+    recipe: Recipe = field(default_factory=Recipe)
+    draft: str = ""
+    here: Any = None  # the page, for links to its parts
 
     @cached_property
     def estimate(self) -> Estimate:

@@ -92,10 +92,6 @@ def test_a_model_is_found_by_typing_and_its_numbers_follow_the_mode(visit, serve
     expect_numbers(other, GPT2, mode="decode", sequence_length=1024, batch_size=16)
 
 
-FORGETS = pytest.mark.xfail(reason="pages that show no mode forget the link's: Fit, Speed and Training", strict=False)
-
-
-@FORGETS
 @pytest.mark.parametrize("path", HEADINGS)
 def test_the_first_visitor_of_a_cold_server_opens_a_deep_link(visit, cold_server, path):
     visitor = visit(cold_server)
@@ -119,7 +115,6 @@ def test_an_unknown_page_falls_back_to_the_first_and_keeps_the_link(visit, serve
     expect_the_link(page)
 
 
-@FORGETS
 def test_back_forward_and_reload_keep_every_value(visit, server):
     visitor = visit(server)
     page = visitor.open(f"?{LINK}")
