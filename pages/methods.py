@@ -45,7 +45,7 @@ def chapter(inputs: Inputs, section: str) -> None:
     named = [anchor for _, anchor, _ in chapters]
     asked = st.query_params.get("chapter")
     at = named.index(asked) if asked in named else 0
-    st.markdown(before)
+    st.markdown("\n\n".join(p for p in before.split("\n\n") if not p.startswith("Contents:")))
     with st.container(horizontal=True, gap="xsmall"):
         for title, anchor, _ in chapters:
             linked(inputs, title, anchor, disabled=anchor == named[at])

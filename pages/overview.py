@@ -143,9 +143,16 @@ def engines_own(found: Needs, e: Estimate) -> float:
     """Bytes that the engine takes beside what the model needs, on all devices of the answer."""
     if found.count is None or found.fit is None:
         return 0.0
-    asked = {"max_model_len": e.sequence_length, "concurrency": e.workload.batch_size}
-    precisions = {"dtype": e.workload.dtype, "kv_dtype": e.workload.kv_dtype}
-    mine = fit(e.model, found.fit.device, layout=found.fit.layout, engine=found.fit.engine, **asked, **precisions)
+    mine = fit(
+        e.model,
+        found.fit.device,
+        layout=found.fit.layout,
+        engine=found.fit.engine,
+        max_model_len=e.sequence_length,
+        concurrency=e.workload.batch_size,
+        dtype=e.workload.dtype,
+        kv_dtype=e.workload.kv_dtype,
+    )
     return max(0.0, float(mine.taken * found.count - e.memory.total))
 
 
@@ -298,23 +305,21 @@ def attention_facts(model: Model) -> dict[str, str]:
     return {}
 
 
+KIND = {"compute": "flops", "intensity": "reuse"}
+"""Tables by their title, where their name in files is another."""
+
+
 def tables(paper: Paper, inputs: Inputs) -> None:
     """One of the breakdowns; all of them in the page's data."""
     e = inputs.estimate
-    names = {
-        "memory": "Memory",
-        "flops": "Compute",
-        "reuse": "Intensity",
-        "operations": "Operations",
-        "formats": "Formats",
-    }
+    names = ["memory", "compute", "intensity", "operations", "formats"]
     if keeps(inputs):
-        names |= {"cache": "Cache", "engines": "Engines"}
+        names += ["cache", "engines"]
     with ui.card("Breakdown"):
-        chosen = (
+        named = (
             st.segmented_control(
                 "Table",
-                list(names),
+                names,
                 default="memory",
                 required=True,
                 key="table",
@@ -323,11 +328,12 @@ def tables(paper: Paper, inputs: Inputs) -> None:
             )
             or "memory"
         )
+        chosen = KIND.get(named, named)
         rows = [{**r, "component": TITLES[r["component"]]} if "component" in r else r for r in e.rows(chosen)]
         height = 460 if chosen == "operations" else "auto"
         shown, columns = COLUMNS[chosen](rows)
-        paper.table(chosen, shown, columns, f"{names[chosen]} table", raw=lambda: e.rows(chosen), height=height)  # type: ignore[arg-type]
-    for kind in names:
+        paper.table(chosen, shown, columns, f"{named.capitalize()} table", raw=lambda: e.rows(chosen), height=height)  # type: ignore[arg-type]
+    for kind in (KIND.get(name, name) for name in names):
         paper.tables[kind] = lambda kind=kind: e.rows(kind)  # type: ignore[misc]
 
 

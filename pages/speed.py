@@ -159,7 +159,7 @@ def times(paper: Paper, inputs: Inputs, case: Serving) -> None:
     common = {"attention_flops": "causal", "routing": "uniform"}
     first = w.with_(mode="prefill", batch_size=1, sequence_length=length, **common)
     found = [("First token, alone", passed(inputs.model, first, device, case.layout, case.engine))]
-    for users in sorted({1, case.batch, max(1, case.batch // 4)}):
+    for users in loads(inputs, case):
         step = w.with_(mode="decode", batch_size=users, sequence_length=length + w.decode_length // 2, **common)
         found.append((f"Next token, {users_said(users)}", passed(inputs.model, step, device, case.layout, case.engine)))
     bars = []
@@ -177,6 +177,13 @@ def times(paper: Paper, inputs: Inputs, case: Serving) -> None:
         "time_by_part",
         charts.stacked(bars, shades, finding, ui.ink(), unit="ms", full={b.label: sum(b.parts.values()) for b in bars}),
     )
+
+
+def loads(inputs: Inputs, case: Serving) -> list[int]:
+    """One user, those asked for, and fewer or more of them as far as they fit: up to four."""
+    wanted = sorted({1, max(1, case.batch // 4), case.batch, 4 * case.batch, 16 * case.batch})
+    held = [n for n in wanted if n <= case.batch or served(inputs, case.layout.devices, n).batch == n]
+    return held if len(held) <= 4 else [1, *held[-3:]]
 
 
 def load(paper: Paper, inputs: Inputs, case: Serving) -> None:

@@ -55,11 +55,8 @@ def show(inputs: Inputs) -> None:
     if case.step_time is not None:
         with ui.card(*steps.titled(case)):
             moments(paper, case)
-        with ui.sides():
-            with ui.card("Where the time of a step goes"):
-                steps.times(paper, case)
-            with ui.card("Memory at each event", "Of the fullest device; the largest decides"):
-                steps.events(paper, case)
+        with ui.card("Where the time of a step goes"):
+            steps.times(paper, case)
     if case.layout.pp > 1:
         with ui.card("Stages of the pipeline", "Each at its own peak"):
             steps.stages(paper, case)
@@ -141,19 +138,19 @@ def figures(inputs: Inputs, t: Trained) -> list[Figure]:
     event = t.fullest.peak_event
     parts = "\n".join(f"- {name} {ui.size(v)}" for name, v in event.terms.items() if v)
     time, speed, price = t.step_time, t.tokens_per_second, inputs.hardware.price
-    wish = "" if t.fits else "if it fitted: "
+    wish = "" if t.fits else ", if it fitted"
     step = Figure("Step", "–", "no peak of the device is known", "Times need a published peak.")
     if time is not None:
         again = "what is computed again included"
         said = "\n".join(f"- {steps.TERMS[n]} {ui.seconds(s)}" for n, s in time.terms.items() if s)
         step = Figure(
-            "Step",
+            f"Step{wish}",
             ui.seconds(time.expected),
-            f"{wish}{ui.likely(time)}",
+            ui.likely(time),
             f"{ui.flops(t.hardware_flops)} on all devices, {again}:\n\n{said}\n\n*Never under* takes the datasheet's "
             "rates; *likely* held 8 of 10 measured runs.",
         )
-    used = f"{wish}{t.mfu:.0%} MFU, {t.hfu:.0%} HFU" if t.mfu is not None and t.hfu is not None else ""
+    used = f"{t.mfu:.0%} MFU, {t.hfu:.0%} HFU" if t.mfu is not None and t.hfu is not None else ""
     days, cost = t.days(inputs.recipe.tokens), t.cost(inputs.recipe.tokens, price)
     kwh = t.energy(inputs.recipe.tokens)
     energy = f" At full power {kwh:,.0f} kWh." if kwh else ""
@@ -167,15 +164,15 @@ def figures(inputs: Inputs, t: Trained) -> list[Figure]:
         ),
         step,
         Figure(
-            "Speed",
+            f"Speed{wish}",
             f"{speed:,.0f} tok/s" if speed else "–",
             used,
             "Tokens of a step over its time. MFU counts what the model needs, HFU also what is computed again.",
         ),
         Figure(
-            f"{amount(inputs)} tokens",
+            f"{amount(inputs)} tokens{wish}",
             ui.seconds(days * 86400) if days else "–",
-            f"{wish}{dollars(cost)} at \\${price:,.2f}/h each" if cost and price else "no price is known",
+            f"{dollars(cost)} at \\${price:,.2f}/h each" if cost and price else "no price is known",
             f"Tokens / speed, times devices and price.{energy} Twenty tokens a parameter would be "
             f"{ui.count(t.chinchilla_tokens)} (arXiv:2203.15556).",
         ),
@@ -210,12 +207,21 @@ def moments(paper: Paper, case: Trained) -> None:
         f"The peak of {ui.size(peak.total)} is reached in {where}; a step takes {ui.seconds(case.step_time.expected)}."  # type: ignore[union-attr]
     )
     limit = charts.Limit(case.device.memory / GIB, f"{ui.device_name(case.device)} {ui.size(case.device.memory)}")
-    level = [(m.second, m.size / GIB, steps.EVENTS.get(m.event, m.event)) for m in found.moments]
+    level = [(m.second, steps.kinds(m.terms), steps.EVENTS.get(m.event, m.event)) for m in found.moments]
     said = f"peak {ui.size(peak.total)}: {where}"
     drawn = charts.course(
-        found.phases, level, steps.PHASES, ("Seconds", "GiB"), finding, ui.ink(), limit=limit, peak=said
+        found.phases,
+        level,
+        (steps.PHASES, steps.SHADES),
+        ("Seconds", "GiB"),
+        finding,
+        ui.ink(),
+        limit=limit,
+        peak=said,
     )
     paper.chart("step_over_time", drawn)
+    rows = [{"event": e.name, "bytes": e.total, **e.terms} for e in case.events]
+    paper.tables["events"] = lambda: rows
 
 
 def plans(paper: Paper, inputs: Inputs, found: Found) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from calculator.training.speed import BACKWARD_ATTENTION
@@ -24,11 +25,16 @@ class Phase(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """Bytes on the fullest device at a second, and the event of the step that they are of; "" between events."""
+    """A second, the bytes of each kind on the fullest device then, and the event they are of; "" between events."""
 
     second: float
-    size: float
-    event: str
+    terms: Mapping[str, float]
+    event: str = ""
+
+    @property
+    def size(self) -> float:
+        """Bytes in all."""
+        return sum(self.terms.values())
 
 
 class Course(NamedTuple):
@@ -76,15 +82,14 @@ def _forward_share(term: str, training: Training) -> float:
 
 
 def _moments(step: Trained, lengths: dict[str, float], end: float) -> tuple[Moment, ...]:
-    found = {event.name: event for event in step.events}
+    found = {event.name: event.terms for event in step.events}
     turn, batch = lengths["Forward"], lengths["Forward"] + lengths["Backward"]
     first, last = found["loss forward"], found["optimizer"]
-    rest = last.total - last.terms.get("temporaries", 0.0)
-    before = first.total - first.terms.get("activations", 0.0) - first.terms.get("loss", 0.0)
-    apart = LOSS * batch / 3
-    listed = [Moment(0.0, before, ""), Moment(max(turn - apart, 0.0), first.total - first.terms["loss"], "")]
+    before, rest = {**first, "activations": 0.0, "loss": 0.0}, {**last, "temporaries": 0.0}
+    apart, update = LOSS * batch / 3, end - lengths["Optimizer"]
+    listed = [Moment(0.0, before), Moment(max(turn - apart, 0.0), {**first, "loss": 0.0})]
     for place, name in enumerate(("loss forward", "loss backward", "head backward", "last layer")):
-        listed.append(Moment(turn + place * apart, found[name].total, name))
-    listed.append(Moment(batch, found["first layer"].total, "first layer"))
-    listed += [Moment(batch, rest, ""), Moment(end - lengths["Optimizer"], rest, "")]
-    return (*listed, Moment(end - lengths["Optimizer"] / 2, last.total, "optimizer"), Moment(end, rest, ""))
+        listed.append(Moment(turn + place * apart, found[name], name))
+    listed.append(Moment(batch, found["first layer"], "first layer"))
+    listed += [Moment(batch, rest), Moment(update, rest)]
+    return (*listed, Moment((update + end) / 2, last, "optimizer"), Moment(end, rest))

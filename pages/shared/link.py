@@ -27,7 +27,7 @@ SHARED = (*(o.key for o in OPTIONS), "device", "devices", "engine", "price", "dr
 """Of the sidebar: what every page's link holds, whether or not the page has a field for it."""
 HELD, PAGE = "link_held", "link_page"  # of the session: the shared part of the last run's link, and its page
 SOURCES = ("popular", "hub", "file", "manual")
-FORMER = {"upload": "file"}  # what older links say
+FORMER = {"source": {"upload": "file"}, "table": {"flops": "compute", "reuse": "intensity"}}  # what older links say
 
 
 def amend() -> None:
@@ -35,8 +35,9 @@ def amend() -> None:
     notes: list[str] = []
     before = dict(st.query_params)
     _model(notes)
-    if st.query_params.get("source") in FORMER:
-        st.query_params["source"] = FORMER[st.query_params["source"]]
+    for name, words in FORMER.items():
+        if st.query_params.get(name) in words:
+            st.query_params[name] = words[st.query_params[name]]
     for name in list(st.query_params):
         if name == "source" and st.query_params[name] not in SOURCES:
             _drop(name, SOURCES, "popular", notes)

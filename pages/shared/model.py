@@ -7,6 +7,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -267,4 +268,4 @@ def _manual(refused: fields.Refused) -> Model:
     if kind == "moe":
         asked["model_type"] = ModelType.MOE
     asked["tie_word_embeddings"] = st.toggle("Head tied to the embedding", key="tied", bind="query-params")
-    return manual_model(ModelConfig(**asked))
+    return replace(manual_model(ModelConfig(**asked)), name="The model typed by hand")

@@ -24,6 +24,7 @@ from calculator.numbers import units as fmt
 from calculator.record.workload import Workload
 from calculator.report import clean
 from calculator.report.charts import DARK, LIGHT, Chart, Ink
+from pages.shared import pictures
 from pages.shared.recipe import Recipe
 from pages.shared.workload import Hardware
 
@@ -183,6 +184,7 @@ class Paper:
             for name in self.tables:
                 self._download(name)
             if self.charts:
+                pictures.save([self._file(name) for name in self.charts])
                 st.caption(
                     "The archive also holds each picture's data and its Vega-Lite specification. A picture's own "
                     "corner saves it as PNG."
@@ -279,7 +281,12 @@ def sides() -> Any:
 def linked(text: str) -> str:
     """Text as it reads, with the addresses that bundled models name as their source as short Markdown links."""
     pieces = re.split(r"(https?://[\w.-]+/[\w./@%-]*[\w/])", text)
-    return "".join(_link(p) if i % 2 and urlsplit(p).netloc in SOURCES else plain(p) for i, p in enumerate(pieces))
+    return "".join(_link(p) if i % 2 and urlsplit(p).netloc in SOURCES else _between(p) for i, p in enumerate(pieces))
+
+
+def _between(text: str) -> str:
+    """Text between addresses, with the spaces at its ends."""
+    return f"{' ' * text[:1].isspace()}{plain(text)}{' ' * text[1:][-1:].isspace()}"
 
 
 def _link(address: str) -> str:

@@ -1,11 +1,11 @@
-"""Pictures of a training step: strategies side by side, where its time goes, its events and its stages."""
+"""Pictures of a training step: strategies side by side, where its time goes, and its stages."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from calculator.report import charts
-from calculator.training.timeline import Event
 from calculator.training.train import Trained
 from pages.shared import show as ui
 from pages.shared.recipe import side_by_side
@@ -58,7 +58,7 @@ TERMS = {
     "update": "Optimizer",
 }
 TERM_SHADES = {
-    "products": charts.SERIES[0],
+    "products": "#52667B",
     "experts": "#AC4120",
     "attention": charts.PARTS["Attention"],
     "elementwise": "#97918A",
@@ -66,8 +66,8 @@ TERM_SHADES = {
     "tensor group": "#0B7780",
     "accumulation": charts.KINDS["Gradients"],
     "host": "#6B655C",
-    "bubble": "#8F897E",
-    "copies": "#0B7780",
+    "bubble": "#915353",
+    "copies": "#14A0C8",
     "update": charts.KINDS["Optimizer states"],
 }
 
@@ -94,9 +94,9 @@ def titled(t: Trained) -> tuple[str, str]:
     )
 
 
-def split(event: Event) -> dict[str, float]:
+def kinds(terms: Mapping[str, float]) -> dict[str, float]:
     """An event's bytes by kind, in GiB."""
-    return {kind: sum(event.terms.get(n, 0.0) for n in names) / GIB for kind, names in KINDS.items()}
+    return {kind: sum(terms.get(n, 0.0) for n in names) / GIB for kind, names in KINDS.items()}
 
 
 def strategies(paper: Paper, case: Trained) -> None:
@@ -110,7 +110,7 @@ def strategies(paper: Paper, case: Trained) -> None:
     bars = []
     for name, t in found.items():
         said = f"{'✓' if t.fits else '✕ too large:'} {ui.size(t.peak)}"
-        bars.append(charts.Bar(name, said, split(t.fullest.peak_event)))
+        bars.append(charts.Bar(name, said, kinds(t.fullest.peak_event.terms)))
     room = case.device.memory / GIB
     limit = charts.Limit(room, f"{ui.device_name(case.device)} {ui.size(case.device.memory)}")
     top = max(room * 1.6, sum(bars[0].parts.values()) * 1.05)
@@ -135,24 +135,21 @@ def times(paper: Paper, case: Trained) -> None:
     assert case.step_time is not None
     terms = case.step_time.terms
     whole = sum(terms.values())
-    kept = sorted(((n, s) for n, s in terms.items() if s > whole / 500), key=lambda item: -item[1])
-    ranked = [charts.Rank(TERMS[n], s, f"{ui.seconds(s)} · {s / whole:.0%}", TERM_SHADES[n]) for n, s in kept]
-    finding = f"{ranked[0].name} takes {kept[0][1] / whole:.0%} of {ui.seconds(whole)}."
-    paper.chart("time_by_term", charts.ranked(ranked, finding, ui.ink(), unit="s"))
-
-
-def events(paper: Paper, case: Trained) -> None:
-    """What each event holds."""
-    bars = [charts.Bar(EVENTS.get(e.name, e.name).capitalize(), ui.size(e.total), split(e)) for e in case.events]
-    peak = case.fullest.peak_event
-    finding = f"Of {len(bars)} events {EVENTS.get(peak.name, peak.name)} holds the most, {ui.size(peak.total)}."
-    paper.chart("memory_by_event", charts.stacked(bars, SHADES, finding, ui.ink(), thick=22))
+    unit, scale = next(
+        (u, s) for u, s in (("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3)) if whole >= 2 * s or u == "ms"
+    )
+    parts = {TERMS[n]: s / scale for n, s in terms.items() if s > whole / 500}
+    first = max(parts, key=lambda n: parts[n])
+    finding = f"{first} take {parts[first] * scale / whole:.0%} of {ui.seconds(whole)}."
+    bar = charts.Bar("One step", ui.seconds(whole), parts)
+    shades = {TERMS[n]: shade for n, shade in TERM_SHADES.items()}
+    paper.chart("time_by_term", charts.stacked([bar], shades, finding, ui.ink(), unit=unit))
 
 
 def stages(paper: Paper, case: Trained) -> None:
     """The peak of each stage of a pipeline."""
     assert case.device is not None
-    bars = [charts.Bar(f"Stage {s.index + 1}", ui.size(s.peak), split(s.peak_event)) for s in case.stages]
+    bars = [charts.Bar(f"Stage {s.index + 1}", ui.size(s.peak), kinds(s.peak_event.terms)) for s in case.stages]
     full = max(case.stages, key=lambda s: s.peak)
     finding = f"Stage {full.index + 1} of {len(bars)} is the fullest, {ui.size(full.peak)}."
     limit = charts.Limit(case.device.memory / GIB, f"{ui.device_name(case.device)} {ui.size(case.device.memory)}")

@@ -12,9 +12,11 @@ from calculator.report.charts.base import (
     Chart,
     Ink,
     Part,
+    color,
     drawn,
     ink_on,
     layer,
+    legend_lines,
     note,
     q,
     tips,
@@ -27,8 +29,8 @@ TALL = 260
 
 def course(
     phases: Sequence[tuple[str, float, float]],
-    level: Sequence[tuple[float, float, str]],
-    shades: Mapping[str, str],
+    level: Sequence[tuple[float, Mapping[str, float], str]],
+    shades: tuple[Mapping[str, str], Mapping[str, str]],
     titles: tuple[str, str],
     finding: str,
     i: Ink,
@@ -36,47 +38,53 @@ def course(
     limit: Limit,
     peak: str,
 ) -> Chart:
-    """Phases (name, from, to) as a band over the area of a level (when, how much, event), with a limit across it.
+    """Phases (name, from, to) as a band over stacked areas of a level (when, amounts by kind, event), with a limit.
 
     Args:
-        titles: of time and of the level, with their units. peak: said at the highest point of the level.
+        shades: of the phases and of the kinds, in the order of the stack. titles: of time and of the level, with their
+            units. peak: said at the highest point.
     """
-    end, most = phases[-1][2], max(amount for _, amount, _ in level)
-    top = max(most, limit.at) * 1.12
+    end = phases[-1][2]
+    kinds = {kind: c for kind, c in shades[1].items() if any(amounts.get(kind) for _, amounts, _ in level)}
+    heights: list[Part] = [{"x": w, "y": sum(a.values()), "event": e} for w, a, e in level]
+    highest = max(heights, key=lambda r: r["y"])
     x = q("x", [0, end], {"title": titles[0], "tickCount": 8, "grid": False})
-    y = q("y", [0, top], {"title": titles[1], "tickCount": 5}, range=[{"expr": "height"}, BAND + 12]) | {"stack": None}
-    rows = [{"x": when, "y": amount, "event": event} for when, amount, event in level]
-    area: Part = {
-        "type": "area",
-        "color": i.muted,
-        "opacity": 0.35,
-        "line": {"color": i.muted, "strokeWidth": 2, "opacity": 1},
-    }
-    highest = max(rows, key=lambda r: float(r["y"]))
-    late = highest["x"] > 0.5 * end
-    side: Part = {"align": "right", "dx": -8} if late else {"align": "left", "dx": 8}
-    halo = {"stroke": i.page, "strokeWidth": 5, "strokeJoin": "round"}
-    over = limit.at < most
+    reach = [0, max(highest["y"], limit.at) * 1.15]
+    y = q("y", reach, {"title": titles[1], "tickCount": 5}, range=[{"expr": "height"}, BAND + 12])
+    place: Part = {"x": x, "y": y | {"field": "y1", "stack": None}, "y2": {"field": "y0"}}
+    place |= {"color": color("kind", kinds, i), "tooltip": tips(kind="Kind")}
+    side: Part = {"align": "right", "dx": -8} if highest["x"] > 0.5 * end else {"align": "left", "dx": 8}
+    halo = {"stroke": i.page, "strokeWidth": 5, "strokeJoin": "round"}  # clears what lies behind a text
+    lines: list[Part] = [{"color": i.page, "strokeWidth": 5}, {"color": i.limit, "strokeWidth": 2}]
+    shape = {"type": "area", "opacity": 1, "stroke": i.page, "strokeWidth": 1}
+    events = [r for r in heights if r["event"]]
+    said = [*tips(event="Event"), {"field": "y", "title": titles[1], "format": ",.1f"}]
     layers = [
-        *_band(phases, shades, x, i),
-        layer(rows, area, {"x": x, "y": y}),
-        layer([{"y": limit.at}], {"type": "rule", "color": i.limit, "strokeWidth": 2}, {"y": y}),
+        *_band(phases, shades[0], x, i),
+        *(layer(rows, shape, place) for rows in _stacked(level, kinds)),
+        *(layer([{"y": limit.at}], {"type": "rule", **line}, {"y": y}) for line in lines),
+        layer([highest], {"type": "circle", "size": 60, "color": i.text, "opacity": 1}, {"x": x, "y": y}),
         *(note(x, y, (0, limit.at), limit.name, i.limit, dx=6, dy=-9, **h) for h in (halo, {})),
-        *(note(x, y, (highest["x"], highest["y"]), peak, i.text, dy=-9, weight=600, **side, **h) for h in (halo, {})),
-        layer(
-            [highest],
-            {"type": "circle", "size": 60, "color": i.limit if over else i.text, "opacity": 1},
-            {"x": x, "y": y},
-        ),
-        layer(
-            [r for r in rows if r["event"]],
-            {"type": "circle", "size": 200, "opacity": 0},
-            {"x": x, "y": y, "tooltip": [*tips(event="Event"), {"field": "y", "title": titles[1], "format": ",.1f"}]},
-        ),
+        *(note(x, y, (highest["x"], highest["y"]), peak, i.text, dy=-9, **side, **h) for h in (halo, {})),
+        layer(events, {"type": "circle", "size": 200, "opacity": 0}, {"x": x, "y": y, "tooltip": said}),
     ]
     exported = [{"phase": name, "from_s": start, "to_s": stop} for name, start, stop in phases]
-    exported += [{"event": event, "at_s": when, titles[1]: amount} for when, amount, event in level]
-    return Chart(drawn(layers, TALL, i), exported, finding)
+    exported += [{"event": event, "at_s": when, **amounts} for when, amounts, event in level]
+    return Chart(drawn(layers, TALL + 18 * legend_lines(list(kinds)), i), exported, finding)
+
+
+def _stacked(level: Sequence[tuple[float, Mapping[str, float], str]], kinds: Mapping[str, str]) -> list[list[Part]]:
+    """For each kind its rows, on top of those of the kinds before."""
+    below = [0.0] * len(level)
+    found = []
+    for kind in kinds:
+        rows: list[Part] = []
+        for place, (when, amounts, _) in enumerate(level):
+            start = below[place]
+            below[place] = start + amounts.get(kind, 0.0)
+            rows.append({"kind": kind, "x": when, "y0": start, "y1": below[place]})
+        found.append(rows)
+    return found
 
 
 def _band(phases: Sequence[tuple[str, float, float]], shades: Mapping[str, str], x: Part, i: Ink) -> list[Part]:
