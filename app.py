@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Draw the sidebar, then the page that the URL names, within a server's limits and behind its guard."""
     # Before the imports, which take a second in a new process: the browser must not draw the sidebar at another width.
-    width = st.session_state.get("sidebar", 320)
-    st.set_page_config(page_title="Transformer calculator", page_icon="🧮", layout="wide", initial_sidebar_state=width)
+    st.set_page_config(page_title="Transformer calculator", page_icon="🧮", layout="wide", initial_sidebar_state=320)
 
     from pages.shared.guard import guarded
 

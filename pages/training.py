@@ -78,10 +78,10 @@ def sentence(inputs: Inputs, found: Found) -> str:
     where = ui.devices(t.layout.devices, device)
     on = f"of one {ui.device_name(device)}" if t.layout.devices == 1 else f"on each of {where}"
     start = f"Training {what}{ui.plain(inputs.name)} takes"
+    # What a device must have: the caching allocator holds more where there is room, and gives it back.
+    peak = f"{ui.digits(t.required / GIB)} of {ui.digits(device.memory / GIB)}\u00a0GiB"
     if not t.fits:
-        needed = f"{ui.digits(t.required / GIB)} of {ui.digits(device.memory / GIB)}\u00a0GiB"
-        return f"{start} :primary[{needed}] {on}: {spaced(ui.size(t.short_by))} too much{way_out(t)}."
-    peak = f"{ui.digits(t.device_memory / GIB)} of {ui.digits(device.memory / GIB)}\u00a0GiB"
+        return f"{start} :primary[{peak}] {on}: {spaced(ui.size(t.short_by))} too much{way_out(t)}."
     days, cost = t.days(inputs.recipe.tokens), t.cost(inputs.recipe.tokens, inputs.hardware.price)
     if days is None:
         return f"{start} :primary[{peak}] {on}."
@@ -160,7 +160,8 @@ def figures(inputs: Inputs, t: Trained) -> list[Figure]:
             ui.size(t.peak),
             steps.EVENTS.get(event.name, event.name),
             f"Allocated at most, in the event *{event.name}*:\n\n{parts}\n\nA device must have "
-            f"{ui.size(t.required)} for it, with fragments and its context.",
+            f"{ui.size(t.required)} for it, with fragments and its context; nvidia-smi then shows "
+            f"{ui.size(t.device_memory)}.",
         ),
         step,
         Figure(
@@ -229,7 +230,7 @@ def plans(paper: Paper, inputs: Inputs, found: Found) -> None:
     rows = [plan_row(inputs, t) for t in found.plans]
     device = inputs.device
     assert device is not None
-    shown = [{**r, "memory": r["device_memory_bytes"] / GIB, "percent": percent(r["mfu"])} for r in rows]
+    shown = [{**r, "memory": r["required_bytes"] / GIB, "percent": percent(r["mfu"])} for r in rows]
     top = max(float(r["tokens_per_second"] or 0) for r in rows)
     columns = {
         "tensor": ui.number("Tensor"),
@@ -267,6 +268,7 @@ def plan_row(inputs: Inputs, t: Trained) -> dict[str, Any]:
         "recompute": str(t.training.recompute),
         "micro_batch": t.batch_size,
         "micro_batches": t.micro_batches,
+        "required_bytes": t.required,
         "device_memory_bytes": t.device_memory,
         "step_s": time.expected if time else None,
         "tokens_per_second": t.tokens_per_second,

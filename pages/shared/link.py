@@ -30,15 +30,21 @@ SOURCES = ("popular", "hub", "file", "manual")
 FORMER = {"source": {"upload": "file"}, "table": {"flops": "compute", "reuse": "intensity"}}  # what older links say
 
 
+def unread() -> list[str]:
+    """The names in the link that no field has read yet; what a field has is the field's to mend."""
+    with get_session_state().query_params() as link:
+        return [name for name in link if not link.is_bound(name)]
+
+
 def amend() -> None:
     """Mend the link in place, and keep what was dropped for the page to say."""
     notes: list[str] = []
     before = dict(st.query_params)
-    _model(notes)
-    for name, words in FORMER.items():
-        if st.query_params.get(name) in words:
-            st.query_params[name] = words[st.query_params[name]]
-    for name in list(st.query_params):
+    if "model" in unread():
+        _model(notes)
+    for name in unread():
+        if st.query_params[name] in FORMER.get(name, {}):
+            st.query_params[name] = FORMER[name][st.query_params[name]]
         if name == "source" and st.query_params[name] not in SOURCES:
             _drop(name, SOURCES, "popular", notes)
         elif name in CHOICES and st.query_params[name] not in CHOICES[name].choices:

@@ -24,7 +24,7 @@ from calculator.numbers import units as fmt
 from calculator.record.workload import Workload
 from calculator.report import clean
 from calculator.report.charts import DARK, LIGHT, Chart, Ink
-from pages.shared import pictures
+from pages.shared import buttons
 from pages.shared.recipe import Recipe
 from pages.shared.workload import Hardware
 
@@ -39,6 +39,8 @@ gib, flops, count, intensity, percent = fmt.gib, fmt.flops, fmt.count, fmt.inten
 size, digits, seconds, tokens = fmt.size, fmt.digits, fmt.seconds, fmt.tokens
 
 
+NAMED = {"flops": "Compute", "reuse": "Intensity"}
+"""Tables by their title where their files have another name."""
 NOTHING = Hardware(None, None, "vllm", None)
 
 
@@ -118,7 +120,7 @@ class Paper:
             if terms:
                 st.markdown(f":gray[{terms}]")
             if "Mobi" in str(st.context.headers.get("User-Agent", "")):  # elsewhere the sidebar stands open
-                st.button("Change", icon=":material/tune:", on_click=open_sidebar)
+                buttons.open_drawer()
             for warning in self.inputs.estimate.warnings if self.inputs else ():
                 st.warning(plain(warning), icon=":material/warning:")
 
@@ -184,7 +186,7 @@ class Paper:
             for name in self.tables:
                 self._download(name)
             if self.charts:
-                pictures.save([self._file(name) for name in self.charts])
+                buttons.save_pictures([self._file(name) for name in self.charts])
                 st.caption(
                     "The archive also holds each picture's data and its Vega-Lite specification. A picture's own "
                     "corner saves it as PNG."
@@ -192,7 +194,7 @@ class Paper:
 
     def _download(self, name: str) -> None:
         st.download_button(
-            f"{name.replace('_', ' ').capitalize()} (CSV)",
+            f"{NAMED.get(name, name.replace('_', ' ').capitalize())} (CSV)",
             lambda: clean.as_csv(self._told(self.tables[name]())),
             f"{self._file(name)}.csv",
             "text/csv",
@@ -258,11 +260,6 @@ def masthead() -> Any:
             address = str(st.context.url or "").split("?")[0]
             st.code(f"{address}?{query}" if query else address or "/", language=None, wrap_lines=True)
         return st.container(width="content")
-
-
-def open_sidebar() -> None:
-    """On a phone the sidebar is a drawer; a change of its first state opens it."""
-    st.session_state.sidebar = "expanded"
 
 
 @contextmanager

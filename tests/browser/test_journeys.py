@@ -7,6 +7,7 @@ import io
 import json
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -158,6 +159,22 @@ def test_the_files_hold_the_raw_numbers(visit, server):
     expect(page.get_by_test_id("stMetricValue").first).to_have_text(fmt.size(e.memory.total))  # which stays
 
 
+def test_the_pictures_are_saved_as_svg(visit, server):
+    page = visit(server).open(f"?{LINK}")
+    expect(page.get_by_test_id("stVegaLiteChart").locator("svg.marks")).to_have_count(4)
+    saved = []
+    page.on("download", saved.append)
+    page.locator(".st-key-data button").first.click()
+    page.get_by_role("button", name="Pictures (SVG)").click()
+    page.wait_for_timeout(3000)
+    names = ("memory_by_kind", "roofline", "time_by_part", "cache_by_engine")
+    assert [d.suggested_filename for d in saved] == [f"gpt2_decode_b7_n512_int8_{name}.svg" for name in names]
+    for each in saved:
+        drawn = ElementTree.fromstring(Path(each.path()).read_text(encoding="utf-8"))
+        assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
+        assert len(drawn.findall(".//{http://www.w3.org/2000/svg}text")) > 3
+
+
 def test_the_sweep_as_a_file(visit, server):
     page = visit(server).open("scaling?vary=batch&to_batch=16")
     page.locator(".st-key-data button").first.click()
@@ -200,6 +217,28 @@ def test_a_model_is_typed_by_hand(visit, server):
         visitor.settled()
     expect(page.get_by_text("202,048", exact=False).first).to_be_visible()
     expect_numbers(page, load_model(CONFIG | {"max_position_embeddings": 131072}))
+
+
+def test_a_length_is_typed_as_people_write_it_and_what_is_none_is_refused(visit, server):
+    visitor = visit(server)
+    page = visitor.open()
+    length = page.locator(".st-key-length input")
+    for typed, shown in (("32k", "32,768"), ("8K", "8,192"), ("max", "max"), ("1e4", "10,000")):
+        length.fill(typed)
+        length.press("Enter")
+        expect(length).to_have_value(shown)
+        visitor.settled()
+    expect_numbers(page, QWEN, sequence_length=10_000)
+    assert parameters(page) == {"length=10%2C000"} or parameters(page) == {"length=10,000"}
+    for typed in ("inf", "1.5", "-4", "many"):
+        length.fill(typed)
+        length.press("Enter")
+        expect(page.get_by_test_id("stAlert")).to_contain_text("Length")
+        expect(length).to_have_value(typed)
+        visitor.settled()
+    length.fill("4k")
+    length.press("Enter")
+    expect_numbers(page, QWEN, sequence_length=4096)
 
 
 def test_a_hub_that_is_out_of_reach_is_one_sentence_and_the_way_back_is_short(visit, server):

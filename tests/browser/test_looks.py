@@ -178,6 +178,21 @@ def test_a_phone_opens_the_sidebar_and_goes_to_another_page(visit, server):
     assert page.url.endswith("/scaling?mode=decode")
 
 
+def test_the_change_button_opens_the_drawer_again_and_again(server, chromium):
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, user_agent="Mozilla/5.0 (iPhone) Mobi")
+    page = context.new_page()
+    try:
+        page.goto(f"{server}/")
+        change, model = page.get_by_role("button", name="Change"), page.locator(".st-key-model input")
+        for _ in range(2):
+            change.click()
+            expect(model).to_be_in_viewport()
+            page.get_by_test_id("stSidebarCollapseButton").locator("button").click()
+            expect(model).not_to_be_in_viewport()
+    finally:
+        context.close()
+
+
 # Those who do not see the page, or use no mouse
 
 

@@ -1,4 +1,4 @@
-"""Save the page's pictures as SVG, which Streamlit's own toolbar does not: a button that hands over what is drawn."""
+"""Buttons that do in the browser what Streamlit has no call for: save the page's pictures as SVG, open the drawer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-BUTTON = """<button type="button">Pictures (SVG)</button>"""
 LOOK = """
 button {
-  font: inherit; color: inherit; cursor: pointer; width: 100%; padding: 0.4rem 0.75rem;
+  font: inherit; font-size: 0.93rem; color: inherit; cursor: pointer; padding: 0.4rem 0.75rem;
   background: transparent; border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
 }
 button:hover, button:focus-visible { border-color: var(--st-primary-color); color: var(--st-primary-color); }
@@ -38,7 +37,23 @@ export default function ({ data, parentElement }) {
 """
 
 
-def save(names: Sequence[str]) -> None:
-    """The button. The names are those of the files, in the order of the page's pictures."""
-    component = st.components.v2.component("pictures_as_svg", html=BUTTON, css=LOOK, js=SAVE)
+# The drawer remembers that it was closed, by hand or on the way to another page; its own button always opens it.
+OPEN = """
+export default function ({ parentElement }) {
+  parentElement.querySelector("button").onclick = () =>
+    document.querySelector("[data-testid=stExpandSidebarButton]")?.click();
+}
+"""
+
+
+def save_pictures(names: Sequence[str]) -> None:
+    """Saves what is drawn. The names are those of the files, in the order of the page's pictures."""
+    html = "<button type='button'>Pictures (SVG)</button>"
+    component = st.components.v2.component("pictures_as_svg", html=html, css=LOOK, js=SAVE)
     component(data=json.dumps(list(names)), key="svg")
+
+
+def open_drawer() -> None:
+    """Opens the sidebar where it is a drawer, on a phone."""
+    html = "<button type='button'>Change</button>"
+    st.components.v2.component("open_drawer", html=html, css=LOOK, js=OPEN)(key="change")
