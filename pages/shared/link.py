@@ -65,20 +65,26 @@ def keep(page: str, *, hides: bool) -> None:
 
     Streamlit takes what no widget of a run is bound to out of the link: at the end of the run where a widget was, and
     on the way to another page where none was. A page that `hides` inputs lets go of their widgets before they are
-    missed; what the way to a page lost is put back. A step back or forward in the browser's history is left alone: its
-    address says all.
+    missed; what the way to a page lost is put back, which is a step of the browser's history. A step back to what was
+    lost shows the same again; one to another page is left alone, whose address says all.
     """
     run = get_script_run_ctx()
-    arrived = st.session_state.get(PAGE) != page and not (run and run.is_history_navigation)
+    stepped = bool(run and run.is_history_navigation)
+    again = stepped and st.session_state.get(PAGE) == page
+    arrived = st.session_state.get(PAGE) != page and not stepped
     held: dict[str, str] = st.session_state.get(HELD, {})
     with get_session_state().query_params() as link:
         bound = [link.get_binding_for_param(name) for name in SHARED] if hides else []
         for binding in bound:
             if binding is not None:
                 link.unbind_widget(binding.widget_id)  # those that are drawn bind themselves again
-        lost = {n: v for n, v in held.items() if arrived and not link.has_param(n) and not link.is_bound(n)}
+        lost = {n: v for n, v in held.items() if (arrived or again) and not link.has_param(n)}
+        if again:
+            for name, value in lost.items():
+                link.set_with_no_forward_msg(name, value)
+        elif lost:
+            link.update({n: v for n, v in lost.items() if not link.is_bound(n)})
         if lost:
-            link.update(lost)
             link.set_initial_query_params_from_current()
     st.session_state[PAGE] = page
 
