@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -140,10 +141,11 @@ def test_every_fault_is_answered_by_the_deadline(hub: Hub, fault: str, part: str
     hub.fault = replace(FAULTS[fault], only=part)
     with applied(replace(SERVER, seconds=2.0)), pytest.MonkeyPatch.context() as patch:
         patch.setattr(client.fetch_config, "__kwdefaults__", client.fetch_config.__kwdefaults__ | {"timeout": 1.0})
-        start = time.monotonic()
         with pytest.raises(CalculatorError) as caught:
             from_hub("org/model")
-        assert time.monotonic() - start < 4
+        unfinished = FAULTS[fault].delay or FAULTS[fault].header_pause or FAULTS[fault].body_pause
+        assert not unfinished or not [seen for seen in hub.finished if part in seen.path]
+        assert fault == "round and round" or len(hub.seen) < 12  # nobody tries again and again
         assert str(caught.value).endswith(".")
         assert "HF_ENDPOINT" not in str(caught.value) or fault == "round and round"
 
@@ -235,15 +237,16 @@ def test_memory_is_bounded_by_bytes_over_all_kinds() -> None:
     assert held.get(("old",)) is None
 
 
-def test_a_large_config_is_refused_before_it_is_parsed(hub: Hub) -> None:
+def test_a_large_config_is_refused_before_it_is_parsed(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.models["org/large"] = Model({"config.json": b'{"a": [' + b"{}," * 2_000_000 + b"{}]}"})
     hub.models["org/many"] = Model({"config.json": b'{"a": [' + b"{}," * 400_000 + b"{}]}"})
+    parsed: list[Any] = []
+    monkeypatch.setattr(client, "json", SimpleNamespace(loads=parsed.append))
     with applied(SERVER):
         for name in ("org/large", "org/many"):
-            start = time.monotonic()
             with pytest.raises(CalculatorError):
                 from_hub(name)
-            assert time.monotonic() - start < 2
+    assert not parsed
 
 
 def test_headers_of_all_shards_have_one_budget(hub: Hub) -> None:
