@@ -255,7 +255,7 @@ def described(model: Model) -> dict[str, str]:
     found["Width"] = f"{model.hidden_size:,}"
     found |= attention_facts(model)
     if experts is not None:
-        shared = f", {experts.shared:,} wide shared" if experts.shared else ""
+        shared = f", {experts.shared.width:,} wide shared" if experts.shared.width else ""
         found["Experts"] = f"{experts.top_k} of {experts.experts}{shared}"
     found["Vocabulary"] = f"{model.vocabulary_size:,}"
     found["Context"] = f"{model.context_length:,}" if model.context_length else "not limited"

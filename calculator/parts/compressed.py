@@ -9,8 +9,10 @@ from calculator.formats.cache import ENTRY
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, ceil_div, half, maximum, minimum
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, Shared, attend, rotate
-from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
+from calculator.parts.attend import attend, rotate
+from calculator.parts.base import SOFTMAX_FLOPS, Part, project
+from calculator.parts.heads import Heads, Shared
+from calculator.parts.norm import Norm
 from calculator.parts.sparse import INDEX_BLOCK
 from calculator.parts.symbols import (
     HEAD_DIM,

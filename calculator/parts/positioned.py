@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from calculator.numbers.symbols import Symbol
-from calculator.parts.basic import Part, activation
+from calculator.parts.base import Part, activation
 from calculator.parts.symbols import HIDDEN
 from calculator.record.run import Run
 

@@ -12,7 +12,8 @@ from typing import ClassVar
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
 from calculator.numbers.symbols import Symbol
-from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, elementwise, project
+from calculator.parts.base import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Part, elementwise, project
+from calculator.parts.norm import Norm
 from calculator.parts.symbols import HIDDEN, KEY_DIM, KEY_HEADS, VALUE_DIM, VALUE_HEADS
 from calculator.record.caches import Cache, Kept
 from calculator.record.run import Run

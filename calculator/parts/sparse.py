@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from calculator.numbers.symbolic import Number, ceil_div, half
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import rotate
-from calculator.parts.basic import Norm, Part, project
+from calculator.parts.attend import rotate
+from calculator.parts.base import Part, project
+from calculator.parts.norm import Norm
 from calculator.parts.symbols import HIDDEN, INDEX_DIM, INDEX_HEADS, QUERY_RANK, ROTATED
 from calculator.record.caches import Cache, Kept
 from calculator.record.run import Run

@@ -11,13 +11,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from calculator.errors import HubUnreachableError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future  # loads when the Hub is asked: a bundled model needs none
 
 T = TypeVar("T")
 Key = tuple[Any, ...]
@@ -106,6 +108,8 @@ class Memory:
 
     def under_way(self, key: Key) -> tuple[Future[Any], bool]:
         """The answer to a question that is asked now, and whether the caller is the first, who must settle it."""
+        from concurrent.futures import Future
+
         with self._lock:
             found = self._under_way.get(key)
             if found is not None:
@@ -163,6 +167,8 @@ def answered(
     """
     if failure_seconds <= 0:
         return ask()
+    from concurrent.futures import wait
+
     key = ("failure", *key)
     held = current()
     answer, first = held.under_way(key)

@@ -17,7 +17,7 @@ from calculator.families.towers.sound import fun_asr_towers, glm_audio, qwen3_au
 from calculator.families.towers.vision import siglip
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import Attention, ConditionedScale, Linear, Norm, Part, Residual
+from calculator.parts import Attention, Biases, ConditionedScale, HeadNorms, Linear, Names, Norm, Part, Residual
 
 
 def completed(c: Config, name: str = "text_config") -> Config:
@@ -257,10 +257,9 @@ def nemo_encoder(c: Config, root: str, after: tuple[Part, ...], *, normed: bool,
         heads,
         kv_heads,
         head_dim,
-        fused="w_qkv",
-        out="out_proj",
-        out_bias=True,
-        head_norm="layer" if normed else None,
+        names=Names(out="out_proj", fused="w_qkv"),
+        biases=Biases(out=True),
+        norms=HeadNorms("layer" if normed else None),
         rotary=head_dim // 2,
     )
     layer = Layer(
