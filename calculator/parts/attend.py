@@ -6,7 +6,7 @@ from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, ceil_div, half, maximum, minimum
 from calculator.parts.base import ROTARY_FLOPS, SOFTMAX_FLOPS, elementwise
 from calculator.parts.heads import Heads
-from calculator.record.caches import NOTHING, Cache, Kept
+from calculator.record.caches import NOTHING, Cache, EncoderKeysAndValues, KeysAndValues, Latent
 from calculator.record.run import Run
 from calculator.record.saved import Saved
 from calculator.record.split import HEAD
@@ -60,9 +60,8 @@ def _cache(run: Run, heads: Heads, seen: Reach, limit: Number | None, across: bo
     per_token = heads.cached_bytes(run.cache_format)
     if heads.latent is not None:
         expanded, values = heads.latent
-        kept = Kept("latent", per_token, limit, heads.cached, expanded=expanded, values=values, chunked=chunked)
-    else:
-        kept = Kept("encoder keys and values" if across else "keys and values", per_token, limit, chunked=chunked)
+        return Cache(held, 0, written, Latent(per_token, limit, heads.cached, expanded, values))
+    kept = EncoderKeysAndValues(per_token, limit) if across else KeysAndValues(per_token, limit, chunked)
     return Cache(held, 0, written, kept)
 
 

@@ -27,7 +27,7 @@ from calculator.parts.symbols import (
     STREAMS,
     WINDOW,
 )
-from calculator.record.caches import Cache, Kept
+from calculator.record.caches import Cache, Compressed
 from calculator.record.run import Run
 from calculator.record.split import HEAD, REPLICATED, ROW
 
@@ -278,10 +278,10 @@ class CompressedAttention(Part):
         held = run.batch * entries(run.held_tokens(None), self.ratio) * size if not run.training else 0
         if not run.decoding:
             before = run.batch * entries(run.past, self.ratio) * size if run.past else 0
-            return Cache(held, before, held - before, Kept("compressed", size))
+            return Cache(held, before, held - before, Compressed(size))
         written = entries(run.past + run.steps, self.ratio) - entries(run.past, self.ratio)
         read = run.batch * self._read(run, most) * size
-        return Cache(held, read, run.batch * written * size, Kept("compressed", size))
+        return Cache(held, read, run.batch * written * size, Compressed(size))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from calculator.engines.layers import Layers
+from calculator.engines.engine import Layers
 from calculator.engines.memory.facts import visible_memory
 from calculator.engines.memory.pages import Pool, grows
 from calculator.engines.memory.shares import (
