@@ -67,8 +67,7 @@ def modernbert(c: Config) -> Blueprint:
     types = layer_types(c, lambda i: "sliding_attention" if i % period else "full_attention")
     half = c.local_attention // 2
     # The encoder's tokens see half the window to either side, and themselves; the decoder's see half of it.
-    local = renamed(c)
-    local.values_["sliding_window"] = half if causal else 2 * half + 1
+    local = c.read_as(sliding_window=half if causal else 2 * half + 1)
     mlp = MLP("mlp", width, c.intermediate_size, fused="Wi", down="Wo", bias=c.flag("mlp_bias"))
 
     def layer(index: int, window: int | None) -> Layer:

@@ -27,7 +27,7 @@ def xlm(c: Config) -> Blueprint:
     )
     width: int = c.hidden_size
     c = renamed(c, hidden_dropout_prob="dropout", attention_probs_dropout_prob="attention_dropout")
-    c.values_["intermediate_size"] = 4 * width
+    c = c.read_as(intermediate_size=4 * width)
     attention = bert_attention(
         c, "attentions.{}", names=Names(query="q_lin", key="k_lin", value="v_lin", out="out_lin")
     )

@@ -117,7 +117,7 @@ def flint(c: Config) -> Blueprint:
     full = {0, 1, count - 1}
     types = layer_types(c, lambda i: "full_attention" if i in full or i % 4 == 1 else "sliding_attention")
     if c.get("mlp_only_layers") is None:
-        c.values_["mlp_only_layers"] = [0, 1]
+        c = c.read_as(mlp_only_layers=[0, 1])
     experts = mixture(c, shared=SharedMLP(c.shared_expert_intermediate_size, name="shared_expert"))
 
     def layer(i: int, window: int | None) -> Layer:

@@ -221,7 +221,7 @@ def dots3_note_text(c: Config) -> Blueprint:
     experts = replace(deepseek_experts(c, correction=True), shared=SharedMLP(shared))
 
     def attention(i: int, kind: str) -> tuple[Part, ...]:
-        own = Config({**c.values_, **dots_sizes(c, i, kind)}, c.model_type, where=c.where)
+        own = Config({**c.plain(), **dots_sizes(c, i, kind)}, c.model_type, where=c.where)
         mixer: LatentAttention = replace(
             latent_attention(own), gate_name="g_proj", gate_per_head=True, rope_norm="k_rope_only_layernorm"
         )

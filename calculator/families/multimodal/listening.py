@@ -166,7 +166,7 @@ def q_former(c: Config, root: str, queries: int, text_width: int) -> Stack:
 def phi4_vision(c: Config, root: str, text_width: int) -> Stack:
     """SigLIP with its pooling head, separators for the ends of rows and of crops, and two projections."""
     width: int = c.hidden_size
-    fields = {**c.values_, "vision_use_head": True, "num_patches": None}
+    fields = {**c.plain(), "vision_use_head": True, "num_patches": None}
     separators = (
         held(root, (("global_img_feature_extensor", (1, 1, width)), ("sub_img_feature_extensor", (1, 1, 1, width)))),
     )

@@ -79,7 +79,7 @@ def kosmos_2(c: Config) -> Blueprint:
         Residual("channel_residual", width, dropout),
     )
     # A whole model inside another: either flag ties.
-    text.values_["tie_word_embeddings"] = text.flag("tie_word_embeddings") or tied_inside(c, text)
+    text = text.read_as(tie_word_embeddings=text.flag("tie_word_embeddings") or tied_inside(c, text))
     built = decoder(
         text,
         Layer("full attention", (*parts, *unread_encoder(text, attention))),
