@@ -257,7 +257,6 @@ class SharedExperts(Part):
                     self.intermediate,
                     gated=True,
                     component="mlp",
-                    stream=run.stream,
                 )
             read: Number = run.tokens * inputs * run.width * (self.experts if name == "down_proj" else 1)
             run.add(

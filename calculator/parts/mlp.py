@@ -63,7 +63,6 @@ class MLP(Part):
             self.intermediate,
             gated=self.gated,
             component="mlp",
-            stream=run.stream,
         )
         if self.inner_norm:
             Norm(self.path(self.inner_norm), self.intermediate).write(run)

@@ -110,7 +110,7 @@ class GatedNorm(Part):
     def write(self, run: Run) -> None:
         Norm(self.path("norm"), self.size).write(run)
         project(run, self.path("W_down"), self.size, self.rank, component="norm", split=REPLICATED)
-        activation(run, self.path("act"), run.tokens, self.rank, gated=False, component="norm", stream=run.stream)
+        activation(run, self.path("act"), run.tokens, self.rank, gated=False, component="norm")
         project(run, self.path("W_up"), self.rank, self.size, component="norm", split=REPLICATED, saves_input=False)
         elements = run.tokens * self.size
         elementwise(run, self.path("gate"), "norm", elements, 5, inputs=2, stream=0)

@@ -42,4 +42,4 @@ class Activation(Part):
     SYMBOLS: ClassVar[dict[str, Symbol]] = {"size": HIDDEN}
 
     def write(self, run: Run) -> None:
-        activation(run, self.name, run.tokens, self.size, gated=False, component=self.component, stream=run.stream)
+        activation(run, self.name, run.tokens, self.size, gated=False, component=self.component)

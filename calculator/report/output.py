@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
 from calculator.numbers.symbols import MEANINGS
+from calculator.numbers.units import GIB
 from calculator.passes.plan import plan_of
 from calculator.record.vocabulary import MEMORY_KINDS
 from calculator.report import clean, text
@@ -224,7 +225,7 @@ def device_listing(form: str) -> str:
             "id": d.id,
             "name": d.name,
             "year": d.year,
-            "GiB": round(d.memory / 2**30, 1),
+            "GiB": round(d.memory / GIB, 1),
             "GB/s": round(d.bandwidth / 1e9),
             "16-bit TFLOP/s": round((d.peak.get("bf16") or d.peak.get("fp16") or 0) / 1e12, 1) or "",
         }

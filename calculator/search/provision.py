@@ -11,12 +11,12 @@ from typing import Any
 
 from calculator.config import DATA
 from calculator.engines.memory.ask import layout_counts
-from calculator.engines.memory.facts import GIB
 from calculator.engines.memory.fit import Fit, fit
 from calculator.errors import CalculatorError, WorkloadError
 from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.model import Model
+from calculator.numbers.units import GIB
 from calculator.search.layouts import divisors, layouts
 from calculator.search.solve import sequences
 from calculator.serving.serve import Serving, serve

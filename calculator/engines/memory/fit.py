@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from calculator.engines.memory import llama_cpp, sglang, tensorrt_llm, transformers, vllm
 from calculator.engines.memory.ask import Ask, Budget, Item, layout_counts, longest
-from calculator.engines.memory.facts import GIB
 from calculator.engines.memory.pages import grows
 from calculator.engines.memory.settings import checked
 from calculator.errors import WorkloadError
@@ -18,6 +17,7 @@ from calculator.formats.cache import cache_format_named
 from calculator.formats.named import format_named, normalised
 from calculator.hardware import Device
 from calculator.model import Model
+from calculator.numbers.units import GIB
 from calculator.parallel import Layout
 
 if TYPE_CHECKING:

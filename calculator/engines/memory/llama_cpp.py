@@ -6,9 +6,10 @@ from fractions import Fraction
 
 from calculator.engines.engine import Layers
 from calculator.engines.memory.ask import Ask, Budget, Item
-from calculator.engines.memory.facts import MIB, facts
+from calculator.engines.memory.facts import facts
 from calculator.engines.memory.pages import Cells
 from calculator.engines.memory.shares import Stage, kept_layers, tensor_share, weights_listed
+from calculator.numbers.units import MIB
 from calculator.parallel import Layout
 
 ONE = Layout()  # llama.cpp divides by layers, no matrices

@@ -8,11 +8,12 @@ from math import floor
 
 from calculator.engines.engine import NotModelled, Settings, up
 from calculator.engines.memory.ask import Ask, Budget, Item
-from calculator.engines.memory.facts import GIB, MIB, facts, hopper_or_later, large_card
+from calculator.engines.memory.facts import facts, hopper_or_later, large_card
 from calculator.engines.memory.shares import Stage, weights_listed
 from calculator.engines.paged import Blocks, blocks
 from calculator.engines.vllm import known, packed, page_of
 from calculator.errors import WorkloadError
+from calculator.numbers.units import GIB, MIB
 from calculator.record.operation import Operation
 
 LATEST = (0, 11)
