@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calculator.config import Config
 from calculator.families.fields import attention_kind, dropped, head_shape, rotary_size
 from calculator.model import Layer
-from calculator.parts import MLP, Attention, Biases, Experts, Norm, Part, Residual, Sees
+from calculator.parts import MLP, Attention, Biases, Norm, Part, Residual, Sees
+
+if TYPE_CHECKING:
+    from calculator.parts import Experts
 
 MakeNorm = Callable[[str, int], Norm]  # by name and width; Norm itself is RMSNorm
 Half = Part | Sequence[Part]  # what stands between two additions to the residual stream
@@ -88,6 +91,8 @@ def plain_mlp(c: Config, name: str = "mlp", inner: int | None = None, **changes:
 
 def mixture(c: Config, name: str = "mlp", **changes: Any) -> Experts:
     """A mixture by the field names of most types; a family whose fields are others states them."""
+    from calculator.parts import Experts  # of a model that has some
+
     usual = {"intermediate": "moe_intermediate_size", "experts": "num_experts", "top_k": "num_experts_per_tok"}
     read = {option: getattr(c, field) for option, field in usual.items() if option not in changes}
     return Experts(name, c.hidden_size, **read, **changes)
@@ -105,7 +110,7 @@ def additions(width: int, dropout: bool = False) -> tuple[Residual, Residual]:
 def usual_kind(mixer: Half, channel: Half) -> str:
     """What a person would call such a layer: its window, and its experts where it has some."""
     window = next((p.sees.window for p in several(mixer) if isinstance(p, Attention)), None)
-    mixed = any(isinstance(p, Experts) for p in several(channel))
+    mixed = any(p.ROUTED for p in several(channel))
     return attention_kind(window) + (" + experts" if mixed else "")
 
 

@@ -51,11 +51,13 @@ class Part:
     Whole-number fields may be replaced by symbols (`SYMBOLS` names them) to print formulas.
 
     Attributes:
+        ROUTED: a token visits some of its experts.
         MEASURED: its sizes are read off the tensors of a file, which no rule between counts can contradict.
     """
 
     name: str
     SYMBOLS: ClassVar[dict[str, Symbol]] = {}
+    ROUTED: ClassVar[bool] = False
     MEASURED: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -42,6 +42,7 @@ class Experts(Part):
     router: Router = GATE
     correction: Correction | None = None
     stored: Storage = EACH_APART
+    ROUTED = True
     SYMBOLS: ClassVar[dict[str, Symbol]] = {
         "hidden": HIDDEN,
         "intermediate": EXPERT_WIDTH,

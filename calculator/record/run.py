@@ -69,6 +69,7 @@ class Run(Tokens):
         return replace(self, span=span, formats=formats, steps_made=steps_made)
 
     def bytes_of(self, weight: Weight) -> Number:
+        """Bytes of the weight in the format that the plan chose for it."""
         return self.formats.get(weight.name, self.native).size(weight)
 
     def add(

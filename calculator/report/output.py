@@ -7,7 +7,6 @@ import json
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -314,6 +313,8 @@ def write_file(name: str, content: str) -> None:
 
 def _replace(path: Path, content: str) -> None:
     # A name that nobody can foresee, made anew: never a link that someone laid there.
+    import tempfile  # here, because it loads what compresses archives
+
     handle, name = tempfile.mkstemp(prefix=".calculator-", suffix=".part", dir=path.parent)
     os.close(handle)
     beside = Path(name)

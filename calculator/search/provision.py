@@ -193,6 +193,7 @@ class Plan:
 
     @property
     def output_tokens_per_second(self) -> float:
+        """Output tokens a second of the whole rack, at the rate of requests."""
         return self.requests_per_second * self.traffic.output_length
 
     @property
@@ -207,6 +208,7 @@ class Plan:
 
     @property
     def tpot(self) -> float | None:
+        """Seconds from one output token to the next; None where the rack decodes nothing."""
         return self.decode.seconds if self.decode else None
 
     @property

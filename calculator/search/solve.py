@@ -45,6 +45,7 @@ class Candidate:
 
     @property
     def devices(self) -> int:
+        """Devices of the layout."""
         return self.fit.layout.devices
 
     def row(self) -> dict[str, Any]:
@@ -78,6 +79,7 @@ class Solution:
 
     @property
     def best(self) -> Candidate | None:
+        """The candidate with the fewest devices, None where none fits."""
         return self.candidates[0] if self.candidates else None
 
     @property
@@ -87,14 +89,17 @@ class Solution:
 
     @property
     def layout(self) -> Any:
+        """The best candidate's layout, None where none fits."""
         return self.best.fit.layout if self.best else None
 
     @property
     def device(self) -> Device | None:
+        """The best candidate's device, None where none fits."""
         return self.best.fit.device if self.best else None
 
     @property
     def fit(self) -> Fit | None:
+        """What stands in the best candidate's memory; where none fits, in the nearest one's."""
         return self.best.fit if self.best else self.nearest
 
     @property

@@ -203,6 +203,7 @@ class Case:
     kv_dtype: str
 
     def workload(self, mode: str, batch: int, length: int, **more: Any) -> Workload:
+        """A workload of these users in the formats that are served."""
         return Workload(
             mode=mode,
             batch_size=batch * self.layout.dp,

@@ -72,10 +72,12 @@ class Ask:
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
+        """Layers of each pipeline stage."""
         return stages(self.model.layers, self.layout.pp)
 
     @property
     def path(self) -> str:
+        """Where the stack of layers stands in the checkpoint."""
         return self.model.text.path
 
     @cached_property

@@ -63,10 +63,12 @@ class Fit:
 
     @property
     def weights(self) -> int:
+        """Bytes of weights on one device."""
         return self.budget.of("weights")
 
     @property
     def activations(self) -> int:
+        """Bytes of activations on one device, at their peak."""
         return self.budget.of("activations")
 
     @property
@@ -158,6 +160,7 @@ class Fit:
 
     @property
     def notes(self) -> tuple[str, ...]:
+        """Sentences about what the numbers rest on."""
         return self.budget.notes
 
     @property

@@ -62,6 +62,7 @@ class Rows:
         )
 
     def tokens(self, pool: int) -> int:
+        """Tokens that the pool holds, in whole blocks."""
         if pool <= 0:
             return 0
         if not self.row:
@@ -71,6 +72,7 @@ class Rows:
         return int(pool // (self.row * self.block)) * self.block
 
     def needed(self, length: Any) -> Any:
+        """Bytes that one sequence of the length takes."""
         whole = up(length, self.block) * self.block * self.row + self.fixed
         for k in self.kinds:
             if self.windowed and k.kept.limit is not None and isinstance(k.kept, KeysAndValues):
@@ -92,6 +94,7 @@ class Cells:
     micro_batch: int
 
     def tokens(self, pool: int) -> int:
+        """Tokens that the pool holds, in whole cells."""
         low, high = 0, 1
         while self.needed(high * CELLS) <= pool and high < 1 << 24:
             low, high = high, high * 2
@@ -101,6 +104,7 @@ class Cells:
         return low * CELLS if low else 0
 
     def needed(self, length: Any) -> Any:
+        """Bytes that one sequence of the length takes."""
         whole: Any = 0
         cells = up(length, CELLS) * CELLS
         for k in self.kinds:
