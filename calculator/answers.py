@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from calculator.errors import CalculatorError, SourceError, WorkloadError
 from calculator.limits import limits
 from calculator.numbers.reading import whole
-from calculator.numbers.units import GIB, gib
+from calculator.numbers.units import GB, GIB, MIB, gib
 from calculator.report.clean import as_csv
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def any_device(said: str) -> Device:
     match = re.fullmatch(r"\s*([\d.]+)\s*(GiB|GB|MiB|MB)\s*", said, re.IGNORECASE)
     if not match:
         return device(said)
-    units = {"gib": 2**30, "gb": 10**9, "mib": 2**20, "mb": 10**6}
+    units = {"gib": GIB, "gb": GB, "mib": MIB, "mb": 10**6}
     size = round(float(match.group(1)) * units[match.group(2).lower()])
     return Device(id=said.strip().lower(), name=f"a device of {said.strip()}", memory=size, bandwidth=1.0, peak={})
 

@@ -8,23 +8,23 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from calculator import answers, habits
 from calculator.asked import compare_all, estimated, load_all, one_of, sources, with_draft
 from calculator.errors import RAISE, CalculatorError, WorkloadError
 from calculator.formats.named import ALIASES
-from calculator.hardware import device
 from calculator.lists import Listed, listed, workloads
 from calculator.numbers.reading import whole
-from calculator.parallel import Layout
-from calculator.placing import Placing, placings
 from calculator.record.options import GROUPS as OPTION_GROUPS
 from calculator.record.options import OPTIONS, PRECISION, Option
 from calculator.record.workload import LARGEST, Workload
 from calculator.report import output
 from calculator.terminal import complain, progress, without_token
 from calculator.version import version
+
+if TYPE_CHECKING:
+    from calculator.placing import Placing
 
 FAILED, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 
@@ -71,11 +71,13 @@ class Parser(argparse.ArgumentParser):
     """argparse, with its complaints as one sentence like every other error."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise CalculatorError: one sentence, with the option that was probably meant."""
         said = message.rstrip(".")
         guess = habits.meant(message, self._option_string_actions)
         raise CalculatorError(f"{said[:1].upper()}{said[1:]}; see {self.prog} --help{' all' if guess else ''}.{guess}")
 
     def print_help(self, file: Any = None) -> None:
+        """Write the help to standard output, which may be closed."""
         output.write_out(self.format_help())
 
 
@@ -83,6 +85,7 @@ class Help(argparse.Action):
     """--help shows what fits a screen, --help all everything."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
+        """Print the short help, or with "all" every option."""
         if values == "all":
             parser.print_help()
         else:
@@ -374,6 +377,8 @@ def _content(options: argparse.Namespace) -> str:
         one_of(runs, "--explain")
         return output.explanation(estimates, options.explain, options.format)
     if (asked := _placing(options)) is not None:
+        from calculator.placing import placings
+
         if asked.export:
             return "\n".join(p.exported for p in placings(estimates, asked))
         return output.placed(placings(estimates, asked), options.table, options.format)
@@ -396,6 +401,10 @@ def _placing(options: argparse.Namespace) -> Placing | None:
     recipe = {n: v for n in RECIPE if (v := getattr(options, n)) is not None}
     if options.device is None and not any((divided, recipe, options.plans, options.export, options.micro_batches)):
         return None
+    from calculator.hardware import device
+    from calculator.parallel import Layout
+    from calculator.placing import Placing
+
     recipe |= {n: int(recipe[n]) for n in SIZED if re.fullmatch("[0-9]{1,9}", recipe.get(n, ""))}
     recipe |= {n: tuple(recipe[n].split(",")) for n in LISTS if "," in recipe.get(n, "")}
     sizes = {n: v for n in ("micro_batches", "plans", "export") if (v := getattr(options, n)) is not None}

@@ -182,8 +182,8 @@ def check_heads(config: Config) -> None:
     Raises:
         ConfigError: a file states others.
     """
-    width = next((n for n in WIDTHS if isinstance(config.values_.get(config.aliases.get(n, n)), int)), None)
-    heads = next((n for n in HEADS if isinstance(config.values_.get(config.aliases.get(n, n)), int)), None)
+    width = next((n for n in WIDTHS if isinstance(config.peek(n), int)), None)
+    heads = next((n for n in HEADS if isinstance(config.peek(n), int)), None)
     if width is None or heads is None or any(config.get(n) for n in HEAD_SIZES):
         return
     whole, parts = config[width], config[heads]

@@ -53,6 +53,7 @@ class Score:
 
     @property
     def exact(self) -> bool:
+        """Whether every recorded number agrees."""
         return self.parameters == self.tensors == self.cases and self.flops == self.workloads
 
 

@@ -285,6 +285,7 @@ class Row:
 
     @property
     def error(self) -> float:
+        """The deviation as a share of the published number."""
         return (self.predicted - self.expected) / self.expected
 
 

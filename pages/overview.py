@@ -9,6 +9,7 @@ import streamlit as st
 from calculator.engines.memory.fit import fit
 from calculator.estimation import Estimate, estimate
 from calculator.model import Model, Stack
+from calculator.numbers.units import BYTES, KIB
 from calculator.parts import Attention, LatentAttention
 from calculator.passes.totals import intensity_class
 from calculator.record.vocabulary import MEMORY_KINDS, TITLES
@@ -158,14 +159,8 @@ def engines_own(found: Needs, e: Estimate) -> float:
 
 def scaled(largest: float) -> tuple[float, str]:
     """A unit of bytes in which the largest amount reads well."""
-    return next(
-        (
-            (s, u)
-            for u, s in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20))
-            if largest >= s * (10 if u == "TiB" else 1)
-        ),
-        (2**10, "KiB"),
-    )
+    fits = ((scale, unit) for unit, scale in BYTES[2:-1] if largest >= scale * (10 if unit == "TiB" else 1))
+    return next(fits, (KIB, "KiB"))
 
 
 def bounds(paper: Paper, inputs: Inputs, found: Passed | None) -> None:
@@ -280,7 +275,7 @@ def described(model: Model) -> dict[str, str]:
     found["Width"] = f"{model.hidden_size:,}"
     found |= attention_facts(model)
     if experts is not None:
-        shared = f", {experts.shared:,} wide shared" if experts.shared else ""
+        shared = f", {experts.shared.width:,} wide shared" if experts.shared.width else ""
         found["Experts"] = f"{experts.top_k} of {experts.experts}{shared}"
     found["Vocabulary"] = f"{model.vocabulary_size:,}"
     found["Context"] = f"{model.context_length:,}" if model.context_length else "not limited"

@@ -10,7 +10,7 @@ import pytest
 from calculator import CalculatorError, estimate, explain, load_model
 from calculator.cli import main
 from calculator.record.workload import Workload
-from calculator.sources.adapters import adapted
+from calculator.sources.adapters.build import adapted
 
 LLAMA = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 4,
          "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 1000, "dtype": "bfloat16"}  # fmt: skip

@@ -41,6 +41,7 @@ class Format:
 
     @property
     def quantized(self) -> bool:
+        """Whether an element takes less than 16 bits."""
         return self.bits < 16
 
     def size(self, weight: Weight) -> Number:
@@ -67,6 +68,7 @@ class Exact(Format):
     nbytes: int = 0
 
     def size(self, weight: Weight) -> Number:
+        """The bytes that were measured, whatever the weight."""
         return self.nbytes
 
 
@@ -84,6 +86,7 @@ class Mixed(Format):
         return parts[0][0] if len(parts) == 1 else cls(name, parts[0][0].bits, parts=parts)
 
     def size(self, weight: Weight) -> Number:
+        """Bytes of the weight, each of its parts in its own format."""
         return sum(form.size(weight.some(count)) for form, count in self.parts)
 
 
@@ -100,6 +103,7 @@ class Blocks(Format):
     otherwise: Format | None = None
 
     def size(self, weight: Weight) -> Number:
+        """Bytes of the weight in whole blocks, with their scales."""
         columns = weight.shape[-1]
         if isinstance(columns, Expression) or columns % self.tile_columns == 0:
             return Format.size(self, weight)

@@ -6,8 +6,9 @@ import re
 from fractions import Fraction
 
 from calculator.errors import WorkloadError
+from calculator.numbers.units import GIB, KIB, MIB
 
-BINARY = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+BINARY = {"": 1, "k": KIB, "m": MIB, "g": GIB}
 """Of lengths and batches 1k is 1,024 in either case, as contexts are named (32k = 32,768)."""
 
 WRITTEN = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)(?:e\+?(\d{1,2}))?([kmg]?)", re.ASCII)

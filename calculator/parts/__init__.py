@@ -13,18 +13,8 @@ if TYPE_CHECKING:
     from calculator.parts.altup import AltUp
     from calculator.parts.approximate import BlockSparseAttention, LandmarkAttention, WindowAttention
     from calculator.parts.attention import Attention
-    from calculator.parts.basic import (
-        Embedding,
-        GatedNorm,
-        Head,
-        Idle,
-        Linear,
-        Norm,
-        Part,
-        Positions,
-        Residual,
-        VectorWeights,
-    )
+    from calculator.parts.base import Part
+    from calculator.parts.basic import Embedding, Head, Idle, Linear, Positions, Residual, VectorWeights
     from calculator.parts.chosen import ChosenHeads, ConvolvedAttention, RouterMLP
     from calculator.parts.compressed import CompressedAttention, HyperConnection
     from calculator.parts.conditioned import ConditionedScale
@@ -41,7 +31,9 @@ if TYPE_CHECKING:
     from calculator.parts.disentangled import DisentangledAttention, DistanceTable
     from calculator.parts.dynamic import DynamicMask, RetrievalExperts
     from calculator.parts.elsewhere import Elsewhere, WithoutGradient
+    from calculator.parts.experts import Experts
     from calculator.parts.griffin import GatedLinearRecurrence
+    from calculator.parts.heads import Biases, Gate, HeadNorms, Names, Sees
     from calculator.parts.inkling import (
         BlockResidual,
         DistanceAttention,
@@ -51,8 +43,10 @@ if TYPE_CHECKING:
     )
     from calculator.parts.latent import LatentAttention
     from calculator.parts.local import GlobalLocalAttention, LocalAttention, Padded, SlidingAttention, SparseAttention
-    from calculator.parts.mlp import MLP, Experts, IdleExperts
+    from calculator.parts.mixture import Correction, IdleExperts, Router, SharedMLP, Storage
+    from calculator.parts.mlp import MLP
     from calculator.parts.ngram import NgramAttention, StreamedQueries, Streams
+    from calculator.parts.norm import GatedNorm, Norm
     from calculator.parts.patches import AtPatches, Frozen, HashEmbedding, PatchAttention
     from calculator.parts.positioned import Activation, Positioned
     from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
@@ -72,6 +66,7 @@ __all__ = [
     "AtPatches",
     "Attention",
     "AudioConvolution",
+    "Biases",
     "BlockIndexer",
     "BlockResidual",
     "BlockSparseAttention",
@@ -80,6 +75,7 @@ __all__ = [
     "CompressedAttention",
     "ConditionedScale",
     "ConvolvedAttention",
+    "Correction",
     "CrossAttention",
     "DeltaAttention",
     "DifferentialAttention",
@@ -93,6 +89,7 @@ __all__ = [
     "EncoderOutput",
     "Experts",
     "Frozen",
+    "Gate",
     "GatedConvolution",
     "GatedDeltaNet",
     "GatedLinearRecurrence",
@@ -104,6 +101,7 @@ __all__ = [
     "HashEmbedding",
     "Head",
     "HeadGate",
+    "HeadNorms",
     "HeadedMamba",
     "HyperConnection",
     "Idle",
@@ -122,6 +120,7 @@ __all__ = [
     "MatrixTimeMix",
     "MeanBlockIndexer",
     "NGramEmbedding",
+    "Names",
     "NgramAttention",
     "Norm",
     "Padded",
@@ -137,11 +136,15 @@ __all__ = [
     "Residual",
     "RetrievalExperts",
     "RoutedMatrix",
+    "Router",
     "RouterMLP",
+    "Sees",
     "SharedExperts",
+    "SharedMLP",
     "ShortConvolution",
     "SlidingAttention",
     "SparseAttention",
+    "Storage",
     "StoredAttention",
     "StoredLatent",
     "StreamedQueries",
@@ -160,7 +163,8 @@ PARTS = {
     "altup": "AltUp",
     "approximate": "BlockSparseAttention LandmarkAttention WindowAttention",
     "attention": "Attention",
-    "basic": "Embedding GatedNorm Head Idle Linear Norm Part Positions Residual VectorWeights",
+    "base": "Part",
+    "basic": "Embedding Head Idle Linear Positions Residual VectorWeights",
     "chosen": "ChosenHeads ConvolvedAttention RouterMLP",
     "compressed": "CompressedAttention HyperConnection",
     "conditioned": "ConditionedScale",
@@ -171,12 +175,16 @@ PARTS = {
     "disentangled": "DisentangledAttention DistanceTable",
     "dynamic": "DynamicMask RetrievalExperts",
     "elsewhere": "Elsewhere WithoutGradient",
+    "experts": "Experts",
     "griffin": "GatedLinearRecurrence",
+    "heads": "Biases Gate HeadNorms Names Sees",
     "inkling": "BlockResidual DistanceAttention GatedShortKernel SharedExperts ShortConvolution",
     "latent": "LatentAttention",
     "local": "GlobalLocalAttention LocalAttention Padded SlidingAttention SparseAttention",
-    "mlp": "MLP Experts IdleExperts",
+    "mixture": "Correction IdleExperts Router SharedMLP Storage",
+    "mlp": "MLP",
     "ngram": "NgramAttention StreamedQueries Streams",
+    "norm": "GatedNorm Norm",
     "patches": "AtPatches Frozen HashEmbedding PatchAttention",
     "positioned": "Activation Positioned",
     "recurrent": "GatedDeltaNet HeadedMamba Mamba Mamba2",

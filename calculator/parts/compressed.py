@@ -9,8 +9,10 @@ from calculator.formats.cache import ENTRY
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, ceil_div, half, maximum, minimum
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, Shared, attend, rotate
-from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
+from calculator.parts.attend import attend, rotate
+from calculator.parts.base import SOFTMAX_FLOPS, Part, project
+from calculator.parts.heads import Heads, Shared
+from calculator.parts.norm import Norm
 from calculator.parts.sparse import INDEX_BLOCK
 from calculator.parts.symbols import (
     HEAD_DIM,
@@ -25,7 +27,7 @@ from calculator.parts.symbols import (
     STREAMS,
     WINDOW,
 )
-from calculator.record.caches import Cache, Kept
+from calculator.record.caches import Cache, Compressed
 from calculator.record.run import Run
 from calculator.record.split import HEAD, REPLICATED, ROW
 
@@ -276,10 +278,10 @@ class CompressedAttention(Part):
         held = run.batch * entries(run.held_tokens(None), self.ratio) * size if not run.training else 0
         if not run.decoding:
             before = run.batch * entries(run.past, self.ratio) * size if run.past else 0
-            return Cache(held, before, held - before, Kept("compressed", size))
+            return Cache(held, before, held - before, Compressed(size))
         written = entries(run.past + run.steps, self.ratio) - entries(run.past, self.ratio)
         read = run.batch * self._read(run, most) * size
-        return Cache(held, read, run.batch * written * size, Kept("compressed", size))
+        return Cache(held, read, run.batch * written * size, Compressed(size))
 
 
 @dataclass(frozen=True)

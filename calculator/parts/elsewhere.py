@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from calculator.parts.basic import Part
+from calculator.parts.base import Part
 from calculator.record.operation import Operation
 from calculator.record.run import Run
 

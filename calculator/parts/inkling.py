@@ -8,16 +8,10 @@ from typing import ClassVar
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, half
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, attend
-from calculator.parts.basic import (
-    ACTIVATION_FLOPS,
-    RMS_NORM_FLOPS,
-    Norm,
-    Part,
-    activation,
-    elementwise,
-    project,
-)
+from calculator.parts.attend import attend
+from calculator.parts.base import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Part, activation, elementwise, project
+from calculator.parts.heads import Heads
+from calculator.parts.norm import Norm
 from calculator.parts.recurrent import short_convolution, state_bytes
 from calculator.parts.symbols import EXPERT_WIDTH, HIDDEN, KV_HEADS, OF_HEADS, WINDOW
 from calculator.record.run import Run
@@ -263,7 +257,6 @@ class SharedExperts(Part):
                     self.intermediate,
                     gated=True,
                     component="mlp",
-                    stream=run.stream,
                 )
             read: Number = run.tokens * inputs * run.width * (self.experts if name == "down_proj" else 1)
             run.add(

@@ -72,6 +72,7 @@ class Run(Tokens):
         return made
 
     def bytes_of(self, weight: Weight) -> Number:
+        """Bytes of the weight in the format that the plan chose for it."""
         return self.formats.get(weight.name, self.native).size(weight)
 
     def add(

@@ -7,13 +7,13 @@ import json
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
 from calculator.numbers.symbols import MEANINGS
+from calculator.numbers.units import GIB
 from calculator.passes.plan import plan_of
 from calculator.record.vocabulary import MEMORY_KINDS
 from calculator.report import clean, text
@@ -224,7 +224,7 @@ def device_listing(form: str) -> str:
             "id": d.id,
             "name": d.name,
             "year": d.year,
-            "GiB": round(d.memory / 2**30, 1),
+            "GiB": round(d.memory / GIB, 1),
             "GB/s": round(d.bandwidth / 1e9),
             "16-bit TFLOP/s": round((d.peak.get("bf16") or d.peak.get("fp16") or 0) / 1e12, 1) or "",
         }
@@ -313,6 +313,8 @@ def write_file(name: str, content: str) -> None:
 
 def _replace(path: Path, content: str) -> None:
     # A name that nobody can foresee, made anew: never a link that someone laid there.
+    import tempfile  # here, because it loads what compresses archives
+
     handle, name = tempfile.mkstemp(prefix=".calculator-", suffix=".part", dir=path.parent)
     os.close(handle)
     beside = Path(name)

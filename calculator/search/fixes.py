@@ -36,6 +36,7 @@ class Fix:
 
     @property
     def devices(self) -> int:
+        """Devices of the layout."""
         return self.fit.layout.devices
 
     def to_dict(self) -> dict[str, Any]:

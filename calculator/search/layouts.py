@@ -9,6 +9,7 @@ from calculator.engines.memory.shares import weights_listed
 from calculator.errors import CalculatorError
 from calculator.model import Model
 from calculator.parallel import Layout
+from calculator.record.caches import Latent
 
 
 def divisors(count: int) -> list[int]:
@@ -26,7 +27,7 @@ def heads_of(model: Model) -> int:
 def has_latent(model: Model) -> bool:
     """Whether the cache is one latent that every rank of a tensor group holds whole."""
     listed = weights_listed(model, "auto", "auto")
-    return any(op.kept is not None and op.kept.kind == "latent" for op in listed)
+    return any(isinstance(op.kept, Latent) for op in listed)
 
 
 def layouts(model: Model, devices: int, engine: str = "vllm", *, largest_tp: int | None = None) -> Iterator[Any]:

@@ -11,13 +11,13 @@ from typing import Any
 
 from calculator.config import DATA
 from calculator.engines.memory.ask import layout_counts
-from calculator.engines.memory.facts import GIB
 from calculator.engines.memory.fit import Fit, fit
 from calculator.errors import CalculatorError, WorkloadError
 from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.model import Model
 from calculator.numbers.blocks import Block, Facts, Grid, Shown
+from calculator.numbers.units import GIB
 from calculator.search.layouts import divisors, layouts
 from calculator.search.solve import sequences
 from calculator.serving.serve import Serving, serve
@@ -194,6 +194,7 @@ class Plan(Shown):
 
     @property
     def output_tokens_per_second(self) -> float:
+        """Output tokens a second of the whole rack, at the rate of requests."""
         return self.requests_per_second * self.traffic.output_length
 
     @property
@@ -208,6 +209,7 @@ class Plan(Shown):
 
     @property
     def tpot(self) -> float | None:
+        """Seconds from one output token to the next; None where the rack decodes nothing."""
         return self.decode.seconds if self.decode else None
 
     @property

@@ -46,6 +46,7 @@ class Candidate:
 
     @property
     def devices(self) -> int:
+        """Devices of the layout."""
         return self.fit.layout.devices
 
     def row(self) -> dict[str, Any]:
@@ -79,6 +80,7 @@ class Solution(Shown):
 
     @property
     def best(self) -> Candidate | None:
+        """The candidate with the fewest devices, None where none fits."""
         return self.candidates[0] if self.candidates else None
 
     @property
@@ -88,14 +90,17 @@ class Solution(Shown):
 
     @property
     def layout(self) -> Any:
+        """The best candidate's layout, None where none fits."""
         return self.best.fit.layout if self.best else None
 
     @property
     def device(self) -> Device | None:
+        """The best candidate's device, None where none fits."""
         return self.best.fit.device if self.best else None
 
     @property
     def fit(self) -> Fit | None:
+        """What stands in the best candidate's memory; where none fits, in the nearest one's."""
         return self.best.fit if self.best else self.nearest
 
     @property

@@ -11,6 +11,7 @@ from calculator.errors import WorkloadError
 from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.model import Model
+from calculator.numbers.units import GIB
 from calculator.parallel.layout import Layout
 from calculator.parallel.placed import placed
 from calculator.record.workload import Workload
@@ -20,7 +21,7 @@ from calculator.serving.shown import ServingShown
 from calculator.serving.timing import PassTime, Term, pass_time, terms
 
 USED = 0.9  # of a device's memory that engines fill (vLLM: --gpu-memory-utilization)
-OVERHEAD = 1.5 * 2**30  # bytes of context, graphs and workspaces where no engine's rule is asked
+OVERHEAD = 1.5 * GIB  # bytes of context, graphs and workspaces where no engine's rule is asked
 CHUNK = 8192  # tokens of a prefill's chunk
 
 
@@ -202,6 +203,7 @@ class Case:
     kv_dtype: str
 
     def workload(self, mode: str, batch: int, length: int, **more: Any) -> Workload:
+        """A workload of these users in the formats that are served."""
         return Workload(
             mode=mode,
             batch_size=batch * self.layout.dp,

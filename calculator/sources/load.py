@@ -31,7 +31,6 @@ from calculator.passes.plan import plan_of
 from calculator.passes.priced import idle_note, idle_rules
 from calculator.record.workload import Workload
 from calculator.sources import catalogue, memory, ollama
-from calculator.sources.adapters.load import adapter_model
 from calculator.sources.adapters.settings import FILE, is_adapter
 from calculator.sources.foreign.folders import unread_config
 from calculator.sources.kinds import reader_of, without_head
@@ -104,6 +103,8 @@ def _adapter(
     raw: Mapping[str, Any], name: str, source: str, base: str | None, token: str | None, *, paths: bool
 ) -> Model:
     """An adapter beside its base model, which a file of this machine may name by its path, and no other."""
+
+    from calculator.sources.adapters.load import adapter_model
 
     def load(wanted: str) -> Model:
         return load_model(wanted, token=token) if paths or wanted == base else from_hub(wanted, token=token)

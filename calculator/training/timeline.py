@@ -37,6 +37,7 @@ class Event:
 
     @property
     def total(self) -> float:
+        """Bytes of all kinds at that moment."""
         return sum(self.terms.values())
 
 

@@ -87,6 +87,7 @@ class Trained(TrainedShown):
 
     @property
     def events(self) -> tuple[Event, ...]:
+        """The moments of a step on the fullest device."""
         return self.fullest.events
 
     @property
@@ -97,6 +98,7 @@ class Trained(TrainedShown):
 
     @property
     def activations(self) -> int:
+        """Bytes kept for the backward pass on the fullest device."""
         return int(self.fullest.activations)
 
     @property
@@ -107,6 +109,7 @@ class Trained(TrainedShown):
 
     @property
     def fits(self) -> bool | None:
+        """Whether the fullest device holds it; None without a device."""
         return None if self.device is None else self.required <= self.device.memory
 
     @property
@@ -116,6 +119,7 @@ class Trained(TrainedShown):
 
     @property
     def tokens_per_second(self) -> float | None:
+        """Tokens a second of the whole cluster; None without a device."""
         return self.tokens / self.step_time.expected if self.step_time else None
 
     def _utilisation(self, flops: float) -> float | None:
@@ -126,10 +130,12 @@ class Trained(TrainedShown):
 
     @property
     def mfu(self) -> float | None:
+        """Share of the devices' peak that the model's FLOPs make up, recomputation left out; None without a device."""
         return self._utilisation(self.flops)
 
     @property
     def hfu(self) -> float | None:
+        """Share of the devices' peak that all FLOPs make up, recomputation among them; None without a device."""
         return self._utilisation(self.hardware_flops)
 
     @property

@@ -57,10 +57,12 @@ class Inputs:
 
     @cached_property
     def estimate(self) -> Estimate:
+        """The estimate of what is in the sidebar."""
         return estimate(self.model, self.workload)
 
     @property
     def device(self) -> Device | None:
+        """The device that was chosen, None for none."""
         return self.hardware.device
 
     @property

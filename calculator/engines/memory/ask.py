@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from calculator.engines.layers import Layers
+from calculator.engines.engine import Layers
 from calculator.engines.memory.facts import visible_memory
 from calculator.engines.memory.pages import Pool, grows
 from calculator.engines.memory.shares import (
@@ -72,10 +72,12 @@ class Ask:
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
+        """Layers of each pipeline stage."""
         return stages(self.model.layers, self.layout.pp)
 
     @property
     def path(self) -> str:
+        """Where the stack of layers stands in the checkpoint."""
         return self.model.text.path
 
     @cached_property

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from calculator.engines.memory.facts import GIB
 from calculator.engines.memory.fit import Fit, fit
 from calculator.errors import WorkloadError
 from calculator.model import Model
+from calculator.numbers.units import GIB
 
 NUMBER = r"(-?[\d,]*\.?\d+)"
 PRINTED: Mapping[str, tuple[str, ...]] = {

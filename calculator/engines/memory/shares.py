@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
-from calculator.engines.layers import Layers
+from calculator.engines.engine import Layers
 from calculator.model import Model
 from calculator.parallel import Layout
 from calculator.passes.forward import operations
-from calculator.record.caches import Kept
+from calculator.record.caches import State
 from calculator.record.operation import Operation
 from calculator.record.split import held
 from calculator.record.workload import Workload
@@ -90,16 +90,16 @@ def kept_layers(listed: Iterable[Operation], stage: Stage, layout: Layout, path:
         if op.kept is None or not here:
             continue
         share = op.split.cache_share(devices)
-        if op.kept.kind == "state":
+        if isinstance(op.kept, State):
             states.setdefault(op.layers, []).append((op, share))
             continue
-        layers = Layers(op.kept._replace(per_token=_whole(op.kept.per_token * share)), 0)
+        layers = Layers(replace(op.kept, per_token=_whole(op.kept.per_token * share)), 0)
         counts[layers] = counts.get(layers, 0) + int(op.count * here)
     for ops in states.values():
-        parts = [(op.kept, share) for op, share in ops if op.kept is not None]
+        parts = [(op.kept, share) for op, share in ops if isinstance(op.kept, State)]
         elements = sum(_whole(k.elements * share) for k, share in parts)
-        size = sum(_whole(k.elements * k.width * share) for k, share in parts)
-        layers = Layers(Kept("state"), 0, size, elements)
+        size = sum(_whole(k.size * share) for k, share in parts)
+        layers = Layers(State(elements=elements, size=size), 0)
         counts[layers] = counts.get(layers, 0) + int(ops[0][0].count * on_stage(ops[0][0], stage, path))
     return [replace(layers, count=count) for layers, count in counts.items()]
 

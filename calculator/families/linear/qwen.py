@@ -12,7 +12,7 @@ from calculator.families.models import decoder, with_towers
 from calculator.families.prediction import layers_of_their_own, stated
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.any_size import qwen3_tower
-from calculator.parts import GatedDeltaNet, Part
+from calculator.parts import Gate, GatedDeltaNet, HeadNorms, Part
 
 
 def delta_net(c: Config, **changes: Any) -> GatedDeltaNet:
@@ -44,7 +44,7 @@ def qwen3_5_text(c: Config) -> Blueprint:
     rotary = partly_rotated(c, head_shape(c)[2], 0.25)
     mixers: dict[str, Part] = {
         "linear_attention": split_delta_net(c),
-        "full_attention": self_attention(c, head_norm="head", gate=True, rotary=rotary),
+        "full_attention": self_attention(c, norms=HeadNorms("head"), gate=Gate(), rotary=rotary),
     }
     layers = [
         pre_norm(c, mixers[t], channel, kind=f"{t.replace('_', ' ')} + {'experts' if mixed else 'mlp'}") for t in types
@@ -65,7 +65,7 @@ def qwen3_next(c: Config) -> Blueprint:
     """Three gated delta nets to one gated full attention, each followed by a mixture with a shared expert."""
     period = c.get("full_attention_interval") or 4
     types = layer_types(c, every(period, "linear_attention"))
-    full = self_attention(c, head_norm="head", gate=True)
+    full = self_attention(c, norms=HeadNorms("head"), gate=Gate())
     mixers: dict[str, tuple[Part, str]] = {
         "linear_attention": (delta_net(c), "linear attention"),
         "full_attention": (full, "full attention"),

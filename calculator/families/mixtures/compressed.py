@@ -13,7 +13,16 @@ from calculator.families.prediction import prediction_notes
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
 from calculator.model import Layer
-from calculator.parts import CompressedAttention, HyperConnection, Norm, Part, VectorWeights
+from calculator.parts import (
+    CompressedAttention,
+    Correction,
+    HyperConnection,
+    Norm,
+    Part,
+    SharedMLP,
+    Storage,
+    VectorWeights,
+)
 
 SPARSE, HEAVY, SLIDING = "compressed_sparse_attention", "heavily_compressed_attention", "sliding_attention"
 BY_RATIO = {0: SLIDING, 4: SPARSE, 128: HEAVY}
@@ -69,19 +78,17 @@ def deepseek_v4(c: Config) -> Blueprint:
         c,
         "ffn",
         experts=c.n_routed_experts,
-        names=MIXTRAL_NAMES,
-        correction=True,
-        shared=c.moe_intermediate_size,  # one, whatever n_shared_experts says (transformers, modeling_deepseek_v4.py)
-        shared_bias=c.flag("mlp_bias"),
-        correction_name="gate.bias",
-        shared_names=MIXTRAL_NAMES,
+        stored=Storage(names=MIXTRAL_NAMES),
+        correction=Correction("gate.bias"),
+        # One, whatever n_shared_experts says (transformers, modeling_deepseek_v4.py).
+        shared=SharedMLP(c.moe_intermediate_size, bias=c.flag("mlp_bias"), names=MIXTRAL_NAMES),
     )
     table = VectorWeights(
         "ffn", (("gate.tid2eid", (c.vocab_size, c.num_experts_per_tok)),), component="router", role="buffer"
     )
 
     def layer(kind: str, hash_layer: bool) -> Layer:
-        channel: tuple[Part, ...] = (table, replace(experts, correction=False)) if hash_layer else (experts,)
+        channel: tuple[Part, ...] = (table, replace(experts, correction=None)) if hash_layer else (experts,)
         parts = (
             HyperConnection("hc_attn", width, streams, iterations),
             Norm("attn_norm", width),

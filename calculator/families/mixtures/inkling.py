@@ -15,12 +15,15 @@ from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import (
     BlockResidual,
+    Correction,
     DistanceAttention,
     Norm,
     Part,
     Residual,
+    Router,
     SharedExperts,
     ShortConvolution,
+    Storage,
     VectorWeights,
 )
 
@@ -84,7 +87,12 @@ def inkling_text(c: Config) -> Blueprint:
                 VectorWeights("mlp", (("global_scale", (1,)),), component="mlp"),
             )
         experts = mixture(
-            c, intermediate=routed, experts=c.n_routed_experts, correction=True, packed=True, scored=c.n_shared_experts
+            c,
+            intermediate=routed,
+            experts=c.n_routed_experts,
+            correction=Correction(),
+            stored=Storage("packed"),
+            router=Router(scored=c.n_shared_experts),
         )
         return (
             VectorWeights("mlp", (("gate.global_scale", (1,)),), component="router"),
@@ -119,11 +127,8 @@ def inkling2_text(c: Config) -> Blueprint:
     experts = mixture(
         c,
         experts=c.n_routed_experts,
-        correction=True,
-        correction_name="gate.bias",
-        packed=True,
-        packed_name="w13_weight",
-        names=("w1", "w3", "w2_weight"),
+        correction=Correction("gate.bias"),
+        stored=Storage("packed", names=("w1", "w3", "w2_weight"), packed="w13_weight"),
     )
     local = inkling_types(c)
 

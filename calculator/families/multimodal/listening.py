@@ -17,7 +17,7 @@ from calculator.families.towers.sound import fun_asr_towers, glm_audio, qwen3_au
 from calculator.families.towers.vision import siglip
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import Attention, ConditionedScale, Linear, Norm, Part, Residual
+from calculator.parts import Attention, Biases, ConditionedScale, HeadNorms, Linear, Names, Norm, Part, Residual
 
 
 def completed(c: Config, name: str = "text_config") -> Config:
@@ -166,7 +166,7 @@ def q_former(c: Config, root: str, queries: int, text_width: int) -> Stack:
 def phi4_vision(c: Config, root: str, text_width: int) -> Stack:
     """SigLIP with its pooling head, separators for the ends of rows and of crops, and two projections."""
     width: int = c.hidden_size
-    fields = {**c.values_, "vision_use_head": True, "num_patches": None}
+    fields = {**c.plain(), "vision_use_head": True, "num_patches": None}
     separators = (
         held(root, (("global_img_feature_extensor", (1, 1, width)), ("sub_img_feature_extensor", (1, 1, 1, width)))),
     )
@@ -257,10 +257,9 @@ def nemo_encoder(c: Config, root: str, after: tuple[Part, ...], *, normed: bool,
         heads,
         kv_heads,
         head_dim,
-        fused="w_qkv",
-        out="out_proj",
-        out_bias=True,
-        head_norm="layer" if normed else None,
+        names=Names(out="out_proj", fused="w_qkv"),
+        biases=Biases(out=True),
+        norms=HeadNorms("layer" if normed else None),
         rotary=head_dim // 2,
     )
     layer = Layer(

@@ -15,7 +15,20 @@ from calculator.families.towers.pieces import block, convolution, encoder_layer,
 from calculator.families.towers.vision import siglip
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Embedding, Linear, Norm, Part, Positions, Residual, VectorWeights
+from calculator.parts import (
+    MLP,
+    Attention,
+    Biases,
+    Embedding,
+    HeadNorms,
+    Linear,
+    Names,
+    Norm,
+    Part,
+    Positions,
+    Residual,
+    VectorWeights,
+)
 
 
 @family("lfm3_vl")
@@ -30,9 +43,8 @@ def lfm3_vl(c: Config) -> Blueprint:
         heads,
         kv_heads,
         head_dim,
-        out="out_proj",
-        head_norm="head",
-        norm_names=("q_layernorm", "k_layernorm"),
+        names=Names(out="out_proj"),
+        norms=HeadNorms("head", names=("q_layernorm", "k_layernorm")),
         rotary=head_dim,
     )
     kernel = vision.conv_kernel_size
@@ -154,7 +166,9 @@ def radio(c: Config, root: str, frames: int | None, after: tuple[Part, ...]) -> 
     mlp = plain_mlp(c, "mlp", inner)
     if c.flag("use_swiglu_ffn"):
         mlp = MLP("mlp", width, (int(inner * 2 / 3) + 7) // 8 * 8, bias=True)
-    attention = whole_heads(c, "attn", qkv_bias=c.flag("qkv_bias"), out_bias=True, fused="qkv", out="proj")
+    attention = whole_heads(
+        c, "attn", biases=Biases(qkv=c.flag("qkv_bias"), out=True), names=Names(out="proj", fused="qkv")
+    )
     scales = [held(f"layer_scale{i}", (("lambda1", (width,)),)) for i in (1, 2)]
     norms = layer_norm("norm1", width), layer_norm("norm2", width)
     layer = replace(block(width, norms, (attention, scales[0]), (mlp, scales[1])), kind="vision")
@@ -225,7 +239,7 @@ def minicpmv4_6(c: Config) -> Blueprint:
 
     after: tuple[Part, ...] = (
         layer_norm(f"{root}.layer_norm1", width),
-        whole_heads(vision, f"{root}.self_attn", out="out_proj"),
+        whole_heads(vision, f"{root}.self_attn", names=Names(out="out_proj")),
         layer_norm(f"{root}.pre_norm", width * area),
         Linear(f"{root}.linear_1", width * area, vision.intermediate_size * area, True),
         Linear(f"{root}.linear_2", vision.intermediate_size * area, width, True),
@@ -240,7 +254,10 @@ def muse_glimmer(c: Config) -> Blueprint:
     vision, text, root = c.section("vision_config"), c.section("text_config"), "model.vision_tower"
     width: int = vision.hidden_size
     layer = encoder_layer(
-        vision, norms=("norm1", "norm2"), attention=whole_heads(vision, "attn", out="proj"), mlp=plain_mlp(vision)
+        vision,
+        norms=("norm1", "norm2"),
+        attention=whole_heads(vision, "attn", names=Names(out="proj")),
+        mlp=plain_mlp(vision),
     )
     tower = Stack(
         f"{root}.layers",
