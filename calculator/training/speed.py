@@ -16,6 +16,7 @@ from calculator.training.timeline import copies, expert_copies
 BACKWARD_ATTENTION = 2.5  # of the forward pass: five products of flash attention's backward, of which one is recomputed
 GENERATIONS = ((10.0, "blackwell"), (9.0, "hopper"), (0.0, "ampere"))
 """Compute capability from which a generation's rates are meant."""
+NARROW = ("fp8", "nvfp4")
 FIRST_YEAR = {"hopper": 2022, "blackwell": 2024}  # of devices without a capability
 
 
@@ -95,6 +96,9 @@ def _micro_batch(
         if op.kind in MATMUL_KINDS or op.kind == "scan":
             name, peak, rate = _rate_of(op, device, precision, generation, training)
             terms[name] += op.count * float(op.flops) * runs / (peak * rate)
+            if name != "attention" and precision in NARROW and training.kernels == "compiled":
+                # Transformer Engine casts inside its norms and activations, torchao beside them.
+                moved += op.count * (float(op.reads) + float(op.writes) + float(op.weight_reads)) * runs
             bound += op.count * float(op.flops) * (2 if training.frozen else 3) / peak
         else:
             moved += op.count * (float(op.reads) + float(op.writes)) * runs
@@ -117,13 +121,15 @@ def _rate_of(
     op: Operation, device: Device, precision: str, generation: str, training: Training
 ) -> tuple[str, float, float]:
     """An operation's term, the peak of its arithmetic and the part of it that is reached."""
-    wide = "bf16" if precision in ("fp8", "nvfp4") else precision
+    wide = "bf16" if precision in NARROW else precision
     if op.kind == "attention" and training.attention == "flash":
         return "attention", device.peak_of(wide), _rate(f"attention_{generation}")
     reached = _rate(f"products_{generation}")
+    if any(side % 8 for side in (op.step.inputs, op.step.outputs)):
+        reached *= _rate("unaligned")
     if op.kind != "matmul" or op.component == "head":
         return "products", device.peak_of(wide), reached  # heads, scores and convolutions stay in 16 bit
-    if precision in ("fp8", "nvfp4") and not training.frozen:
+    if precision in NARROW and not training.frozen:
         reached *= _rate(f"products_{precision}")
     if op.component == "experts":
         return "experts", device.peak_of(precision), reached * _rate("experts")

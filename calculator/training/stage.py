@@ -13,6 +13,12 @@ from calculator.record.workload import Workload
 from calculator.training.recipe import Training
 
 LINEAR = frozenset(("linear", "experts"))
+_QKV, _GATE_UP = frozenset(("q_proj", "k_proj", "v_proj")), frozenset(("gate_proj", "up_proj"))
+PACKED = {
+    **dict.fromkeys(("Wqkv", "qkv_proj", "query_key_value", "c_attn", "qkv", "attn_qkv"), _QKV),
+    "gate_up_proj": _GATE_UP,
+}
+"""A packed matrix -> its parts, of which an adapter's target may be one, as litgpt has it."""
 
 
 @dataclass
@@ -46,13 +52,16 @@ class StageKept:
     """A stage: its layers, and what stands beside them.
 
     Attributes:
-        beside: bytes that embedding, final norm and head keep. ends: parameters of embedding and head.
+        beside: bytes that embedding, final norm and head keep. ends: parameters of embedding and head, end: of the
+            larger one. towers: parameters of stacks beside the text's, which text alone does not run.
         logits: positions times vocabulary on a device, 0 on stages without the head.
     """
 
     layers: list[LayerKept] = field(default_factory=list)
     beside: float = 0.0
     ends: float = 0.0
+    end: float = 0.0
+    towers: float = 0.0
     logits: float = 0.0
     tokens: float = 0.0
     operations: tuple[Operation, ...] = ()
@@ -60,12 +69,12 @@ class StageKept:
     @property
     def parameters(self) -> float:
         """Of the base."""
-        return self.ends + sum(layer.parameters for layer in self.layers)
+        return self.ends + self.towers + sum(layer.parameters for layer in self.layers)
 
     @property
     def tensor(self) -> float:
         """Parameters of the largest tensor."""
-        return max([self.ends / 2, *(layer.largest / 2 for layer in self.layers)])
+        return max([self.end, *(layer.largest / 2 for layer in self.layers)])
 
     @property
     def experts(self) -> float:
@@ -99,6 +108,7 @@ def _stage(
     operations: tuple[Operation, ...], model: Model, training: Training, layout: Layout, tokens: float, width: int
 ) -> StageKept:
     found = StageKept(tokens=tokens, operations=operations)
+    wide = _beside_targets(operations, training)
     alike: dict[tuple[int, ...], LayerKept] = {}  # all operations of a layer stand for the same layers
     second: dict[tuple[int, ...], int] = {}
     kernels: dict[tuple[str, tuple[int, ...]], float] = {}
@@ -106,16 +116,22 @@ def _stage(
         if op.phase == "communication":
             continue
         own = _layer_of(op, training, layout, tokens, width)
+        if op.step.kernel and (op.step.kernel, op.span.layers) in wide:
+            own.matrices = 0.0
         if not op.span.layers or op.span.stack != model.text.path:
             found.beside += (own.all + own.fixed) * op.count if op.name != "loss" else 0.0
-            found.ends += own.parameters * (1 if op.stored else 0)
+            if op.span.stack != model.text.path:
+                found.towers += own.parameters * op.stored
+            elif op.stored:
+                found.ends += own.parameters
+                found.end = max(found.end, own.parameters)
             if op.name == "loss":
                 found.logits = float(op.reads) / width / layout.tp
             continue
         if op.kind == "matmul":
             place = op.span.layers
             second[place] = second.get(place, 0) + 1
-            own.ops = float(op.writes) if second[place] % 2 == 0 else 0.0
+            own.ops = float(op.writes) if second[place] % 2 else 0.0  # torchtitan keeps the first, the third ...
         elif op.kind == "attention":
             own.ops = float(op.writes)
         _add(alike.setdefault(op.span.layers, LayerKept()), own)
@@ -132,6 +148,13 @@ def _stage(
     placed_at = {index: layer for indices, layer in alike.items() for index in indices}
     found.layers = [placed_at[index] for index in sorted(placed_at)]
     return found
+
+
+def _beside_targets(operations: tuple[Operation, ...], training: Training) -> set[tuple[str, tuple[int, ...]]]:
+    """Kernels whose matrices stay in 16 bit because an adapter stands beside one of them (litgpt packs them)."""
+    if training.quantizes_targets:
+        return set()
+    return {(op.step.kernel, op.span.layers) for op in operations if op.step.kernel and targeted(op, training)}
 
 
 def _add(layer: LayerKept, own: LayerKept) -> None:
@@ -179,8 +202,7 @@ def _layer_of(op: Operation, training: Training, layout: Layout, tokens: float, 
             own.all += rows * inputs * (training.adapter_bytes + 1)
     own.parameters = float(op.step.parameters)
     own.experts = own.parameters if op.component == "experts" else 0.0
-    quantized = any(w.role in LINEAR for w in op.weights) and (training.quantizes_targets or not trained)
-    own.matrices = own.parameters if quantized else 0.0
+    own.matrices = own.parameters if any(w.role in LINEAR for w in op.weights) else 0.0
     if op.step.split.kind in ("inner", "expert") and op.kind == "elementwise":
         own.work = float(op.reads)
     return own
@@ -198,4 +220,4 @@ def targeted(op: Operation, training: Training) -> bool:
     if training.targets == "all-linear":
         return op.component != "experts"  # PEFT adapts modules, and packed experts are none
     names = (training.targets,) if isinstance(training.targets, str) else training.targets
-    return op.step.target in names
+    return op.step.target in names or not PACKED.get(op.step.target, frozenset()).isdisjoint(names)

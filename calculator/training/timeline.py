@@ -70,7 +70,7 @@ def events(
         matrix = _largest(stage, row)
     inside = held.gradients
     if training.optimizer_in_backward:
-        inside = max(_largest(stage, row), stage.ends / 2 * row["gradients"])
+        inside = max(_largest(stage, row), stage.end * row["gradients"])
     depth = max(len(stage.layers), 1)
     temporary = _temporary(stage, training, held, layout)
     one = 2 * stage.tensor * row["state"] if training.optimizer_in_backward else 0.0  # of the update of one tensor
@@ -234,11 +234,11 @@ def _logit_gradients(stage: StageKept, training: Training) -> float:
 
 def _kernels_of_loss(training: Training, layout: Layout) -> str:
     """Which of a loss's costs is meant: frameworks that divide a model bring a loss of their own."""
-    if training.kernels == "plain":
-        return ""
+    if training.kernels != "fused":
+        return ""  # torchtune and torchtitan compile the layers, not the loss
     if layout.tp * layout.pp > 1 or training.states(layout)["master"]:
         return "parallel_"
-    return f"{training.kernels}_"
+    return "fused_"
 
 
 def _gathered(stage: StageKept, training: Training, layout: Layout, row: Mapping[str, Any]) -> tuple[float, float]:
@@ -248,15 +248,17 @@ def _gathered(stage: StageKept, training: Training, layout: Layout, row: Mapping
         unsharded = max((layer.parameters for layer in stage.layers), default=0.0) * row["gradients"]
         return 0.0, unsharded if training.zero == 2 and layout.dp > 1 else 0.0
     width = 2 if row["compute"] != "fp32" else 4
+    if layout.pp > 1:  # what is gathered stays for the next micro-batch, and gradients are scattered after the last
+        return stage.parameters * width, 0.0 if training.frozen else stage.parameters * row["gradients"]
     biggest = max((layer.parameters for layer in stage.layers), default=0.0)
     scale = BASE_FORMATS[training.base_format] / 2 if training.method == "qlora" else 1.0
     units = max(biggest * scale * (1 + training.prefetch), stage.ends)
-    trained = 0.0 if training.frozen else max(biggest, stage.ends / 2) * row["gradients"]
+    trained = 0.0 if training.frozen else max(biggest, stage.end) * row["gradients"]
     return units * width, trained
 
 
 def _head_gradient(stage: StageKept, training: Training, row: Mapping[str, Any]) -> float:
-    return 0.0 if training.frozen or not stage.logits else stage.ends / 2 * float(row["gradients"])
+    return 0.0 if training.frozen or not stage.logits else stage.end * float(row["gradients"])
 
 
 def _largest(stage: StageKept, row: Mapping[str, Any]) -> float:
