@@ -48,7 +48,8 @@ class Training:
         prefetch: layers gathered ahead of the one that runs (zero 3). imbalance: rows of the fullest expert over the
             mean. attention: "flash" or "eager".
         loading: whether each device reads its share of the weights ("sharded"), or all of them before they are sharded
-            ("whole", as litgpt's FSDP does, whose runs peak there).
+            ("whole", as litgpt's FSDP does, whose runs peak there), or those in 16 bit before they are quantized
+            ("16-bit", as fms-acceleration's does).
         gradient_dtype: what gradients are kept and reduced in, "bf16" or "fp32" (Megatron-LM's grad_reduce_in_fp32);
             "auto" is what the precision's row says. dropout: of adapters' inputs, and of the model where it has one.
     """
@@ -85,7 +86,7 @@ class Training:
             "kernels": KERNELS,
             "base_format": tuple(BASE_FORMATS),
             "attention": ("flash", "eager"),
-            "loading": ("sharded", "whole"),
+            "loading": ("sharded", "whole", "16-bit"),
             "gradient_dtype": ("auto", *GRADIENTS),
         }
         for name, allowed in choices.items():

@@ -129,7 +129,7 @@ def _rate_of(
         reached *= _rate("unaligned")
     if op.kind != "matmul" or op.component == "head":
         return "products", device.peak_of(wide), reached  # heads, scores and convolutions stay in 16 bit
-    if precision in NARROW and not training.frozen:
+    if precision in NARROW:
         reached *= _rate(f"products_{precision}")
     if op.component == "experts":
         return "experts", device.peak_of(precision), reached * _rate("experts")
@@ -193,7 +193,8 @@ def generation_of(device: Device) -> str:
         capability = float(device.capability)
     except ValueError:
         later = [name for name, year in FIRST_YEAR.items() if device.year >= year]
-        return later[-1] if later else "ampere"
+        narrowest = "blackwell" if "nvfp4" in device.peak else "hopper" if "fp8" in device.peak else "ampere"
+        return later[-1] if later else narrowest
     return next(name for least, name in GENERATIONS if capability >= least)
 
 

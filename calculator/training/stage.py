@@ -95,7 +95,7 @@ def stages(model: Model, training: Training, layout: Layout, batch: int, length:
         sequence_length=length,
         kernels=training.column(layout),
         attention=training.attention,
-        attention_flops="causal",
+        attention_flops="causal" if training.attention == "flash" else "full",  # eager kernels skip nothing
     )
     width = plan_of(model, workload).native.bits // 8
     return [

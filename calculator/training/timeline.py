@@ -218,6 +218,7 @@ def _loss(stage: StageKept, training: Training, layout: Layout) -> tuple[float, 
     row = tables()["losses"][name]
     if "chunks" not in row:
         kind = _kernels_of_loss(training, layout)
+        kind = kind if f"{kind}forward" in row else ""  # a loss of its own kernel costs the same under any others
         return stage.logits * row[f"{kind}forward"], stage.logits * row[f"{kind}backward"]
     chunks = int(count) if count else row["chunks"]
     each = (row["compiled_each"],) * 2 if training.kernels != "plain" else (row["each_forward"], row["each_backward"])
@@ -270,4 +271,6 @@ def _loaded(stage: StageKept, training: Training, row: Mapping[str, Any], held: 
     """Weights as they are read, which may be before they are sharded."""
     if training.loading == "sharded":
         return held.weights
+    if training.loading == "16-bit":
+        return stage.parameters * 2
     return _base_bytes(stage, training) if training.frozen else stage.parameters * float(row["weights"])

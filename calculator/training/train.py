@@ -151,8 +151,10 @@ def _flops(
         for op in stage.operations:
             if op.kind in MATMUL_KINDS and op.phase != "communication":
                 once = float(op.flops) * op.count
-                needed += once * (2 if training.frozen else 3)
                 computed += once * passes(op, training)
-                attention += once * (2 if training.frozen else 3) if op.kind == "attention" else 0.0
+                masked = op.kind == "attention" and training.attention == "eager"
+                least = once * (2 if training.frozen else 3) / (2 if masked else 1)
+                needed += least
+                attention += least if op.kind == "attention" else 0.0
     each = micro_batches * layout.tp * layout.cp * layout.dp
     return needed * each, computed * each, attention * each
