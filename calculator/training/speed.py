@@ -16,6 +16,7 @@ from calculator.training.timeline import copies, expert_copies
 BACKWARD_ATTENTION = 2.5  # of the forward pass: five products of flash attention's backward, of which one is recomputed
 GENERATIONS = ((10.0, "blackwell"), (9.0, "hopper"), (0.0, "ampere"))
 """Compute capability from which a generation's rates are meant."""
+HOST_LINK = 25e9  # bytes a second to the host of a device whose own rate is not known: PCIe 4
 NARROW = ("fp8", "nvfp4")
 FIRST_YEAR = {"hopper": 2022, "blackwell": 2024}  # of devices without a capability
 
@@ -111,6 +112,9 @@ def _micro_batch(
     if accumulates and not training.frozen:
         terms["accumulation"] = stage.parameters * (2 * training.states(layout)["gradients"] + 2) / bandwidth
         terms["accumulation"] *= _rate("accumulation")
+    if "activations" in training.offloaded:  # there and back, of which what the copies hide runs beside products
+        sent = 2 * sum(layer.input if training.recompute == "full" else layer.all for layer in stage.layers)
+        terms["offload"] = max(0.0, sent / (device.host_link or HOST_LINK) - _rate("overlap") * sum(terms.values()))
     if training.kernels == "plain":
         busy, host = sum(terms.values()), launches * _rate("launch")
         terms["host"] = float((busy**4 + host**4) ** 0.25 - busy)
@@ -183,7 +187,7 @@ def _update(stage: StageKept, training: Training, layout: Layout, device: Device
     shard = trained / (copies(layout) if training.zero >= 1 else 1)
     seconds = shard * 30 / (device.bandwidth * _rate("memory"))
     if {"optimizer", "parameters"} & set(training.offloaded):
-        seconds += shard * 24 / (device.host_link or 25e9)  # gradients there, the update in it, weights back
+        seconds += shard * 24 / (device.host_link or HOST_LINK)  # gradients there, the update in it, weights back
     return seconds
 
 

@@ -28,7 +28,8 @@ class LayerKept:
     Attributes:
         all: kept for the backward pass. fixed: kept however many tokens there are. scores: of all, what attention's
             softmax keeps; mixture: what routed experts keep. ops: kept where every second product is computed again.
-            input: of the residual stream. work: gradients beside what was kept while the layer runs backward.
+            input: of the residual stream. neighbour: of another part's keys and values, under context parallelism.
+            work: gradients beside what was kept while the layer runs backward.
             parameters, adapters: of its weights and of what trains beside them; experts, matrices: of those, the
             routed experts' and all that adapters can stand beside; largest: of the product with most.
     """
@@ -39,6 +40,7 @@ class LayerKept:
     mixture: float = 0.0
     ops: float = 0.0
     input: float = 0.0
+    neighbour: float = 0.0
     work: float = 0.0
     parameters: float = 0.0
     experts: float = 0.0
@@ -158,7 +160,18 @@ def _beside_targets(operations: tuple[Operation, ...], training: Training) -> se
 
 
 def _add(layer: LayerKept, own: LayerKept) -> None:
-    for name in ("all", "fixed", "scores", "mixture", "ops", "parameters", "experts", "matrices", "adapters"):
+    for name in (
+        "all",
+        "fixed",
+        "scores",
+        "mixture",
+        "ops",
+        "parameters",
+        "experts",
+        "matrices",
+        "adapters",
+        "neighbour",
+    ):
         setattr(layer, name, getattr(layer, name) + getattr(own, name))
     layer.work = max(layer.work, own.work)
 
@@ -182,6 +195,8 @@ def _layer_of(op: Operation, training: Training, layout: Layout, tokens: float, 
             size = float(tensor.bytes(column)) / expert_devices(layout) * training.imbalance
         if narrow and tensor.need == "weight" and op.kind == "matmul" and op.component != "head":
             size *= narrow / width  # a product in 8 bit keeps its input so
+        if layout.cp > 1 and op.kind == "attention" and tensor.tensor.endswith("keys and values"):
+            own.neighbour += size
         if training.repeats_kv and op.kind == "attention" and tensor.tensor.endswith("keys and values"):
             size *= float(op.split.pieces[0][1]) / float(op.split.cache or op.split.pieces[0][1])
         own.all += size

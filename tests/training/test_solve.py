@@ -153,3 +153,23 @@ def test_every_option_of_a_recipe_reaches_it(capsys):
     rows = {row["quantity"]: row["value"] for row in json.loads(capsys.readouterr().out)["on"]["numbers"]}
     recipe = Training(method="lora", dora=True, dropout=0.1, adapter_bytes=2, kernels="fused")
     assert rows["peak_allocated"] == train(load_model(LLAMA), sequence_length=512, training=recipe).peak
+
+
+def test_a_part_of_a_sequence_holds_its_neighbours_keys_and_values():
+    """Keys and values of 2,048 tokens and their gradients: twice 2 · 2 · 8 · 128 bytes a token."""
+    whole, part = (
+        next(
+            event
+            for event in train(load_model(LLAMA), layout=Layout(cp=cp), sequence_length=n).events
+            if event.name == "first layer"
+        )
+        for cp, n in ((1, 2048), (2, 4096))
+    )
+    assert part.terms["work"] - whole.terms["work"] == 2 * 2048 * 2 * 2 * 8 * 128
+
+
+def test_activations_on_the_host_take_time():
+    given = {"device": "h100-sxm-80gb", "sequence_length": 4096, "method": "lora"}
+    step = train(load_model(LLAMA), offload="activations", **given)
+    assert step.activations < train(load_model(LLAMA), **given).activations / 10
+    assert step.step_time.expected > train(load_model(LLAMA), **given).step_time.expected
