@@ -162,8 +162,10 @@ def _fits(options: argparse.Namespace, model: Model) -> tuple[str, int]:
 
 
 def _solve(options: argparse.Namespace, model: Model) -> str:
-    from calculator.search.solve import solve
+    from calculator.search.solve import GOALS, solve
 
+    if options.solve == "fastest" and options.solve not in GOALS:
+        raise WorkloadError("The goal fastest is of training; give --mode train with it.")
     traffic = _traffic(options)
     traffic.pop("requests_per_second", None)
     found = solve(
@@ -201,8 +203,7 @@ def _solve_training(options: argparse.Namespace, model: Model) -> str:
         **recipe_of(options),
     )
     lines = [
-        f"  {row['tokens_per_second']:>9,.0f} tokens/s, MFU {row['mfu']:.1%}, {gib(row['required']):>10}  "
-        f"{row['devices']:,} × {row['device']}: {recipe(step)}"
+        f"  {_rate(row)}{gib(row['required']):>10}  {row['devices']:,} × {row['device']}: {recipe(step)}"
         for row, step in zip(found.rows()[:10], found.plans, strict=False)
     ]
     return _shown(options, found.to_dict(), found.verdict, found.rows(), lines)
@@ -220,6 +221,10 @@ def _one(value: Any, flag: str) -> Any:
 
 
 BUDGETS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+
+
+def _rate(row: Mapping[str, Any]) -> str:
+    return f"{row['tokens_per_second']:>9,.0f} tokens/s, MFU {row['mfu']:.1%}, " if row["step_seconds"] else ""
 
 
 def _budget(said: str | None) -> float | None:

@@ -369,7 +369,8 @@ def _placing(options: argparse.Namespace) -> Placing | None:
     sizes = {n: v for n in ("micro_batches", "plans", "export") if (v := getattr(options, n)) is not None}
     if options.device is None and divided == Layout() and not recipe and not sizes:
         return None
-    card = None if options.device is None else device(options.device)
+    named = answers.any_device if options.mode == "pretraining" else device  # of memory alone there is no time
+    card = None if options.device is None else named(options.device)
     return Placing(card, divided, options.engine, recipe, **sizes)
 
 

@@ -247,5 +247,5 @@ def placings(estimates: Sequence[Estimate], asked: Placing) -> list[Placed]:
         WorkloadError: a recipe was given, and the mode is not pretraining. CalculatorError: it cannot be laid out so.
     """
     if asked.recipe and any(e.workload.mode != "pretraining" for e in estimates):
-        raise WorkloadError(f"{', '.join(asked.recipe)} are of training; give --mode pretraining with them.")
+        raise WorkloadError(f"Options of training ({', '.join(asked.recipe)}) need --mode pretraining.")
     return [Placed(e, asked) for e in estimates]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +53,7 @@ class Trained(TrainedShown, Counted):
         flops: of a step on all devices, as the model needs them; hardware_flops: with what is computed again.
         attention_flops: of `flops`, those of attention. six_n: by the rule of thumb of 6·N a token, of the active
             parameters without the embedding.
-        fixes: what makes it fit, the cheapest first.
+        fixes: what makes it fit, the cheapest first. again: the same step with another recipe.
     """
 
     model: Model = field(repr=False)
@@ -73,6 +74,7 @@ class Trained(TrainedShown, Counted):
     six_n: float
     device: Device | None = field(repr=False, default=None)
     step_time: StepTime | None = None
+    again: Callable[[Training, Trained], Trained] = field(repr=False, kw_only=True)
 
     @property
     def fullest(self) -> StageMemory:
@@ -125,17 +127,7 @@ class Trained(TrainedShown, Counted):
 
     def with_(self, **changes: Any) -> Trained:
         """The same step with another recipe: its fields as keywords."""
-        from calculator.training.train import train
-
-        return train(
-            self.model,
-            batch_size=self.batch_size,
-            sequence_length=self.sequence_length,
-            device=self.device,
-            layout=self.layout,
-            training=self.training.with_(**changes),
-            micro_batches=self.micro_batches,
-        )
+        return self.again(self.training.with_(**changes), self)
 
     def export(self, framework: str) -> str:
         """The recipe for "torchtitan", "deepspeed", "megatron", "axolotl" or "trl".

@@ -86,7 +86,6 @@ class TrainingSolution:
 
     def _row(self, step: Trained) -> dict[str, Any]:
         assert step.device is not None
-        assert step.step_time is not None
         r, layout = step.training, asdict(step.layout)
         layout.pop("attention_dp")
         return {
@@ -102,7 +101,7 @@ class TrainingSolution:
             "value": self._value(step),
             "peak": step.peak,
             "required": step.required,
-            "step_seconds": step.step_time.expected,
+            "step_seconds": step.step_time.expected if step.step_time else None,
             "tokens_per_second": step.tokens_per_second,
             "mfu": step.mfu,
             "days": step.days(self.tokens),
@@ -153,6 +152,8 @@ def solve_training(
         raise WorkloadError(f"goal {goal!r} is not of training; choose one of {', '.join(GOALS)}.")
     if device is None and goal != "cheapest":
         raise WorkloadError(f"The goal {goal} needs a device; only cheapest chooses one from the catalogue.")
+    if device is not None and not goal.startswith("max-") and not device_named(device).peak:
+        raise WorkloadError(f"The goal {goal} asks about time; name a device of the catalogue rather than its memory.")
     budgeted = tokens or 20.0 * model.parameters.total
     if training is not None:
         given = {"training": training.with_(**given)}

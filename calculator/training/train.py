@@ -75,7 +75,7 @@ def stepped(
     tokens = batch_size * sequence_length * micro_batches * placed_on.dp
     flops, hardware, attention = _flops(listed, chosen, placed_on, micro_batches)
     n = model.parameters.active - model.parameters.embedding
-    time = None if card is None else step_time(listed, chosen, placed_on, card, micro_batches)
+    time = None if card is None or not card.peak else step_time(listed, chosen, placed_on, card, micro_batches)
     return Trained(
         model,
         chosen,
@@ -95,6 +95,20 @@ def stepped(
         6.0 * n * tokens,
         card,
         time,
+        again=_again,
+    )
+
+
+def _again(recipe: Training, step: Trained) -> Trained:
+    """The same step with another recipe."""
+    return train(
+        step.model,
+        batch_size=step.batch_size,
+        sequence_length=step.sequence_length,
+        device=step.device,
+        layout=step.layout,
+        training=recipe,
+        micro_batches=step.micro_batches,
     )
 
 

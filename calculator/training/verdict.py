@@ -15,7 +15,8 @@ METHODS = {"full": "Full training", "lora": "LoRA", "qlora": "QLoRA"}
 def where(step: Trained) -> str:
     """The devices."""
     count, device = step.layout.devices, step.device
-    return f"{'one' if count == 1 else f'{count:,} ×'} {device.name if device else 'device'}"
+    name = device.name.removeprefix("a ") if device else "device"
+    return f"{'one' if count == 1 else f'{count:,} ×'} {name}"
 
 
 def verdict(step: Trained) -> str:
@@ -57,7 +58,11 @@ def budget(step: Trained, tokens: float) -> str:
     text = f"{named(tokens)} tokens take {_days(days)} ({_days(low)} to {_days(high)})"
     hourly = step.device.price
     text += f", ${dollars:,.0f} at ${hourly:,.2f} an hour and device" if dollars else ""
-    return text + (f", {kilowatt_hours / 1e3:,.0f} MWh at full power." if kilowatt_hours else ".")
+    if not kilowatt_hours:
+        return f"{text}."
+    large = kilowatt_hours >= 1e4
+    energy = f"{kilowatt_hours / 1e3:,.0f} MWh" if large else f"{kilowatt_hours:,.0f} kWh"
+    return f"{text}, {energy} at full power."
 
 
 def _days(days: float) -> str:

@@ -87,6 +87,7 @@ def test_the_cheapest_of_two_devices():
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
+        ({"layout": Layout(tp=3)}, "tp 3 does not divide the 32 attention heads of meta-llama/Llama-3.1-8B; choose"),
         ({"optimizer_in_backward": True, "micro_batches": 2}, "give 1 micro-batch, not 2"),
         ({"layout": Layout(interleave=2)}, "interleave 2 divides pipeline stages"),
         ({"recompute": 33}, "recompute 33 is every 33th layer; meta-llama/Llama-3.1-8B has 32"),
@@ -134,9 +135,18 @@ def test_the_command_line_answers_in_a_sentence_first(capsys):
     assert " trains fastest on 8 × H100 SXM5 80GB (" in capsys.readouterr().out.splitlines()[0]
 
 
+def test_a_card_may_be_named_by_its_memory(capsys):
+    assert main([LLAMA, "--mode", "finetune", "--device", "24GB", "--method", "lora", "--table", "device"]) == 0
+    assert " one device of 24GB: it needs " in capsys.readouterr().out.splitlines()[0]
+    asked = ["--solve", "max-batch", "--device", "24GB", "--method", "qlora", "--recompute", "full"]
+    assert main([LLAMA, "--mode", "finetune", *asked, "--kernels", "plain"]) == 0
+    assert "at the most on one a device" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
+        (["--solve", "fastest", "--device", "24GB"], "name a device of the catalogue rather than its memory"),
         (["--solve", "fastest", "--device", "h100-sxm-80gb", "--tokens", "many"], "'many' is no number of tokens"),
         (["--solve", "max-concurrency", "--device", "h100-sxm-80gb"], "is not of training"),
         (["--device", "h100-sxm-80gb", "--dropout", "x"], "--dropout 'x' is no number"),
