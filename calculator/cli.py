@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from calculator import answers, habits
+from calculator import answers, habits, recipes
 from calculator.asked import compare_all, estimated, load_all, one_of, sources, with_draft
 from calculator.errors import RAISE, CalculatorError, WorkloadError
 from calculator.formats.named import ALIASES
@@ -158,7 +157,8 @@ def _argument(option: Option) -> dict[str, Any]:
         "factor": ("C", float),
     }[option.kind]
     made: dict[str, Any] = {"default": option.default, "type": read, "help": option.described, "metavar": metavar}
-    return made | ({"choices": option.choices, "metavar": None} if option.kind == "choice" else {})
+    choices = (*option.choices, *(["fused"] if option.field == "kernels" else []))  # of --mode train
+    return made | ({"choices": choices, "metavar": None} if option.kind == "choice" else {})
 
 
 def _switched(option: Option) -> str:
@@ -178,41 +178,14 @@ ENGINE_SETTINGS = {
 }
 
 
-DIVIDED = ("tp", "pp", "dp", "cp", "ep", "attention_dp")
-RECIPE = {
-    "method": ("full|lora|qlora", "what is trained; default: full"),
-    "optimizer": ("NAME", "default: adamw"),
-    "precision": ("NAME", "of the states; default: bf16"),
-    "recompute": ("NAME|N", "none (default), selective, ops, full, or every Nth layer"),
-    "zero": ("STAGE", "what copies shard: 0 (default), 1 optimizer states, 2 and gradients, 3 and weights"),
-    "rank": ("N", "of LoRA's adapters; default: 16"),
-    "targets": ("NAMES", "modules that adapters stand beside, with commas; default: all-linear"),
-    "base_format": ("nf4|nf4-dq", "of a QLoRA base; default: nf4-dq"),
-    "loss": ("NAME[:N]", "plain (default), fused, or chunked in N parts"),
-    "offload": ("NAMES", "what lives in the host's memory: activations, optimizer, parameters"),
-}
-SIZED = ("zero", "recompute", "rank")
-LISTS = ("targets", "offload")
-
-
 def _add_devices(add: Add) -> None:
     said = (
         "a device of --list-devices, local, or a JSON file of your own: adds what it holds, the time of a pass, with "
         "--mode decode what users wait for, with pretraining a step's memory and time"
     )
     add("--device", metavar="NAME", help=said)
-    said = "devices of the {} group; default: 1"
-    words = ("tensor", "pipeline", "data (copies)", "context", "expert", "attention's data parallel")
-    for name, what in zip(DIVIDED, words, strict=True):
-        add(f"--{name.replace('_', '-')}", type=_count, metavar="N", help=said.format(what))
     add("--engine", choices=answers.ENGINES, default="vllm", help="whose memory and pace; default: vllm")
-    for name, (metavar, said) in RECIPE.items():
-        names = [f"--{name.replace('_', '-')}"] + ["--lora-rank"] * (name == "rank")
-        add(*names, metavar=metavar, help=f"of training: {said}")
-    add("--micro-batches", type=_count, metavar="N", help="of a step of training; default: 1")
-    add("--plans", type=_count, metavar="N", help="of training: layouts of N devices that fit, the fastest first")
-    said = "the recipe of training for torchtitan, deepspeed, megatron, axolotl or trl"
-    add("--export", metavar="FRAMEWORK", help=said)
+    recipes.add_options(add, _count)
     add("--list-devices", action="store_true", help="list the devices of the catalogue")
 
 
@@ -356,7 +329,7 @@ def _content(options: argparse.Namespace) -> str:
         return output.type_listing(options.format)
     if options.list_devices:
         return output.device_listing(options.format)
-    runs = workloads({f.name: getattr(options, f.name) for f in fields(Workload)} | _cache_types(options))
+    runs = workloads({f.name: getattr(options, f.name) for f in fields(Workload)} | _told_otherwise(options))
     if options.local:
         from calculator.local import listing
 
@@ -397,19 +370,21 @@ def _placing(options: argparse.Namespace) -> Placing | None:
     Raises:
         DeviceError: no such device or layout.
     """
-    divided = {n: v for n in DIVIDED if (v := getattr(options, n)) is not None}
-    recipe = {n: v for n in RECIPE if (v := getattr(options, n)) is not None}
-    if options.device is None and not any((divided, recipe, options.plans, options.export, options.micro_batches)):
+    recipe = recipes.recipe_of(options)
+    sizes = {n: v for n in ("micro_batches", "plans", "export") if (v := getattr(options, n)) is not None}
+    if options.device is None and not recipe and not sizes and not recipes.divided(options):
         return None
     from calculator.hardware import device
-    from calculator.parallel import Layout
     from calculator.placing import Placing
 
-    recipe |= {n: int(recipe[n]) for n in SIZED if re.fullmatch("[0-9]{1,9}", recipe.get(n, ""))}
-    recipe |= {n: tuple(recipe[n].split(",")) for n in LISTS if "," in recipe.get(n, "")}
-    sizes = {n: v for n in ("micro_batches", "plans", "export") if (v := getattr(options, n)) is not None}
-    card = None if options.device is None else device(options.device)
-    return Placing(card, Layout(**divided), options.engine, recipe, **sizes)
+    named = answers.any_device if options.mode == "pretraining" else device  # of memory alone there is no time
+    card = None if options.device is None else named(options.device)
+    return Placing(card, recipes.layout_of(options), options.engine, recipe, **sizes)
+
+
+def _told_otherwise(options: argparse.Namespace) -> dict[str, str]:
+    """Fields of a workload that options of other names say."""
+    return recipes.kernels_of(options) | _cache_types(options)
 
 
 def _cache_types(options: argparse.Namespace) -> dict[str, str]:

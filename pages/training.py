@@ -9,8 +9,8 @@ import streamlit as st
 from calculator.errors import CalculatorError
 from calculator.parallel.layout import Layout
 from calculator.report import charts
+from calculator.training import Trained, train
 from calculator.training.recipe import Training, tables
-from calculator.training.train import Trained, train
 from pages.shared import show as ui
 from pages.shared.show import Figure, Inputs, Paper
 

@@ -22,7 +22,7 @@ LAYERS = (
         "calculator.completion",
         "calculator.local",
     ),
-    ("calculator.asked", "calculator.terminal"),
+    ("calculator.asked", "calculator.recipes", "calculator.terminal"),
     ("calculator.compatibility", "calculator.sources.manual"),
     ("calculator.report.output",),
     ("calculator.sources.checkpoint.report",),
