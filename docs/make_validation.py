@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from calculator.model import Model  # noqa: E402
 from calculator.parallel import Layout  # noqa: E402
 from calculator.passes.forward import operations  # noqa: E402
 from calculator.passes.plan import plan_of  # noqa: E402
+from calculator.passes.recipe import mixed_scheme  # noqa: E402
 from calculator.record.operation import MATMUL_KINDS, Operation  # noqa: E402
 from calculator.sources import catalogue  # noqa: E402
 from docs import serving_runs, training_runs  # noqa: E402
@@ -106,6 +107,18 @@ def touched_parameters(model: Model, workload: Workload, row: Mapping[str, Any])
 @quantity("bits per weight")
 def bits_per_weight(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     return FORMATS[row["format"]].bits_per_weight()
+
+
+@quantity("bytes by recipe")
+def bytes_by_recipe(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    """Weights in a mixture of llama.cpp, with or without an importance matrix."""
+    scheme = mixed_scheme(model, workload.dtype, importance=row.get("importance"))
+    return estimate(replace(model, stored=scheme, plans={}), workload.with_(dtype="auto")).memory.weights
+
+
+@quantity("bits a weight by recipe")
+def bits_by_recipe(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    return bytes_by_recipe(model, workload, row) * 8 / model.parameters.total
 
 
 @quantity("stored elements")

@@ -80,7 +80,7 @@ def _said(rules: list[Rule | None]) -> str:
     if first is None:
         return "no rule"
     if first.how == "tensor":
-        return "its own header"
+        return "its own header" if first.field == "headers" else "chosen for it"
     words = WAYS[first.how].format(first.what)
     return words if len(rules) == 1 else f"{len(rules):,} names, {words} first"
 
