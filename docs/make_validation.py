@@ -30,6 +30,7 @@ from calculator.passes.forward import operations  # noqa: E402
 from calculator.passes.plan import plan_of  # noqa: E402
 from calculator.passes.recipe import mixed_scheme  # noqa: E402
 from calculator.record.operation import MATMUL_KINDS, Operation  # noqa: E402
+from calculator.record.run import weights_of  # noqa: E402
 from calculator.sources import catalogue  # noqa: E402
 from docs import serving_runs, training_runs  # noqa: E402
 
@@ -134,6 +135,23 @@ def stored_elements(model: Model, workload: Workload, row: Mapping[str, Any]) ->
             if form is not None and form.scale_bits:
                 extra = form.size(weight) * 8 - weight.elements() * form.bits
                 found += extra // form.scale_bits * op.stored
+    return found
+
+
+@quantity("elements in the files")
+def elements_in_files(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    """What the Hub counts in a checkpoint with its prediction layers: scales and buffers too, and two 4-bit numbers as
+    the one byte that holds them."""
+    plan, found = plan_of(model, workload), 0
+    for stack in (*model.stacks, *model.apart):
+        layers = ((f"{stack.path}.{i}.", layer.parts) for i, layer in enumerate(stack.layers))
+        for prefix, parts in (("", stack.before), *layers, ("", stack.after)):
+            for weight in weights_of(parts, stored=True):
+                form = plan.form(prefix, weight, stack) or plan.native
+                elements = int(weight.elements())
+                found += elements // 2 if form.bits == 4 else elements
+                if form.quantized and form.scale_bits:
+                    found += (int(form.size(weight)) * 8 - elements * form.bits) // form.scale_bits
     return found
 
 

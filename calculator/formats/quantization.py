@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from calculator.formats.named import FORMATS
-from calculator.formats.readers import compressed, integers, mlx, modelopt, others
+from calculator.formats.readers import compressed, integers, mlx, modelopt, others, quark
 from calculator.formats.readers.common import Result, cache_format
 from calculator.formats.rules import Rule, Scheme, converting
 
@@ -124,6 +124,7 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Result]] = {
     "compressed-tensors": compressed.compressed_tensors,
     "modelopt": modelopt.modelopt,
     "modelopt-fp4": modelopt.modelopt,
+    "quark": quark.quark,
 }
 
 UNPRICED = {
@@ -131,6 +132,5 @@ UNPRICED = {
     "vptq": "codebooks and its indices",
     "spqr": "outliers",
     "higgs": "grids",
-    "quark": "own export format",
 }
 """Methods that are known by name and whose bytes no config tells: with `--checkpoint` the headers do."""

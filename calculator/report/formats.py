@@ -86,7 +86,7 @@ def _said(rules: list[Rule | None]) -> str:
 
 
 def _place(rule: Rule | None, plan: Plan) -> str:
-    if rule is None:
+    if rule is None or not rule.field:
         return ""
     place = plan.scheme.place if plan.scheme else ""
     return f"{place}.{rule.field}" if place else rule.field
