@@ -170,7 +170,7 @@ def _mixtures() -> dict[str, Format]:
     found: dict[str, Format] = {}
     for name, base in BASES.items():
         form = GGML_FORMATS.get(base) or FORMATS[base]
-        found[name] = replace(form, name=name, title=f"GGUF mixture {name.upper()}, by llama.cpp's recipe")
+        found[name] = replace(form, name=name, title=f"GGUF mixture {name.upper()}, derived by llama.cpp's recipe")
     return found
 
 

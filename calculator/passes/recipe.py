@@ -60,7 +60,7 @@ def mixed_scheme(model: Model, mixture: str, *, importance: bool | None = None) 
         table = types.get("token_embd.weight")
         forms |= {p.name: table for p in model.text.after if isinstance(p, Head) and table is not None}
     rules = tuple(Rule("tensor", key, form, RECIPE, ANYTHING, towers=False) for key, form in forms.items())
-    return Scheme(f"{format_named(mixture).title} (derived)", rules, vectors=True)
+    return Scheme(format_named(mixture).title, rules, vectors=True)
 
 
 def _type(recipe: Recipe, piece: _Piece) -> Format:

@@ -150,6 +150,12 @@ def _torchao_format(said: Mapping[str, Any]) -> tuple[Format | None, str]:
     """The format of one of torchao's types and its title, or None with the reason why it is not known."""
     kind, options = str(said.get("_type", "")).lower(), said.get("_data") or {}
     group = int(options.get("group_size") or 128)
+    if "intx" in kind:
+        # IntxUnpackedToInt8Tensor: a byte each whatever the bits, a 16-bit scale and an 8-bit zero point per group.
+        grain = options.get("weight_granularity") or options.get("granularity") or {}
+        size = int((grain.get("_data") or {}).get("group_size") or 32) if grain.get("_type") == "PerGroup" else 0
+        title = f"torchao integers in bytes, groups of {size}" if size else "torchao integers in bytes, one scale a row"
+        return grouped(Format("int8", 8, scale_bits=16, zero_bits=8), columns=size), title
     if "int4" in kind:
         # A 16-bit scale and a 16-bit zero point per group (Int4Tensor and the tensor-core layout).
         return grouped(Format("int4", 4, scale_bits=32), columns=group), f"torchao int4, groups of {group}"
