@@ -260,15 +260,15 @@ def stored_as(name: str, architecture: str = "", layers: int = 0) -> Names:
     """
     if altup := re.fullmatch(r"model\.altup_(unembed_)?projections\.\d+\.weight", name):
         return (("altup_unembd_proj.weight" if altup[1] else "altup_proj.weight",),)
+    if side := re.fullmatch(r"(encoder|decoder)\.block\.(\d+)\.(layer\..+)", name):  # T5's sides
+        prefix = f"{side[1][:3]}.blk.{side[2]}."
+        return _with_suffix(side[3], _t5(side[3], side[1] == "decoder"), prefix)
     place = re.match(r"(?:(.*)\.)?(?:layers|layer|h|block|blocks)\.(\d+)\.(.+)", name)
     if place is None:
         return _outside(name, layers)
     path, number, inner = place[1] or "", int(place[2]), place[3]
     if path == "mtp":
         number += layers
-    if "block." in name and inner.startswith("layer."):  # T5's sides
-        prefix = f"{'enc' if 'encoder' in name else 'dec'}.blk.{number}."
-        return _with_suffix(inner, _t5(inner, "decoder" in name), prefix)
     prefix = f"blk.{number}."
     if inner in WHOLE:
         return _spelled(WHOLE[inner], "", prefix)
