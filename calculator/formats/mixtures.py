@@ -80,7 +80,8 @@ _CATEGORIES = (
 )
 _VALUES = ("v", "qkv", "kv_b")
 _ALTUP = ("altup_correct_coef", "altup_predict_coef")
-_IN_32_BIT = ("ffn_gate_inp", "position_embd", "token_types", "ssm_conv1d", "shortconv.conv", *_ALTUP)
+_MIXED = ("time_mix_first", "time_mix_w1", "time_mix_w2", "time_mix_decay", "time_mix_lerp")
+_IN_32_BIT = ("ffn_gate_inp", "position_embd", "token_types", "ssm_conv1d", "shortconv.conv", *_ALTUP, *_MIXED)
 _IN_16_BIT = ("altup", "laurel", "per_layer_model_proj", "attn_rel_b")
 
 

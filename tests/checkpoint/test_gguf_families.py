@@ -132,6 +132,13 @@ def mamba_2(c: Any) -> dict[str, Any]:
     return headless(c) | state(c["num_heads"] * c["head_dim"], *sizes)
 
 
+def finch(c: Any) -> dict[str, Any]:
+    return {"attention.head_count": 0, "wkv.head_size": c["head_size"], "feed_forward_length": c["intermediate_size"]}
+
+
+FINCH = {"num_hidden_layers": 3, "hidden_size": 512, "head_size": 64, "intermediate_size": 1792, "vocab_size": 1024}
+
+
 def predicted(c: Any) -> dict[str, Any]:
     return {"nextn_predict_layers": 1, "block_count": c["num_hidden_layers"] + 1}
 
@@ -272,6 +279,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], More]] = {
         {"hidden_size": 512, "num_heads": 16, "head_dim": 64, "num_hidden_layers": 3, "vocab_size": 1024},
         mamba_2,
     ),
+    "rwkv6": ("rwkv6", "rwkv6", FINCH, finch),
     "starcoder2": ("starcoder2", "starcoder2", SMALL | NOPE, nothing),
     "command-r": ("command-r", "cohere", SMALL, nothing),
     "cohere2": ("cohere2", "cohere2", SMALL | {"sliding_window": 512}, nothing),
