@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from calculator.engines.layers import Engine, Layers, NotModelled, Settings, is_window, sparse_latent, up
+from calculator.engines.vllm_compressed import compressed_pages
 from calculator.formats.cache import LATENT
 from calculator.record.caches import Kept
 
@@ -41,6 +42,8 @@ def packed(kinds: list[Layers], settings: Settings) -> tuple[list[Layers], list[
 def pages(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, list[str]]:
     """Pages of a fixed number of tokens. Where layers differ, they are divided into groups of one number of layers that
     share pages of one size, and every group is padded to it."""
+    if any(k.kept.kind == "compressed" for k in kinds):
+        return compressed_pages(kinds, length, settings, settings.batched_tokens or BATCHED_TOKENS)
     kinds, said = packed(known(kinds), settings)
     states = [k for k in kinds if k.kept.kind == "state"]
     tokens = [k for k in kinds if k.kept.kind != "state"]
@@ -61,7 +64,7 @@ def known(kinds: list[Layers]) -> list[Layers]:
     """
     for layers in kinds:
         if layers.kept.kind == "compressed":
-            raise NotModelled("How the compressed entries of such attention are laid out is not known here.")
+            raise NotModelled("vLLM lays compressed entries out by its hybrid cache manager, which is off here.")
     return kinds
 
 
@@ -153,7 +156,7 @@ def full_pages(kinds: list[Layers], length: int, settings: Settings) -> tuple[in
     return size, steps
 
 
-SOURCE = "vllm/v1/core/kv_cache_utils.py and vllm/v1/kv_cache_interface.py, v0.15"
+SOURCE = "vllm/v1/core/kv_cache_utils.py and vllm/v1/kv_cache_interface.py, v0.15; of 2026 for DeepSeek-V4"
 ENGINES = {
     "vllm": Engine("vLLM", SOURCE, pages),
     "vllm-full-pages": Engine(

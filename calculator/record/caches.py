@@ -16,7 +16,9 @@ class Kept(NamedTuple):
         limit: tokens kept at most; of the encoder, its tokens; None for all. `chunked`: the limit is a chunk's.
         elements: of a state; of a latent, those a token. width: bytes of a state's element.
         expanded: elements a token if a latent were kept as every head's keys and values.
-        values: elements of a latent that an engine may keep a second time, as values.
+        values: elements of a latent that an engine may keep a second time, as values; of a compressed entry, those
+            that are not rotated, 0 of an indexer's.
+        ratio: tokens to an entry of a compressed cache.
     """
 
     kind: str
@@ -27,6 +29,7 @@ class Kept(NamedTuple):
     expanded: Number = 0
     values: Number = 0
     chunked: bool = False
+    ratio: Number = 0
 
 
 class Cache(NamedTuple):
