@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from calculator.formats.named import FORMATS, GGML_FORMATS, Format, format_named, ggml_head
+from calculator.formats.named import FORMATS, GGML_FORMATS, MIXTURES, Format, format_named, ggml_head
 from calculator.formats.rules import LINEAR, Scheme, Share, converting
 from calculator.formats.weight import Weight
 from calculator.model import Model, Stack
@@ -107,6 +107,10 @@ def _scheme(model: Model, dtype: str, training: bool) -> Scheme | None:
     form = format_named(dtype)
     if not form.quantized:
         return None
+    if form.name in MIXTURES:
+        from calculator.passes.recipe import mixed_scheme
+
+        return mixed_scheme(model, form.name)
     if form.name in GGML_FORMATS:
         return _ggml_scheme(model, form)
     return Scheme(form.title, converting("Linear of the layers", form, "dtype", LINEAR, towers=False), place="")
