@@ -6,7 +6,10 @@ from dataclasses import dataclass, fields
 
 from calculator.errors import DeviceError
 from calculator.model import Model
+from calculator.parts.mlp import MLP
 
+HEADS = {"heads": "attention heads", "kv_heads": "key-value heads", "value_heads": "value heads"}
+"""Fields of parts that count heads, and what a person calls them."""
 MOST = 2**20  # devices of one kind of parallelism; far beyond any cluster
 
 
@@ -75,6 +78,34 @@ class Layout:
             raise DeviceError(f"{model.name} has no experts that ep {self.ep} could divide.")
         if experts is not None and self.ep > experts.experts:
             raise DeviceError(f"ep {self.ep} is more than the {experts.experts} experts of {model.name}.")
+        if self.tp > 1:
+            self._check_group(model)
+
+    def _check_group(self, model: Model) -> None:
+        """Whether a tensor group divides what it has to: query heads and widths into equal parts; key and value heads
+        too, or each stands on an equal number of devices. The vocabulary and experts are padded or unequal instead
+        (vLLM's model_executor/layers/linear.py and config/model.py, SGLang's and Megatron-LM's checks are the same)."""
+        inside = self.attention_tp
+        for layer, _ in model.text.groups:
+            for part in layer.parts:
+                for name, words in HEADS.items():
+                    count = getattr(part, name, None)
+                    if not isinstance(count, int) or count < 1 or isinstance(count, bool):
+                        continue
+                    repeated = name == "kv_heads" and inside % count == 0
+                    if count % inside and not repeated:
+                        raise DeviceError(self._refusal(inside, count, words, model))
+                if isinstance(part, MLP) and part.intermediate % self.tp:
+                    raise DeviceError(self._refusal(self.tp, int(part.intermediate), "MLP features", model))
+
+    def _refusal(self, devices: int, count: int, words: str, model: Model) -> str:
+        """Why a tensor group is refused, and which sizes are not."""
+        allowed = [n for n in range(1, min(count, 64) + 1) if count % n == 0]
+        named = f"tp {self.tp}" if devices == self.tp else f"tp {self.tp} / attention_dp {self.attention_dp}"
+        return (
+            f"{named} does not divide the {count:,} {words} of {model.name} into equal parts; use a tensor group of "
+            f"{', '.join(map(str, allowed[:-1]))}{' or ' if allowed[:-1] else ''}{allowed[-1]} devices."
+        )
 
     def __str__(self) -> str:
         words = [f"{f.name.upper()} {getattr(self, f.name)}" for f in fields(self)[:5] if getattr(self, f.name) > 1]

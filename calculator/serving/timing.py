@@ -53,11 +53,14 @@ class Term(NamedTuple):
     kind: str = ""
 
 
-def terms(operations: Iterable[Operation], device: Device, *, prefill: bool, context: int = 0) -> list[Term]:
+def terms(
+    operations: Iterable[Operation], device: Device, *, prefill: bool, context: int = 0, experts_read: float = 1.0
+) -> list[Term]:
     """What the time of a pass is computed from.
 
     Args:
         operations: of one device, as `placed` gives them. context: cached tokens of a decode step.
+        experts_read: distinct experts relative to those that the operations count.
     """
     found, started = [], dict[tuple[str, str], int]()
     for op in operations:
@@ -69,6 +72,8 @@ def terms(operations: Iterable[Operation], device: Device, *, prefill: bool, con
             continue
         flops = float(op.flops) if op.kind in MATMUL_KINDS or op.kind == "scan" else 0.0
         weights, experts = float(op.weight_reads), op.component == "experts"
+        others = float(op.traffic) - weights
+        weights *= experts_read if experts else 1.0
         arithmetic, stored = step.arithmetic, ""
         if step.format not in NATIVE and arithmetic in NATIVE:
             stored = "low"
@@ -87,7 +92,7 @@ def terms(operations: Iterable[Operation], device: Device, *, prefill: bool, con
                 flops / device.peak_of(arithmetic),
                 _tiles(op, device),
                 weights / device.bandwidth,
-                (float(op.traffic) - weights) / device.bandwidth,
+                others / device.bandwidth,
                 arithmetic,
                 stored,
                 experts,
@@ -117,7 +122,7 @@ def pass_time(found: Iterable[Term], e: Efficiency, *, prefill: bool, prompts: f
         if t.stored and prefill:
             reached *= e.dequantized_prefill
         widened = {"low": e.dequantized, "experts": e.dequantized_experts}.get(t.stored, 1.0)
-        traffic = (t.weights / widened + others) / (e.memory * (e.memory_experts if t.experts else 1.0))
+        traffic = (t.weights / widened + others) / e.memory
         compute = flops / reached
         busy += t.times * max(compute, traffic)
         if compute > traffic:
