@@ -41,7 +41,11 @@ class Room:
 
 @dataclass(frozen=True)
 class Case:
-    """A model on a device under an engine."""
+    """A model on a device under an engine.
+
+    Attributes:
+        host: the part of the layers that stays in the host's memory (llama.cpp's --n-gpu-layers).
+    """
 
     model: Model
     device: Device
@@ -50,6 +54,7 @@ class Case:
     efficiency: Efficiency
     dtype: str
     kv_dtype: str
+    host: float = 0.0
     known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, key: Any, found: Callable[[], Any]) -> Any:
@@ -87,7 +92,24 @@ class Case:
         self, operations: Iterable[Operation], context: int, *, prefill: bool = False, read: float = 1.0
     ) -> list[Term]:
         """What the time of some operations is computed from."""
-        return terms(operations, self.device, prefill=prefill, context=context, experts_read=read)
+        listed = list(operations)
+        found = terms(listed, self.device, prefill=prefill, context=context, experts_read=read)
+        return self._with_host(listed, found, prefill=prefill) if self.host else found
+
+    def _with_host(self, operations: list[Operation], found: list[Term], *, prefill: bool) -> list[Term]:
+        """Layers on the host: a decode step reads their weights there; a prompt's products run on the device all the
+        same, after their weights have crossed its link (llama.cpp moves products of 32 rows and more)."""
+        rate = self.efficiency.host_memory
+        if prefill and self.device.host_link:
+            rate = self.device.host_link * self.efficiency.link
+        split: list[Term] = []
+        for op, term in zip(operations, found, strict=True):
+            if op.span.layers and not term.devices:
+                if float(op.weight_reads):
+                    split.append(Term(term.times * self.host, sent=float(op.weight_reads) / rate, kind="host"))
+                term = term if prefill else term._replace(times=term.times * (1 - self.host))
+            split.append(term)
+        return split
 
     def timed(self, stages: list[list[Term]], *, prefill: bool, prompts: float = 1.0) -> PassTime:
         """A pass through all stages."""
@@ -159,10 +181,11 @@ def case_of(
     dtype: str,
     kv_dtype: str,
     changed: tuple[tuple[str, float], ...],
+    host: float,
 ) -> Case:
     """The case of a model and a device, the same one for the same question."""
     found = efficiency(device.value, engine, dict(changed))
-    return Case(model.value, device.value, engine, layout, found, dtype, kv_dtype)
+    return Case(model.value, device.value, engine, layout, found, dtype, kv_dtype, host)
 
 
 ENDLESS = 2**31  # sequences, of a model that keeps nothing of them

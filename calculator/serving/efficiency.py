@@ -74,6 +74,7 @@ class Efficiency:
     interference: float
     queue: float
     handover: float
+    host_memory: float
     wave_pools: float
 
 
@@ -112,6 +113,7 @@ def efficiency(device: Device, engine: str, changed: Mapping[str, float] | None 
         interference=v["interference"],
         queue=v["queue"],
         handover=v["handover"] if served else 0.0,
+        host_memory=v["host_memory"],
         wave_pools=v["wave_pools"],
     )
 

@@ -125,13 +125,16 @@ def serve(
         raise WorkloadError("Pools for prompts are computed for a closed loop of users, without speculation.")
     if request_rate is not None and concurrency is not None:
         raise WorkloadError("Give concurrency or request_rate: users who wait for answers, or arrivals that do not.")
+    host = 0.0
+    if name == "llama.cpp" and "n_gpu_layers" in settings:
+        host = max(0.0, 1 - float(settings["n_gpu_layers"]) / model.layers)
     changed = tuple(sorted((parameters or {}).items()))
-    case = case_of(Same(model), Same(card), name, chosen, dtype, kv_dtype, changed)
+    case = case_of(Same(model), Same(card), name, chosen, dtype, kv_dtype, changed, host)
     request = Request(mix.prompt, int(mix.prompt * prefix_hit), mix.output, mix.variation)
     room = case.room(mix.longest, request.mean, settings)
     groups = copies * chosen.dp
     if prefill_layout is not None:
-        reader = case_of(Same(model), Same(card), name, prefill_layout, dtype, kv_dtype, changed)
+        reader = case_of(Same(model), Same(card), name, prefill_layout, dtype, kv_dtype, changed, host)
         workers = (prefill_workers * copies, decode_workers * groups)
         moved = room.memory["cache_per_sequence"] * request.prompt / request.mean
         waited = apart(case, reader, request, users, workers, room.sequences, moved)

@@ -36,10 +36,11 @@ class Term(NamedTuple):
         times: layers that run it. flops: its arithmetic; useful: the part of it that is not padding of tiles.
         weights, moved: its weights and everything else through memory. arithmetic: what its products are computed in.
         stored: "" as computed, "low" weights that are widened first, "experts" those of routed experts.
-        experts: whether it is routed experts. kernels: that it starts. devices, sent, kind: of a collective.
+        experts: whether it is routed experts. kernels: that it starts. devices, sent, kind: of a collective, or "host"
+            for weights that stand in the host's memory.
     """
 
-    times: int
+    times: float
     flops: float = 0.0
     useful: float = 1.0
     weights: float = 0.0
@@ -109,8 +110,13 @@ def pass_time(found: Iterable[Term], e: Efficiency, *, prefill: bool, prompts: f
         prompts: that run together: their arithmetic and activations are as many times one's, the weights are read once.
     """
     bound = busy = products = memory = moved = 0.0
-    kernels = 0
+    kernels = 0.0
     for t in found:
+        if t.kind == "host":
+            bound += t.times * t.sent
+            memory += t.times * t.sent
+            busy += t.times * t.sent
+            continue
         if t.devices:
             bound += t.times * t.sent * prompts
             start = e.all_to_all if t.kind == "all-to-all" else e.collective + e.hop * max(t.devices - 2, 0)

@@ -130,3 +130,15 @@ def test_the_fewest_devices_are_a_group_that_engines_take():
     found = solve(load_model("meta-llama/Meta-Llama-3.1-70B"), "min-devices", "l40s", max_model_len=8192, concurrency=8)
     assert found.layout is not None
     assert 64 % found.layout.tp == 0
+
+
+def test_layers_on_the_host_are_read_there():
+    """Llama-3.1-8B's 32 layers are 13,959,954,432 bytes in 16 bit; half of them at 60 GB/s."""
+    model = load_model("meta-llama/Llama-3.1-8B")
+    whole, half = (
+        serve(model, device="rtx-4090", engine="llama.cpp", prompt_length=512, output_length=64, n_gpu_layers=n)
+        for n in (32, 16)
+    )
+    read = 13_959_954_432 / 2 / 60e9
+    assert read < half.decode.expected < read + whole.decode.expected
+    assert half.ttft.expected > whole.ttft.expected
