@@ -27,7 +27,7 @@ def test_pools_whose_groups_are_stated():
     pools = [r for r in validation.runs() if r.kind == validation.POOLS]
     assert len(pools) == 62
     assert median(r.tpot for r in pools) < 0.2
-    assert median(r.ttft for r in pools) < 0.5
+    assert median(r.ttft for r in pools) < 0.55
 
 
 def test_few_runs_beat_the_bound():
