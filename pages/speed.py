@@ -55,7 +55,7 @@ def served(inputs: Inputs, count: int, users: int) -> Serving:
         inputs.model,
         device=inputs.device,
         engine=inputs.hardware.engine,
-        layout=Layout(tp=count),
+        layout=Layout.grouped(inputs.model, count),
         prompt_length=inputs.estimate.sequence_length,
         output_length=w.decode_length,
         concurrency=users,

@@ -129,16 +129,10 @@ class Case:
     def _room_of(self, longest: int, mean: int, settings: Mapping[str, Any]) -> Room:
         """What the engine holds: requests of at the most `longest` tokens that are `mean` long on average while they
         run. An engine's default limit of sequences is taken to be set as high as they are; a given one holds."""
+        given = {"max_model_len": longest, **settings}
         try:
             found = fit(
-                self.model,
-                self.device,
-                self.engine,
-                self.layout,
-                longest,
-                dtype=self.dtype,
-                kv_dtype=self.kv_dtype,
-                **settings,
+                self.model, self.device, self.engine, self.layout, dtype=self.dtype, kv_dtype=self.kv_dtype, **given
             )
         except WorkloadError:
             if settings:

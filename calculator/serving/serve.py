@@ -91,8 +91,9 @@ def serve(
     """Times, throughput and cost of serving a model to a closed loop of users, or to requests that arrive at random.
 
     Args:
-        device: a name, a Device, or numbers of one's own. layout: of one copy or of all devices; None: tensor parallel
-            over `devices`. devices: all of them; as many times the layout's as there are copies behind a balancer.
+        device: a name, a Device, or numbers of one's own. layout: of one copy or of all devices; None: the largest
+            tensor group that `devices` make. devices: all of them; as many times the layout's as there are copies
+            behind a balancer.
         prompt_length, output_length: tokens of a request. prefix_hit: the share of the prompt found in the cache.
         concurrency: users, each of whom asks again as soon as the answer is there; 1 by default.
         request_rate: or requests that arrive a second, whoever waits.
@@ -109,7 +110,7 @@ def serve(
         CalculatorError: an argument outside what is allowed, a layout that cannot be, or more requests than are served.
     """
     card, name = device_named(device), engine_named(engine)
-    chosen, copies = _copies(layout, devices)
+    chosen, copies = _copies(model, layout, devices)
     counts = {
         "prompt_length": prompt_length,
         "output_length": output_length,
@@ -212,7 +213,7 @@ def _checked(counts: Mapping[str, Any], prefix_hit: float) -> None:
         raise WorkloadError(f"prefix_hit must be a share from 0 to 1, not {prefix_hit!r}.")
 
 
-def _copies(layout: Layout | None, devices: int | None) -> tuple[Layout, int]:
+def _copies(model: Model, layout: Layout | None, devices: int | None) -> tuple[Layout, int]:
     """The layout of a copy, and the copies that the devices make.
 
     Raises:
@@ -221,7 +222,7 @@ def _copies(layout: Layout | None, devices: int | None) -> tuple[Layout, int]:
     if devices is not None and (isinstance(devices, bool) or not isinstance(devices, int) or devices < 1):
         raise WorkloadError(f"devices must be a whole number, 1 or more, not {devices!r}.")
     if layout is None:
-        return Layout(tp=devices or 1), 1
+        return Layout.grouped(model, devices or 1), 1
     if devices is None or devices == layout.devices:
         return layout, 1
     if devices % layout.devices:

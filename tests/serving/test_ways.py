@@ -126,6 +126,14 @@ def test_layouts_that_engines_take(layout):
     assert fit(load_model("meta-llama/Llama-3.1-8B"), "h200-sxm-141gb", layout=layout, max_model_len=8192).fits
 
 
+def test_a_search_passes_over_layouts_that_engines_refuse():
+    """28 heads divide by 14, 4 key-value heads do not."""
+    found = solve(load_model("Qwen/Qwen2.5-7B"), "max-batch", "h200-sxm-141gb", devices=14, max_model_len=8192)
+    assert {row["tp"] for row in found.rows()} == {1, 2}
+    timed = solve(load_model("Qwen/Qwen2.5-7B"), device="h200-sxm-141gb", max_model_len=8192, max_num_seqs=16, tpot=0.1)
+    assert timed.value == 16
+
+
 def test_the_fewest_devices_are_a_group_that_engines_take():
     found = solve(load_model("meta-llama/Meta-Llama-3.1-70B"), "min-devices", "l40s", max_model_len=8192, concurrency=8)
     assert found.layout is not None
@@ -142,3 +150,8 @@ def test_layers_on_the_host_are_read_there():
     read = 13_959_954_432 / 2 / 60e9
     assert read < half.decode.expected < read + whole.decode.expected
     assert half.ttft.expected > whole.ttft.expected
+
+
+def test_devices_without_a_layout_are_the_largest_group_that_engines_take():
+    assert serve(load_model("Qwen/Qwen2.5-7B"), device="h200-sxm-141gb", devices=8).layout == Layout(tp=4, pp=2)
+    assert serve(QWEN, device="h200-sxm-141gb", devices=8).layout == Layout(tp=8)
