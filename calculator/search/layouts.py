@@ -47,9 +47,11 @@ def layouts(model: Model, devices: int, engine: str = "vllm", *, largest_tp: int
             dp = devices // tp // pp
             for options in _expert_options(tp, experts is not None, engine, latent=has_latent(model)):
                 try:
-                    yield Layout(tp, pp, dp, ep=options[0], attention_dp=options[1])
-                except CalculatorError:  # not a layout of this kind: the next one
+                    found = Layout(tp, pp, dp, ep=options[0], attention_dp=options[1])
+                    found.check(model)
+                except CalculatorError:  # not a layout that engines take: the next one
                     continue
+                yield found
 
 
 def _expert_options(tp: int, experts: bool, engine: str, *, latent: bool) -> Iterator[tuple[int, int]]:

@@ -370,6 +370,7 @@ def _served(found: Fit, traffic: Traffic, users: int) -> Serving | None:
             concurrency=users,
             dtype=found.dtype,
             kv_dtype=found.kv_dtype,
+            **found.settings,
         )
     except CalculatorError:  # no time is known for the layout: it is not a candidate
         return None

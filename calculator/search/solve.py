@@ -303,6 +303,7 @@ def _times(answer: Fit, users: int, targets: _Targets) -> tuple[float | None, fl
             concurrency=users,
             dtype=answer.dtype,
             kv_dtype=answer.kv_dtype,
+            **answer.settings,
         )
     except CalculatorError:  # the layout cannot be timed: not a candidate
         return None

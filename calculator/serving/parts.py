@@ -13,6 +13,7 @@ from calculator.record.operation import Operation
 from calculator.record.vocabulary import COMPONENT_LIST
 from calculator.record.workload import Workload
 from calculator.serving.efficiency import efficiency
+from calculator.serving.routing import experts_read
 from calculator.serving.seconds import Seconds, seconds
 from calculator.serving.timing import pass_time, terms
 
@@ -39,11 +40,12 @@ def passed(model: Model, workload: Workload, device: Device, layout: Layout, eng
     e = efficiency(device, engine)
     prefill = workload.mode == "prefill"
     context = 0 if prefill else int(workload.sequence_length or 0)
+    read = experts_read(model, workload, layout)
     bound = 0.0
     parts: dict[str, float] = {}
     timed: list[tuple[Operation, float]] = []
     for stage in placed(model, workload, layout):
-        found = terms(stage.operations, device, prefill=prefill, context=context)
+        found = terms(stage.operations, device, prefill=prefill, context=context, experts_read=read)
         for op, term in zip(stage.operations, found, strict=True):
             one = pass_time((term,), e, prefill=prefill)
             bound += one.bound
