@@ -44,7 +44,7 @@ class Span:
         return len(self.layers) or 1
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=4096)
 def index_ranges(indices: tuple[int, ...]) -> str:
     """(0, 1, 2, 5) as "0-2,5"; long alternating lists are cut after a few."""
     runs: list[list[int]] = []
