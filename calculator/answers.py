@@ -14,6 +14,7 @@ from calculator.limits import limits
 from calculator.numbers.reading import whole
 from calculator.numbers.units import GIB, gib
 from calculator.report.clean import as_csv
+from calculator.report.rows import stamp
 
 if TYPE_CHECKING:
     from calculator.hardware import Device
@@ -258,7 +259,7 @@ def _shown(
     lines: Sequence[str],
 ) -> str:
     if options.format == "json":
-        return json.dumps(everything, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps({**stamp(), **everything}, indent=2, ensure_ascii=False) + "\n"
     if options.format == "csv":
         return as_csv(rows)
     return "\n".join([verdict, *lines]) + "\n"
