@@ -15,6 +15,7 @@ from calculator.numbers.reading import whole
 from calculator.numbers.units import GB, GIB, MIB, gib
 from calculator.recipes import layout_of, recipe_of
 from calculator.report.clean import as_csv
+from calculator.report.rows import stamp
 
 if TYPE_CHECKING:
     from calculator.hardware import Device
@@ -312,7 +313,7 @@ def _shown(
     lines: Sequence[str],
 ) -> str:
     if options.format == "json":
-        return json.dumps(everything, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps({**stamp(), **everything}, indent=2, ensure_ascii=False) + "\n"
     if options.format == "csv":
         return as_csv(rows)
     return "\n".join([verdict, *lines]) + "\n"

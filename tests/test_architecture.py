@@ -13,6 +13,7 @@ LAYERS = (
     ("app", "pages"),
     ("calculator.__main__",),
     ("calculator.cli",),
+    ("calculator.arguments",),
     ("calculator.answers", "calculator.validation"),
     (
         "calculator.batches",

@@ -125,6 +125,9 @@ def _planned_stack(stack: Stack, plan: Plan) -> PlannedStack:
     groups: list[Group] = []
     for layer, indices in stack.groups:
         weights = weights_of(layer.parts)
+        if plan.scheme is None:  # nothing tells layers apart
+            groups.append(Group(layer.parts, Span(stack.path, indices), {}, layer.parallel))
+            continue
         alike: dict[tuple[Format | None, ...], list[int]] = {}
         for index in indices:
             alike.setdefault(formats(f"{stack.path}.{index}.", weights), []).append(index)

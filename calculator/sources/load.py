@@ -29,7 +29,7 @@ from calculator.limits import building, limits, one_request
 from calculator.model import Model
 from calculator.passes.plan import plan_of
 from calculator.passes.priced import idle_note, idle_rules
-from calculator.record.workload import Workload
+from calculator.record.run import ONE_TOKEN
 from calculator.sources import catalogue, memory, mixtures, ollama
 from calculator.sources.adapters.settings import FILE, is_adapter
 from calculator.sources.foreign.folders import unread_config
@@ -382,7 +382,7 @@ def _passed(raw: Mapping[str, Any], name: str | None, source: str) -> Model:
             check_heads(part)
         model = _built(config, family, name, source)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
-        idle = idle_note(idle_rules(model, plan_of(model, Workload())))
+        idle = idle_note(idle_rules(model, plan_of(model, ONE_TOKEN)))
         check_copies(model)
     return replace(model, notes=(*model.notes, idle)) if idle else model
 

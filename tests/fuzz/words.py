@@ -12,7 +12,8 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from functools import cache
 
-from calculator.cli import main, parser
+from calculator.arguments import parser
+from calculator.cli import main
 from calculator.errors import CalculatorError
 from calculator.sources.catalogue import entries
 from tests.fuzz import configs
