@@ -66,8 +66,9 @@ def scores() -> dict[str, Score]:
         model = golden.model_of(case)
         score.cases += 1
         score.parameters += model.parameters.total == case["parameters"]
-        if case["model_type"] in variations.ADDED:
-            score.explained = " ".join((variations.ADDED[case["model_type"]].__doc__ or "").split())
+        for explained in (variations.ADDED, variations.UNLOADED):
+            if case["model_type"] in explained:
+                score.explained = " ".join((explained[case["model_type"]].__doc__ or "").split())
         score.tensors += same_tensors(case, model)
         for key, mode in PASSES:
             for entry in case.get(key, ()):

@@ -186,9 +186,10 @@ def nemotron_nas(c: Config) -> Blueprint:
     return decoder(c, layers)
 
 
-@family("apertus")
+@family("apertus", "apertus1p5_text")
 def apertus(c: Config) -> Blueprint:
-    """A plain MLP whose activation (xIELU, arXiv:2411.13010) has two learned scalars."""
+    """A plain MLP whose activation (xIELU, arXiv:2411.13010) has two learned scalars. Apertus 1.5's head has no rows
+    for the tokens of images and sound, which it reads and does not write."""
     mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False)
     layer = pre_norm(
         c, self_attention(c, head_norm="head"), mlp, names=("attention_layernorm", "feedforward_layernorm")
@@ -196,7 +197,12 @@ def apertus(c: Config) -> Blueprint:
     *first, add = layer.parts
     scalars = VectorWeights("mlp.act_fn", (("alpha_p", (1,)), ("alpha_n", (1,))), component="mlp")
     layer = replace(layer, parts=(*first, scalars, add))
-    return decoder(c, layer)
+    built = decoder(c, layer)
+    rows = c.get("output_vocab_size")
+    if rows is None:
+        return built
+    *rest, head = built.text.after
+    return replace(built, text=replace(built.text, after=(*rest, replace(head, vocabulary=rows))))
 
 
 @family("diffllama")
