@@ -40,12 +40,13 @@ if TYPE_CHECKING:
     from calculator.parts.differential import DifferentialAttention
     from calculator.parts.disentangled import DisentangledAttention, DistanceTable
     from calculator.parts.dynamic import DynamicMask, RetrievalExperts
-    from calculator.parts.elsewhere import Elsewhere, WithoutGradient
+    from calculator.parts.elsewhere import CacheElsewhere, Elsewhere, WithoutGradient
     from calculator.parts.griffin import GatedLinearRecurrence
     from calculator.parts.inkling import (
         BlockResidual,
         DistanceAttention,
         GatedShortKernel,
+        MessageGate,
         SharedExperts,
         ShortConvolution,
     )
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
     from calculator.parts.sound import AudioConvolution
     from calculator.parts.sparse import BlockIndexer, Indexer
+    from calculator.parts.sphere import Interpolation
     from calculator.parts.stored import Matrix, RoutedMatrix, StoredAttention, StoredLatent, Tensors
     from calculator.parts.streams import GatedResidual, MeanBlockIndexer, NGramEmbedding
     from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
@@ -75,6 +77,7 @@ __all__ = [
     "BlockIndexer",
     "BlockResidual",
     "BlockSparseAttention",
+    "CacheElsewhere",
     "ChannelMix",
     "ChosenHeads",
     "CompressedAttention",
@@ -109,6 +112,7 @@ __all__ = [
     "Idle",
     "IdleExperts",
     "Indexer",
+    "Interpolation",
     "LandmarkAttention",
     "LatentAttention",
     "LightningAttention",
@@ -121,6 +125,7 @@ __all__ = [
     "MatrixLSTM",
     "MatrixTimeMix",
     "MeanBlockIndexer",
+    "MessageGate",
     "NGramEmbedding",
     "NgramAttention",
     "Norm",
@@ -170,9 +175,9 @@ PARTS = {
     "differential": "DifferentialAttention",
     "disentangled": "DisentangledAttention DistanceTable",
     "dynamic": "DynamicMask RetrievalExperts",
-    "elsewhere": "Elsewhere WithoutGradient",
+    "elsewhere": "CacheElsewhere Elsewhere WithoutGradient",
     "griffin": "GatedLinearRecurrence",
-    "inkling": "BlockResidual DistanceAttention GatedShortKernel SharedExperts ShortConvolution",
+    "inkling": "BlockResidual DistanceAttention GatedShortKernel MessageGate SharedExperts ShortConvolution",
     "latent": "LatentAttention",
     "local": "GlobalLocalAttention LocalAttention Padded SlidingAttention SparseAttention",
     "mlp": "MLP Experts IdleExperts",
@@ -183,6 +188,7 @@ PARTS = {
     "relative": "RelativeAttention",
     "rwkv": "ChannelMix MatrixTimeMix TimeMix",
     "sound": "AudioConvolution",
+    "sphere": "Interpolation",
     "sparse": "BlockIndexer Indexer",
     "stored": "Matrix RoutedMatrix StoredAttention StoredLatent Tensors",
     "streams": "GatedResidual MeanBlockIndexer NGramEmbedding",

@@ -201,8 +201,8 @@ def apertus(c: Config) -> Blueprint:
     rows = c.get("output_vocab_size")
     if rows is None:
         return built
-    *rest, head = built.text.after
-    return replace(built, text=replace(built.text, after=(*rest, replace(head, vocabulary=rows))))
+    head = Head("lm_head", rows, c.hidden_size, c.flag("tie_word_embeddings"))
+    return replace(built, text=replace(built.text, after=(*built.text.after[:-1], head)))
 
 
 @family("diffllama")

@@ -280,6 +280,33 @@ TYPES: dict[str, Type] = {
             "blocks of one layer": {"n_layers_per_attn_res_block": 1, "d_rel": 6, "tie_word_embeddings": True},
         },
     ),
+    "inkling2_loop_text": (
+        "Inkling2LoopForCausalLM",
+        INKLING
+        | {
+            "unpadded_vocab_size": 1000,
+            "n_layers_per_attn_res_block": 2,
+            "num_hidden_layers": 6,
+            "layer_types": ["hybrid_sliding", "hybrid", "hybrid_sliding", "hybrid", "hybrid_sliding", "hybrid"],
+            "loop_layer_index_start": 2,
+            "loop_layer_index_end": 4,
+            "loop_gate_rank": 28,
+        },
+        {
+            "three passes of one block": {},
+            "two passes of two blocks": {"loop_layer_index_end": 6, "loop_num_passes": 2},
+            "four passes, as the first files state them": {
+                "loop_config": {"core_start": 3, "core_end": 6, "num_passes": 4, "gate_rank": 20},
+                "n_layers_per_attn_res_block": 3,
+                "conv_kernel_size": 3,
+            },
+            "blocks of one layer, one pass": {
+                "n_layers_per_attn_res_block": 1,
+                "loop_layer_index_start": 1,
+                "loop_num_passes": 1,
+            },
+        },
+    ),
     "blt": (
         "BltForCausalLM",
         {
@@ -386,7 +413,8 @@ def in_thirds(tensors: Iterator[tuple[str, tuple[int, ...]]]) -> Iterator[tuple[
         yield name, shape
 
 
-BUFFERS = {"bailing_hybrid": ("expert_bias",), "inkling2_text": ("mlp.gate.bias",)}
+INKLING2 = ("inkling2_text", "inkling2_loop_text")
+BUFFERS = {"bailing_hybrid": ("expert_bias",), **dict.fromkeys(INKLING2, ("mlp.gate.bias",))}
 RENAMED = {
     "kimi_linear": ((r"\.mlp\.", ".block_sparse_moe."),),  # of the dense layers too
     "olmo_hybrid": (("post_attention_layernorm", "feedforward_layer_norm"),),  # of the attention layers too
@@ -394,11 +422,11 @@ RENAMED = {
 RESHAPED = {"olmo_hybrid": in_thirds}
 BEYOND = {
     "rwkv": (beyond.tokens_of_every_pair,),
-    "inkling2_text": (beyond.products_with_the_padding,),
+    **dict.fromkeys(INKLING2, (beyond.products_with_the_padding,)),
     "blt": (beyond.patches_made_anew,),
     **dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), (beyond.blocks_not_scored,)),
 }
-UNLOADED = {"inkling2_text": beyond.padding_of_the_head}
+UNLOADED = dict.fromkeys(INKLING2, beyond.padding_of_the_head)
 NO_DEFAULT = dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), "its layers need an indexer, whose sizes have no default")
 SCANS = {
     "kimi_linear": DELTA_NOTE,
