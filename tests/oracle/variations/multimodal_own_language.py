@@ -108,6 +108,51 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "apertus1p5": (
+        "Apertus1p5ForConditionalGeneration",
+        {
+            "image_token_offset": 900,
+            "audio_token_offset": 957,
+            "text_config": TEXT,
+            "vision_config": {
+                "codebook_size": 57,
+                "embed_dim": 24,
+                "latent_channels": 40,
+                "resolution": 64,
+                "base_channels": 32,
+                "channel_multiplier": [1, 2, 3],
+                "num_res_blocks": 1,
+                "attn_resolutions": [32],
+            },
+            "audio_config": {
+                "model_type": "wavtokenizer_encoder",
+                "codebook_size": 50,
+                "codebook_dim": 56,
+                "hidden_size": 56,
+                "num_filters": 8,
+                "upsampling_ratios": [3, 2],
+            },
+        },
+        {
+            "small": {},
+            "a head of the text's tokens, deeper tokenizers": {
+                "text_config": {"output_vocab_size": 900, "attention_bias": True},
+                "vision_config": {
+                    "num_res_blocks": 2,
+                    "attn_resolutions": [64, 16],
+                    "channel_multiplier": [2, 1, 1, 3],
+                },
+                "audio_config": {
+                    "norm_type": "time_group_norm",
+                    "num_residual_layers": 2,
+                    "num_lstm_layers": 1,
+                    "use_conv_shortcut": False,
+                    "compress": 4,
+                },
+            },
+            "tied": TIED,
+        },
+    ),
     "hy_v4_vl": (
         "HYV4VLForConditionalGeneration",
         {
@@ -327,6 +372,7 @@ TRANSPOSED = {
     "ernie4_5_vl_moe": ("mlp.gate.weight", "mlp.gate.weight_1"),
 }
 BUFFERS = {
+    "apertus1p5": (".inited", ".cluster_size", ".embed", ".embed_avg"),
     "florence2": ("pos_idx_to_embed", "final_logits_bias"),
     "step3p7": ("router_bias",),
     "ernie4_5_vl_moe": (),
