@@ -97,7 +97,7 @@ def values_before_the_first_token(model: Model, w: Workload) -> int:
 
 
 def halves_of_identities(model: Model) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """transformers 5.23 gives each identity expert of LongCat-Flash a gate and an up projection, which no checkpoint
+    """transformers gives each identity expert of LongCat-Flash a gate and an up projection, which no checkpoint
     holds and no token passes."""
     for layer in range(len(model.text.layers)):
         for expert in range(model.experts.experts, model.experts.choices):
