@@ -65,10 +65,10 @@ def scores() -> dict[str, Score]:
             continue
         model = golden.model_of(case)
         score.cases += 1
-        score.parameters += model.parameters.total == case["parameters"]
-        for explained in (variations.ADDED, variations.UNLOADED):
-            if case["model_type"] in explained:
-                score.explained = " ".join((explained[case["model_type"]].__doc__ or "").split())
+        unloaded = variations.UNLOADED.get(case["model_type"])
+        score.parameters += model.parameters.total - (unloaded(model) if unloaded else 0) == case["parameters"]
+        if case["model_type"] in variations.ADDED:
+            score.explained = " ".join((variations.ADDED[case["model_type"]].__doc__ or "").split())
         score.tensors += same_tensors(case, model)
         for key, mode in PASSES:
             for entry in case.get(key, ()):
@@ -97,7 +97,8 @@ def remarks(kind: str) -> str:
         found.append(f"priced as the recurrence, compared without the scan ({variations.SCANS[kind]})")
     if kind in variations.NOTES:
         found.append(variations.NOTES[kind])
-    for more in variations.BEYOND.get(kind, ()):
+    unloaded = variations.UNLOADED.get(kind)
+    for more in ((unloaded,) if unloaded else ()) + variations.BEYOND.get(kind, ()):
         said = (more.__doc__ or "").split("\n\n")[0]
         found.append(" ".join(said.split()))
     return "; ".join(dict.fromkeys(f.rstrip(".") for f in found))

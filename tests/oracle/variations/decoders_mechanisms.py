@@ -54,6 +54,7 @@ TYPES: dict[str, Type] = {
             "one loop": {"n_recurrent_loops": 1, "n_recurrent_layers": 3, "num_key_value_heads": 6},
         },
     ),
+    "gemma4_unified_assistant": ("Gemma4UnifiedAssistantForCausalLM", {}, {}),
     "internlm3": (
         "LlamaForCausalLM",
         GROUPED | {"head_dim": 40},
@@ -361,6 +362,7 @@ TYPES: dict[str, Type] = {
 
 CONV1D = ("c_attn.weight", "q_attn.weight", "c_proj.weight", "c_fc.weight")
 TRANSPOSED = {"gpt-sw3": CONV1D, "openai-gpt": CONV1D}
-BUFFERS = {"gemma4_unified_text": ("layer_scalar",)}
+BUFFERS = dict.fromkeys(("gemma4_unified_text", "gemma4_unified_assistant"), ("layer_scalar",))
 RESHAPED = {"dory": in_pairs}
+NO_FORWARD = {"gemma4_unified_assistant": "it drafts from its target's hidden states, keys and values"}
 BEYOND = {"gemma4_unified_text": (tokens_past_the_shared_keys,)}
