@@ -51,6 +51,9 @@ RELATIVES = {
     "nemotron-nas": "deci",
     "gpt-sw3": "gpt2",
     "deepseek_ref": "deepseek",
+    "exaone": "llama",
+    "sarvam_mla": "deepseek",
+    "sarvam_moe": "glm4moe",
 }
 """Types whose classes are called after another."""
 
