@@ -204,7 +204,7 @@ def layouts(paper: Paper, inputs: Inputs, recipe: dict[str, Any], case: Trained)
         for pp in (1, 2, 4, 8):
             if devices % (tp * pp) or inputs.model.layers < pp:
                 continue
-            for zero in (1, 3):
+            for zero in (1, 3) if devices > tp * pp else (0,):  # without copies there is nothing to shard
                 try:
                     t = case_of(inputs, {**recipe, "zero": zero}, Layout(tp=tp, pp=pp, dp=devices // (tp * pp)))
                 except CalculatorError:

@@ -14,6 +14,7 @@ from calculator.numbers.symbolic import Number
 from calculator.record.caches import NOTHING, Cache
 from calculator.record.modules import NARROW, Modules
 from calculator.record.operation import Operation, Span, Step
+from calculator.record.recent import Recent
 from calculator.record.saved import Saved
 from calculator.record.split import REPLICATED, Split
 from calculator.record.tokens import Tokens
@@ -213,10 +214,9 @@ class Run(Tokens):
         return (Saved(f"{step.name}.input", size, size, size, size, need, region),)
 
 
-_WRITTEN: dict[int, tuple[tuple[Part, ...], tuple[Operation, ...]]] = {}
-"""What the parts of layers wrote, by the tuple's identity, which lives as long as its entry. Parameters, plans and
-rules of one model each ask for the same few tuples."""
-MOST_WRITTEN = 256
+_WRITTEN: Recent[tuple[tuple[Part, ...], tuple[Operation, ...]]] = Recent(20_000)
+"""What the parts of layers wrote, by the tuple's identity, which lives as long as its entry; at most so many
+operations. Parameters, plans and rules of one model each ask for the same few tuples."""
 ONE_TOKEN = Workload()
 
 
@@ -229,9 +229,7 @@ def written(parts: tuple[Part, ...]) -> tuple[Operation, ...]:
     for part in parts:
         part.write(run)
     found = tuple(run.out)
-    if len(_WRITTEN) >= MOST_WRITTEN:
-        _WRITTEN.clear()
-    _WRITTEN[id(parts)] = parts, found
+    _WRITTEN.put(id(parts), (parts, found), max(len(found), 1))
     return found
 
 

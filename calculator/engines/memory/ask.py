@@ -86,18 +86,22 @@ class Ask:
     def weights(self, stage: Stage) -> int:
         """Bytes of weights on a device of the stage."""
         listed = weights_listed(self.model, self.dtype, self.kv_dtype)
-        return weight_bytes(listed, stage, self.layout, self.path)
+        key = ("weights", stage, self.layout)
+        return listed.once(key, lambda ops: weight_bytes(ops, stage, self.layout, self.path))
 
     def kept(self, stage: Stage) -> list[Layers]:
         """What the stage's layers keep of a sequence on one device."""
         listed = weights_listed(self.model, self.dtype, self.kv_dtype)
-        return kept_layers(listed, stage, self.layout, self.path)
+        key = ("kept", stage, self.layout)
+        return list(listed.once(key, lambda ops: kept_layers(ops, stage, self.layout, self.path)))
 
     def peak(self, tokens: int) -> int:
         """Activation bytes alive at once in a prefill of that many tokens."""
         if tokens not in self.peaks:
             listed = prefill_listed(self.model, tokens, self.dtype, self.kv_dtype)
-            self.peaks[tokens] = peak_bytes(listed, self.layout, self.hidden(tokens))
+            stream = self.hidden(tokens)
+            key = ("peak", self.layout, stream)
+            self.peaks[tokens] = listed.once(key, lambda ops: peak_bytes(ops, self.layout, stream))
         return self.peaks[tokens]
 
     def hidden(self, tokens: int) -> int:
