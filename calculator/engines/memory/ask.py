@@ -72,7 +72,14 @@ class Ask:
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
-        return stages(self.model.layers, self.layout.pp)
+        """The pipeline stages that differ from one another in what they hold, each by the first of its kind."""
+        listed = weights_listed(self.model, self.dtype, self.kv_dtype)
+        spans = listed.once("spans", lambda ops: {op.span.layers for op in ops if op.span.stack == self.path})
+        found: dict[tuple[object, ...], Stage] = {}
+        for stage in stages(self.model.layers, self.layout.pp):
+            inside = tuple(sum(stage.start <= i < stage.stop for i in layers) for layers in spans)
+            found.setdefault((stage.first, stage.last, inside), stage)
+        return tuple(found.values())
 
     @property
     def path(self) -> str:
