@@ -15,7 +15,8 @@ from tests.fuzz import configs, kinds, words
 from tests.fuzz.judge import judged
 
 ROOT = Path(__file__).parents[2]
-COUNTS = {"configs": 300, "safetensors": 200, "gguf": 150, "commands": 300, "links": 150}
+COUNTS = {"configs": 300, "safetensors": 200, "gguf": 150, "commands": 300, "links": 150, "pages": 25}
+COUNTS |= {"devices": 100, "logs": 200, "adapters": 200}
 
 
 @pytest.mark.parametrize("kind", COUNTS)
