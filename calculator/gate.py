@@ -9,7 +9,8 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from calculator.config import Config, is_size, kinds_of
@@ -81,14 +82,19 @@ def _parts_in(part: Part) -> Iterator[Part]:
     """The part and those it stands around."""
     yield part
     for value in vars(part).values():
+        if type(value) in PLAIN:
+            continue
         for inner in value if isinstance(value, tuple) else (value,):
             if hasattr(inner, "write") and is_dataclass(inner):
                 yield from _parts_in(inner)  # type: ignore[arg-type]
 
 
+PLAIN = frozenset((int, bool, str, float, type(None)))
+
+
 def _check_part(part: Part) -> None:
     what = f"{type(part).__name__} {part.name!r}"
-    values = {f.name: getattr(part, f.name) for f in fields(part)}
+    values = vars(part)
     for name in POSITIVE & values.keys():
         if values[name] == 0 and not isinstance(values[name], bool):
             raise ConfigError(f"{what}: {name} is 0; it must be a whole number, one or more.")
@@ -119,6 +125,10 @@ def check_copies(model: Model) -> None:
                     )
 
 
+AMOUNTS = ("parameters", "active", "flops", "weight_bytes", "reads", "writes", "cache_bytes", "live")
+_amounts = attrgetter(*AMOUNTS)
+
+
 def _check_operations(parts: tuple[Part, ...]) -> int:
     """How many operations the parts write, whose weights are whole numbers, not negative, and not too many."""
     listed = written(parts)
@@ -127,14 +137,14 @@ def _check_operations(parts: tuple[Part, ...]) -> int:
             for size in (*weight.shape, weight.copies):
                 if not _whole(size):
                     raise ConfigError(f"Tensor {weight.name!r} would have the shape {shown(weight.shape)}.")
-        for name in ("parameters", "active", "flops", "weight_bytes", "reads", "writes", "cache_bytes", "live"):
-            if not _sound(getattr(op, name)):
-                raise ConfigError(f"Operation {op.name!r} would have {shown(getattr(op, name))} {name}.")
+        for name, amount in zip(AMOUNTS, _amounts(op), strict=True):
+            if not (amount >= 0 if type(amount) is int else _sound(amount)):
+                raise ConfigError(f"Operation {op.name!r} would have {shown(amount)} {name}.")
     return len(listed)
 
 
 def _whole(value: Any, least: int = 0) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 10**40
+    return (type(value) is int or (isinstance(value, int) and not isinstance(value, bool))) and least <= value < 10**40
 
 
 def _sound(value: Any) -> bool:

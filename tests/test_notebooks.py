@@ -35,6 +35,21 @@ def test_tables_in_a_notebook() -> None:
     assert "8,190,735,360" in QWEN._repr_html_()
 
 
+def test_answers_about_devices_show_themselves() -> None:
+    fit = calculator.fit(QWEN, "rtx-4090", max_model_len=32768, concurrency=8)
+    assert repr(fit).startswith("<Fit Qwen/Qwen3-8B on GeForce RTX 4090 with vLLM does not fit 8 sequences")
+    assert fit._repr_html_().count("<table>") == 3  # the last one holds what makes it fit
+    solution = calculator.solve(QWEN, "max-context", "h100")
+    assert repr(solution) == f"<Solution {solution.verdict}>"
+    assert solution._repr_html_().count("<table>") == 2
+    plan = calculator.provision(QWEN, "dgx-h100")
+    assert repr(plan) == f"<Plan {plan.verdict}>"
+    assert plan._repr_html_().count("<table>") == 3
+    trained = calculator.train(QWEN, device="h200")
+    assert repr(trained).startswith("<Trained Qwen/Qwen3-8B, full, on 1 × H200")
+    assert "<table>" in trained._repr_html_()
+
+
 def test_what_strangers_wrote_is_text() -> None:
     config = {**QWEN.config, "_name_or_path": "<script>alert(1)</script>"}
     for shown in (load_model(config), estimate(load_model(config))):

@@ -95,6 +95,16 @@ def test_images_of_the_readme_show_anywhere() -> None:
         assert (ROOT / address.split("/raw/main/")[1]).is_file()
 
 
+def test_the_project_has_one_address() -> None:
+    """Declared in pyproject.toml; what else names it agrees."""
+    address = PROJECT["urls"]["Repository"]
+    assert all(url.startswith(address) for url in PROJECT["urls"].values())
+    assert f"repository-code: {address}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    owner = address.removeprefix("https://github.com/").split("/")[0]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"hf extensions install (\S+)", readme) == [f"{owner}/hf-calculator"]
+
+
 def test_the_container_asks_after_the_health_of_the_app() -> None:
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 8

@@ -85,7 +85,7 @@ def _matches(text: str) -> list[Device]:
     by_name = [d for d in devices() if key in (_key(d.name), _key(f"{d.vendor} {d.name}"))]
     if by_name:
         return by_name
-    short = [d for d in devices() if key in _short_names(d)]
+    short = [d for d in devices() if _letters(key) in map(_letters, _short_names(d))]
     if key.startswith("nvidia "):
         return short  # as drivers write, and none writes "NVIDIA H100" alone: of several boards it may be any
     # Of several boards of one chip (H200 SXM, NVL, PCIe) the one of servers with links of their own is meant.
@@ -97,6 +97,11 @@ def _key(text: str) -> str:
     return re.sub(r"[\s_/]+", " ", text.strip().lower())
 
 
+def _letters(key: str) -> str:
+    """Without what people leave out or add: "rtx4090", "a100-80gb", "m4-max"."""
+    return re.sub(r"[^a-z0-9.]+", "", key)
+
+
 def _short_names(found: Device) -> set[str]:
     """An id without memory and socket ("h200", "a100 80gb"), and a card without its family ("4090")."""
     words = found.id.split("-")
@@ -104,7 +109,7 @@ def _short_names(found: Device) -> set[str]:
     chip = [w for w in words if w not in memory]
     bare = [w for w in chip if w not in ("sxm", "sxm2", "sxm4", "pcie", "nvl", "nvl72")]
     lone = bare[1:] if bare[0] in ("rtx", "apple") else bare
-    forms = {" ".join(bare), " ".join([*bare, *memory]), " ".join(chip), " ".join(lone), "-".join(bare), "-".join(chip)}
+    forms = {" ".join(bare), " ".join([*bare, *memory]), " ".join(chip), " ".join(lone)}
     return {f for form in forms if form for f in (form, f"nvidia {form}")}
 
 

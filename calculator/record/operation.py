@@ -4,6 +4,7 @@ layer, and `Operation`, that step in one pass of one workload."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
@@ -43,6 +44,7 @@ class Span:
         return len(self.layers) or 1
 
 
+@lru_cache(maxsize=4096)
 def index_ranges(indices: tuple[int, ...]) -> str:
     """(0, 1, 2, 5) as "0-2,5"; long alternating lists are cut after a few."""
     runs: list[list[int]] = []

@@ -4,7 +4,8 @@ what training adds is made of its list (calculator/passes/training.py)."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from calculator.formats.cache import CacheFormat, cache_format_named
@@ -67,7 +68,9 @@ class Run(Tokens):
 
     def at(self, span: Span, formats: Mapping[str, Format], steps_made: dict[str, Step]) -> Run:
         """The same pass over equal layers with their own formats."""
-        return replace(self, span=span, formats=formats, steps_made=steps_made)
+        made = copy(self)  # not `replace`: what follows from the other fields stays what it is
+        made.span, made.formats, made.steps_made = span, formats, steps_made
+        return made
 
     def bytes_of(self, weight: Weight) -> Number:
         return self.formats.get(weight.name, self.native).size(weight)
@@ -174,15 +177,21 @@ class Run(Tokens):
         input_gradient: bool,
     ) -> Step:
         """What is constant of an operation."""
-        parameters: Number = sum(w.elements() for w in weights if w.role != "buffer")
-        active = parameters if active_share is None else parameters * active_share[0] // active_share[1]
-        matrices = [w for w in weights if w.role in MATRICES] if kind == "matmul" else []
-        form = self.formats.get(matrices[0].name, self.native) if matrices else self.native
+        form, stored = self.native, ""
+        parameters: Number = 0
+        held: Number = 0
         inputs: Number = 0
         outputs: Number = 0
-        if matrices:
-            inputs = matrices[0].shape[-1]
-            outputs = sum(w.shape[-2] for w in matrices)
+        for weight in weights:
+            held += self.bytes_of(weight)
+            if weight.role != "buffer":
+                parameters += weight.elements()
+            if kind == "matmul" and weight.role in MATRICES:
+                if not stored:
+                    form, inputs = self.formats.get(weight.name, self.native), weight.shape[-1]
+                    stored = form.name
+                outputs += weight.shape[-2]
+        active = parameters if active_share is None else parameters * active_share[0] // active_share[1]
         return Step(
             name,
             self.component or component,
@@ -194,9 +203,9 @@ class Run(Tokens):
             weights,
             parameters,
             active,
-            sum(self.bytes_of(w) for w in weights),
-            form.name if matrices else "",
-            (form.arithmetic or self.native.name) if matrices else self.native.name,
+            held,
+            stored,
+            form.arithmetic or self.native.name if stored else self.native.name,
             inputs,
             outputs,
             split,

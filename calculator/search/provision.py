@@ -4,7 +4,7 @@ many replicas of each, what bounds them, how fast, how many tokens a second, and
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
@@ -17,6 +17,7 @@ from calculator.errors import CalculatorError, WorkloadError, shown
 from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.model import Model
+from calculator.numbers.blocks import Block, Facts, Grid, Shown
 from calculator.search.layouts import divisors, layouts
 from calculator.search.solve import sequences
 from calculator.serving.serve import Serving, serve
@@ -167,8 +168,8 @@ class Phase:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan(Shown):
     """How a rack serves a model. Rates are of the whole rack.
 
     Attributes:
@@ -249,6 +250,28 @@ class Plan:
             f"and {self.output_tokens_per_second:,.0f} tokens a second for {self.users:,} users."
             + (f" Not kept: {', '.join(broken)}." if broken else "")
         )
+
+    def summary(self) -> str:
+        """The verdict."""
+        return self.verdict
+
+    def blocks(self) -> Sequence[Block]:
+        """The verdict with its rates, the two phases, and the guard rails."""
+        facts = [
+            ("requests", f"{self.requests_per_second:,.1f} a second"),
+            ("tokens", f"{self.output_tokens_per_second:,.0f} a second, {self.per_device:,.0f} a device"),
+            ("users at once", f"{self.users:,}"),
+        ]
+        if self.cost_per_million_tokens is not None:
+            facts.append(("a million output tokens", f"${self.cost_per_million_tokens:,.2f}"))
+        named = ("phase", "replicas", "devices_a_replica", "layout", "batch", "tokens_per_second", "bottleneck")
+        lines = [tuple(v if isinstance(v := r[n], str) else f"{v:,.6g}" for n in named) for r in self.rows()]
+        rails = [(what, "yes" if holds else "no", said) for what, holds, said in self.guards]
+        return [
+            Facts(self.verdict, facts),
+            Grid("Phases", tuple(n.replace("_", " ") for n in named), lines),
+            Grid("Guard rails", ("Guard", "Holds", "Figures"), rails, left=3),
+        ]
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each phase."""

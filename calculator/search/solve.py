@@ -15,6 +15,7 @@ from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.hardware import devices as devices_known
 from calculator.model import Model
+from calculator.numbers.blocks import Block, Facts, Grid, Shown
 from calculator.parallel.layout import MOST, Layout
 from calculator.search.layouts import layouts
 from calculator.serving.serve import serve
@@ -62,8 +63,8 @@ class Candidate:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class Solution:
+@dataclass(frozen=True, eq=False, repr=False)
+class Solution(Shown):
     """The answer to a goal.
 
     Attributes:
@@ -115,6 +116,17 @@ class Solution:
             return f"{self.model.name} costs least on {where}: ${best.value:,.2f} an hour at list prices."
         named = {"max-batch": "sequences", "max-context": "tokens of context", "max-concurrency": "users"}[self.goal]
         return f"{self.model.name} on {where}: {best.value:,.0f} {named}."
+
+    def summary(self) -> str:
+        """The verdict."""
+        return self.verdict
+
+    def blocks(self) -> Sequence[Block]:
+        """The verdict, and the ten best layouts."""
+        named = ("device", "devices", "tp", "pp", "dp", "ep", "attention_dp", "value", "sequences")
+        lines = [tuple(f"{v:,.6g}" if not isinstance(v := r[n], str) else v for n in named) for r in self.rows()[:10]]
+        titles = tuple(n.replace("_", " ") for n in named)
+        return [Facts(self.verdict, [("layouts tried", f"{self.asked:,}")]), Grid(GOALS[self.goal], titles, lines)]
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each layout that fits, the best first."""

@@ -53,7 +53,7 @@ def hostile(count: int) -> Iterator[dict[str, Any]]:
     """As many layers as are built that all differ, which every cache would keep; experts; and what is refused."""
     rng = random.Random(1)
     for i in range(count):
-        layers = 240
+        layers = 84  # of 35 operations each
         deep = {"model_type": "gemma3n_text", "num_hidden_layers": layers, "hidden_size": 1024 + 64 * i}
         deep["intermediate_size"] = [4096 + 64 * k for k in range(layers)]
         deep |= {"num_kv_shared_layers": 0, "activation_sparsity_pattern": None}

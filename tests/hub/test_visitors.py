@@ -140,7 +140,7 @@ def test_every_fault_is_answered_by_the_deadline(hub: Hub, fault: str, part: str
         start = time.monotonic()
         with pytest.raises(CalculatorError) as caught:
             from_hub("org/model")
-        assert time.monotonic() - start < 4
+        assert time.monotonic() - start < SERVER.seconds
         assert str(caught.value).endswith(".")
         assert "HF_ENDPOINT" not in str(caught.value) or fault == "round and round"
 
@@ -197,7 +197,7 @@ def test_a_large_config_is_refused_before_it_is_parsed(hub: Hub) -> None:
             start = time.monotonic()
             with pytest.raises(CalculatorError):
                 from_hub(name)
-            assert time.monotonic() - start < 2
+            assert time.monotonic() - start < SERVER.seconds
 
 
 def test_headers_of_all_shards_have_one_budget(hub: Hub) -> None:

@@ -3,7 +3,7 @@ do where they do not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,13 @@ from calculator.engines.memory.ask import Ask, Budget, Item, layout_counts, long
 from calculator.engines.memory.facts import GIB
 from calculator.engines.memory.pages import grows
 from calculator.engines.memory.settings import checked
+from calculator.engines.memory.shown import blocks_of
 from calculator.errors import WorkloadError
 from calculator.formats.cache import cache_format_named
 from calculator.formats.named import format_named, normalised
 from calculator.hardware import Device
 from calculator.model import Model
+from calculator.numbers.blocks import Block, Shown
 from calculator.parallel import Layout
 
 if TYPE_CHECKING:
@@ -40,8 +42,8 @@ RULES: Mapping[str, Callable[[Ask], Budget]] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Fit:
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit(Shown):
     """A model on a device, as an engine lays it out. Amounts are bytes of the fullest device.
 
     Attributes:
@@ -177,6 +179,14 @@ class Fit:
             f"{what} does not fit {users} of {self.max_model_len:,} tokens: short by {self.short_by / GIB:.1f} GiB a "
             f"device{f': {cure}' if cure else ''}."
         )
+
+    def summary(self) -> str:
+        """The verdict."""
+        return self.verdict
+
+    def blocks(self) -> Sequence[Block]:
+        """Facts and tables for a notebook."""
+        return blocks_of(self)
 
     def again(self, **changes: Any) -> Fit:
         """The same question with other arguments of `fit`."""
