@@ -90,6 +90,8 @@ class Loopback:
         self.sent = 0
         self.ranges = True
         """Whether ranges are answered; a server without them sends the whole file."""
+        self.counting, self.waiting, self.side_by_side = threading.Lock(), 0, 0
+        """`side_by_side` is the most requests that waited for their answers at once."""
         self.stopped = threading.Event()
         handler = type("Handler", (_Handler,), {"loopback": self})
         self._server = _Server(("127.0.0.1", 0), handler)
@@ -264,7 +266,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Nothing is logged."""
 
     def _respond(self, seen: Seen, fault: Fault) -> None:
+        with self.loopback.counting:
+            self.loopback.waiting += 1
+            self.loopback.side_by_side = max(self.loopback.side_by_side, self.loopback.waiting)
         self.loopback.stopped.wait(fault.delay)
+        with self.loopback.counting:
+            self.loopback.waiting -= 1
         if fault.reset:
             # Lingering for no time makes closing a reset.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
