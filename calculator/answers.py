@@ -118,7 +118,7 @@ def any_device(said: str) -> Device:
     """
     from calculator.hardware import Device, device
 
-    match = re.fullmatch(r"\s*([\d.]+)\s*(GiB|GB|MiB|MB)\s*", said, re.IGNORECASE)
+    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*(GiB|GB|MiB|MB)\s*", said, re.IGNORECASE)
     if not match:
         return device(said)
     units = {"gib": GIB, "gb": GB, "mib": MIB, "mb": 10**6}

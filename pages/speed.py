@@ -18,6 +18,7 @@ from pages.shared.show import Figure, Inputs, Paper
 
 USERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 LAYOUTS = (1, 2, 4, 8)
+MANY = 1_000  # operations that differ, more than any published model has: only the chosen layout is drawn then
 
 
 def show(inputs: Inputs) -> None:
@@ -127,7 +128,8 @@ def frontier(paper: Paper, inputs: Inputs, case: Serving) -> None:
     series: dict[str, list[charts.Point]] = {}
     name = ui.device_name(case.device)
     best: tuple[float, str] = (0.0, "")
-    for count in sorted({*LAYOUTS, case.layout.devices}):
+    others = LAYOUTS if len(inputs.estimate.operations) <= MANY else ()
+    for count in sorted({*others, case.layout.devices}):
         try:
             found = [served(inputs, count, users) for users in USERS]
         except CalculatorError:

@@ -87,6 +87,7 @@ def _micro_batch(
     precision = str(training.states(layout)["compute"])
     generation = generation_of(device)
     moved, launches, bound = 0.0, 0.0, 0.0
+    rates: dict[tuple[str, str], tuple[str, float, float]] = {}  # of the few kinds of products there are
     for op in stage.operations:
         if op.phase == "communication":
             terms["tensor group"] += _collective(op, training, device)
@@ -95,7 +96,10 @@ def _micro_batch(
         runs = passes(op, training)
         launches += op.count * max(op.launches, 1) * runs
         if op.kind in MATMUL_KINDS or op.kind == "scan":
-            name, peak, rate = _rate_of(op, device, precision, generation, training)
+            like = op.kind, op.component
+            if like not in rates:
+                rates[like] = _rate_of(op, device, precision, generation, training)
+            name, peak, rate = rates[like]
             terms[name] += op.count * float(op.flops) * runs / (peak * rate)
             if name != "attention" and precision in NARROW and training.kernels == "compiled":
                 # Transformer Engine casts inside its norms and activations, torchao beside them.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from calculator.model import Model
 from calculator.parallel.layout import Layout
 from calculator.parallel.placed import placed
 from calculator.passes.plan import plan_of
 from calculator.record.operation import Operation
+from calculator.record.recent import Recent
 from calculator.record.workload import Workload
 from calculator.training.recipe import Training
 
@@ -99,11 +100,35 @@ def stages(model: Model, training: Training, layout: Layout, batch: int, length:
         attention=training.attention,
         attention_flops="causal" if training.attention == "flash" else "full",  # eager kernels skip nothing
     )
+    layout.check(model)
+    key = _key(model, training, layout, batch, length)
+    known = _LAID.get(key)
+    if known is not None and known[0] is model:
+        return known[1]
     width = plan_of(model, workload).native.bits // 8
-    return [
+    found = [
         _stage(stage.operations, model, training, layout, batch * length / layout.cp, width)
         for stage in placed(model, workload, layout)
     ]
+    _LAID.put(key, (model, found), sum(len(stage.operations) + len(stage.layers) for stage in found))
+    return found
+
+
+BESIDE = frozenset(("optimizer", "precision", "recompute", "zero", "loss", "base_format", "offload", "prefetch"))
+BESIDE |= {"optimizer_in_backward", "loading"}
+"""Fields of a recipe that change nothing of what a stage's layers keep, beyond the kernels and the width of inputs."""
+
+_LAID: Recent[tuple[Model, list[StageKept]]] = Recent(20_000)
+"""Stages that were lately laid out, of at most so many operations and layers together: a page of recipes asks for the
+same ones again and again. They are never changed."""
+
+
+def _key(model: Model, training: Training, layout: Layout, batch: int, length: int) -> tuple[object, ...]:
+    """What the stages depend on; copies of the model divide the batch, of which each has its own."""
+    recipe = tuple(str(getattr(training, f.name)) for f in fields(training) if f.name not in BESIDE)
+    divided = (layout.tp, layout.pp, layout.cp, layout.ep, layout.attention_dp, layout.sequence_parallel)
+    kept = (training.column(layout), training.states(layout).get("inputs"))
+    return id(model), batch, length, recipe, divided, kept
 
 
 def _stage(

@@ -240,7 +240,7 @@ def inkling2_loop_text(c: Config) -> Blueprint:
 
     # The further passes stand after the last layer, so that each layer's index is the checkpoint's.
     layers = [first(i) for i in range(times(len(local)))]
-    layers += [again(i) for _ in range(1, times(c.loop_num_passes)) for i in range(start, end)]
+    layers += [again(i) for _ in range(1, times(c.loop_num_passes)) for i in range(start, times(end))]
     rows = (2 * (end - start), width)
     names = ("middle_cycle_cross_pass_queries", "middle_cycle_cross_pass_kv_queries")
     return over_blocks(c, layers, VectorWeights("model.llm", tuple((name, rows) for name in names), component="norm"))
