@@ -102,7 +102,10 @@ def dory(c: Config) -> Blueprint:
     # The further loops stand after the last layer, so that each layer's index is the checkpoint's.
     layers = [layer for i in range(times(len(seen))) for layer in blocks(i)]
     layers += [
-        layer for loop in range(1, times(c.n_recurrent_loops)) for i in range(first, times(end)) for layer in blocks(i, loop)
+        layer
+        for loop in range(1, times(c.n_recurrent_loops))
+        for i in range(first, times(end))
+        for layer in blocks(i, loop)
     ]
     # A factor of each logit stands in place of a bias.
     scaled = Head(
