@@ -21,7 +21,7 @@ setup(
     packages=[*find_packages(include=["calculator", "calculator.*", "transformer_calculator"]), *APP],
     package_dir=APP,
     package_data={
-        "calculator": ["py.typed", "data/*.json"],
+        "calculator": ["py.typed", "data/*.json", "data/*.csv"],
         "calculator.web": [".streamlit/config.toml", "docs/*.md", "static/*"],
     },
 )

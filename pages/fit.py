@@ -44,7 +44,7 @@ def show(inputs: Inputs) -> None:
     try:
         least = fewest(inputs.model, card, **asked)
         count = inputs.hardware.count or (least.layout.devices if least else MOST)
-        mine = fit(inputs.model, card, layout=group(inputs.hardware.engine, count), **asked)
+        mine = fit(inputs.model, card, layout=group(inputs.model, inputs.hardware.engine, count), **asked)
     except CalculatorError as problem:
         paper.answer(f"What holds {ui.plain(inputs.name)}")
         error(problem)

@@ -11,13 +11,14 @@ from calculator.parallel.layout import Layout
 from calculator.report import charts
 from calculator.search.fewest import MOST, fewest
 from calculator.serving.parts import passed
-from calculator.serving.serve import USED, Serving, serve
+from calculator.serving.serve import Serving, serve
 from pages.shared import show as ui
 from pages.shared.needs import serving
 from pages.shared.show import Figure, Inputs, Paper
 
 USERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 LAYOUTS = (1, 2, 4, 8)
+MANY = 1_000  # operations that differ, more than any published model has: only the chosen layout is drawn then
 
 
 def show(inputs: Inputs) -> None:
@@ -55,7 +56,7 @@ def served(inputs: Inputs, count: int, users: int) -> Serving:
         inputs.model,
         device=inputs.device,
         engine=inputs.hardware.engine,
-        layout=Layout(tp=count),
+        layout=Layout.grouped(inputs.model, count),
         prompt_length=inputs.estimate.sequence_length,
         output_length=w.decode_length,
         concurrency=users,
@@ -127,7 +128,8 @@ def frontier(paper: Paper, inputs: Inputs, case: Serving) -> None:
     series: dict[str, list[charts.Point]] = {}
     name = ui.device_name(case.device)
     best: tuple[float, str] = (0.0, "")
-    for count in sorted({*LAYOUTS, case.layout.devices}):
+    others = LAYOUTS if len(inputs.estimate.operations) <= MANY else ()
+    for count in sorted({*others, case.layout.devices}):
         try:
             found = [served(inputs, count, users) for users in USERS]
         except CalculatorError:
@@ -192,7 +194,6 @@ def load(paper: Paper, inputs: Inputs, case: Serving) -> None:
         s = served(inputs, case.layout.devices, users)
         if s.batch < users or not s.fits:
             break
-        held = s.memory["weights"] + users * s.memory["cache_per_sequence"] + 1.5 * 2**30
         rows.append(
             {
                 "users": users,
@@ -201,7 +202,7 @@ def load(paper: Paper, inputs: Inputs, case: Serving) -> None:
                 "next_token_bound_ms": 1e3 * s.tpot.lower_bound,
                 "per_user": s.per_user,
                 "all_users": s.output_tokens_per_second,
-                "memory_used": held / (s.device.memory * USED),
+                "memory_used": s.memory_used,
                 "cost": s.cost_per_million_tokens,
             }
         )

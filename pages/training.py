@@ -9,9 +9,9 @@ import streamlit as st
 
 from calculator.errors import CalculatorError, WorkloadError
 from calculator.report import charts
+from calculator.training import Trained
 from calculator.training.course import course
 from calculator.training.export import FRAMEWORKS
-from calculator.training.train import Trained
 from pages.shared import recipe, steps
 from pages.shared import show as ui
 from pages.shared.guard import error

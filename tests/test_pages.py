@@ -803,7 +803,7 @@ def test_one_card_is_told_what_fits(open_page, downloads):
     at = open_page("training", model="meta-llama/Llama-3.1-8B", device="GeForce RTX 4090", devices="1")
     said = at.title[0].value.replace("\u00a0", " ")
     t = train(load_model("meta-llama/Llama-3.1-8B"), device="rtx-4090", recompute="full", micro_batches=1024)
-    assert f"{size(t.short_by)} too much. LoRA of rank 16 fits with {size(t.fixes[0].peak)}." in said
+    assert f"{size(t.short_by)} too much. {t.fixes[0].words} fits with {size(t.fixes[0].peak)}." in said
     rows = parsed(downloads["fixes.csv"]())
     assert [(row["peak_bytes"], row["saved_bytes"]) for row in rows] == [(f.peak, f.saved) for f in t.fixes]
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from calculator.engines.engine import Engine, Layers, NotModelled, Settings, is_window, sparse_latent
 from calculator.engines.paged import Group, blocks
+from calculator.engines.vllm_compressed import compressed_pages
 from calculator.formats.cache import LATENT
 from calculator.record.caches import Compressed, EncoderKeysAndValues, KeysAndValues, Latent, State
 
@@ -43,6 +44,8 @@ def packed(kinds: list[Layers], settings: Settings) -> tuple[list[Layers], list[
 def pages(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, list[str]]:
     """Pages of a fixed number of tokens. Where layers differ, they are divided into groups of one number of layers that
     share pages of one size, and every group is padded to it."""
+    if any(isinstance(k.kept, Compressed) for k in kinds):
+        return compressed_pages(kinds, length, settings, settings.batched_tokens or BATCHED_TOKENS)
     kinds, said = packed(known(kinds), settings)
     if all(isinstance(k.kept, State) for k in kinds):
         size = sum(int(k.kept.size) * k.count for k in kinds if isinstance(k.kept, State))
@@ -59,7 +62,7 @@ def known(kinds: list[Layers]) -> list[Layers]:
     """
     for layers in kinds:
         if isinstance(layers.kept, Compressed):
-            raise NotModelled("How the compressed entries of such attention are laid out is not known here.")
+            raise NotModelled("vLLM lays compressed entries out by its hybrid cache manager, which is off here.")
     return kinds
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from calculator.config import Config
 from calculator.families.fields import attention_kind, dropped, head_shape, rotary_size
+from calculator.families.once import once
 from calculator.model import Layer
 from calculator.parts import MLP, Attention, Biases, Norm, Part, Residual, Sees
 
@@ -40,6 +41,7 @@ def plain_norm(name: str, width: int) -> Norm:
     return Norm(name, width, affine=False)
 
 
+@once
 def self_attention(
     c: Config,
     *,
@@ -78,17 +80,20 @@ def whole_heads(
     return Attention(name, width, heads, heads, size, **{**options, **changes})
 
 
+@once
 def gated_mlp(c: Config, *, name: str = "mlp", **changes: Any) -> MLP:
     """The gated MLP by the usual field names."""
     return MLP(name, c.hidden_size, c.intermediate_size, **{"bias": c.flag("mlp_bias"), **changes})
 
 
+@once
 def plain_mlp(c: Config, name: str = "mlp", inner: int | None = None, **changes: Any) -> MLP:
     """Two projections with biases around a nonlinearity, `inner` or intermediate_size features between them."""
     options: dict[str, Any] = {"gated": False, "bias": True, "up": "fc1", "down": "fc2"}
     return MLP(name, c.hidden_size, c.intermediate_size if inner is None else inner, **{**options, **changes})
 
 
+@once
 def mixture(c: Config, name: str = "mlp", **changes: Any) -> Experts:
     """A mixture by the field names of most types; a family whose fields are others states them."""
     from calculator.parts import Experts  # of a model that has some
@@ -119,6 +124,7 @@ def channel_kind(window: int | None, mixed: bool) -> str:
     return f"{attention_kind(window)} + {'experts' if mixed else 'mlp'}"
 
 
+@once
 def pre_norm(
     c: Config,
     mixer: Half,
@@ -136,6 +142,7 @@ def pre_norm(
     return Layer(kind or usual_kind(mixer, channel), parts)
 
 
+@once
 def post_norm(
     c: Config,
     mixer: Half,
@@ -151,6 +158,7 @@ def post_norm(
     return Layer(kind or usual_kind(mixer, channel), parts)
 
 
+@once
 def sandwiched(
     c: Config,
     mixer: Half,

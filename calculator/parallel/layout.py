@@ -3,11 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from calculator.errors import DeviceError
 from calculator.model import Model
+from calculator.parts.mlp import MLP
 
+HEADS = {"heads": "attention heads", "kv_heads": "key-value heads", "value_heads": "value heads"}
+"""Fields of parts that count heads, and what a person calls them."""
+LARGEST_GROUP = 64  # devices of a tensor group that are tried
 MOST = 2**20  # devices of one kind of parallelism; far beyond any cluster
+
+
+class Piece(NamedTuple):
+    """What a tensor group divides into equal parts: `pieces` of them; `repeated` where fewer than the devices may stand
+    on several each; `heads` of the attention, which its own copies divide."""
+
+    pieces: int
+    words: str
+    repeated: bool
+    heads: bool
+
+    def divides(self, devices: int) -> bool:
+        """Whether so many devices get equal parts."""
+        return self.pieces % devices == 0 or (self.repeated and devices % self.pieces == 0)
+
+
+def divided(model: Model) -> frozenset[Piece]:
+    """What tensor groups of the language model divide."""
+    found = set()
+    for layer, _ in model.text.groups:
+        for part in layer.parts:
+            for name, words in HEADS.items():
+                count = getattr(part, name, None)
+                if isinstance(count, int) and count > 0:
+                    found.add(Piece(int(count), words, name == "kv_heads", True))
+            if isinstance(part, MLP):
+                found.add(Piece(int(part.intermediate), "MLP features", False, False))
+    return frozenset(found)
 
 
 @dataclass(frozen=True)
@@ -75,6 +108,36 @@ class Layout:
             raise DeviceError(f"{model.name} has no experts that ep {self.ep} could divide.")
         if experts is not None and self.ep > experts.experts:
             raise DeviceError(f"ep {self.ep} is more than the {experts.experts} experts of {model.name}.")
+        if self.tp > 1:
+            self._check_group(model)
+
+    def _check_group(self, model: Model) -> None:
+        """Whether a tensor group divides what it has to (vLLM's model_executor/layers/linear.py and config/model.py;
+        SGLang's and Megatron-LM's checks are the same). The vocabulary is padded, and experts may be unequal."""
+        pieces = sorted(divided(model), key=lambda p: (not p.heads, p.repeated))
+        for piece in pieces:
+            if not piece.divides(self.tp // self.attention_dp if piece.heads else self.tp):
+                break
+        else:
+            return
+        allowed = [str(n) for n in range(1, LARGEST_GROUP + 1) if all(p.divides(n) for p in pieces)]
+        named = f"tp {self.tp}"
+        if piece.heads and self.attention_dp > 1:
+            named += f" / attention_dp {self.attention_dp}"
+        sizes = " or ".join((", ".join(allowed[:-1]), allowed[-1])) if len(allowed) > 1 else allowed[0]
+        raise DeviceError(
+            f"{named} does not divide the {piece.pieces:,} {piece.words} of {model.name} into equal parts; "
+            f"use a tensor group of {sizes} device{'s' if len(allowed) > 1 else ''}."
+        )
+
+    @staticmethod
+    def grouped(model: Model, devices: int) -> Layout:
+        """So many devices as the largest tensor group that engines take, and pipeline stages of such groups."""
+        pieces = divided(model)
+        for tp in range(min(devices, LARGEST_GROUP), 0, -1):
+            if devices % tp == 0 and all(p.divides(tp) for p in pieces):
+                return Layout(tp=tp, pp=devices // tp)
+        return Layout(pp=devices)
 
     def __str__(self) -> str:
         words = [f"{f.name.upper()} {getattr(self, f.name)}" for f in fields(self)[:5] if getattr(self, f.name) > 1]

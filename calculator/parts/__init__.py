@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from calculator.parts.differential import DifferentialAttention
     from calculator.parts.disentangled import DisentangledAttention, DistanceTable
     from calculator.parts.dynamic import DynamicMask, RetrievalExperts
-    from calculator.parts.elsewhere import Elsewhere, WithoutGradient
+    from calculator.parts.elsewhere import CacheElsewhere, Elsewhere, WithoutGradient
     from calculator.parts.experts import Experts
     from calculator.parts.griffin import GatedLinearRecurrence
     from calculator.parts.heads import Biases, Gate, HeadNorms, Names, Sees
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         BlockResidual,
         DistanceAttention,
         GatedShortKernel,
+        MessageGate,
         SharedExperts,
         ShortConvolution,
     )
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
     from calculator.parts.sound import AudioConvolution
     from calculator.parts.sparse import BlockIndexer, Indexer
+    from calculator.parts.sphere import Interpolation
     from calculator.parts.stored import Matrix, RoutedMatrix, StoredAttention, StoredLatent, Tensors
     from calculator.parts.streams import GatedResidual, MeanBlockIndexer, NGramEmbedding
     from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
@@ -70,6 +72,7 @@ __all__ = [
     "BlockIndexer",
     "BlockResidual",
     "BlockSparseAttention",
+    "CacheElsewhere",
     "ChannelMix",
     "ChosenHeads",
     "CompressedAttention",
@@ -107,6 +110,7 @@ __all__ = [
     "Idle",
     "IdleExperts",
     "Indexer",
+    "Interpolation",
     "LandmarkAttention",
     "LatentAttention",
     "LightningAttention",
@@ -119,6 +123,7 @@ __all__ = [
     "MatrixLSTM",
     "MatrixTimeMix",
     "MeanBlockIndexer",
+    "MessageGate",
     "NGramEmbedding",
     "Names",
     "NgramAttention",
@@ -174,11 +179,11 @@ PARTS = {
     "differential": "DifferentialAttention",
     "disentangled": "DisentangledAttention DistanceTable",
     "dynamic": "DynamicMask RetrievalExperts",
-    "elsewhere": "Elsewhere WithoutGradient",
+    "elsewhere": "CacheElsewhere Elsewhere WithoutGradient",
     "experts": "Experts",
     "griffin": "GatedLinearRecurrence",
     "heads": "Biases Gate HeadNorms Names Sees",
-    "inkling": "BlockResidual DistanceAttention GatedShortKernel SharedExperts ShortConvolution",
+    "inkling": "BlockResidual DistanceAttention GatedShortKernel MessageGate SharedExperts ShortConvolution",
     "latent": "LatentAttention",
     "local": "GlobalLocalAttention LocalAttention Padded SlidingAttention SparseAttention",
     "mixture": "Correction IdleExperts Router SharedMLP Storage",
@@ -191,6 +196,7 @@ PARTS = {
     "relative": "RelativeAttention",
     "rwkv": "ChannelMix MatrixTimeMix TimeMix",
     "sound": "AudioConvolution",
+    "sphere": "Interpolation",
     "sparse": "BlockIndexer Indexer",
     "stored": "Matrix RoutedMatrix StoredAttention StoredLatent Tensors",
     "streams": "GatedResidual MeanBlockIndexer NGramEmbedding",

@@ -36,6 +36,20 @@ class Elsewhere(Part):
 
 
 @dataclass(frozen=True)
+class CacheElsewhere(Part):
+    """A part that reads what another of its runs keeps of the past, and keeps nothing (Dory's loops but for the
+    last)."""
+
+    part: Part
+
+    def write(self, run: Run) -> None:
+        first = len(run.out)
+        self.part.write(run)
+        for i, op in enumerate(run.out[first:], first):
+            run.out[i] = replace(op, cache_bytes=0, cache_writes=0, kept=None)
+
+
+@dataclass(frozen=True)
 class WithoutGradient(Part):
     """A part whose pass is not differentiated in pretraining: it runs forward and keeps nothing (HRM's first runs)."""
 

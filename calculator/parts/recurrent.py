@@ -286,6 +286,7 @@ class GatedDeltaNet(Part):
 
     Attributes:
         projections: (name, outputs) of the input projections, which differ between families of one arithmetic.
+        norm: the gated norm's name.
     """
 
     hidden: int
@@ -296,6 +297,7 @@ class GatedDeltaNet(Part):
     kernel: int
     projections: tuple[tuple[str, int], ...] = ()
     state_width: int | None = None
+    norm: str = "norm"
     SYMBOLS: ClassVar[dict[str, Symbol]] = {
         "hidden": HIDDEN,
         "key_heads": KEY_HEADS,
@@ -325,5 +327,5 @@ class GatedDeltaNet(Part):
             scalars,
             beside=values,
         )
-        gated_norm(run, self.path("norm"), self.value_heads, self.value_dim, self.value_dim)
+        gated_norm(run, self.path(self.norm), self.value_heads, self.value_dim, self.value_dim)
         project(run, self.path("out_proj"), values, self.hidden, component="recurrent", split=ROW)

@@ -63,8 +63,15 @@ class IndexKeys(Kept):
 
 @dataclass(frozen=True)
 class Compressed(Kept):
-    """Entries that stand for several tokens each; `per_token` is bytes an entry (DeepSeek-V4)."""
+    """Entries that stand for several tokens each; `per_token` is bytes an entry (DeepSeek-V4).
 
+    Attributes:
+        elements: an entry. values: those of them that are not rotated, 0 of an indexer's. ratio: tokens to an entry.
+    """
+
+    elements: Number = 0
+    values: Number = 0
+    ratio: Number = 0
     kind = "compressed"
 
 

@@ -17,6 +17,7 @@ from calculator.numbers.units import GIB
 from calculator.passes.plan import plan_of
 from calculator.record.vocabulary import MEMORY_KINDS
 from calculator.report import clean, text
+from calculator.report.rows import stamp
 from calculator.report.why import Explained, explain
 from calculator.sources import catalogue
 
@@ -118,7 +119,7 @@ def comparisons(found: Sequence[Comparison], form: str) -> str:
     from calculator.sources.checkpoint import report as tables
 
     if form == "json":
-        return _json(_only([tables.as_dict(c) for c in found]))
+        return _json(_only([{**stamp(), **tables.as_dict(c)} for c in found]))
     if form == "csv":
         return clean.as_csv([row for c in found for row in tables.csv_rows(c)])
     return _blocks([block for c in found for block in tables.blocks(c)], form)
@@ -127,8 +128,8 @@ def comparisons(found: Sequence[Comparison], form: str) -> str:
 def speculations(found: Sequence[Speculation], form: str) -> str:
     """Targets beside their drafts."""
     if form == "json":
-        parts = [{"target": s.target.to_dict(), "draft": s.draft.to_dict(), "memory": s.rows()[-1]} for s in found]
-        return _json(_only(parts))
+        parts = ({"target": s.target.to_dict(), "draft": s.draft.to_dict(), "memory": s.rows()[-1]} for s in found)
+        return _json(_only([{**stamp(), **part} for part in parts]))
     if form == "csv":
         return clean.as_csv([{**_base(s.target), **row} for s in found for row in s.rows()])
     return _blocks([block for s in found for block in text.speculation_blocks(s)], form)

@@ -14,9 +14,10 @@ MOST = 64  # devices of one group
 BY_LAYERS = ("llama.cpp", "transformers")  # engines that lay whole layers on each device
 
 
-def group(engine: str, count: int) -> Layout:
-    """So many devices as the engine divides one replica over them: by layers, or as one tensor group."""
-    return Layout(pp=count) if engine in BY_LAYERS else Layout(tp=count)
+def group(model: Model, engine: str, count: int) -> Layout:
+    """So many devices as the engine divides one replica over them: by layers, or as the largest tensor group it takes,
+    and stages of such groups."""
+    return Layout(pp=count) if engine in BY_LAYERS else Layout.grouped(model, count)
 
 
 def fewest(model: Model, device: Any, engine: str = "vllm", **asked: Any) -> Fit | None:
@@ -30,7 +31,7 @@ def fewest(model: Model, device: Any, engine: str = "vllm", **asked: Any) -> Fit
     """
     count = 1
     while count <= MOST:
-        found = fit(model, device, engine=engine, layout=group(engine, count), **asked)
+        found = fit(model, device, engine=engine, layout=group(model, engine, count), **asked)
         if found.fits:
             return found
         count *= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isqrt
 from typing import Any
 
 from calculator.engines.memory.shares import weights_listed
@@ -14,7 +15,8 @@ from calculator.record.caches import Latent
 
 def divisors(count: int) -> list[int]:
     """The divisors of a count, rising."""
-    return [n for n in range(1, count + 1) if count % n == 0]
+    small = [n for n in range(1, isqrt(count) + 1) if count % n == 0]
+    return small + [count // n for n in reversed(small) if n * n != count]
 
 
 def heads_of(model: Model) -> int:
@@ -37,7 +39,7 @@ def layouts(model: Model, devices: int, engine: str = "vllm", *, largest_tp: int
     Args:
         largest_tp: devices of one scale-up domain, which a tensor group should not leave.
     """
-    heads, experts = heads_of(model), model.experts
+    heads, experts, latent = heads_of(model), model.experts, has_latent(model)
     for tp in divisors(devices):
         if (heads and heads % tp) or (largest_tp and tp > largest_tp):
             continue
@@ -45,11 +47,13 @@ def layouts(model: Model, devices: int, engine: str = "vllm", *, largest_tp: int
             if pp > model.layers:
                 continue
             dp = devices // tp // pp
-            for options in _expert_options(tp, experts is not None, engine, latent=has_latent(model)):
+            for options in _expert_options(tp, experts is not None, engine, latent=latent):
                 try:
-                    yield Layout(tp, pp, dp, ep=options[0], attention_dp=options[1])
-                except CalculatorError:  # not a layout of this kind: the next one
+                    found = Layout(tp, pp, dp, ep=options[0], attention_dp=options[1])
+                    found.check(model)
+                except CalculatorError:  # not a layout that engines take: the next one
                     continue
+                yield found
 
 
 def _expert_options(tp: int, experts: bool, engine: str, *, latent: bool) -> Iterator[tuple[int, int]]:

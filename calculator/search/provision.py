@@ -12,7 +12,7 @@ from typing import Any
 from calculator.config import DATA
 from calculator.engines.memory.ask import layout_counts
 from calculator.engines.memory.fit import Fit, fit
-from calculator.errors import CalculatorError, WorkloadError
+from calculator.errors import CalculatorError, WorkloadError, shown
 from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.model import Model
@@ -97,9 +97,9 @@ class Traffic:
             if f.name == "requests_per_second" and value is None:
                 continue
             whole = f.name.endswith("_length")
-            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value <= 0:
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not 0 < value <= 1e9:
                 kind = "a whole number of tokens" if whole else "a number"
-                raise WorkloadError(f"{f.name} of the traffic must be {kind} above 0, not {value!r}.")
+                raise WorkloadError(f"{f.name} of the traffic must be {kind} above 0, up to 10^9, not {shown(value)}.")
 
     @staticmethod
     def of(said: Traffic | Mapping[str, Any] | None) -> Traffic:
@@ -370,6 +370,7 @@ def _served(found: Fit, traffic: Traffic, users: int) -> Serving | None:
             concurrency=users,
             dtype=found.dtype,
             kv_dtype=found.kv_dtype,
+            **found.settings,
         )
     except CalculatorError:  # no time is known for the layout: it is not a candidate
         return None

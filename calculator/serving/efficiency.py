@@ -61,7 +61,6 @@ class Efficiency:
     dequantized_prefill: float
     dequantized_experts: float
     compute_experts: float
-    memory_experts: float
     launch: float
     step: float
     sequence: float
@@ -74,7 +73,9 @@ class Efficiency:
     wave: float
     interference: float
     queue: float
-    spread: float
+    handover: float
+    host_memory: float
+    wave_pools: float
 
 
 def efficiency(device: Device, engine: str, changed: Mapping[str, float] | None = None) -> Efficiency:
@@ -99,7 +100,6 @@ def efficiency(device: Device, engine: str, changed: Mapping[str, float] | None 
         dequantized_prefill=v["dequantized_prefill"],
         dequantized_experts=v["dequantized_experts"],
         compute_experts=v["compute_experts"],
-        memory_experts=v["memory_experts"],
         launch=v["launch_metal"] if apple else v[launch],
         step=v["step"] if served else 0.0,
         sequence=v["sequence"] if served else 0.0,
@@ -112,7 +112,9 @@ def efficiency(device: Device, engine: str, changed: Mapping[str, float] | None 
         wave=v[f"wave_{engine}"] if served else 0.0,
         interference=v["interference"],
         queue=v["queue"],
-        spread=v["spread"],
+        handover=v["handover"] if served else 0.0,
+        host_memory=v["host_memory"],
+        wave_pools=v["wave_pools"],
     )
 
 

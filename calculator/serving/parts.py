@@ -9,10 +9,12 @@ from calculator.hardware import Device
 from calculator.model import Model
 from calculator.parallel.layout import Layout
 from calculator.parallel.placed import placed
+from calculator.passes.forward import resolved_length
 from calculator.record.operation import Operation
 from calculator.record.vocabulary import COMPONENT_LIST
 from calculator.record.workload import Workload
 from calculator.serving.efficiency import efficiency
+from calculator.serving.routing import experts_read
 from calculator.serving.seconds import Seconds, seconds
 from calculator.serving.timing import pass_time, terms
 
@@ -38,12 +40,13 @@ def passed(model: Model, workload: Workload, device: Device, layout: Layout, eng
     """
     e = efficiency(device, engine)
     prefill = workload.mode == "prefill"
-    context = 0 if prefill else int(workload.sequence_length or 0)
+    context = 0 if prefill else int(resolved_length(model, workload))
+    read = experts_read(model, workload, layout)
     bound = 0.0
     parts: dict[str, float] = {}
     timed: list[tuple[Operation, float]] = []
     for stage in placed(model, workload, layout):
-        found = terms(stage.operations, device, prefill=prefill, context=context)
+        found = terms(stage.operations, device, prefill=prefill, context=context, experts_read=read)
         for op, term in zip(stage.operations, found, strict=True):
             one = pass_time((term,), e, prefill=prefill)
             bound += one.bound

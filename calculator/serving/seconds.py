@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
-RANGES = {
-    ("tpot", "vllm"): (0.87, 1.27),
-    ("tpot", "sglang"): (0.81, 1.45),
-    ("tpot", "tensorrt-llm"): (0.72, 1.43),
-    ("tpot", ""): (0.77, 1.41),
-    ("ttft", "vllm"): (0.72, 1.44),
-    ("ttft", "tensorrt-llm"): (0.45, 2.06),
-    ("ttft", ""): (0.52, 2.26),
-    ("pass", ""): (0.66, 1.9),
-}
-"""Measured over expected, 10th and 90th percentile over the serving runs of models that were left out of the fit, by
-engine; "" where no engine of its own was measured, "pass" a single pass (the published points of one stream)."""
+from calculator.config import DATA
+
+
+@cache
+def ranges() -> Mapping[str, Mapping[str, tuple[float, float]]]:
+    """Measured over expected, 10th and 90th percentile, by kind and engine: "tpot" and "ttft" over the serving runs of
+    families that were left out of the fit ("" over all engines; "pools": disaggregated runs, which the two parameters
+    of pools were fitted to), "pass" a single pass (published points of one stream). docs/calibrate_time.py writes
+    them."""
+    found: dict[str, dict[str, list[float]]] = json.loads((DATA / "efficiency.json").read_text(encoding="utf-8"))[
+        "ranges"
+    ]
+    return {kind: {name: (low, high) for name, (low, high) in row.items()} for kind, row in found.items()}
 
 
 @dataclass(frozen=True)
@@ -30,5 +34,6 @@ class Seconds:
 
 def seconds(bound: float, expected: float, kind: str, engine: str = "") -> Seconds:
     """An expected time with its bound and the measured range of that kind of question."""
-    low, high = RANGES.get((kind, engine), RANGES[kind, ""])
+    known = ranges()[kind]
+    low, high = known.get(engine, known[""])
     return Seconds(bound, max(expected, bound), max(expected * low, bound), max(expected * high, bound))

@@ -36,10 +36,11 @@ class Term(NamedTuple):
         times: layers that run it. flops: its arithmetic; useful: the part of it that is not padding of tiles.
         weights, moved: its weights and everything else through memory. arithmetic: what its products are computed in.
         stored: "" as computed, "low" weights that are widened first, "experts" those of routed experts.
-        experts: whether it is routed experts. kernels: that it starts. devices, sent, kind: of a collective.
+        experts: whether it is routed experts. kernels: that it starts. devices, sent, kind: of a collective, or "host"
+            for weights that stand in the host's memory.
     """
 
-    times: int
+    times: float
     flops: float = 0.0
     useful: float = 1.0
     weights: float = 0.0
@@ -53,11 +54,14 @@ class Term(NamedTuple):
     kind: str = ""
 
 
-def terms(operations: Iterable[Operation], device: Device, *, prefill: bool, context: int = 0) -> list[Term]:
+def terms(
+    operations: Iterable[Operation], device: Device, *, prefill: bool, context: int = 0, experts_read: float = 1.0
+) -> list[Term]:
     """What the time of a pass is computed from.
 
     Args:
         operations: of one device, as `placed` gives them. context: cached tokens of a decode step.
+        experts_read: distinct experts relative to those that the operations count.
     """
     found, started = [], dict[tuple[str, str], int]()
     for op in operations:
@@ -69,6 +73,8 @@ def terms(operations: Iterable[Operation], device: Device, *, prefill: bool, con
             continue
         flops = float(op.flops) if op.kind in MATMUL_KINDS or op.kind == "scan" else 0.0
         weights, experts = float(op.weight_reads), op.component == "experts"
+        others = float(op.traffic) - weights
+        weights *= experts_read if experts else 1.0
         arithmetic, stored = step.arithmetic, ""
         if step.format not in NATIVE and arithmetic in NATIVE:
             stored = "low"
@@ -87,7 +93,7 @@ def terms(operations: Iterable[Operation], device: Device, *, prefill: bool, con
                 flops / device.peak_of(arithmetic),
                 _tiles(op, device),
                 weights / device.bandwidth,
-                (float(op.traffic) - weights) / device.bandwidth,
+                others / device.bandwidth,
                 arithmetic,
                 stored,
                 experts,
@@ -104,8 +110,13 @@ def pass_time(found: Iterable[Term], e: Efficiency, *, prefill: bool, prompts: f
         prompts: that run together: their arithmetic and activations are as many times one's, the weights are read once.
     """
     bound = busy = products = memory = moved = 0.0
-    kernels = 0
+    kernels = 0.0
     for t in found:
+        if t.kind == "host":
+            bound += t.times * t.sent
+            memory += t.times * t.sent
+            busy += t.times * t.sent
+            continue
         if t.devices:
             bound += t.times * t.sent * prompts
             start = e.all_to_all if t.kind == "all-to-all" else e.collective + e.hop * max(t.devices - 2, 0)
@@ -117,7 +128,7 @@ def pass_time(found: Iterable[Term], e: Efficiency, *, prefill: bool, prompts: f
         if t.stored and prefill:
             reached *= e.dequantized_prefill
         widened = {"low": e.dequantized, "experts": e.dequantized_experts}.get(t.stored, 1.0)
-        traffic = (t.weights / widened + others) / (e.memory * (e.memory_experts if t.experts else 1.0))
+        traffic = (t.weights / widened + others) / e.memory
         compute = flops / reached
         busy += t.times * max(compute, traffic)
         if compute > traffic:

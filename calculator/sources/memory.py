@@ -93,15 +93,21 @@ class Memory:
         minutes."""
         if seconds <= 0:
             return make()
+        with self.alone(key):
+            found: T | None = self.get(key)
+            if found is None:
+                found = make()
+                self.put(key, found, seconds if whole(found) else min(seconds, FOR_NOW))
+            return found
+
+    @contextmanager
+    def alone(self, key: Key) -> Iterator[None]:
+        """One at a time for each key: who asks for the same at the same time waits for the first."""
         with self._lock:
             making = self._making.setdefault(key, threading.Lock())
         try:
-            with making:  # who asks for the same at the same time waits for the first
-                found: T | None = self.get(key)
-                if found is None:
-                    found = make()
-                    self.put(key, found, seconds if whole(found) else min(seconds, FOR_NOW))
-                return found
+            with making:
+                yield
         finally:
             with self._lock:
                 self._making.pop(key, None)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from calculator.training.speed import BACKWARD_ATTENTION
 
 if TYPE_CHECKING:
+    from calculator.training import Trained
     from calculator.training.recipe import Training
-    from calculator.training.train import Trained
 
 ONCE = ("bubble", "copies", "update")
 """Terms of a step that do not come again with each micro-batch."""

@@ -60,7 +60,7 @@ def needs(inputs: Inputs) -> Needs:
     try:
         least = None if inputs.hardware.count else fewest(inputs.model, device, **serving(inputs))
         count = inputs.hardware.count or (least.layout.devices if least else None)
-        layout = group(inputs.hardware.engine, count or MOST)
+        layout = group(inputs.model, inputs.hardware.engine, count or MOST)
         mine = least or fit(inputs.model, device, layout=layout, **serving(inputs))
     except CalculatorError as error:
         return Needs(remark=ui.plain(error))
@@ -70,7 +70,7 @@ def needs(inputs: Inputs) -> Needs:
         return Needs(None, mine, None, f": more than {MOST}\u00a0{name} hold", each, "", limits)
     verdict, meaning = _words(inputs, count, mine)
     try:
-        time = passed(inputs.model, w, device, Layout(tp=count), inputs.hardware.engine)
+        time = passed(inputs.model, w, device, Layout.grouped(inputs.model, count), inputs.hardware.engine)
     except DeviceError as error:
         return Needs(count, mine, None, verdict, meaning, ui.plain(error), limits)
     return Needs(count, mine, time, verdict, meaning, "", limits)

@@ -10,9 +10,8 @@ import streamlit as st
 from calculator.errors import CalculatorError, WorkloadError
 from calculator.model import Model
 from calculator.numbers.reading import amount
-from calculator.training import search
+from calculator.training import Trained, search, train
 from calculator.training.recipe import METHODS, tables
-from calculator.training.train import Trained, train
 from pages.shared import fields
 
 AUTO = "auto"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from calculator.report import charts
-from calculator.training.train import Trained
+from calculator.training import Trained
 from pages.shared import show as ui
 from pages.shared.recipe import side_by_side
 from pages.shared.show import Paper

@@ -15,6 +15,7 @@ from calculator import estimate, load_model
 from calculator.errors import ConfigError
 
 CONFIG: dict[str, Any] = dict(load_model("meta-llama/Llama-3.1-8B").config)
+AWQ = {"zero_point": True, "q_group_size": 128, "w_bit": 4, "version": "GEMM"}
 GPTQ = {"bits": 4, "group_size": 128, "sym": True}
 MODELOPT = {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "FP8", "exclude_modules": ["lm_head"]}}
 PLAIN, PACKED, FP8 = 16_060_522_496, 5_732_835_328, 9_081_202_432
@@ -36,12 +37,16 @@ def asked(hub: Hub) -> list[str]:
 
 @pytest.mark.parametrize(
     ("name", "content", "size"),
-    [("quantize_config.json", GPTQ, PACKED), ("hf_quant_config.json", MODELOPT, FP8)],
+    [
+        ("quantize_config.json", GPTQ, PACKED),
+        ("hf_quant_config.json", MODELOPT, FP8),
+        ("quant_config.json", AWQ, 5_727_854_592),
+    ],
 )
 def test_a_side_file_is_read(hub: Hub, name: str, content: dict[str, Any], size: int) -> None:
     served(hub, **{name: content})
     assert weights() == size
-    assert asked(hub) == ["config.json", "hf_quant_config.json", "quantize_config.json"]
+    assert asked(hub) == ["config.json", "hf_quant_config.json", "quant_config.json", "quantize_config.json"]
 
 
 def test_where_they_are_absent_nothing_waits_for_them(hub: Hub) -> None:

@@ -117,6 +117,38 @@ def test_two_sessions_of_the_app(open_page: Any, hub: Hub, private: Model) -> No
             assert not second.metric
 
 
+@pytest.mark.parametrize("fault", [Fault(), *BROKEN.values()], ids=["no fault", *BROKEN])
+def test_a_public_adapter_does_not_open_its_private_base(hub: Hub, private: Model, fault: Fault) -> None:
+    """Nor do side files that stand beside a private config: each is asked for with the visitor's own token."""
+    lora = {"peft_type": "LORA", "r": 8, "target_modules": ["q_proj"], "base_model_name_or_path": "org/private"}
+    hub.models["org/lora"] = Model({"adapter_config.json": json.dumps(lora).encode()})
+    private.files["quantize_config.json"] = json.dumps({"quant_method": "gptq", "bits": 4, "group_size": 128}).encode()
+    with applied(SERVER):
+        opened = from_hub("org/lora", token=TOKEN)
+        assert opened.parameters.total > from_hub("org/private", token=TOKEN).parameters.total
+        assert from_hub("org/private", token=TOKEN).scheme is not None
+        hub.fault = fault
+        for token in (None, OTHER):
+            for name in ("org/lora", "org/private"):
+                with pytest.raises(CalculatorError):
+                    from_hub(name, token=token)
+
+
+def test_compare_opens_nothing_that_a_token_of_another_session_did(open_page: Any, hub: Hub, private: Model) -> None:
+    first = open_page(source="hub", hub="org/private")
+    first.text_input(key="hub_token").set_value(TOKEN).run()
+    assert not first.error
+    from streamlit.testing.v1 import AppTest
+
+    for fault in (Fault(), Fault(Answer(503))):
+        hub.fault = fault
+        second = AppTest.from_file(Path(__file__).parents[2] / "app.py", default_timeout=60)
+        second.query_params.update({"models": ["org/private", "openai-community/gpt2"], "own": "false"})
+        second.switch_page("pages/compare.py").run()
+        assert len(second.error) == 1
+        assert list(second.dataframe[0].value["name"]) == ["gpt2"]
+
+
 FAULTS = {
     "silent": Fault(delay=30),
     "headers drop by drop": Fault(header_pause=0.5),

@@ -190,9 +190,10 @@ def nemotron_nas(c: Config) -> Blueprint:
     return decoder(c, layers)
 
 
-@family("apertus")
+@family("apertus", "apertus1p5_text")
 def apertus(c: Config) -> Blueprint:
-    """A plain MLP whose activation (xIELU, arXiv:2411.13010) has two learned scalars."""
+    """A plain MLP whose activation (xIELU, arXiv:2411.13010) has two learned scalars. Apertus 1.5's head has no rows
+    for the tokens of images and sound, which it reads and does not write."""
     mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False)
     layer = pre_norm(
         c, self_attention(c, norms=HeadNorms("head")), mlp, names=("attention_layernorm", "feedforward_layernorm")
@@ -200,7 +201,12 @@ def apertus(c: Config) -> Blueprint:
     *first, add = layer.parts
     scalars = VectorWeights("mlp.act_fn", (("alpha_p", (1,)), ("alpha_n", (1,))), component="mlp")
     layer = replace(layer, parts=(*first, scalars, add))
-    return decoder(c, layer)
+    built = decoder(c, layer)
+    rows = c.get("output_vocab_size")
+    if rows is None:
+        return built
+    head = Head("lm_head", rows, c.hidden_size, c.flag("tie_word_embeddings"))
+    return replace(built, text=replace(built.text, after=(*built.text.after[:-1], head)))
 
 
 @family("diffllama")

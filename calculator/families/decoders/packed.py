@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from calculator.config import Config
 from calculator.families.decoders.layer_norm import tied_unless_stated
-from calculator.families.fields import dropped, head_shape, partly_rotated, renamed
+from calculator.families.fields import dropped, partly_rotated, renamed
 from calculator.families.layers import MIXTRAL_NAMES, gated_mlp, layer_norm, mixture, pre_norm, self_attention
 from calculator.families.models import GPT2_PATHS, decoder
 from calculator.families.registry import Blueprint, family
@@ -107,19 +107,11 @@ def minicpm(c: Config) -> Blueprint:
 
 @family("exaone")
 def exaone(c: Config) -> Blueprint:
-    """Llama under the names of EXAONE 3.0 and 3.5 (arXiv:2412.04862)."""
-    c = renamed(c, num_hidden_layers="num_layers")
-    attention = self_attention(
-        c, name="attn.attention", names=Names(out="out_proj"), bias=False, rotary=head_shape(c)[2]
-    )
-    inner: int = 4 * c.hidden_size if c.get("intermediate_size") is None else c.intermediate_size
-    mlp = MLP("mlp", c.hidden_size, inner, gate="c_fc_0", up="c_fc_1", down="c_proj")
-    return decoder(
-        c,
-        pre_norm(c, attention, mlp, names=("ln_1", "ln_2"), dropout=dropped(c, "resid_dropout")),
-        **GPT2_PATHS,
-        tied=tied_unless_stated(c),
-    )
+    """Llama under the names of EXAONE 3.0 and 3.5 (arXiv:2412.04862), which transformers reads and writes, too."""
+    attention = self_attention(c, name="attn.attention", names=Names(out="out_proj"))
+    mlp = gated_mlp(c, gate="c_fc_0", up="c_fc_1", down="c_proj")
+    layer = pre_norm(c, attention, mlp, names=("ln_1", "ln_2"), dropout=dropped(c, "resid_dropout"))
+    return decoder(c, layer, **GPT2_PATHS)
 
 
 @family("telechat")

@@ -31,10 +31,10 @@ from calculator.families.mixtures.grouped import granite_layer
 from calculator.families.mixtures.latent import deepseek_experts
 from calculator.families.mixtures.mixtral import qwen_experts, sparse
 from calculator.families.models import decoder
-from calculator.families.prediction import layers_of_their_own, prediction_notes, stated
+from calculator.families.prediction import inside, joined, layers_of_their_own, prediction_notes, stated
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
-from calculator.model import Layer
+from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,
     Attention,
@@ -212,20 +212,31 @@ def mimo_v2_flash(c: Config) -> Blueprint:
     rotary = partly_rotated(c, c.head_dim, 0.334)
     sparse = [bool(m) for m in mixed] if isinstance(mixed, list) else dense_or_sparse(c, 1)
 
-    def attention(i: int) -> Attention:
+    def attention(*, sliding: bool) -> Attention:
         options = {"biases": Biases(c.flag("attention_bias")), "rotary": rotary, "value_dim": c.v_head_dim}
-        if types[i] == "full_attention":
+        if not sliding:
             return self_attention(c, **options)
-        sliding = self_attention(c, window=window, sinks="attention_sink_bias", **options)
-        return replace(sliding, kv_heads=c.get("swa_num_key_value_heads") or 2 * c.num_key_value_heads)
+        mixer = self_attention(c, window=window, sinks="attention_sink_bias", **options)
+        return replace(mixer, kv_heads=c.get("swa_num_key_value_heads") or 2 * c.num_key_value_heads)
 
     experts = replace(deepseek_experts(c, correction=True), shared=SharedMLP())
-    layers = mixed_layers(c, attention, experts, sparse)
-    notes = (
-        "MiMo-V2-Flash's checkpoint also holds three multi-token-prediction layers, which its config does not state; "
-        "they are not counted.",
-    )
-    return decoder(c, layers[:count], notes=notes)
+    layers = mixed_layers(c, lambda i: attention(sliding=types[i] != "full_attention"), experts, sparse)
+    return decoder(c, layers[:count], apart=_mimo_predicting(c, attention(sliding=True)))
+
+
+MIMO_PREDICTING = 3
+"""Prediction layers in MiMo-V2-Flash's checkpoint, which its config does not state; the Hub's count has three."""
+
+
+def _mimo_predicting(c: Config, attention: Attention) -> tuple[Stack, ...]:
+    """A sliding layer with a dense MLP behind the projection of both vectors, as the checkpoint has it
+    (sglang/srt/models/mimo_v2_flash_nextn.py)."""
+    width: int = c.hidden_size
+    dense = MLP("mlp", width, c.intermediate_size)
+    layer = (Norm("input_layernorm", width), attention, Norm("pre_mlp_layernorm", width), dense)
+    parts = (*joined(c), *layer, Norm("final_layernorm", width))
+    count = stated(c) or MIMO_PREDICTING
+    return tuple(Stack("", width, (), before=inside(f"model.mtp.layers.{i}", parts)) for i in range(times(count)))
 
 
 @family("laguna")

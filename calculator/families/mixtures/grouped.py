@@ -187,6 +187,26 @@ def bailing_moe(c: Config) -> Blueprint:
     return decoder(c, layers, embedding="model.word_embeddings", notes=prediction_notes(c))
 
 
+@family("sarvam_moe")
+def sarvam_moe(c: Config) -> Blueprint:
+    """Sarvam 30B: the layers of GLM-4.5 under Ling's names, every head rotated whole."""
+    attention = self_attention(
+        c,
+        name="attention",
+        names=Names(fused="query_key_value", out="dense"),
+        biases=Biases(c.flag("attention_bias")),
+        norms=HeadNorms("head" if c.flag("use_qk_norm") else None, ("query_layernorm", "key_layernorm")),
+    )
+    experts = mixture(
+        c,
+        experts=c.n_routed_experts,
+        shared=SharedMLP((c.get("n_shared_experts") or 0) * c.moe_intermediate_size),
+        correction=Correction("gate.expert_bias"),
+    )
+    layers = mixed_layers(c, attention, experts, dense_or_sparse(c, c.first_k_dense_replace))
+    return decoder(c, layers, embedding="model.word_embeddings", notes=prediction_notes(c))
+
+
 @family("deepseek")
 def deepseek_moe(c: Config) -> Blueprint:
     """DeepSeekMoE 16B (arXiv:2401.06066): the experts of DeepSeek-V2 beside plain attention."""

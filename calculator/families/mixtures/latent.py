@@ -66,7 +66,7 @@ def mistral4(c: Config) -> Blueprint:
     return replace(built, text=each_part(built.text, packed))
 
 
-@family("deepseek_v3", "kimi_k2")
+@family("deepseek_v3", "kimi_k2", "sarvam_mla")
 def deepseek_v3(c: Config) -> Blueprint:
     return deepseek(c, correction=True)
 

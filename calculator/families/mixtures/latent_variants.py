@@ -140,7 +140,7 @@ def expected_choices(experts: Experts) -> tuple[str, ...]:
     )
 
 
-@family("hy_v4")
+@family("hy_v4", "hy_v4_vl_text")
 def hy_v4(c: Config) -> Blueprint:
     """Hy4 (Tencent): sparse latent attention with a gate and sinks, and hyper-connections that leave the streams
     unmixed. Three layers of four reuse the choice of the last indexer."""

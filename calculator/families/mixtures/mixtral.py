@@ -9,6 +9,7 @@ from calculator.config import Config
 from calculator.families.fields import attention_kind, changed, every, head_shape, layer_types, partly_rotated, windows
 from calculator.families.layers import MIXTRAL_NAMES, gated_mlp, layer_norm, mixture, pre_norm, self_attention
 from calculator.families.models import decoder
+from calculator.families.once import once
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
 from calculator.model import Layer
@@ -37,6 +38,7 @@ def sparse(c: Config) -> Callable[[int], bool]:
     return lambda i: i not in dense and experts > 0 and (i + 1) % step == 0
 
 
+@once
 def qwen_experts(c: Config, *, shared: bool) -> Experts:
     return mixture(
         c,

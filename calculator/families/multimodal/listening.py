@@ -13,7 +13,14 @@ from calculator.families.models import HELD, beside, decoder, moved, with_towers
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.conformers import granite_conformer, phi4_audio
 from calculator.families.towers.pieces import convolution, held, linears
-from calculator.families.towers.sound import fun_asr_towers, glm_audio, qwen3_audio, voxtral_realtime_audio, whisper
+from calculator.families.towers.sound import (
+    fun_asr_towers,
+    glm_audio,
+    qwen3_audio,
+    voxtral_realtime_audio,
+    waveform_encoder,
+    whisper,
+)
 from calculator.families.towers.vision import siglip
 from calculator.limits import times
 from calculator.model import Layer, Stack
@@ -49,6 +56,14 @@ def audioflamingo3(c: Config) -> Blueprint:
     named = ("linear_1", audio.hidden_size, width), ("linear_2", width, width)
     projector = linears("multi_modal_projector", *named, bias=c.flag("projector_bias"))
     return beside(untied(c), whisper(audio, "audio_tower", projector))
+
+
+@family("omniasr")
+def omniasr(c: Config) -> Blueprint:
+    """Meta's Omnilingual ASR with a language model: wav2vec 2.0's encoder, one projection, and a Llama."""
+    audio, width = c.section("audio_config"), c.section("text_config").hidden_size
+    projector = Linear("model.multi_modal_projector", audio.hidden_size, width, True)
+    return with_towers(untied(c), waveform_encoder(audio, "model.audio_tower", (projector,)))
 
 
 @family("voxtral")

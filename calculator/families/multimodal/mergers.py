@@ -25,7 +25,6 @@ from calculator.parts import (
     Names,
     Norm,
     Part,
-    Positions,
     Residual,
     VectorWeights,
 )
@@ -279,36 +278,3 @@ def muse_glimmer(c: Config) -> Blueprint:
         tower="vision",
     )
     return with_towers(c, tower, text="muse_glimmer_text")
-
-
-@family("hunyuan_vl")
-def hunyuan_vl(c: Config) -> Blueprint:
-    """A merger of two convolutions, and learned tokens around an image and at the end of its rows."""
-    vision, root = c.section("vision_config"), "vit"
-    width, outputs, merge = vision.hidden_size, vision.text_hidden_size, vision.spatial_merge_size
-    size = vision.head_dim if vision.get("head_dim") else width // vision.num_attention_heads
-    attention = replace(whole_heads(vision), head_dim=size)
-    mlp = replace(plain_mlp(vision), up="dense_h_to_4h", down="dense_4h_to_h")
-    layer = encoder_layer(vision, norms=("input_layernorm", "post_attention_layernorm"), attention=attention, mlp=mlp)
-    merger, inner = f"{root}.perceive", 4 * width
-    tower = Stack(
-        f"{root}.layers",
-        width,
-        (layer,) * times(vision.num_hidden_layers),
-        before=(
-            patches(vision, f"{root}.embeddings.patch_embedding", bias=True),
-            Positions(
-                f"{root}.embeddings.position_embedding", (vision.max_image_size // vision.patch_size) ** 2 + 1, width
-            ),
-        ),
-        after=(
-            square(f"{merger}.proj.0", width, 2 * width, merge),
-            square(f"{merger}.proj.2", 2 * width, inner, 1),
-            Linear(f"{merger}.mlp", inner, outputs, True),
-            vectors(merger, image_newline=(inner,), image_begin=(outputs,), image_end=(outputs,), image_sep=(outputs,)),
-            Norm(f"{merger}.before_rms", width),
-            Norm(f"{merger}.after_rms", outputs),
-        ),
-        tower="vision",
-    )
-    return with_towers(c, tower, text="hunyuan_vl_text", new="model.")

@@ -97,7 +97,7 @@ def values_before_the_first_token(model: Model, w: Workload) -> int:
 
 
 def halves_of_identities(model: Model) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """transformers 5.23 gives each identity expert of LongCat-Flash a gate and an up projection, which no checkpoint
+    """transformers gives each identity expert of LongCat-Flash a gate and an up projection, which no checkpoint
     holds and no token passes."""
     for layer in range(len(model.text.layers)):
         for expert in range(model.experts.experts, model.experts.choices):
@@ -204,13 +204,16 @@ def tokens_nothing_reads(model: Model, w: Workload) -> int:
     return -2 * w.batch_size * products
 
 
-def scores_again(model: Model, w: Workload) -> int:
-    """Inkling 2 attends over its blocks' states by a fused kernel, whose backward pass makes the scores again: one
-    product beside the two of the forward pass and their four gradients."""
-    if w.mode != "pretraining":
-        return 0
-    listed = every_operation(model, w, w.batch_size, w.sequence_length)
-    return sum(op.flops * op.count for op in listed if "attn_res." in op.name and op.kind == "matmul") // 6
+def padding_of_the_head(model: Model) -> int:
+    """Inkling 2's checkpoints pad the head to vocab_size rows; transformers loads those of the unpadded_vocab_size
+    tokens and writes zeros for the others."""
+    return (model.config["vocab_size"] - model.config["unpadded_vocab_size"]) * model.hidden_size
+
+
+def products_with_the_padding(model: Model, w: Workload) -> int:
+    """The logits of a padded head's rows, which transformers does not load."""
+    rows = w.batch_size * (1 if w.mode == "decode" or w.logits == "last" else w.sequence_length)
+    return -2 * rows * padding_of_the_head(model) * (3 if w.mode == "pretraining" else 1)
 
 
 def patches_made_anew(model: Model, w: Workload) -> int:

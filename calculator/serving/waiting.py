@@ -1,0 +1,153 @@
+"""What users wait for: prompts that queue, steps that prompts interrupt, pools that hand a cache over."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from calculator.serving.case import Case
+from calculator.serving.efficiency import link_of
+from calculator.serving.speculation import Speculation
+from calculator.serving.timing import PassTime
+
+CHUNK = 8192  # tokens of a prefill's chunk
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request's tokens: of its prompt, how many of them are found in the cache, and of its answer; and how much
+    prompts vary (mean of squares over squared mean)."""
+
+    prompt: int
+    cached: int
+    output: int
+    variation: float = 1.0
+
+    @property
+    def mean(self) -> int:
+        """Tokens of its sequence while it generates, on average."""
+        return self.prompt + self.output // 2
+
+
+@dataclass(frozen=True)
+class Waited:
+    """Seconds of users: ttft, tpot; the sequences that run at once; the passes behind them."""
+
+    ttft: float
+    tpot: float
+    batch: int
+    step: PassTime
+    first: PassTime
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Reading a prompt: `alone`, and each of many (`one`) on devices whose copies of the attention share them."""
+
+    first: PassTime
+    alone: float
+    one: float
+
+
+def reading(case: Case, request: Request) -> Prompt:
+    """As `_reading`, found once."""
+    prompt: Prompt = case.once(("prompt", request.prompt, request.cached), lambda: _reading(case, request))
+    return prompt
+
+
+def _reading(case: Case, request: Request) -> Prompt:
+    """A prompt's pass. Each copy of the attention reads one of its own, and while prompts queue all copies have one."""
+    e, copies = case.efficiency, case.layout.attention_dp
+    terms = case.terms("prefill", copies, request.prompt - request.cached, past_length=request.cached)
+    first = case.timed(terms, prefill=True)
+    together = max(CHUNK // (request.prompt - request.cached), 1)
+    one = (case.timed(terms, prefill=True, prompts=together).expected + e.prefill_host) / together
+    return Prompt(first, first.expected + e.prefill_host, one / copies)
+
+
+def stepping(case: Case, batch: int, request: Request, drafted: Speculation | None) -> tuple[PassTime, float]:
+    """A decode step's pass, and seconds a token with the engine's host."""
+    e = case.efficiency
+    host = e.step + e.sequence * batch / case.layout.attention_dp
+    if drafted is None:
+        step = case.decode(batch, request.mean)
+        return step, step.expected + host
+    return drafted.token(case, batch, request.mean, host)
+
+
+def together(case: Case, request: Request, asked: int, most: int, drafted: Speculation | None) -> Waited:
+    """Prompts and steps on the same devices, in a closed loop of `asked` users."""
+    e, batch = case.efficiency, at_once(asked, most)
+    step, each = stepping(case, batch, request, drafted)
+    prompt = reading(case, request)
+    tpot = each + e.interference * (1 - e.wave) * (batch - 1) * prompt.one / request.output
+    line = queue(prompt.one, request.output * tpot, asked, e.queue)
+    # Those that do not fit wait until others have left; the first wave of a run waits for its own prompts.
+    held = max(asked - batch, 0) / batch * request.output * tpot
+    wave = e.wave * (batch - 1) / 2 * prompt.one
+    return Waited(
+        prompt.alone - prompt.one + line + wave + each / 2 + e.first_token + held, tpot, batch, step, prompt.first
+    )
+
+
+def arriving(case: Case, request: Request, rate: float, most: int, drafted: Speculation | None) -> Waited | None:
+    """Prompts and steps on the same devices, requests arriving at random `rate` times a second; None where they arrive
+    faster than they can be served. As many generate at once as arrive while one does (Little's law, 1961); a prompt
+    waits by Pollaczek and Khinchine's formula for those before it."""
+    e = case.efficiency
+    prompt = reading(case, request)
+    busy = rate * prompt.one
+    if busy >= 1:
+        return None
+
+    def at(batch: int) -> tuple[PassTime, float, float]:
+        step, each = stepping(case, batch, request, drafted)
+        # Prompts take their part of every second.
+        return step, each, each / (1 - e.interference * busy)
+
+    low, high = 1, most or 1
+    if at(high)[2] * request.output * rate > high:
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if at(middle)[2] * request.output * rate <= middle else (middle + 1, high)
+    step, each, tpot = at(low)
+    waits = busy * prompt.one * request.variation / (2 * (1 - busy))
+    return Waited(prompt.alone + waits + each / 2 + e.first_token, tpot, low, step, prompt.first)
+
+
+def apart(
+    case: Case, reader: Case, request: Request, users: int, workers: tuple[int, int], most: int, moved: float
+) -> Waited:
+    """Prompts on `workers[0]` groups of devices of their own, steps on `workers[1]` others.
+
+    Args:
+        most: sequences that one group of the generating ones holds. moved: bytes of cache that a device hands over.
+    """
+    e = case.efficiency
+    prompt = reading(reader, request)
+    service = prompt.one / workers[0]
+    handed = e.handover + moved / (link_of(case.device, sum(workers) * case.layout.devices) * e.link)
+    most = most or math.ceil(users / workers[1])
+    batch = at_once(math.ceil(users / workers[1]), most)
+    line = held = 0.0
+    for _ in range(4):  # who waits for a prompt does not generate meanwhile
+        step, tpot = stepping(case, batch, request, None)
+        generating = request.output * tpot
+        line = queue(service, generating, users, 1.0)
+        line += e.wave_pools * max(users * service / 2 - line, 0)
+        held = max(users / workers[1] * generating / (generating + line) - most, 0) / most * generating
+        batch = at_once(math.ceil(users / workers[1] * generating / (generating + line)), most)
+    return Waited(prompt.alone - service + line + handed + held + e.first_token, tpot, batch, step, prompt.first)
+
+
+def at_once(asked: int, most: int) -> int:
+    """Sequences that run at once. Where not even one fits, the times are those of memory that is large enough."""
+    return min(asked, most) if most else asked
+
+
+def queue(service: float, thinking: float, users: int, share: float) -> float:
+    """Seconds from a prompt's arrival to its end in a closed loop of users who then generate for `thinking` seconds:
+    R = s (1 + share (n - 1) R / (R + Z)), by Schweitzer's approximation of mean value analysis (1979)."""
+    b = thinking - service - service * (users - 1) * share
+    return (math.sqrt(b * b + 4 * service * thinking) - b) / 2

@@ -1,0 +1,157 @@
+"""Ways of serving: drafts, arrivals, traces, engines' settings; and tensor groups that engines refuse."""
+
+from __future__ import annotations
+
+import pytest
+
+from calculator import Layout, fit, load_model, serve, solve
+from calculator.errors import DeviceError, WorkloadError
+from calculator.serving.routing import drawn
+from calculator.serving.speculation import Speculation
+
+QWEN = load_model("Qwen/Qwen3-32B")
+ON = {"device": "h200-sxm-141gb", "layout": Layout(tp=2)}
+
+
+def test_tokens_of_a_verification():
+    """1 + a + a² + a³ of three drafted tokens, each accepted with the chance a = 1/2: 15/8."""
+    assert Speculation("mtp", 3, 0.5).tokens_a_step == 15 / 8
+    assert Speculation("mtp", 3, 0.0).tokens_a_step == 1
+
+
+def test_drafts_help_one_user_and_cost_where_none_is_accepted():
+    plain = serve(QWEN, **ON).tpot.expected
+    draft = load_model("Qwen/Qwen3-0.6B")
+    good, bad = (
+        serve(QWEN, speculation={"draft": draft, "tokens": 4, "acceptance": a}, **ON).tpot.expected for a in (0.8, 0.0)
+    )
+    assert good < plain < bad
+    own = serve(QWEN, speculation=Speculation("mtp", 1, 0.8), **ON).tpot.expected
+    assert plain / 1.8 < own < plain
+
+
+def test_drafts_gain_less_where_products_bound_the_step():
+    def gain(users: int) -> float:
+        asked = {"concurrency": users, "prompt_length": 128, "output_length": 4096, **ON}
+        drafted = serve(QWEN, speculation=Speculation("mtp", 3, 0.6), **asked)
+        return serve(QWEN, **asked).tpot.expected / drafted.tpot.expected
+
+    assert gain(512) < gain(1)
+
+
+def test_arrivals_are_served_at_their_rate():
+    slow, fast = (serve(QWEN, request_rate=r, **ON) for r in (0.5, 4.0))
+    assert slow.output_tokens_per_second == 0.5 * 256
+    assert slow.batch <= fast.batch
+    assert slow.ttft.expected < fast.ttft.expected
+    with pytest.raises(WorkloadError, match="the queue grows without end"):
+        serve(QWEN, request_rate=500.0, **ON)
+    with pytest.raises(WorkloadError, match="concurrency or request_rate"):
+        serve(QWEN, request_rate=1.0, concurrency=4, **ON)
+
+
+def test_copies_share_the_arrivals():
+    one, two = (serve(QWEN, device="h200-sxm-141gb", layout=Layout(tp=2, dp=n), request_rate=2.0 * n) for n in (1, 2))
+    assert one.ttft == two.ttft
+    assert two.output_tokens_per_second == 2 * one.output_tokens_per_second
+
+
+def test_a_trace_is_its_mean_requests(tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("arrival,prompt_length,output_length\n0,1000,100\n1,3000,300\n2,2000,200\n", encoding="utf-8")
+    arrived = serve(QWEN, requests=trace, **ON)
+    assert arrived.output_tokens_per_second == 200  # a request a second
+    pairs = serve(QWEN, requests=[(1000, 100), (3000, 300)], concurrency=4, **ON)
+    assert pairs.tpot == serve(QWEN, prompt_length=2000, output_length=200, concurrency=4, **ON).tpot
+    trace.write_text("prompt_length\n1000\n", encoding="utf-8")
+    with pytest.raises(WorkloadError, match="has no column output_length"):
+        serve(QWEN, requests=trace, **ON)
+
+
+def test_the_engines_memory_decides_how_many_run():
+    options = {"prompt_length": 30_000, "output_length": 2_000, "concurrency": 64}
+    found = fit(QWEN, "h200-sxm-141gb", layout=Layout(tp=2), max_model_len=32_000)
+    s = serve(QWEN, **ON, **options)
+    assert s.memory["cache_pool"] == found.cache_pool
+    assert s.batch == found.cache_pool // s.memory["cache_per_sequence"] < 64
+    assert 0.9 < s.memory_used <= 1
+    less = serve(QWEN, gpu_memory_utilization=0.6, **ON, **options)
+    assert less.batch < s.batch
+    assert serve(QWEN, max_num_seqs=4, **ON, **options).batch == 4
+
+
+def test_pools_hand_the_cache_over():
+    options = {"prefill_layout": Layout(tp=2), "prompt_length": 8192, "concurrency": 4, **ON}
+    quick, slow = (serve(QWEN, parameters={"handover": h}, **options).ttft.expected for h in (0.01, 0.51))
+    assert slow - quick == pytest.approx(0.5)
+
+
+def test_energy_is_the_devices_power():
+    s = serve(QWEN, concurrency=16, **ON)
+    assert s.joules_per_token == 2 * 700 / s.output_tokens_per_second
+
+
+def test_experts_that_tokens_prefer():
+    """One token reads its own; without preference 256 · (1 - (1 - 8/256)^T) are expected; with it fewer."""
+    assert drawn(256, 8, 1, 0.0) == pytest.approx(8)
+    assert drawn(256, 8, 1, 1.0) == pytest.approx(8)
+    assert drawn(256, 8, 32, 0.0) == pytest.approx(256 * (1 - (1 - 8 / 256) ** 32))
+    assert drawn(256, 8, 32, 1.0) < 0.8 * drawn(256, 8, 32, 0.0)
+    assert drawn(256, 8, 100_000, 1.0) == pytest.approx(256)
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "said"),
+    [
+        ("meta-llama/Llama-3.1-8B", Layout(tp=3), "tp 3 does not divide the 32 attention heads"),
+        ("Qwen/Qwen2.5-7B", Layout(tp=8), "the 28 attention heads"),
+        ("Qwen/Qwen2.5-7B", Layout(tp=14), "the 4 key-value heads"),
+        ("deepseek-ai/DeepSeek-V3.1", Layout(tp=6), "the 128 attention heads"),
+        ("deepseek-ai/DeepSeek-V3.1", Layout(tp=12, attention_dp=4), "tp 12 / attention_dp 4"),
+    ],
+)
+def test_tensor_groups_that_engines_refuse(name, layout, said):
+    model = load_model(name)
+    for ask in (
+        lambda: fit(model, "h200-sxm-141gb", layout=layout),
+        lambda: serve(model, device="b200", layout=layout),
+    ):
+        with pytest.raises(DeviceError, match=said):
+            ask()
+
+
+@pytest.mark.parametrize("layout", [Layout(tp=16), Layout(pp=5), Layout(tp=4, pp=3), Layout(tp=2, dp=3)])
+def test_layouts_that_engines_take(layout):
+    """Eight key-value heads stand twice on sixteen devices; stages may be uneven."""
+    assert fit(load_model("meta-llama/Llama-3.1-8B"), "h200-sxm-141gb", layout=layout, max_model_len=8192).fits
+
+
+def test_a_search_passes_over_layouts_that_engines_refuse():
+    """28 heads divide by 14, 4 key-value heads do not."""
+    found = solve(load_model("Qwen/Qwen2.5-7B"), "max-batch", "h200-sxm-141gb", devices=14, max_model_len=8192)
+    assert {row["tp"] for row in found.rows()} == {1, 2}
+    timed = solve(load_model("Qwen/Qwen2.5-7B"), device="h200-sxm-141gb", max_model_len=8192, max_num_seqs=16, tpot=0.1)
+    assert timed.value == 16
+
+
+def test_the_fewest_devices_are_a_group_that_engines_take():
+    found = solve(load_model("meta-llama/Meta-Llama-3.1-70B"), "min-devices", "l40s", max_model_len=8192, concurrency=8)
+    assert found.layout is not None
+    assert 64 % found.layout.tp == 0
+
+
+def test_layers_on_the_host_are_read_there():
+    """Llama-3.1-8B's 32 layers are 13,959,954,432 bytes in 16 bit; half of them at 60 GB/s."""
+    model = load_model("meta-llama/Llama-3.1-8B")
+    whole, half = (
+        serve(model, device="rtx-4090", engine="llama.cpp", prompt_length=512, output_length=64, n_gpu_layers=n)
+        for n in (32, 16)
+    )
+    read = 13_959_954_432 / 2 / 60e9
+    assert read < half.decode.expected < read + whole.decode.expected
+    assert half.ttft.expected > whole.ttft.expected
+
+
+def test_devices_without_a_layout_are_the_largest_group_that_engines_take():
+    assert serve(load_model("Qwen/Qwen2.5-7B"), device="h200-sxm-141gb", devices=8).layout == Layout(tp=4, pp=2)
+    assert serve(QWEN, device="h200-sxm-141gb", devices=8).layout == Layout(tp=8)
