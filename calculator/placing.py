@@ -72,6 +72,10 @@ class Placed:
     def title(self) -> str:
         """The layout and the device in a phrase."""
         device, layout = self.asked.device, self.asked.layout
+        if self.asked.plans and device is not None:
+            return (
+                f"Layouts of {self.asked.plans:,} × {device.name} that train {self.estimate.model.name}, fastest first"
+            )
         named = device.name if device is not None else ("device" if layout.devices == 1 else "devices")
         shape = f" ({layout})" if layout.devices > 1 else ""
         return f"{self.estimate.model.name} on {layout.devices} × {named}{shape}"
@@ -92,7 +96,8 @@ class Placed:
             "Memory and FLOPs are of the fullest device. A time from low to high holds 8 of 10 measured cases; no "
             "datasheet allows less than the lower bound."
         )
-        return Grid(self._sentence or self.title, ("On each device", "Amount"), cells, remark=remark)
+        columns = ("Layout", "Speed") if self.asked.plans else ("On each device", "Amount")
+        return Grid(self._sentence or self.title, columns, cells, remark=remark)
 
     @property
     def _sentence(self) -> str:
@@ -212,7 +217,9 @@ class Placed:
 
 
 def _title(quantity: str) -> str:
-    words = quantity.replace("_", " ")
+    words = " ".join(
+        {"kv": "KV", "mfu": "MFU", "hfu": "HFU", "flops": "FLOPs"}.get(word, word) for word in quantity.split("_")
+    )
     return words[:1].upper() + words[1:]
 
 

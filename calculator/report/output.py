@@ -64,7 +64,8 @@ def placed(found: Sequence[Placed], table: str, form: str) -> str:
     listed = len({id(e.workload) for e in estimates}) > 1
     tables = TABLES if table == "all" else (table,)
     shown = [] if listed else text.blocks(estimates, tables)
-    return _blocks([*shown, *(p.block() for p in found)], form)
+    heads = sum(isinstance(block, text.Facts) for block in shown)  # what was asked, then the answer, then its tables
+    return _blocks([*shown[:heads], *(p.block() for p in found), *shown[heads:]], form)
 
 
 def _placed_rows(found: Placed, table: str) -> list[Row]:
