@@ -216,10 +216,11 @@ class Placed:
         return found
 
 
+WORDS = {"kv": "KV", "mfu": "MFU", "hfu": "HFU", "flops": "FLOPs"}
+
+
 def _title(quantity: str) -> str:
-    words = " ".join(
-        {"kv": "KV", "mfu": "MFU", "hfu": "HFU", "flops": "FLOPs"}.get(word, word) for word in quantity.split("_")
-    )
+    words = " ".join(WORDS.get(word, word) for word in quantity.split("_"))
     return words[:1].upper() + words[1:]
 
 
