@@ -9,6 +9,7 @@ from calculator.hardware import Device
 from calculator.model import Model
 from calculator.parallel.layout import Layout
 from calculator.parallel.placed import placed
+from calculator.passes.forward import resolved_length
 from calculator.record.operation import Operation
 from calculator.record.vocabulary import COMPONENT_LIST
 from calculator.record.workload import Workload
@@ -39,7 +40,7 @@ def passed(model: Model, workload: Workload, device: Device, layout: Layout, eng
     """
     e = efficiency(device, engine)
     prefill = workload.mode == "prefill"
-    context = 0 if prefill else int(workload.sequence_length or 0)
+    context = 0 if prefill else int(resolved_length(model, workload))
     read = experts_read(model, workload, layout)
     bound = 0.0
     parts: dict[str, float] = {}

@@ -7,6 +7,7 @@ from functools import lru_cache
 from calculator.model import Model
 from calculator.parallel.layout import Layout
 from calculator.parallel.placed import copies_served
+from calculator.passes.forward import resolved_length
 from calculator.record.workload import Workload
 
 SKEW = 1.0
@@ -20,7 +21,7 @@ def experts_read(model: Model, workload: Workload, layout: Layout) -> float:
     mixture = model.experts
     if mixture is None or workload.expert_capacity_factor is not None:
         return 1.0
-    queries = 1 if workload.mode == "decode" else int(workload.sequence_length)
+    queries = 1 if workload.mode == "decode" else int(resolved_length(model, workload))
     tokens = -(-int(workload.batch_size) // layout.dp) * copies_served(layout) * queries
     counted = drawn(mixture.experts, mixture.top_k, tokens, 0.0)
     if workload.routing != "uniform":
