@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Draw the sidebar, then the page that the URL names, within a server's limits and behind its guard."""
     # Before the imports, which take a second in a new process: the browser must not draw the sidebar at another width.
-    width = st.session_state.get("sidebar", 320)
-    st.set_page_config(page_title="Transformer calculator", page_icon="🧮", layout="wide", initial_sidebar_state=width)
+    st.set_page_config(page_title="Transformer calculator", page_icon="🧮", layout="wide", initial_sidebar_state=320)
 
     from pages.shared.guard import guarded
 
@@ -32,12 +31,14 @@ def _draw() -> None:
     from calculator.errors import CalculatorError
     from pages import checkpoint, compare, experts, fit, methods, overview, scaling, speed, training
     from pages.shared import show as ui
+    from pages.shared.drafts import choose_draft
     from pages.shared.fields import Refused
     from pages.shared.guard import error, without_endless_numbers
     from pages.shared.headers import priced
-    from pages.shared.link import amend, told
+    from pages.shared.link import amend, keep, remember, told
     from pages.shared.model import Waiting, choose_model
-    from pages.shared.workload import choose_hardware, choose_more, choose_workload
+    from pages.shared.recipe import Recipe
+    from pages.shared.workload import choose_hardware, choose_more, choose_training, choose_workload
 
     without_endless_numbers()
     amend()
@@ -63,19 +64,28 @@ def _draw() -> None:
     }
     current = st.navigation(listed, position="top")
     st.set_page_config(page_title=f"{current.title} · {ui.NAME}")
+    first = current.title == "Overview"
+    keep(current.title, hides=not first)
     refused, problem, model = Refused(), None, None
     with st.sidebar:
         try:
-            model = priced(choose_model())
+            model = priced(choose_model(refused))
         except (Waiting, CalculatorError) as found:
             problem = found  # the other inputs stay on screen and in the link
-        workload = choose_workload(model, refused, mode=MODE_OF.get(current.title, ""))
-        hardware = choose_hardware(refused)
-        workload = choose_more(workload, model, refused)
+        trains = current.title == "Training"
+        if trains:
+            workload, recipe = choose_training(model, refused)
+        else:
+            workload, recipe = choose_workload(model, refused, mode=MODE_OF.get(current.title, "")), Recipe()
+        hardware = choose_hardware(refused, serves=not trains)
+        if not trains:
+            workload = choose_more(workload, model, refused, drafted=choose_draft if first else None)
+    remember()
+    draft = str(st.session_state.get("draft") or "").strip() if first else ""
     for dropped in told():
         st.warning(ui.plain(dropped), icon=":material/link_off:")
     if model is not None and workload is not None:
-        chosen.append(ui.Inputs(model, workload, hardware))
+        chosen.append(ui.Inputs(model, workload, hardware, recipe, draft, current))
         current.run()
         return
     ui.masthead()

@@ -11,6 +11,7 @@ class Build(build_py):
     """The modules without this file, which stands beside the app."""
 
     def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        """(package, module, file) of all but this one."""
         found = super().find_package_modules(package, package_dir)
         return [row for row in found if row[:2] != ("calculator.web", "setup")]
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from calculator.sources.load import load_model
     from calculator.sources.manual import DataType, ModelConfig, ModelType, OperationMode
     from calculator.speculation import Speculation, own_draft, speculate
-    from calculator.training import Trained, Training, train
+    from calculator.training import Trained, Training, TrainingSolution, solve_training, train
 
 __all__ = [
     "COMPONENTS",
@@ -64,6 +64,7 @@ __all__ = [
     "Traffic",
     "Trained",
     "Training",
+    "TrainingSolution",
     "TransformerCalculator",
     "Workload",
     "__version__",
@@ -86,6 +87,7 @@ __all__ = [
     "rows_of",
     "serve",
     "solve",
+    "solve_training",
     "speculate",
     "tasks",
     "train",
@@ -124,6 +126,8 @@ LATER = {
     "serve": "serving.serve",
     "Trained": "training",
     "Training": "training",
+    "TrainingSolution": "training",
+    "solve_training": "training",
     "train": "training",
     "Speculation": "speculation",
     "own_draft": "speculation",

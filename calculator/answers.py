@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from calculator.errors import CalculatorError, SourceError, WorkloadError
 from calculator.limits import limits
 from calculator.numbers.reading import whole
-from calculator.numbers.units import GIB, gib
+from calculator.numbers.units import GB, GIB, MIB, gib
+from calculator.recipes import layout_of, recipe_of
 from calculator.report.clean import as_csv
+from calculator.report.rows import stamp
 
 if TYPE_CHECKING:
     from calculator.hardware import Device
     from calculator.model import Model
-    from calculator.parallel import Layout
 
 FRACTION = float
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "transformers")
@@ -32,8 +33,9 @@ def add_options(add: Callable[..., Any]) -> None:
     said = "whether it fits a device (h100-sxm-80gb, 80GiB ...): exits 0 if so and 1 if not"
     add("--fits", metavar="DEVICE", help=said)
     add("--provision", metavar="RACK", help="how a rack or machine serves it (gb300-nvl72, dgx-h100 ...)")
-    goals = "max-batch, max-context, max-concurrency, min-devices, cheapest"
+    goals = "max-batch, max-context, max-concurrency, min-devices, cheapest; with --mode train fastest, too"
     add("--solve", metavar="GOAL", help=f"the best layout of --device for a goal: {goals}")
+    add("--tokens", metavar="N", help="with --solve and --mode train: tokens of the budget, such as 1T or 300B")
     add("--vllm-log", metavar="FILE", help="what a vLLM log printed about memory beside what is predicted on --device")
     add("--launch", action="store_true", help="with --fits: the command that starts the engine with these settings")
     add("--devices", type=_count, metavar="N", help="with --solve: how many devices")
@@ -59,7 +61,7 @@ def _count(value: str) -> int:
 
 QUESTIONS = ("fits", "provision", "solve", "vllm_log")
 OWN: tuple[str, ...] = (
-    *("devices", "users", "max_model_len", *SHARED, "requests_per_second"),
+    *("tokens", "devices", "users", "max_model_len", *SHARED, "requests_per_second"),
     *("prompt_length", "output_length", "ttft", "tpot"),
 )
 INSTEAD = {"max_model_len": "; the length of a workload is --seq-len", "users": "; its batch is --batch-size"}
@@ -104,7 +106,7 @@ def answer(options: argparse.Namespace, models: Sequence[Model]) -> tuple[str, i
         plan = provision(model, options.provision, _traffic(options), **_precision(options), **_settings(options))
         return _shown(options, plan.to_dict(), plan.verdict, plan.rows(), _plan_lines(plan.to_dict())), 0
     if options.solve:
-        return _solve(options, model), 0
+        return (_solve_training if options.mode == "pretraining" else _solve)(options, model), 0
     return _log(options, model), 0
 
 
@@ -116,19 +118,12 @@ def any_device(said: str) -> Device:
     """
     from calculator.hardware import Device, device
 
-    match = re.fullmatch(r"\s*([\d.]+)\s*(GiB|GB|MiB|MB)\s*", said, re.IGNORECASE)
+    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*(GiB|GB|MiB|MB)\s*", said, re.IGNORECASE)
     if not match:
         return device(said)
-    units = {"gib": 2**30, "gb": 10**9, "mib": 2**20, "mb": 10**6}
+    units = {"gib": GIB, "gb": GB, "mib": MIB, "mb": 10**6}
     size = round(float(match.group(1)) * units[match.group(2).lower()])
     return Device(id=said.strip().lower(), name=f"a device of {said.strip()}", memory=size, bandwidth=1.0, peak={})
-
-
-def _layout(options: argparse.Namespace) -> Layout:
-    from calculator.parallel import Layout
-
-    names = ("tp", "pp", "dp", "cp", "ep", "attention_dp")
-    return Layout(**{name: size for name in names if (size := getattr(options, name)) is not None})
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -152,7 +147,7 @@ def _fits(options: argparse.Namespace, model: Model) -> tuple[str, int]:
     found = fit(
         model,
         any_device(options.fits),
-        layout=_layout(options),
+        layout=layout_of(options),
         max_model_len=options.max_model_len,
         concurrency=options.users or 1,
         **_precision(options),
@@ -168,8 +163,10 @@ def _fits(options: argparse.Namespace, model: Model) -> tuple[str, int]:
 
 
 def _solve(options: argparse.Namespace, model: Model) -> str:
-    from calculator.search.solve import solve
+    from calculator.search.solve import GOALS, solve
 
+    if options.solve == "fastest" and options.solve not in GOALS:
+        raise WorkloadError("The goal fastest is of training; give --mode train with it.")
     traffic = _traffic(options)
     traffic.pop("requests_per_second", None)
     found = solve(
@@ -189,6 +186,64 @@ def _solve(options: argparse.Namespace, model: Model) -> str:
         for row in found.rows()[:12]
     ]
     return _shown(options, found.to_dict(), found.verdict, found.rows(), lines)
+
+
+def _solve_training(options: argparse.Namespace, model: Model) -> str:
+    from calculator.training.solve import solve_training
+    from calculator.training.verdict import recipe
+
+    found = solve_training(
+        model,
+        options.solve,
+        any_device(options.device) if options.device else None,
+        devices=options.devices,
+        layout=layout if (layout := layout_of(options)).devices > 1 else None,
+        batch_size=_one(options.batch_size, "--batch-size"),
+        sequence_length=_one(options.sequence_length, "--seq-len") or 4096,
+        tokens=_budget(options.tokens),
+        **recipe_of(options),
+    )
+    lines = [
+        f"  {_rate(row)}{gib(row['required']):>10}  {row['devices']:,} × {row['device']}: {recipe(step)}"
+        for row, step in zip(found.rows()[:10], found.plans, strict=False)
+    ]
+    return _shown(options, found.to_dict(), found.verdict, found.rows(), lines)
+
+
+def _one(value: Any, flag: str) -> Any:
+    """A single number.
+
+    Raises:
+        WorkloadError: several were listed, or the model's limit was asked for.
+    """
+    if isinstance(value, tuple) or value == "max":
+        raise WorkloadError(f"--solve of training asks about one {flag}; give a number with it.")
+    return value
+
+
+BUDGETS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+
+
+def _rate(row: Mapping[str, Any]) -> str:
+    return f"{row['tokens_per_second']:>9,.0f} tokens/s, MFU {row['mfu']:.1%}, " if row["step_seconds"] else ""
+
+
+def _budget(said: str | None) -> float | None:
+    """Tokens as people write them: 1T, 300B, 5e9.
+
+    Raises:
+        WorkloadError: no such number.
+    """
+    if said is None:
+        return None
+    match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)\s*([TBMK]?)", said.strip(), re.IGNORECASE)
+    try:
+        found = float(match.group(1)) * BUDGETS[match.group(2).upper()] if match else 0.0
+    except ValueError:
+        found = 0.0
+    if not 1 <= found <= 1e18:
+        raise WorkloadError(f"--tokens {said[:40]!r} is no number of tokens such as 1T, 300B or 5e9.")
+    return found
 
 
 def _log(options: argparse.Namespace, model: Model) -> str:
@@ -258,7 +313,7 @@ def _shown(
     lines: Sequence[str],
 ) -> str:
     if options.format == "json":
-        return json.dumps(everything, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps({**stamp(), **everything}, indent=2, ensure_ascii=False) + "\n"
     if options.format == "csv":
         return as_csv(rows)
     return "\n".join([verdict, *lines]) + "\n"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 
 from calculator.formats.cache import CACHE_TYPES
+from calculator.formats.mixtures import BASES
 from calculator.formats.named import FORMATS
 from calculator.sources import catalogue
 
@@ -17,7 +18,7 @@ def names(prefix: str) -> list[str]:
     return [name for name in (*ids, *(i.split("/")[-1] for i in ids)) if name.lower().startswith(wanted)]
 
 
-VALUES = {"dtype": ("auto", *FORMATS), "kv_dtype": ("auto", *CACHE_TYPES)}
+VALUES = {"dtype": ("auto", *FORMATS, *BASES), "kv_dtype": ("auto", *CACHE_TYPES)}
 
 
 def complete(parser: argparse.ArgumentParser) -> None:

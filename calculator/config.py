@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -106,14 +107,14 @@ class Config(Mapping[str, Any]):
         stated |= {
             aliases[name]: value for name, value in raw.items() if name in aliases
         }  # transformers sets these last
-        self.values_ = {**known.get("defaults", {}), **stated}
+        self._values = {**known.get("defaults", {}), **stated}
         self.stated = frozenset(stated)
         self.assumed: dict[tuple[str, str], Any] = {} if like is None else like.assumed
         self.read: set[tuple[str, str]] = set() if like is None else like.read
 
     def __getitem__(self, name: str) -> Any:
         name = self.aliases.get(name, name)
-        value = self.values_[name]
+        value = self._values[name]
         self.read.add((self.where, name))
         if name not in self.stated:
             self.assumed[self.where, name] = value
@@ -146,10 +147,10 @@ class Config(Mapping[str, Any]):
             raise ConfigError(f"{name} in {self.where} is {shown(value)}; it must be {words}{least}.")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.values_)
+        return iter(self._values)
 
     def __len__(self) -> int:
-        return len(self.values_)
+        return len(self._values)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -180,7 +181,7 @@ class Config(Mapping[str, Any]):
         Raises:
             ConfigError: it is neither.
         """
-        value = self.values_.get(self.aliases.get(name, name))
+        value = self.peek(name)
         if not isinstance(value, list | tuple):
             return self.get(name)
         if len(value) > limits().layers:
@@ -224,9 +225,23 @@ class Config(Mapping[str, Any]):
             made.stated = frozenset()  # the type's own arguments for that part
         return made
 
+    def peek(self, name: str) -> Any:
+        """The field as it stands, which does not count as read."""
+        return self._values.get(self.aliases.get(name, name))
+
+    def plain(self) -> dict[str, Any]:
+        """All fields with their values, those that the type has by default among them."""
+        return dict(self._values)
+
+    def read_as(self, **fields: Any) -> Config:
+        """The same file, read as if these fields had other values; what it states stays what it states."""
+        made = copy(self)
+        made._values = {**self._values, **{self.aliases.get(name, name): value for name, value in fields.items()}}
+        return made
+
     def with_values(self, **fields: Any) -> Config:
         """The same config with other values of some fields, which then count as stated."""
-        made = Config({**self.values_, **fields}, self.model_type, where=self.where, like=self)
+        made = Config({**self._values, **fields}, self.model_type, where=self.where, like=self)
         made.stated = self.stated | {self.aliases.get(name, name) for name in fields}
         return made
 

@@ -117,6 +117,7 @@ class Estimate(Shown):
 
     @cached_property
     def generation(self) -> Generation | None:
+        """What generating `generate` tokens takes together; None outside of decode."""
         if self.workload.mode != "decode":
             return None
         steps, source = self.workload.decode_length, self._source
@@ -167,6 +168,7 @@ class Estimate(Shown):
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
+        """Sentences about what the workload asks beyond what the model was made for."""
         found = []
         longest, context = _largest_value(self.sequence_length), self.model.context_length
         longest += self.workload.decode_length if self.workload.mode == "decode" else self.workload.past_length
@@ -193,6 +195,7 @@ class Estimate(Shown):
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
+        """Sentences about what was assumed, of the model and of the workload."""
         found = list(self.model.notes)
         if self.workload.sequence_length is None:
             found.append(f"No sequence length was given: {self.sequence_length:,} tokens are taken.")

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -46,16 +47,11 @@ def check_model(model: Model) -> None:
     ConfigError: the model is larger than is built here, or has a part that no model can have.
     """
     bound = limits()
-    operations, seen = 0, set[int]()
+    operations = 0
     for stack in (*model.stacks, *model.apart):
         _check_size(stack)
         for parts in (stack.before, *(layer.parts for layer, _ in stack.groups), stack.after):
-            for part in parts:
-                for inner in _parts_in(part):
-                    if id(inner) not in seen:
-                        seen.add(id(inner))
-                        _check_part(inner)
-            operations += _check_operations(parts)
+            operations += _checked(parts)
             if operations > bound.operations:
                 raise ConfigError(
                     f"This model runs more than {bound.operations:,} operations that differ from one another, which is "
@@ -64,6 +60,20 @@ def check_model(model: Model) -> None:
     if not (_whole(model.hidden_size, 1) and _whole(model.vocabulary_size)):  # a draft may have no vocabulary
         sizes = f"{shown(model.hidden_size)} and {shown(model.vocabulary_size)}"
         raise ConfigError(f"hidden_size and vocab_size of this model are {sizes}; they must be whole numbers.")
+
+
+@lru_cache(maxsize=256)
+def _checked(parts: tuple[Part, ...]) -> int:
+    """How many operations the parts write. Equal parts are looked at once, whatever model they stand in: nothing here
+    depends on the rest of it, nor on limits.
+
+    Raises:
+        ConfigError: one of them no model can have.
+    """
+    for part in parts:
+        for inner in _parts_in(part):
+            _check_part(inner)
+    return _check_operations(parts)
 
 
 def _check_size(stack: Stack) -> None:
@@ -182,8 +192,8 @@ def check_heads(config: Config) -> None:
     Raises:
         ConfigError: a file states others.
     """
-    width = next((n for n in WIDTHS if isinstance(config.values_.get(config.aliases.get(n, n)), int)), None)
-    heads = next((n for n in HEADS if isinstance(config.values_.get(config.aliases.get(n, n)), int)), None)
+    width = next((n for n in WIDTHS if isinstance(config.peek(n), int)), None)
+    heads = next((n for n in HEADS if isinstance(config.peek(n), int)), None)
     if width is None or heads is None or any(config.get(n) for n in HEAD_SIZES):
         return
     whole, parts = config[width], config[heads]

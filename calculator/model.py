@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from calculator.formats.named import TORCH_DTYPES
 from calculator.numbers import units
@@ -162,6 +162,7 @@ class Model(Shown):
 
     @property
     def stacks(self) -> tuple[Stack, ...]:
+        """Towers, encoder and language model, in the order they run."""
         return (*self.towers, *((self.encoder,) if self.encoder else ()), self.text)
 
     @property
@@ -251,11 +252,9 @@ class Model(Shown):
     @property
     def experts(self) -> Experts | None:
         """The first mixture of experts, None for a dense model."""
-        from calculator.parts import Experts
-
         stacks = (self.text, *((self.encoder,) if self.encoder else ()))
         layers = (layer for stack in stacks for layer in stack.layers)
-        return next((p for layer in layers for p in layer.parts if isinstance(p, Experts)), None)
+        return next((cast("Experts", p) for layer in layers for p in layer.parts if p.ROUTED), None)
 
     def with_layers(self, layers: tuple[Layer, ...], **changes: Any) -> Model:
         """The same model with other layers in its language model: a what-if."""

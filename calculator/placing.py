@@ -19,8 +19,8 @@ from calculator.parallel import Layout
 from calculator.record.vocabulary import MEMORY_KINDS
 from calculator.serving.seconds import Seconds
 from calculator.serving.shown import milliseconds
+from calculator.training.result import Trained
 from calculator.training.speed import StepTime
-from calculator.training.train import Trained
 
 Row = dict[str, Any]
 TIMES = ("lower_bound", "expected", "low", "high")
@@ -72,6 +72,10 @@ class Placed:
     def title(self) -> str:
         """The layout and the device in a phrase."""
         device, layout = self.asked.device, self.asked.layout
+        if self.asked.plans and device is not None:
+            return (
+                f"Layouts of {self.asked.plans:,} × {device.name} that train {self.estimate.model.name}, fastest first"
+            )
         named = device.name if device is not None else ("device" if layout.devices == 1 else "devices")
         shape = f" ({layout})" if layout.devices > 1 else ""
         return f"{self.estimate.model.name} on {layout.devices} × {named}{shape}"
@@ -86,13 +90,20 @@ class Placed:
         }
 
     def block(self) -> Block:
-        """The table for people."""
+        """The table for people, under the answer in a sentence where there is one."""
         cells = [(_title(r["quantity"]), worded(r["value"], r["unit"])) for r in self.rows]
         remark = (
             "Memory and FLOPs are of the fullest device. A time from low to high holds 8 of 10 measured cases; no "
             "datasheet allows less than the lower bound."
         )
-        return Grid(self.title, ("On each device", "Amount"), cells, remark=remark)
+        columns = ("Layout", "Speed") if self.asked.plans else ("On each device", "Amount")
+        return Grid(self._sentence or self.title, columns, cells, remark=remark)
+
+    @property
+    def _sentence(self) -> str:
+        if self.asked.plans or self.estimate.workload.mode != "pretraining":
+            return ""
+        return self.trained.verdict
 
     def _served(self) -> list[tuple[str, Any, str]]:
         e, w, device = self.estimate, self.estimate.workload, self.asked.device
@@ -193,6 +204,8 @@ class Placed:
             found.append(("memory_of_the_device", self.asked.device.memory, "bytes"))
             found.append(("required", t.required, "bytes"))
             found += [(f"with {fix.words}", fix.peak, "bytes") for fix in t.fixes[:5]]
+            if not t.fits:
+                found += [(f"less_with {change.words}", change.saved, "bytes") for change in t.savings[:4]]
         if t.step_time is not None:
             found += [
                 *_times("step", t.step_time),
@@ -203,8 +216,11 @@ class Placed:
         return found
 
 
+WORDS = {"kv": "KV", "mfu": "MFU", "hfu": "HFU", "flops": "FLOPs"}
+
+
 def _title(quantity: str) -> str:
-    words = quantity.replace("_", " ")
+    words = " ".join(WORDS.get(word, word) for word in quantity.split("_"))
     return words[:1].upper() + words[1:]
 
 
@@ -239,5 +255,5 @@ def placings(estimates: Sequence[Estimate], asked: Placing) -> list[Placed]:
         WorkloadError: a recipe was given, and the mode is not pretraining. CalculatorError: it cannot be laid out so.
     """
     if asked.recipe and any(e.workload.mode != "pretraining" for e in estimates):
-        raise WorkloadError(f"{', '.join(asked.recipe)} are of training; give --mode pretraining with them.")
+        raise WorkloadError(f"Options of training ({', '.join(asked.recipe)}) need --mode pretraining.")
     return [Placed(e, asked) for e in estimates]

@@ -44,6 +44,7 @@ PRIORS = {
     "overlap": (0.6, 0.3, 0.97),
     "tensor_link": (0.75, 0.5, 2.0),
     "accumulation": (0.6, 0.2, 1.0),
+    "unaligned": (0.3, 0.1, 0.8),
 }
 """Where the fit starts and what it is held to, and what is allowed. They were chosen with the runs in sight: free
 fits and single kernels' measurements gave their size."""

@@ -53,6 +53,7 @@ class Score:
 
     @property
     def exact(self) -> bool:
+        """Whether every recorded number agrees."""
         return self.parameters == self.tensors == self.cases and self.flops == self.workloads
 
 
@@ -65,7 +66,8 @@ def scores() -> dict[str, Score]:
             continue
         model = golden.model_of(case)
         score.cases += 1
-        score.parameters += model.parameters.total == case["parameters"]
+        unloaded = variations.UNLOADED.get(case["model_type"])
+        score.parameters += model.parameters.total - (unloaded(model) if unloaded else 0) == case["parameters"]
         if case["model_type"] in variations.ADDED:
             score.explained = " ".join((variations.ADDED[case["model_type"]].__doc__ or "").split())
         score.tensors += same_tensors(case, model)
@@ -96,7 +98,8 @@ def remarks(kind: str) -> str:
         found.append(f"priced as the recurrence, compared without the scan ({variations.SCANS[kind]})")
     if kind in variations.NOTES:
         found.append(variations.NOTES[kind])
-    for more in variations.BEYOND.get(kind, ()):
+    unloaded = variations.UNLOADED.get(kind)
+    for more in ((unloaded,) if unloaded else ()) + variations.BEYOND.get(kind, ()):
         said = (more.__doc__ or "").split("\n\n")[0]
         found.append(" ".join(said.split()))
     return "; ".join(dict.fromkeys(f.rstrip(".") for f in found))

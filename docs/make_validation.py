@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ from calculator.model import Model  # noqa: E402
 from calculator.parallel import Layout  # noqa: E402
 from calculator.passes.forward import operations  # noqa: E402
 from calculator.passes.plan import plan_of  # noqa: E402
+from calculator.passes.recipe import mixed_scheme  # noqa: E402
 from calculator.record.operation import MATMUL_KINDS, Operation  # noqa: E402
+from calculator.record.run import weights_of  # noqa: E402
 from calculator.sources import catalogue  # noqa: E402
 from docs import serving_runs, training_runs  # noqa: E402
 
@@ -108,6 +110,18 @@ def bits_per_weight(model: Model, workload: Workload, row: Mapping[str, Any]) ->
     return FORMATS[row["format"]].bits_per_weight()
 
 
+@quantity("bytes by recipe")
+def bytes_by_recipe(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    """Weights in a mixture of llama.cpp, with or without an importance matrix."""
+    scheme = mixed_scheme(model, workload.dtype, importance=row.get("importance"))
+    return estimate(replace(model, stored=scheme, plans={}), workload.with_(dtype="auto")).memory.weights
+
+
+@quantity("bits a weight by recipe")
+def bits_by_recipe(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    return bytes_by_recipe(model, workload, row) * 8 / model.parameters.total
+
+
 @quantity("stored elements")
 def stored_elements(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     """Parameters, the scales of quantized tensors and buffers: what the Hub counts in a checkpoint."""
@@ -121,6 +135,23 @@ def stored_elements(model: Model, workload: Workload, row: Mapping[str, Any]) ->
             if form is not None and form.scale_bits:
                 extra = form.size(weight) * 8 - weight.elements() * form.bits
                 found += extra // form.scale_bits * op.stored
+    return found
+
+
+@quantity("elements in the files")
+def elements_in_files(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    """What the Hub counts in a checkpoint with its prediction layers: scales and buffers too, and two 4-bit numbers as
+    the one byte that holds them."""
+    plan, found = plan_of(model, workload), 0
+    for stack in (*model.stacks, *model.apart):
+        layers = ((f"{stack.path}.{i}.", layer.parts) for i, layer in enumerate(stack.layers))
+        for prefix, parts in (("", stack.before), *layers, ("", stack.after)):
+            for weight in weights_of(parts, stored=True):
+                form = plan.form(prefix, weight, stack) or plan.native
+                elements = int(weight.elements())
+                found += elements // 2 if form.bits == 4 else elements
+                if form.quantized and form.scale_bits:
+                    found += (int(form.size(weight)) * 8 - elements * form.bits) // form.scale_bits
     return found
 
 
@@ -285,6 +316,7 @@ class Row:
 
     @property
     def error(self) -> float:
+        """The deviation as a share of the published number."""
         return (self.predicted - self.expected) / self.expected
 
 

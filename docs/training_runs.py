@@ -86,6 +86,8 @@ def _compared(row: Mapping[str, Any]) -> Run:
     elif "mfu" in measured and t.mfu is not None:
         seconds = t.step_time.expected * t.mfu / measured["mfu"]
     counted, predicted = measured.get("peak"), t.peak
+    if counted is None and "reserved" in measured:
+        counted, predicted = measured["reserved"], t.reserved
     if counted is None and "device" in measured:
         counted, predicted = measured["device"], t.device_memory
     return Run(
@@ -103,7 +105,7 @@ def _compared(row: Mapping[str, Any]) -> Run:
 
 
 def calibrated(run: Run) -> bool:
-    """Whether the parameters were fitted to the run's time: its source states all that the model needs."""
+    """Whether the parameters were fitted to the run's time; the others are the check."""
     return run.source not in data()["no_calibration"] and run.id not in data()["no_calibration"]
 
 
@@ -117,17 +119,39 @@ def quantiles(errors: Iterable[float | None]) -> tuple[int, float, float]:
 
 def section() -> str:
     """The section of the page."""
-    return "\n\n".join(("## Training", INTRODUCTION, _by_source(), _parameters(), _rows(), _sources()))
+    return "\n\n".join(("## Training", INTRODUCTION, _by_source(), CHECK, _check(), _parameters(), _rows(), _sources()))
+
+
+CHECK = """\
+No parameter is fitted to these: their sources leave an input open, or run devices below their own limits. torchtitan's
+were in sight when it was decided which products `ops` keeps, that compiled layers leave the loss as it is, what FSDP
+holds beside a pipeline, and that FP8 under compiled kernels pays for its casts."""
+
+
+def _check() -> str:
+    lines = [
+        "| check | runs | memory, median | largest | time, median | largest | why |",
+        "|---|--:|--:|--:|--:|--:|---|",
+    ]
+    for name, why in data()["no_calibration"].items():
+        members = [run for run in runs() if name in (run.source, run.id)]
+        cells = []
+        for errors in ([run.memory_error for run in members], [run.time_error for run in members]):
+            known = [e for e in errors if e is not None]
+            middle, most = median(map(abs, known)) if known else None, max(known, key=abs, default=None)
+            cells += ["" if middle is None else f"{middle:.1%}", "" if most is None else f"{most:+.1%}"]
+        lines.append(f"| {name} | {len(members)} | {' | '.join(cells)} | {why} |")
+    return "\n".join(lines)
 
 
 INTRODUCTION = """\
 Measured runs beside `calculator.train`, given what the source states; the inputs of every row are in
 `tests/data/training.json`. Memory is compared by the counter that the source prints: bytes allocated, or what
-nvidia-smi shows where that is all there is. What the memory of a step consists of was derived and checked on torch's
-meta device; taken from runs are the costs of a loss by its kernels, the allowance, and which copies a framework keeps.
-The time's parameters were fitted to these rows (`docs/calibrate_training.py`, which also prints the errors of each
-source with that source left out); rows of sources that lack an input are compared and not fitted to. `ran` and
-`refused` say whether the run did, and whether that was predicted."""
+torch reserved or nvidia-smi shows where that is all there is. What the memory of a step consists of was derived and
+checked on torch's meta device; taken from runs are the costs of a loss by its kernels, the allowance, and which copies
+a framework keeps. The time's parameters were fitted to these rows (`docs/calibrate_training.py`, which also prints the
+errors of each source with that source left out). `ran` and `refused` say whether the run did, and whether that was
+predicted."""
 
 
 def _by_source() -> str:
@@ -135,8 +159,9 @@ def _by_source() -> str:
         "| source | memory | median | p90 | time | median | p90 | verdicts right |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for source in [*data()["sources"], "all"]:
-        members = [run for run in runs() if source in (run.source, "all")]
+    fitted = [run for run in runs() if run.source not in data()["no_calibration"]]
+    for source in [*(s for s in data()["sources"] if s not in data()["no_calibration"]), "all"]:
+        members = [run for run in fitted if source in (run.source, "all")]
         lines.append(f"| {source} | {_cells(members)} |")
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ import streamlit as st
 from calculator.errors import CalculatorError
 from calculator.estimation import Estimate, estimate
 from calculator.families import FAMILIES
+from calculator.formats.mixtures import USUAL
 from calculator.formats.named import FORMATS
 from calculator.hardware import Device, devices
 from calculator.limits import limits
@@ -86,7 +87,7 @@ def chosen(inputs: Inputs) -> list[Case]:
             )
         formats = st.multiselect(
             "Weight precisions",
-            ["auto", *FORMATS],
+            ["auto", *FORMATS, *USUAL],
             key="precisions",
             bind="query-params",
             placeholder=f"as in the sidebar: {inputs.workload.dtype}",

@@ -236,10 +236,10 @@ def routing(paper: Paper, inputs: Inputs) -> None:
     shown = [{**r, "work": r["flops"] / scale} for r in rows]
     columns = {
         "capacity": ui.text("Capacity"),
-        "dropped": ui.number("Dropped", "percent", 1),
-        "padding": ui.number("Unused", "percent", 1),
+        "dropped": ui.number("Dropped", "percent"),
+        "padding": ui.number("Unused", "percent"),
         "imbalance": ui.number("Slowest", "%.2f", help="Over the mean"),
-        "work": ui.number(f"{unit}", "%,.2f"),
+        "work": ui.number(f"Compute ({unit})", "%,.2f"),
     }
     with st.grid(2, min_column_width=400):
         with st.container():

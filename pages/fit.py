@@ -49,7 +49,7 @@ def show(inputs: Inputs) -> None:
         paper.answer(f"What holds {ui.plain(inputs.name)}")
         error(problem)
         return
-    paper.answer(ui.plain(mine.verdict), terms(inputs))
+    paper.answer(sentence(inputs, mine), terms(inputs))
     paper.figures(*figures(inputs, mine, least))
     with ui.card(f"How {TITLES[mine.engine]} divides {'each' if count > 1 else 'the'} device"):
         memory(paper, mine)
@@ -64,6 +64,21 @@ def show(inputs: Inputs) -> None:
     ):
         choices(paper, inputs)
     paper.data(fit=lambda: [whole(mine)])
+
+
+def sentence(inputs: Inputs, mine: Fit) -> str:
+    """Whether it fits and with what room, or by how much it does not and what would make it fit."""
+    where = f"{ui.devices(mine.layout.devices, mine.device)} with {TITLES[mine.engine]}"
+    what, length = ui.plain(inputs.name), ui.tokens(mine.max_model_len)
+    if mine.fits:
+        many = f"{mine.sequences:,} sequence{'' if mine.sequences == 1 else 's'}"
+        return f"{what} fits on {where}, with room for :primary[{many}] of {length} tokens."
+    short = ui.size(mine.short_by).replace(" ", "\u00a0")
+    asked = "one sequence" if mine.concurrency == 1 else f"{mine.concurrency:,} sequences"
+    cures = ", or with ".join(ui.plain(fix.short) for fix in mine.fixes[:2])
+    said = f" It does with {cures}." if cures else ""
+    each = " on each" if mine.layout.devices > 1 else ""
+    return f"{what} with {asked} of {length} tokens is :primary[{short}] too much{each} for {where}.{said}"
 
 
 def terms(inputs: Inputs) -> str:
@@ -114,14 +129,18 @@ def memory(paper: Paper, mine: Fit) -> None:
     bar = charts.Bar(label, verdict, shares)
     paper.chart("memory", charts.stacked([bar], SHADES, finding, ui.ink(), limits=[limit]))
     rows = mine.rows()
-    shown = [{**row, "gib": row["bytes"] / GIB} for row in rows]
-    columns = {
-        "name": ui.text("Share"),
-        "gib": ui.number("GiB", "%,.2f"),
-        "certainty": ui.text("Known"),
-        "source": ui.text("Source"),
-    }
-    paper.table("shares", shown, columns, "The shares of a device's memory and their sources", raw=lambda: rows)
+    paper.tables["shares"] = lambda: rows
+    st.table(  # of lines that wrap: sources are sentences
+        [
+            {
+                "Share": ui.plain(row["name"]),
+                "Size": ui.size(row["bytes"]),
+                "Known": row["certainty"],
+                "Source": ui.plain(row["source"]),
+            }
+            for row in rows
+        ]
+    )
 
 
 def plane(paper: Paper, mine: Fit) -> None:

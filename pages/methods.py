@@ -35,15 +35,31 @@ def show(inputs: Inputs) -> None:
         current(paper, inputs)
     else:
         paper.answer(*TITLES[section])
-        whole = document("VALIDATION.md" if section == "validation" else "METHODS.md")
-        before, chapters = parted(whole)
-        st.markdown(before)
-        # Links go to the headings' anchors; a chapter is drawn in its own element, which keeps each of them small.
-        st.markdown("\n".join(f"- [{ui.plain(title)}](#{anchor})" for title, anchor, _ in chapters))
-        for title, anchor, body in chapters:
-            st.header(title, anchor=anchor)
-            st.markdown(body)
+        chapter(inputs, section)
     paper.data()
+
+
+def chapter(inputs: Inputs, section: str) -> None:
+    """The contents as links, and the chapter that the link names."""
+    before, chapters = parted(document("VALIDATION.md" if section == "validation" else "METHODS.md"))
+    named = [anchor for _, anchor, _ in chapters]
+    asked = st.query_params.get("chapter")
+    at = named.index(asked) if asked in named else 0
+    st.markdown("\n\n".join(p for p in before.split("\n\n") if not p.startswith("Contents:")))
+    with st.container(horizontal=True, gap="xsmall"):
+        for title, anchor, _ in chapters:
+            linked(inputs, title, anchor, disabled=anchor == named[at])
+    title, anchor, body = chapters[at]
+    st.header(title, anchor=anchor)
+    st.markdown(body)
+    if at + 1 < len(chapters):
+        linked(inputs, f"Next: {chapters[at + 1][0]}", named[at + 1])
+
+
+def linked(inputs: Inputs, title: str, anchor: str, *, disabled: bool = False) -> None:
+    """A link to a chapter that keeps the rest of the address."""
+    address = {**st.query_params.to_dict(), "chapter": anchor}
+    st.page_link(inputs.here, label=ui.plain(title), query_params=address, disabled=disabled)
 
 
 TITLES = {
@@ -59,7 +75,7 @@ def parted(text: str) -> tuple[str, list[tuple[str, str, str]]]:
     for chapter in rest:
         title, _, body = chapter.partition("\n")
         anchor = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-        chapters.append((title.strip(), f"chapter-{anchor}", body))
+        chapters.append((title.strip(), anchor, body))
     return before, chapters
 
 

@@ -6,8 +6,10 @@ from collections import Counter
 
 import streamlit as st
 
-from calculator.estimation import estimate
+from calculator.engines.memory.fit import fit
+from calculator.estimation import Estimate, estimate
 from calculator.model import Model, Stack
+from calculator.numbers.units import BYTES, KIB
 from calculator.parts import Attention, LatentAttention
 from calculator.passes.totals import intensity_class
 from calculator.record.vocabulary import MEMORY_KINDS, TITLES
@@ -16,6 +18,7 @@ from calculator.serving.parts import Passed
 from pages.shared import show as ui
 from pages.shared.caches import caches, keeps
 from pages.shared.columns import COLUMNS
+from pages.shared.drafts import both
 from pages.shared.needs import Needs, needs
 from pages.shared.show import Figure, Inputs, Paper
 from pages.shared.why import compute, intensity, memory, token, why
@@ -28,6 +31,7 @@ def show(inputs: Inputs) -> None:
     with st.container():
         paper.figures(*figures(inputs, found))
     kinds(paper, inputs, found)
+    both(paper, inputs)
     with ui.sides():
         bounds(paper, inputs, found.passed)
         if found.passed is not None:
@@ -112,12 +116,15 @@ def kinds(paper: Paper, inputs: Inputs, found: Needs) -> None:
             cases["With an FP8 cache"] = estimate(inputs.model, w.with_(kv_dtype="fp8"))
     else:
         cases["With one sequence"] = estimate(inputs.model, w.with_(batch_size=1))
-    scale, unit = scaled(max(e.memory.total for e in cases.values()))
+    runtime = {label: engines_own(found, e) for label, e in cases.items()}
+    whole = {label: e.memory.total + runtime[label] for label, e in cases.items()}
+    scale, unit = scaled(max(whole.values()))
     bars = [
         charts.Bar(
             label,
-            ui.size(e.memory.total),
-            {TITLES[k]: getattr(e.memory, k) / scale for k in MEMORY_KINDS if getattr(e.memory, k)},
+            f"{ui.size(whole[label])}{' with the engine' if runtime[label] else ''}",
+            {TITLES[k]: getattr(e.memory, k) / scale for k in MEMORY_KINDS if getattr(e.memory, k)}
+            | ({"Runtime": runtime[label] / scale} if runtime[label] else {}),
         )
         for label, e in cases.items()
     ]
@@ -126,21 +133,34 @@ def kinds(paper: Paper, inputs: Inputs, found: Needs) -> None:
     largest = max(MEMORY_KINDS, key=lambda k: getattr(inputs.estimate.memory, k))
     finding = f"{TITLES[largest]} takes the most memory; {said}."
     with ui.card(
-        "Where the memory goes", "Of the whole model. The red marks are what an engine may fill of the devices."
+        "Where the memory goes",
+        "Of the whole model, on all devices together. Runtime is what the engine takes beside it: the rest of its "
+        "profile run, graphs and libraries. The red marks are what it may fill of the devices.",
     ):
         paper.chart("memory_by_kind", charts.stacked(bars, charts.KINDS, finding, ui.ink(), unit=unit, limits=limits))
 
 
+def engines_own(found: Needs, e: Estimate) -> float:
+    """Bytes that the engine takes beside what the model needs, on all devices of the answer."""
+    if found.count is None or found.fit is None:
+        return 0.0
+    mine = fit(
+        e.model,
+        found.fit.device,
+        layout=found.fit.layout,
+        engine=found.fit.engine,
+        max_model_len=e.sequence_length,
+        concurrency=e.workload.batch_size,
+        dtype=e.workload.dtype,
+        kv_dtype=e.workload.kv_dtype,
+    )
+    return max(0.0, float(mine.taken * found.count - e.memory.total))
+
+
 def scaled(largest: float) -> tuple[float, str]:
     """A unit of bytes in which the largest amount reads well."""
-    return next(
-        (
-            (s, u)
-            for u, s in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20))
-            if largest >= s * (10 if u == "TiB" else 1)
-        ),
-        (2**10, "KiB"),
-    )
+    fits = ((scale, unit) for unit, scale in BYTES[2:-1] if largest >= scale * (10 if unit == "TiB" else 1))
+    return next(fits, (KIB, "KiB"))
 
 
 def bounds(paper: Paper, inputs: Inputs, found: Passed | None) -> None:
@@ -255,7 +275,7 @@ def described(model: Model) -> dict[str, str]:
     found["Width"] = f"{model.hidden_size:,}"
     found |= attention_facts(model)
     if experts is not None:
-        shared = f", {experts.shared:,} wide shared" if experts.shared else ""
+        shared = f", {experts.shared.width:,} wide shared" if experts.shared.width else ""
         found["Experts"] = f"{experts.top_k} of {experts.experts}{shared}"
     found["Vocabulary"] = f"{model.vocabulary_size:,}"
     found["Context"] = f"{model.context_length:,}" if model.context_length else "not limited"
@@ -280,23 +300,21 @@ def attention_facts(model: Model) -> dict[str, str]:
     return {}
 
 
+KIND = {"compute": "flops", "intensity": "reuse"}
+"""Tables by their title, where their name in files is another."""
+
+
 def tables(paper: Paper, inputs: Inputs) -> None:
     """One of the breakdowns; all of them in the page's data."""
     e = inputs.estimate
-    names = {
-        "memory": "Memory",
-        "flops": "Compute",
-        "reuse": "Intensity",
-        "operations": "Operations",
-        "formats": "Formats",
-    }
+    names = ["memory", "compute", "intensity", "operations", "formats"]
     if keeps(inputs):
-        names |= {"cache": "Cache", "engines": "Engines"}
+        names += ["cache", "engines"]
     with ui.card("Breakdown"):
-        chosen = (
+        named = (
             st.segmented_control(
                 "Table",
-                list(names),
+                names,
                 default="memory",
                 required=True,
                 key="table",
@@ -305,11 +323,12 @@ def tables(paper: Paper, inputs: Inputs) -> None:
             )
             or "memory"
         )
+        chosen = KIND.get(named, named)
         rows = [{**r, "component": TITLES[r["component"]]} if "component" in r else r for r in e.rows(chosen)]
         height = 460 if chosen == "operations" else "auto"
         shown, columns = COLUMNS[chosen](rows)
-        paper.table(chosen, shown, columns, f"{names[chosen]} table", raw=lambda: e.rows(chosen), height=height)  # type: ignore[arg-type]
-    for kind in names:
+        paper.table(chosen, shown, columns, f"{named.capitalize()} table", raw=lambda: e.rows(chosen), height=height)  # type: ignore[arg-type]
+    for kind in (KIND.get(name, name) for name in names):
         paper.tables[kind] = lambda kind=kind: e.rows(kind)  # type: ignore[misc]
 
 

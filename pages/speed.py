@@ -18,6 +18,7 @@ from pages.shared.show import Figure, Inputs, Paper
 
 USERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 LAYOUTS = (1, 2, 4, 8)
+MANY = 1_000  # operations that differ, more than any published model has: only the chosen layout is drawn then
 
 
 def show(inputs: Inputs) -> None:
@@ -86,6 +87,11 @@ def terms(inputs: Inputs, s: Serving) -> str:
     )
 
 
+def users_said(count: int) -> str:
+    """One user, 16 users."""
+    return f"{count:,} user{'s' if count != 1 else ''}"
+
+
 WHY = (
     "For each operation the longer of FLOPs / rate and bytes / bandwidth; then launches, links and the engine's own "
     "work, and prompts of others that run in between.\n\n*Never under* takes the datasheet's rates. *Likely* held 8 of "
@@ -104,7 +110,7 @@ def figures(inputs: Inputs, s: Serving) -> list[Figure]:
             "Throughput",
             f"{ui.digits(s.output_tokens_per_second)} tok/s",
             f"{ui.digits(s.per_device)} from each device",
-            f"{s.batch:,} users × answers of {inputs.workload.decode_length:,} tokens / "
+            f"{users_said(s.batch)} × answers of {inputs.workload.decode_length:,} tokens / "
             f"{ui.seconds(s.end_to_end.expected)} from prompt to end",
         ),
         Figure(
@@ -122,7 +128,8 @@ def frontier(paper: Paper, inputs: Inputs, case: Serving) -> None:
     series: dict[str, list[charts.Point]] = {}
     name = ui.device_name(case.device)
     best: tuple[float, str] = (0.0, "")
-    for count in sorted({*LAYOUTS, case.layout.devices}):
+    others = LAYOUTS if len(inputs.estimate.operations) <= MANY else ()
+    for count in sorted({*others, case.layout.devices}):
         try:
             found = [served(inputs, count, users) for users in USERS]
         except CalculatorError:
@@ -131,7 +138,9 @@ def frontier(paper: Paper, inputs: Inputs, case: Serving) -> None:
         if kept:
             label = f"{count} × {name}"
             series[label] = [
-                charts.Point(s.per_user, s.per_device, f"{s.concurrency:,} users, {ui.digits(s.per_user)} tok/s each")
+                charts.Point(
+                    s.per_user, s.per_device, f"{users_said(s.concurrency)}, {ui.digits(s.per_user)} tok/s each"
+                )
                 for s in kept
             ]
             best = max(best, (max(s.per_device for s in kept), label))
@@ -140,7 +149,7 @@ def frontier(paper: Paper, inputs: Inputs, case: Serving) -> None:
         return
     finding = f"{best[1]} gives the most for each device, {ui.digits(best[0])} tokens a second."
     shades = dict(zip(series, (*charts.SERIES, "#97918A"), strict=False))
-    here = (case.per_user, case.per_device, f"{case.concurrency:,} users")
+    here = (case.per_user, case.per_device, users_said(case.concurrency))
     titles = ("Tokens a second for each user", "Tokens a second from each device")
     paper.chart("frontier", charts.frontier(series, shades, titles, finding, ui.ink(), here=here))
 
@@ -152,9 +161,9 @@ def times(paper: Paper, inputs: Inputs, case: Serving) -> None:
     common = {"attention_flops": "causal", "routing": "uniform"}
     first = w.with_(mode="prefill", batch_size=1, sequence_length=length, **common)
     found = [("First token, alone", passed(inputs.model, first, device, case.layout, case.engine))]
-    for users in sorted({1, case.batch, max(1, case.batch // 4)}):
+    for users in loads(inputs, case):
         step = w.with_(mode="decode", batch_size=users, sequence_length=length + w.decode_length // 2, **common)
-        found.append((f"Next token, users: {users:,}", passed(inputs.model, step, device, case.layout, case.engine)))
+        found.append((f"Next token, {users_said(users)}", passed(inputs.model, step, device, case.layout, case.engine)))
     bars = []
     for label, p in found:
         whole = sum(p.parts.values())
@@ -165,11 +174,18 @@ def times(paper: Paper, inputs: Inputs, case: Serving) -> None:
         )
     last = found[-1][1].parts
     top = max(last, key=lambda n: last[n])
-    finding = f"{top} takes {last[top] / sum(last.values()):.0%} of the next token of {case.batch:,} users."
+    finding = f"{top} takes {last[top] / sum(last.values()):.0%} of the next token of {users_said(case.batch)}."
     paper.chart(
         "time_by_part",
         charts.stacked(bars, shades, finding, ui.ink(), unit="ms", full={b.label: sum(b.parts.values()) for b in bars}),
     )
+
+
+def loads(inputs: Inputs, case: Serving) -> list[int]:
+    """One user, those asked for, and fewer or more of them as far as they fit: up to four."""
+    wanted = sorted({1, max(1, case.batch // 4), case.batch, 4 * case.batch, 16 * case.batch})
+    held = [n for n in wanted if n <= case.batch or served(inputs, case.layout.devices, n).batch == n]
+    return held if len(held) <= 4 else [1, *held[-3:]]
 
 
 def load(paper: Paper, inputs: Inputs, case: Serving) -> None:

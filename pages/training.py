@@ -1,38 +1,31 @@
-"""Training: what a step holds and takes on the chosen devices, and the recipes that fit."""
+"""Training: what a step holds and takes, on how many devices, how long and how dear the job is, and how to start it."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import streamlit as st
 
-from calculator.errors import CalculatorError
-from calculator.parallel.layout import Layout
+from calculator.errors import CalculatorError, WorkloadError
 from calculator.report import charts
-from calculator.training.recipe import Training, tables
-from calculator.training.train import Trained, train
+from calculator.training import Trained
+from calculator.training.course import course
+from calculator.training.export import FRAMEWORKS
+from pages.shared import recipe, steps
 from pages.shared import show as ui
+from pages.shared.guard import error
+from pages.shared.recipe import Found
 from pages.shared.show import Figure, Inputs, Paper
 
 GIB = 2**30
-RECIPES: dict[str, dict[str, Any]] = {
-    "ZeRO-3, full recompute": {"zero": 3, "recompute": "full"},
-    "ZeRO-3, no recompute": {"zero": 3, "recompute": "none"},
-    "ZeRO-2, full recompute": {"zero": 2, "recompute": "full"},
-    "ZeRO-1, full recompute": {"zero": 1, "recompute": "full"},
-    "Replicated, full recompute": {"zero": 0, "recompute": "full"},
-    "LoRA, rank 16": {"method": "lora", "zero": 0, "recompute": "full", "loss": "fused"},
-    "QLoRA, rank 16": {"method": "qlora", "zero": 0, "recompute": "full", "loss": "fused"},
+FILES = {
+    "torchtitan": ("torchtitan.toml", "toml"),
+    "deepspeed": ("deepspeed.json", "json"),
+    "megatron": ("megatron_flags.txt", "bash"),
+    "axolotl": ("axolotl.yml", "yaml"),
+    "trl": ("trl_sft.sh", "bash"),
 }
-KINDS = {
-    "Weights": ("weights", "adapters"),
-    "Gradients": ("gradients",),
-    "Optimizer states": ("optimizer",),
-    "Activations": ("activations",),
-    "Temporary": ("gathered weights", "casts", "loss", "work", "temporaries"),
-}
-SHADES = {name: charts.KINDS.get(name, "#8F897E") for name in KINDS}
-EVENTS = {"load": "loading", "loss forward": "the loss", "loss backward": "backward of the loss"}
 
 
 def show(inputs: Inputs) -> None:
@@ -42,209 +35,275 @@ def show(inputs: Inputs) -> None:
         paper.answer(f"What training {ui.plain(inputs.name)} takes")
         st.info("Choose a device in the sidebar.", icon=":material/arrow_back:")
         return
-    place = st.container()
-    recipe = choose_recipe()
-    case = case_of(inputs, recipe)
-    with place:
-        paper.answer(sentence(inputs, case), terms(inputs, case))
+    try:
+        length = inputs.estimate.sequence_length
+        found = recipe.found(inputs.model, device.id, inputs.hardware.count, length, inputs.recipe)
+    except CalculatorError as problem:
+        paper.answer(f"What training {ui.plain(inputs.name)} takes")
+        error(problem)
+        return
+    case = found.case
+    paper.answer(sentence(inputs, found), terms(case))
     paper.figures(*figures(inputs, case))
+    cures(paper, case)
     with ui.card(
-        "Memory of the fullest device", "Temporary: gathered layers, work of a layer and the loss, alive for a moment"
+        "Memory of the fullest device",
+        "As asked, and other recipes of one sequence on copies of the model. Temporary: gathered layers, the work of "
+        "one, and the loss, alive for a moment",
     ):
-        strategies(paper, inputs, recipe)
-    with ui.card("One step of one device", "The memory that lives at each moment of a step, the largest decides"):
-        moments(paper, case)
-    with ui.card(f"Layouts of {case.layout.devices:,} {ui.device_name(device)}, fastest first"):
-        layouts(paper, inputs, recipe, case)
+        steps.strategies(paper, case)
+    if case.step_time is not None:
+        with ui.card(*steps.titled(case)):
+            moments(paper, case)
+        with ui.card("Where the time of a step goes"):
+            steps.times(paper, case)
+    if case.layout.pp > 1:
+        with ui.card("Stages of the pipeline", "Each at its own peak"):
+            steps.stages(paper, case)
+    if found.plans:
+        with ui.card(
+            f"Plans for {ui.devices(case.layout.devices, device)} that fit, fastest first",
+            "Every layout, sharding, recomputation and micro-batch, each priced. A click on a header sorts.",
+        ):
+            plans(paper, inputs, found)
+    starts(case)
     paper.data()
 
 
-def choose_recipe() -> dict[str, Any]:
-    """How is trained."""
-    fields: dict[str, tuple[str, list[str], str]] = {
-        "method": ("Method", ["full", "lora", "qlora"], "All weights, or adapters on a frozen base."),
-        "optimizer": ("Optimizer", list(tables()["optimizers"]), "What keeps its states beside the weights."),
-        "train_as": ("Trained in", list(tables()["precisions"]), "Of weights, gradients and products."),
-        "recompute": ("Recompute", ["full", "none", "selective", "ops"], "What backward computes again."),
-        "zero": (
-            "ZeRO",
-            ["3", "0", "1", "2"],
-            "What copies divide: 1 optimizer states, 2 and gradients, 3 and weights.",
-        ),
-        "loss": ("Loss", list(tables()["losses"]), "Whether logits are held at once."),
-    }
-    found: dict[str, Any] = {}
-    with st.grid("auto", min_column_width=135, gap="xsmall"):
-        for key, (label, options, meaning) in fields.items():
-            found[key] = st.selectbox(label, options, key=key, bind="query-params", help=meaning)
-    found["precision"] = found.pop("train_as")
-    found["zero"] = int(found["zero"])
-    return found
-
-
-def case_of(inputs: Inputs, recipe: dict[str, Any], layout: Layout | None = None) -> Trained:
-    """A step of one micro-batch on the chosen devices; with no count, on the fewest copies that hold it."""
-    w = inputs.workload
-    common: dict[str, Any] = {
-        "batch_size": w.batch_size,
-        "sequence_length": inputs.estimate.sequence_length,
-        "device": inputs.device,
-        "training": Training(**recipe),
-    }
-    if layout is not None:
-        return train(inputs.model, layout=layout, **common)
-    if inputs.hardware.count is not None:
-        return train(inputs.model, devices=inputs.hardware.count, **common)
-    counts = (1, 2, 4, 8, 16, 32, 64)
-    found = train(inputs.model, devices=1, **common)
-    for count in counts[1:]:
-        if found.fits or recipe["zero"] == 0:
-            break
-        found = train(inputs.model, devices=count, **common)
-    return found
-
-
-def sentence(inputs: Inputs, t: Trained) -> str:
-    assert t.device is not None
+def sentence(inputs: Inputs, found: Found) -> str:
+    """What the job takes and costs; or what is missing, and the first method that fits."""
+    t, device = found.case, found.case.device
+    assert device is not None
     what = {"full": "all of ", "lora": "a LoRA of ", "qlora": "a QLoRA of "}[t.training.method]
-    peak = f"{ui.digits(t.device_memory / GIB)} of {ui.digits(t.device.memory / GIB)}\u00a0GiB"
-    where = ui.devices(t.layout.devices, t.device)
-    on = f"of one {ui.device_name(t.device)}" if t.layout.devices == 1 else f"on each of {where}"
-    zero = f" with ZeRO-{t.training.zero}" if t.training.zero and t.layout.devices > 1 else ""
-    verdict = "" if t.fits else f": {ui.size(t.short_by)} too much"
-    return f"Training {what}{ui.plain(inputs.name)} takes :primary[{peak}] {on}{zero}{verdict}."
+    where = ui.devices(t.layout.devices, device)
+    on = f"of one {ui.device_name(device)}" if t.layout.devices == 1 else f"on each of {where}"
+    start = f"Training {what}{ui.plain(inputs.name)} takes"
+    # What a device must have: the caching allocator holds more where there is room, and gives it back.
+    peak = f"{ui.digits(t.required / GIB)} of {ui.digits(device.memory / GIB)}\u00a0GiB"
+    if not t.fits:
+        return f"{start} :primary[{peak}] {on}: {spaced(ui.size(t.short_by))} too much{way_out(t)}."
+    days, cost = t.days(inputs.recipe.tokens), t.cost(inputs.recipe.tokens, inputs.hardware.price)
+    if days is None:
+        return f"{start} :primary[{peak}] {on}."
+    job = f"{amount(inputs)} tokens take :primary[{spaced(ui.seconds(days * 86400))}]"
+    return f"{start} :primary[{peak}] {on}; {job}{f' and {dollars(cost)}' if cost else ''}."
 
 
-def terms(inputs: Inputs, t: Trained) -> str:
+def way_out(t: Trained) -> str:
+    """The first change that fits, in the answer's own words."""
+    fixes = t.fixes
+    if not fixes:
+        return ", and no change of the recipe fits"
+    first = fixes[0]
+    words = first.words[0].upper() + first.words[1:]
+    return f". {words} fits with {spaced(ui.size(first.peak))}"
+
+
+def spaced(text: str) -> str:
+    """A value that does not part from its unit."""
+    return text.replace(" ", "\u00a0")
+
+
+def amount(inputs: Inputs) -> str:
+    """Tokens in all as people say it: 1T, 15T, 300M."""
+    return ui.count(inputs.recipe.tokens).replace(".00", "")
+
+
+def dollars(cost: float | None) -> str:
+    """Money with the digits that matter."""
+    if cost is None:
+        return "–"
+    if cost >= 999_500:
+        return f"\\${ui.digits(cost / 1e6)}\u00a0million"
+    rounded = round(cost, 2 - math.floor(math.log10(cost))) if cost >= 100 else cost
+    return f"\\${rounded:,.0f}" if cost >= 100 else f"\\${cost:,.2f}"
+
+
+def terms(t: Trained) -> str:
     r = t.training
-    return (
-        f"{t.batch_size:,} × {t.sequence_length:,} tokens on each device · {r.precision} · {r.optimizer} · "
-        f"recompute {r.recompute} · {r.kernels} kernels · {r.loss} loss"
+    once = f"{t.batch_size:,} × {t.sequence_length:,} tokens a micro-batch"
+    return " · ".join(
+        (
+            steps.layout_words(t),
+            f"{once}, {t.tokens:,} tokens a step",
+            r.precision,
+            r.optimizer,
+            f"recompute {r.recompute}",
+            f"{r.loss} loss",
+        )
     )
 
 
 def figures(inputs: Inputs, t: Trained) -> list[Figure]:
-    assert t.device is not None
     event = t.fullest.peak_event
     parts = "\n".join(f"- {name} {ui.size(v)}" for name, v in event.terms.items() if v)
     time, speed, price = t.step_time, t.tokens_per_second, inputs.hardware.price
+    wish = "" if t.fits else ", if it fitted"
     step = Figure("Step", "–", "no peak of the device is known", "Times need a published peak.")
     if time is not None:
-        why = (
-            f"{ui.flops(t.hardware_flops)} on all devices, what is computed again included; never under "
-            f"{ui.seconds(time.lower_bound)} by the datasheet."
+        again = "what is computed again included"
+        said = "\n".join(f"- {steps.TERMS[n]} {ui.seconds(s)}" for n, s in time.terms.items() if s)
+        step = Figure(
+            f"Step{wish}",
+            ui.seconds(time.expected),
+            ui.likely(time),
+            f"{ui.flops(t.hardware_flops)} on all devices, {again}:\n\n{said}\n\n*Never under* takes the datasheet's "
+            "rates; *likely* held 8 of 10 measured runs.",
         )
-        step = Figure("Step", ui.seconds(time.expected), ui.likely(time), why)
     used = f"{t.mfu:.0%} MFU, {t.hfu:.0%} HFU" if t.mfu is not None and t.hfu is not None else ""
-    days, cost = t.days(1e9), t.cost(1e9, price)
+    days, cost = t.days(inputs.recipe.tokens), t.cost(inputs.recipe.tokens, price)
+    kwh = t.energy(inputs.recipe.tokens)
+    energy = f" At full power {kwh:,.0f} kWh." if kwh else ""
     return [
         Figure(
             "Peak memory",
             ui.size(t.peak),
-            EVENTS.get(event.name, event.name),
-            f"Allocated at most, in the event *{event.name}*:\n\n{parts}",
+            steps.EVENTS.get(event.name, event.name),
+            f"Allocated at most, in the event *{event.name}*:\n\n{parts}\n\nA device must have "
+            f"{ui.size(t.required)} for it, with fragments and its context; nvidia-smi then shows "
+            f"{ui.size(t.device_memory)}.",
         ),
         step,
         Figure(
-            "Speed",
+            f"Speed{wish}",
             f"{speed:,.0f} tok/s" if speed else "–",
             used,
             "Tokens of a step over its time. MFU counts what the model needs, HFU also what is computed again.",
         ),
         Figure(
-            "A billion tokens",
+            f"{amount(inputs)} tokens{wish}",
             ui.seconds(days * 86400) if days else "–",
-            f"\\${cost:,.0f} at \\${price:,.2f}/h each" if cost and price else "no price is known",
-            "Tokens / speed, times devices and price.",
+            f"{dollars(cost)} at \\${price:,.2f}/h each" if cost and price else "no price is known",
+            f"Tokens / speed, times devices and price.{energy} Twenty tokens a parameter would be "
+            f"{ui.count(t.chinchilla_tokens)} (arXiv:2203.15556).",
         ),
     ]
 
 
-def split(t: Trained) -> dict[str, float]:
-    """The peak's bytes by kind, in GiB."""
-    found = t.fullest.peak_event.terms
-    return {kind: sum(found.get(n, 0.0) for n in names) / GIB for kind, names in KINDS.items()}
+def cures(paper: Paper, case: Trained) -> None:
+    """What makes it fit, each tried, with what it saves and what it costs."""
+    fixes = case.fixes
+    if case.fits:
+        return
+    with ui.card("What would make it fit", "Each tried on the same devices, the least costly first"):
+        if not fixes:
+            st.markdown("No change of the recipe does on so many devices; take more, or larger ones.")
+        for fix in fixes:
+            slower = f", {fix.slower:.2f} × the time" if fix.slower else ""
+            st.markdown(
+                f"- **{fix.words[0].upper()}{fix.words[1:]}**: {ui.size(fix.peak)} at the peak, "
+                f"{ui.size(fix.saved)} saved{slower}"
+            )
+    rows = [{"change": f.words, "peak_bytes": f.peak, "saved_bytes": f.saved, "times_as_long": f.slower} for f in fixes]
+    paper.tables["fixes"] = lambda: rows
 
 
-def strategies(paper: Paper, inputs: Inputs, recipe: dict[str, Any]) -> None:
+def moments(paper: Paper, case: Trained) -> None:
+    """What runs when, and the memory that lives meanwhile."""
+    found = course(case)
+    assert case.device is not None
+    peak = case.fullest.peak_event
+    where = steps.EVENTS.get(peak.name, peak.name)
+    finding = (
+        f"The peak of {ui.size(peak.total)} is reached in {where}; a step takes {ui.seconds(case.step_time.expected)}."  # type: ignore[union-attr]
+    )
+    limit = charts.Limit(case.device.memory / GIB, f"{ui.device_name(case.device)} {ui.size(case.device.memory)}")
+    level = [(m.second, steps.kinds(m.terms), steps.EVENTS.get(m.event, m.event)) for m in found.moments]
+    said = f"peak {ui.size(peak.total)}: {where}"
+    drawn = charts.course(
+        found.phases,
+        level,
+        (steps.PHASES, steps.SHADES),
+        ("Seconds", "GiB"),
+        finding,
+        ui.ink(),
+        limit=limit,
+        peak=said,
+    )
+    paper.chart("step_over_time", drawn)
+    rows = [{"event": e.name, "bytes": e.total, **e.terms} for e in case.events]
+    paper.tables["events"] = lambda: rows
+
+
+def plans(paper: Paper, inputs: Inputs, found: Found) -> None:
+    """The search as a table."""
+    rows = [plan_row(inputs, t) for t in found.plans]
     device = inputs.device
     assert device is not None
-    count = inputs.hardware.count or 8
-    bars = []
-    for name, changes in {"As asked": recipe, **RECIPES}.items():
-        try:
-            t = case_of(inputs, {**recipe, **changes}, None if name == "As asked" else Layout(dp=count))
-        except CalculatorError:
-            continue  # a method without a row for this precision
-        where = "one" if t.layout.devices == 1 else f"each of {t.layout.devices:,}"
-        said = f"{'✓' if t.fits else '✕ too large:'} {ui.size(t.peak)} on {where}"
-        bars.append(charts.Bar(name, said, split(t)))
-    top = max(device.memory / GIB * 1.6, sum(bars[0].parts.values()) * 1.05)
-    limit = charts.Limit(device.memory / GIB, f"{ui.device_name(device)} {ui.size(device.memory)}")
-    finding = "; ".join(f"{b.label} {b.remark}" for b in bars) + "."
-    drawn = charts.stacked(bars, SHADES, finding, ui.ink(), limits=[limit], top=top, thick=26)
-    paper.chart("memory_by_strategy", drawn)
-
-
-def moments(paper: Paper, t: Trained) -> None:
-    bars = []
-    for event in t.events:
-        parts = {k: sum(event.terms.get(n, 0.0) for n in names) / GIB for k, names in KINDS.items()}
-        bars.append(charts.Bar(event.name.capitalize(), ui.size(event.total), parts))
-    assert t.device is not None
-    peak = t.fullest.peak_event
-    finding = f"The peak of {ui.size(peak.total)} is reached in {EVENTS.get(peak.name, peak.name)}."
-    paper.chart("memory_over_a_step", charts.stacked(bars, SHADES, finding, ui.ink(), thick=22))
-
-
-def layouts(paper: Paper, inputs: Inputs, recipe: dict[str, Any], case: Trained) -> None:
-    rows: list[dict[str, Any]] = []
-    devices = case.layout.devices
-    for tp in (1, 2, 4, 8):
-        for pp in (1, 2, 4, 8):
-            if devices % (tp * pp) or inputs.model.layers < pp:
-                continue
-            for zero in (1, 3):
-                try:
-                    t = case_of(inputs, {**recipe, "zero": zero}, Layout(tp=tp, pp=pp, dp=devices // (tp * pp)))
-                except CalculatorError:
-                    continue  # no link is known, or the model cannot be cut so
-                time = t.step_time
-                rows.append(
-                    {
-                        "tensor": tp,
-                        "pipeline": pp,
-                        "copies": t.layout.dp,
-                        "zero": zero,
-                        "device_memory_bytes": t.device_memory,
-                        "fits": bool(t.fits),
-                        "step_s": time.expected if time else None,
-                        "tokens_per_second": t.tokens_per_second,
-                        "mfu": t.mfu,
-                    }
-                )
-    fitting = sorted((r for r in rows if r["fits"]), key=lambda r: -(r["tokens_per_second"] or 0))
-    if not fitting:
-        fixes = "; ".join(f"{fix.words} ({ui.size(fix.peak)})" for fix in case.fixes[:4])
-        st.info(f"No layout fits. What does: {fixes}." if fixes else "No layout of so many fits.")
-        return
-    assert inputs.device is not None
-    shown = [{**r, "memory": r["device_memory_bytes"] / GIB, "percent": _percent(r["mfu"])} for r in fitting]
+    shown = [{**r, "memory": r["required_bytes"] / GIB, "percent": percent(r["mfu"])} for r in rows]
+    top = max(float(r["tokens_per_second"] or 0) for r in rows)
     columns = {
         "tensor": ui.number("Tensor"),
-        "pipeline": ui.number("Pipeline"),
+        "pipeline": ui.number("Stages"),
+        "context": ui.number("Context"),
+        "experts": ui.number("Experts"),
         "copies": ui.number("Copies"),
         "zero": ui.number("ZeRO"),
-        "memory": ui.number(f"Memory (GiB of {inputs.device.memory / GIB:,.0f})", "%.1f", inputs.device.memory / GIB),
-        "step_s": ui.number("Step (s)", "%.2f"),
-        "tokens_per_second": ui.number("Speed (tok/s)", "%,.0f"),
+        "recompute": ui.text("Recompute"),
+        "micro_batch": ui.number("Micro-batch"),
+        "memory": ui.number(f"Memory (of {device.memory / GIB:,.0f} GiB)", "%.1f", device.memory / GIB),
+        "step_s": ui.number("Step (s)", "%,.2f"),
+        "tokens_per_second": ui.number("Speed (tok/s)", "%,.0f", top),
         "percent": ui.number("MFU (%)", "%.0f"),
+        "days": ui.number("Days", "%,.2f"),
+        "usd": ui.number("Cost ($)", "%,.0f"),
     }
-    paper.table("layouts", shown, columns, "Layouts that fit, fastest first", raw=lambda: rows)
+    if all(r["context"] == 1 for r in rows):
+        del columns["context"]
+    if all(r["experts"] == 1 for r in rows):
+        del columns["experts"]
+    height: Any = "auto" if len(rows) < 10 else 10 * ui.LINE + 40
+    paper.table("plans", shown, columns, "Plans that fit, fastest first", raw=lambda: rows, height=height)
 
 
-def _percent(share: Any) -> float | None:
+def plan_row(inputs: Inputs, t: Trained) -> dict[str, Any]:
+    layout, time, tokens = t.layout, t.step_time, inputs.recipe.tokens
+    return {
+        "tensor": layout.tp,
+        "pipeline": layout.pp,
+        "context": layout.cp,
+        "experts": layout.ep,
+        "copies": layout.dp,
+        "zero": t.training.zero,
+        "recompute": str(t.training.recompute),
+        "micro_batch": t.batch_size,
+        "micro_batches": t.micro_batches,
+        "required_bytes": t.required,
+        "device_memory_bytes": t.device_memory,
+        "step_s": time.expected if time else None,
+        "tokens_per_second": t.tokens_per_second,
+        "mfu": t.mfu,
+        "days": t.days(tokens),
+        "usd": t.cost(tokens, inputs.hardware.price),
+    }
+
+
+def percent(share: Any) -> float | None:
     return None if share is None else 100 * float(share)
+
+
+def starts(case: Trained) -> None:
+    """The recipe in the words of those who run it."""
+    with ui.card("How to start it", "What a trainer has no word for is left out"):
+        chosen = (
+            st.segmented_control(
+                "Trainer",
+                list(FRAMEWORKS),
+                default="torchtitan" if case.training.method == "full" else "trl",
+                required=True,
+                key="trainer",
+                label_visibility="collapsed",
+            )
+            or "trl"
+        )
+        try:
+            words = case.export(chosen)
+        except WorkloadError as refused:
+            st.info(ui.plain(refused))
+            return
+        name, language = FILES[chosen]
+        st.code(words, language=language, wrap_lines=True)
+        st.download_button(name, words, name, key="export", on_click="ignore", icon=":material/download:")
 
 
 if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script

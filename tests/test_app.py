@@ -11,6 +11,7 @@ import pytest
 
 import calculator.errors as errors
 from calculator import load_model
+from calculator.record.options import OPTIONS
 from calculator.sources.hub.client import HubFile
 
 PAGES = ("overview", "fit", "speed", "training", "scaling", "compare", "experts", "methods")
@@ -252,11 +253,16 @@ def test_the_inputs_are_the_same_on_every_page(open_page):
         sidebars.append({widget.key: widget.value for kind in kinds for widget in kind})
     assert sidebars[0]["batch"] == "7"
     assert sidebars[0]["length"] == "1,000"
-    assert len(sidebars[0]) == 20
+    asked = {o.key for o in OPTIONS if "decode" in o.modes and o.of in ("", "mixture")}
+    assert sidebars[0].keys() == asked | {"source", "model", "draft", "device", "devices", "engine", "price"}
     for page, found in zip(PAGES, sidebars, strict=True):
         shared = {key: sidebars[0][key] for key in found if key in sidebars[0]}
         assert found.items() >= shared.items()
-        assert page == "training" or {"mode"} >= sidebars[0].keys() - found.keys()
+        assert page == "training" or {"mode", "draft"} >= sidebars[0].keys() - found.keys()
+        if page == "training":  # whose recipe says how weights, gradients and caches are kept
+            recipe = {"step", "tokens", "method", "optimizer", "train_as", "loss", "zero", "recompute"}
+            shared = {"source", "model", "hub_token", "length", "device", "devices", "price"}
+            assert found.keys() - shared == recipe
 
 
 def test_every_page_keeps_its_own_inputs_in_the_link(open_page):
@@ -264,6 +270,7 @@ def test_every_page_keeps_its_own_inputs_in_the_link(open_page):
     assert scaling.segmented_control(key="vary").value == "batch"
     assert scaling.selectbox(key="to_batch").value == "1,024"
     assert open_page(table="operations").segmented_control(key="table").value == "operations"
+    assert open_page(table="reuse").segmented_control(key="table").value == "intensity"  # of an older link
     assert open_page(why="Weights").selectbox(key="why").value == "Weights"
     experts = open_page("experts", whatif_experts=16, whatif_top_k=4, whatif_width=1024, skew=1.5)
     assert [experts.number_input(key=f"whatif_{name}").value for name in ("experts", "top_k", "width")] == [16, 4, 1024]
@@ -309,6 +316,22 @@ def test_a_dense_model_typed_by_hand(inputs_at):
     link = {"source": "manual", "layers": 2, "hidden": 64, "heads": 4, "kv_heads": 2, "ffn": 128, "vocab": 1000}
     assert inputs_at(**link).model.parameters.total == TINY_PARAMETERS
     assert inputs_at(**link, tied="true").model.parameters.total == TINY_PARAMETERS - 64_000
+
+
+def test_a_head_size_typed_by_hand(inputs_at):
+    link = {"source": "manual", "layers": 2, "hidden": 64, "heads": 4, "kv_heads": 2, "ffn": 128, "vocab": "1k"}
+    # q and o are 64 × 4·h, k and v 64 × 2·h: 768 parameters a layer for each element of a head.
+    narrow, wide = (inputs_at(**link, head_dim=size).model.parameters.total for size in (16, 32))
+    assert wide - narrow == 2 * 768 * 16
+    assert inputs_at(**link).model.parameters.total == narrow == TINY_PARAMETERS + 2 * 24 * 64
+
+
+def test_a_size_that_is_none_is_refused_beside_its_field(open_page):
+    at = open_page(source="manual")
+    at.text_input(key="hidden").set_value("wide").run()
+    assert any("Hidden size cannot be 'wide'" in e.value for e in at.error)
+    assert at.text_input(key="hidden").value == "wide"
+    assert not at.metric
 
 
 def test_a_mixture_typed_by_hand(inputs_at):

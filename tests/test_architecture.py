@@ -13,6 +13,7 @@ LAYERS = (
     ("app", "pages"),
     ("calculator.__main__",),
     ("calculator.cli",),
+    ("calculator.arguments",),
     ("calculator.answers", "calculator.validation"),
     (
         "calculator.batches",
@@ -22,7 +23,7 @@ LAYERS = (
         "calculator.completion",
         "calculator.local",
     ),
-    ("calculator.asked", "calculator.terminal"),
+    ("calculator.asked", "calculator.recipes", "calculator.terminal"),
     ("calculator.compatibility", "calculator.sources.manual"),
     ("calculator.report.output",),
     ("calculator.sources.checkpoint.report",),

@@ -150,6 +150,35 @@ def test_settings_of_an_engine():
         found(block_size=0)
 
 
+@pytest.mark.parametrize(
+    ("source", "length", "kv_dtype", "pages", "tuples", "page"),
+    [
+        # Pages: of the past, of the window in two groups, of the states of ratio 4 and of ratio 128.
+        # A tuple: 64 entries of 584 bytes, 64 of 132, 2 of 584, each up to a multiple of 576.
+        ("deepseek-ai/DeepSeek-V4-Flash", 2**20, "fp8", 4096 + 2 * 131 + 2051 + 1041, 22, 37440 + 8640 + 1728),
+        ("deepseek-ai/DeepSeek-V4-Flash", 1000, "fp8_ds_mla", 4 + 2 * 17 + 251 + 126, 22, 37440 + 8640 + 1728),
+        ("deepseek-ai/DeepSeek-V4-Pro", 2**20, "fp8", 4096 + 2 * 131 + 2051 + 1041, 31, 37440 + 8640 + 1728),
+        # In 16 bit 64 entries of 1,024 bytes, 64 of 132, 2 of 1,024, each up to a multiple of 512.
+        ("deepseek-ai/DeepSeek-V4-Pro", 2**20, "auto", 4096 + 2 * 131 + 2051 + 1041, 31, 65536 + 8704 + 2048),
+    ],
+)
+def test_vllm_s_tuples_of_a_compressed_past(source, length, kv_dtype, pages, tuples, page):
+    """43 layers in vLLM's own code: 21 of ratio 4, 20 of 128; the window's 43 are split so that the fewest are added to
+    21, 43, 21 and 20: two groups, of 22 at the most. Pro has 30 and 31 of 61."""
+    found = sizes(source, length, kv_dtype=kv_dtype)
+    assert found["vllm"] == pages * tuples * page
+    assert "sglang" not in found or found["sglang"] is None
+
+
+def test_fewer_batched_tokens_are_fewer_pages_of_states():
+    model = load_model("deepseek-ai/DeepSeek-V4-Flash")
+    workload = Workload(mode="decode", sequence_length=2**20, kv_dtype="fp8")
+    found = {r.engine: r.bytes for r in reserved(model, workload, batched_tokens=2048)}
+    assert found["vllm"] == (4096 + 2 * (34 + 1) + (514 + 1) + (272 + 1)) * 22 * 47808
+    odd = {r.engine: r for r in reserved(model, workload, block_size=64)}
+    assert "whole multiples of 128 tokens, not of 64" in " ".join(odd["vllm"].steps)
+
+
 def test_sglang_keeps_three_states_of_a_running_request():
     found = sizes("Qwen/Qwen3-Next-80B-A3B-Instruct", 4096)["sglang"]
     assert found == 36 * 3 * (32 * 128 * 128 + 3 * 8192) * 2 + 12 * 4096 * 2048

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from calculator import cli, habits, load_model
+from calculator import arguments, cli, habits, load_model
 from calculator.lists import Listed, listed
 from calculator.sources import ollama
 from calculator.sources.hub import ids
@@ -55,6 +55,24 @@ def test_lists_of_formats_and_models(outcome):
     assert "| Model | Batch | Tokens | dtype |" in outcome(QWEN, "gpt2", "--dtype", "bf16,int4", "--format", "markdown")
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("--fits", "h100"),
+        ("--solve", "max-context", "--device", "h100"),
+        ("--provision", "dgx-h100"),
+        ("--mode", "decode", "--device", "h100"),
+        ("--explain", "q_proj"),
+        ("--mode", "train", "--device", "h100"),
+    ],
+)
+def test_every_answer_in_json_says_which_schema_it_has(asked, outcome):
+    found = json.loads(outcome("Qwen/Qwen3-8B", *asked, "--json"))
+    assert list(found)[:2] == ["schema", "tool"]
+    assert found["schema"] == 1
+    assert found["tool"]["name"] == "transformer-calculator"
+
+
 def test_json_of_lists_is_a_list(outcome):
     found = json.loads(outcome(QWEN, "--batch-size", "1,2", "--seq-len", "128", "--json"))
     assert [e["workload"]["batch_size"] for e in found] == [1, 2]
@@ -75,14 +93,14 @@ def test_json_of_lists_is_a_list(outcome):
     ],
 )
 def test_a_list_of_lengths_is_told_from_a_number(text, value):
-    assert listed(cli._length, lengths=True)(text) == value
+    assert listed(arguments._length, lengths=True)(text) == value
 
 
 def test_a_batch_with_commas_is_a_list():
-    assert listed(cli._count)("128,256") == Listed((128, 256))
-    assert listed(cli._count)("1,024") == 1024
+    assert listed(arguments._count)("128,256") == Listed((128, 256))
+    assert listed(arguments._count)("1,024") == 1024
     with pytest.raises(ArgumentTypeError, match="may be one number or a list; write 10485760, or 10,485,760, for"):
-        listed(cli._length, lengths=True)("10,485,760")
+        listed(arguments._length, lengths=True)("10,485,760")
 
 
 def test_options_that_show_one_workload_refuse_lists(outcome):
@@ -107,7 +125,7 @@ def test_the_short_help_fits_a_screen_and_names_real_options(outcome):
     assert text == outcome("help") == outcome("-h")
     assert len(text.splitlines()) <= 24
     assert max(map(len, text.splitlines())) <= 100
-    known = cli.parser("p")._option_string_actions
+    known = arguments.parser("p")._option_string_actions
     assert set(re.findall(r"--[a-z-]+", text)) <= set(known)
     full = outcome("help", "all")
     assert "--expert-capacity-factor" in full

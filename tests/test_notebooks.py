@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import calculator
-from calculator import CalculatorError, cli, estimate, load_model
+from calculator import CalculatorError, arguments, estimate, load_model
 from calculator.numbers.blocks import Facts, Grid, Shown, to_html
 
 ROOT = Path(__file__).parents[1]
@@ -149,7 +149,7 @@ def test_the_keys_of_the_json_are_those_of_its_schema() -> None:
 def test_the_skill_names_options_and_keys_that_exist() -> None:
     text = (ROOT / "skills" / "transformer-calculator" / "SKILL.md").read_text(encoding="utf-8")
     assert text.startswith("---\nname: transformer-calculator\ndescription: ")
-    options = cli.parser("p")._option_string_actions
+    options = arguments.parser("p")._option_string_actions
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= set(options)
     found = estimate(QWEN, mode="decode").to_dict()
     for place, key in re.findall(r"`(\w+)\.(\w+)`", text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -95,18 +96,52 @@ def test_images_of_the_readme_show_anywhere() -> None:
         assert (ROOT / address.split("/raw/main/")[1]).is_file()
 
 
-def test_the_project_has_one_address() -> None:
-    """Declared in pyproject.toml; what else names it agrees."""
-    address = PROJECT["urls"]["Repository"]
-    assert all(url.startswith(address) for url in PROJECT["urls"].values())
-    assert f"repository-code: {address}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    owner = address.removeprefix("https://github.com/").split("/")[0]
+def test_one_address_of_the_repository() -> None:
+    home = PROJECT["urls"]["Repository"]
+    assert re.fullmatch(r"https://github\.com/[\w-]+/hf-[\w-]+", home)  # `hf extensions install` needs that beginning
+    for name, address in PROJECT["urls"].items():
+        assert address == home or address.startswith(home + "/"), name
+    assert f"\nrepository-code: {home}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert re.findall(r"hf extensions install (\S+)", readme) == [f"{owner}/hf-calculator"]
+    assert f"hf extensions install {home.removeprefix('https://github.com/')} " in readme
+    assert "hf-calculator" in PROJECT["scripts"]
+    for file in ("README.md", "CITATION.cff", "CONTRIBUTING.md", "pyproject.toml", "docs/RECIPES.md"):
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert "transformer-calculator/transformer-calculator" not in text
+    release = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
+    assert 'grep -n "github.com/OWNER" pyproject.toml' in release  # nothing is published under a name nobody chose
 
 
-def test_the_container_asks_after_the_health_of_the_app() -> None:
+def test_the_container_starts_the_app_of_this_project() -> None:
+    """Line by line, because where the tests run there is no Docker."""
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 8
-    assert any(line.startswith("HEALTHCHECK") and "/_stcore/health" in line for line in lines)
-    assert any("--server.port=7860" in line for line in lines)  # where Hugging Face Spaces look for it
+    assert [line.split()[0] for line in lines] == [
+        "FROM",
+        "RUN",
+        "WORKDIR",
+        "COPY",
+        "RUN",
+        "USER",
+        "HEALTHCHECK",
+        "CMD",
+    ]
+    base, _, place, copy, install, user, health, start = lines
+    python = re.fullmatch(r"FROM python:(3\.\d+)-slim", base)
+    assert python is not None
+    assert f"Programming Language :: Python :: {python[1]}" in PROJECT["classifiers"]
+    assert place.startswith("WORKDIR /home/user/")  # Spaces run as the user 1000, who may write below his home alone
+    assert "--uid 1000 user" in lines[1]
+    assert copy == "COPY --chown=user . ."
+    assert install.endswith('".[app]"')
+    assert "app" in PROJECT["optional-dependencies"]
+    assert user == "USER user"
+    command = json.loads(start.removeprefix("CMD "))
+    assert command[0] in PROJECT["scripts"]
+    assert command[1] == "app"
+    port = dict(option.removeprefix("--").split("=") for option in command[2:])["server.port"]
+    assert f"http://localhost:{port}/_stcore/health" in health
+    code = re.search(r'python -c "(.*)"$', health)
+    assert code is not None
+    compile(code[1], "HEALTHCHECK", "exec")
+    assert f"-p {port}:{port} calculator" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert int(port) == 7860  # where Hugging Face Spaces look for it

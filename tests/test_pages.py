@@ -9,10 +9,12 @@ import json
 import math
 import re
 import zipfile
+from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
-from calculator import Training, estimate, fit, load_model, train
+from calculator import Layout, Training, estimate, fit, load_model, speculate, train
 from calculator.formats.named import FORMATS
 from calculator.numbers.units import digits, seconds, size
 from calculator.record.options import MODES
@@ -22,6 +24,8 @@ from calculator.report.charts import KINDS, PARTS
 from calculator.report.why import explain
 from calculator.serving.serve import serve
 from calculator.sources import catalogue
+from calculator.training.course import course
+from calculator.training.search import plans
 from calculator.whatif import as_mixture, balance
 from pages.shared.model import packed
 
@@ -32,6 +36,7 @@ QWEN, MIXTURE = "Qwen/Qwen2.5-7B", "Qwen/Qwen3-30B-A3B"
 GPT2, MAMBA = "openai-community/gpt2", "state-spaces/mamba-370m-hf"
 LATENT, HYBRID, VISION = "deepseek-ai/DeepSeek-V3.1", "Qwen/Qwen3-Next-80B-A3B-Instruct", "Qwen/Qwen3-VL-8B-Instruct"
 MODELS = (QWEN, MIXTURE, LATENT, HYBRID, MAMBA, GPT2, VISION)
+ROOT = Path(__file__).parents[1]
 GIB = 2**30
 UNITS_OF_MEMORY = {"GiB": 2**30, "MiB": 2**20}
 
@@ -277,7 +282,7 @@ def test_the_tables_of_the_calculator_are_the_engines(open_page, mode):
                 assert row[name] * unit == approximately(raw[name])
             else:
                 assert math.isnan(row[name])  # a dash, not 0.000 of something
-    flops = shown(at.segmented_control(key="table").set_value("flops").run())
+    flops = shown(at.segmented_control(key="table").set_value("compute").run())
     largest = max(e.rows("flops"), key=lambda r: r["total"])
     scale = next(r["total"] for r in flops if r["component"] == TITLES[largest["component"]]) / largest["total"]
     for row, raw in zip(flops, e.rows("flops"), strict=True):
@@ -285,7 +290,7 @@ def test_the_tables_of_the_calculator_are_the_engines(open_page, mode):
             assert row[name] == approximately(raw[name] * scale) or (
                 math.isnan(row[name]) and raw[name] * scale < 0.0005
             )
-    reuse = shown(at.segmented_control(key="table").set_value("reuse").run())
+    reuse = shown(at.segmented_control(key="table").set_value("intensity").run())
     assert values(reuse, "intensity", "class") == values(e.rows("reuse"), "intensity", "class")
     operations = shown(at.segmented_control(key="table").set_value("operations").run())
     columns = ("operation", "layers", "count", "parameters", "intensity", "class")
@@ -585,13 +590,20 @@ def test_the_routing_of_the_sidebar_changes_the_mixture(open_page, pictures):
 
 
 def test_the_methods_and_the_validation_are_pages_with_links(open_page):
-    for section in ("methods", "validation"):
+    for section, file in (("methods", "METHODS.md"), ("validation", "VALIDATION.md")):
+        chapters = re.findall(r"(?m)^## (.+)$", (ROOT / "docs" / file).read_text(encoding="utf-8"))
         at = open_page("methods", section=section)
-        said = [m.value for m in at.markdown]
-        links = re.findall(r"\]\(#([\w-]+)\)", next(text for text in said if "](#" in text))
-        assert len(links) > 3
-        assert [h.proto.anchor for h in at.header if h.proto.anchor in links] == links
-        assert not any(line.startswith("# ") for text in said for line in text.splitlines())
+        links = [e.proto for e in at.get("page_link")]
+        assert [link.label for link in links[:-1]] == chapters
+        assert links[-1].label == f"Next: {chapters[1]}"
+        assert [link.disabled for link in links] == [True] + [False] * len(chapters)
+        for title, link in zip(chapters, links, strict=False):
+            named = dict(parse_qsl(link.query_string))
+            assert named.get("section", "methods") == section
+            part = open_page("methods", section=section, chapter=named["chapter"])
+            assert [h.value for h in part.header] == [title]
+            said = [m.value for m in part.markdown]
+            assert not any(line.startswith("# ") for text in said for line in text.splitlines())
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -659,7 +671,11 @@ def test_fit_is_what_the_engine_s_rules_say(open_page, downloads, pictures, engi
     at = open_page("fit", **link, devices="1")
     f = fit(load_model("Qwen/Qwen3-32B"), "H200", **asked)
     assert not f.fits
-    assert at.title[0].value == f.verdict.replace(" × ", "\u00a0×\u00a0")
+    said = at.title[0].value.replace("\u00a0", " ")
+    assert said.startswith(
+        f"Qwen3-32B with 16 sequences of 32k tokens is :primary[{size(f.short_by)}] too much for one H200"
+    )
+    assert all(fix.short in said for fix in f.fixes[:2])
     assert values(parsed(downloads["shares.csv"]()), "name", "bytes", "source") == values(
         f.rows(), "name", "bytes", "source"
     )
@@ -740,16 +756,87 @@ def test_speed_is_what_serve_says(open_page, downloads):
     assert loads[16]["next_token_ms"] == approximately(1e3 * s.tpot.expected)
 
 
-def test_training_is_what_train_says(open_page, pictures):
-    at = open_page("training", model="Qwen/Qwen3-8B", length=8192, devices="8", zero="3", recompute="full")
+def test_training_is_what_the_search_and_train_say(open_page, pictures, downloads):
+    at = open_page("training", model="Qwen/Qwen3-8B", length=8192, devices="8", zero="3", recompute="full", tokens="1T")
+    model = load_model("Qwen/Qwen3-8B")
+    found = plans(model, device="H200", devices=8, sequence_length=8192, global_batch=512, zero=3, recompute="full")
+    best = found[0]
     t = train(
-        load_model("Qwen/Qwen3-8B"),
+        model,
         sequence_length=8192,
+        batch_size=best.batch_size,
+        micro_batches=best.micro_batches,
         device="H200",
-        devices=8,
+        layout=best.layout,
         training=Training(zero=3, recompute="full"),
     )
     assert at.metric[0].value == size(t.peak)
     assert at.metric[1].value == seconds(t.step_time.expected)
+    assert at.metric[3].label == "1T tokens"
+    assert at.metric[3].value == seconds(t.days(1e12) * 86400)
     asked = [row["GiB"] for row in pictures["memory_by_strategy"].rows if row["bar"] == "As asked"]
     assert sum(asked) * GIB == pytest.approx(t.peak, rel=1e-6)
+    assert sum(row["s"] for row in pictures["time_by_term"].rows) == pytest.approx(
+        sum(s for s in t.step_time.terms.values()), rel=0.01
+    )
+    rows = parsed(downloads["plans.csv"]())
+    assert [row["step_s"] for row in rows] == [p.step_time.expected for p in found]
+    assert [row["usd"] for row in rows] == [p.cost(1e12) for p in found]
+
+
+def test_the_course_of_a_step_ends_when_the_step_does_and_peaks_where_it_does():
+    t = train(load_model("Qwen/Qwen3-8B"), device="H200", devices=8, zero=2, recompute="full", micro_batches=4)
+    phases, moments = course(t)
+    terms = t.step_time.terms
+    once = sum(terms[name] for name in ("bubble", "copies", "update"))
+    scale = t.step_time.expected / sum(terms.values())
+    assert phases[-1].end == pytest.approx(scale * ((sum(terms.values()) - once) / 4 + once))
+    assert [a.end for a in phases[:-1]] == [b.start for b in phases[1:]]
+    assert max(m.size for m in moments) == max(e.total for e in t.events)
+    assert [m.second for m in moments] == sorted(m.second for m in moments)
+    # Backward computes twice what forward does, and forward once more; attention's backward 2.5 times.
+    forward, backward = (p.end - p.start for p in phases[:2])
+    assert 2.9 < backward / forward < 3.6
+
+
+def test_one_card_is_told_what_fits(open_page, downloads):
+    at = open_page("training", model="meta-llama/Llama-3.1-8B", device="GeForce RTX 4090", devices="1")
+    said = at.title[0].value.replace("\u00a0", " ")
+    t = train(load_model("meta-llama/Llama-3.1-8B"), device="rtx-4090", recompute="full", micro_batches=1024)
+    assert f"{size(t.short_by)} too much. {t.fixes[0].words} fits with {size(t.fixes[0].peak)}." in said
+    rows = parsed(downloads["fixes.csv"]())
+    assert [(row["peak_bytes"], row["saved_bytes"]) for row in rows] == [(f.peak, f.saved) for f in t.fixes]
+
+
+@pytest.mark.parametrize("trainer", ["torchtitan", "deepspeed", "megatron", "axolotl", "trl"])
+def test_a_recipe_is_handed_to_every_trainer(open_page, trainer):
+    at = open_page("training", model="Qwen/Qwen3-8B", devices="8")
+    at.segmented_control(key="trainer").set_value(trainer).run()
+    found = plans(load_model("Qwen/Qwen3-8B"), device="H200", devices=8, global_batch=1024)
+    assert at.code[-1].value == found[0].export(trainer).rstrip()
+    adapters = open_page("training", model="Qwen/Qwen3-8B", devices="1", method="lora")
+    adapters.segmented_control(key="trainer").set_value(trainer).run()
+    refused = any("no words for adapters" in i.value for i in adapters.info)
+    assert refused == (trainer in ("torchtitan", "megatron"))
+
+
+def test_a_draft_is_in_one_budget_with_its_target(open_page, pictures, downloads):
+    asked = {"model": "Qwen/Qwen3-32B", "mode": "decode", "batch": 16, "length": "32k"}
+    open_page(**asked, draft="Qwen/Qwen3-0.6B")
+    both = speculate(
+        load_model("Qwen/Qwen3-32B"), load_model("Qwen/Qwen3-0.6B"), mode="decode", batch_size=16, sequence_length=32768
+    )
+    rows = parsed(downloads["draft.csv"]())
+    assert [row["total"] for row in rows] == [row["total"] for row in both.rows()]
+    drawn = [row["GiB"] * GIB for row in pictures["memory_with_draft"].rows if row["bar"] == "Both"]
+    assert sum(drawn) == approximately(both.total)
+    refused = open_page(**asked, draft="mtp")
+    assert [e.value for e in refused.error] != []
+    assert refused.metric
+
+
+def test_the_engine_s_own_memory_stands_in_the_bars(open_page, pictures):
+    open_page(model="Qwen/Qwen3-32B", weights="fp8", mode="decode", batch=16, length="32k")
+    f = fit(load_model("Qwen/Qwen3-32B"), "H200", layout=Layout(tp=2), max_model_len=32768, concurrency=16, dtype="fp8")
+    asked = {row["part"]: row["GiB"] * GIB for row in pictures["memory_by_kind"].rows if row["bar"] == "As asked"}
+    assert sum(asked.values()) == approximately(2 * f.taken)

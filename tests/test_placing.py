@@ -66,7 +66,7 @@ def test_forms(answer: Callable[..., tuple[str, str]]) -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (["--zero", "3"], "zero are of training; give --mode pretraining"),
+        (["--zero", "3"], "(zero) need --mode pretraining"),
         (["--table", "device"], "--table device shows what --device NAME answers"),
         (["--device", "H100x"], "Device 'H100x' is not known"),
         (["--zero", "9" * 5000, "--mode", "pretraining"], "zero must be 0, 1, 2 or 3"),

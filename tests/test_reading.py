@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from calculator import CalculatorError
-from calculator.numbers.reading import whole
+from calculator.errors import WorkloadError
+from calculator.numbers.reading import amount, whole
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,24 @@ def test_the_sentence_says_what_is_allowed() -> None:
     assert str(refused.value) == (
         "Length cannot be 'many'; write a whole number such as 4096, 32,768, 32_768, 32k (32,768) or 1e6."
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("300M", 300_000_000),
+        ("1.4T", 1_400_000_000_000),
+        ("15 t", 15 * 10**12),
+        ("1e12", 10**12),
+        ("20,000,000", 20_000_000),
+        ("1b tokens", 10**9),
+    ],
+)
+def test_an_amount_of_data_is_decimal(text: str, meant: int) -> None:
+    assert amount(text) == meant
+
+
+@pytest.mark.parametrize("text", ["", "many", "0", "0.5", "-1", "1e17", "1.2345", "1Q"])
+def test_what_is_no_amount_of_data_is_refused(text: str) -> None:
+    with pytest.raises(WorkloadError, match="write an amount such as 300M"):
+        amount(text)

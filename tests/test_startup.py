@@ -34,7 +34,11 @@ def test_a_bundled_model_loads_only_what_it_needs():
     assert found & heavy == set()
     families = {name for name in found if name.startswith("calculator.families.") and name.count(".") == 3}
     assert families == {"calculator.families.decoders.llama", "calculator.families.drafts.registry"}
-    assert len([name for name in found if name.startswith("calculator.parts.")]) < 8
+    modules = {name.removeprefix("calculator.parts.") for name in found if name.startswith("calculator.parts.")}
+    blocks = {"base", "symbols", "basic", "norm", "mlp", "attention", "attend", "heads"}
+    assert modules == blocks | {"elsewhere", "positioned"}  # which the family and the heads by class import
+    rooms = {name.split(".")[1] for name in found if name.startswith("calculator.")}
+    assert rooms & {"training", "serving", "parallel", "hardware", "engines", "search"} == set()
 
 
 def test_the_index_of_families_is_what_their_decorators_say():

@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -43,9 +42,7 @@ def test_a_valid_config_too_large_for_a_link_is_read(open_page: Any) -> None:
     labels = {str(i): f"a label of some length, number {i * 7919}" for i in range(25_000)}
     content = json.dumps(LLAMA | {"id2label": labels}).encode()
     assert 1_300_000 < len(content) < SERVER.upload_bytes
-    start = time.monotonic()
     at = upload(open_page, content)
-    assert time.monotonic() - start < 5
     assert not at.error
     assert at.metric
     assert "config" not in at.query_params
@@ -63,9 +60,7 @@ def test_a_valid_config_too_large_for_a_link_is_read(open_page: Any) -> None:
     ],
 )
 def test_an_upload_is_held_against_the_limits_before_it_is_read(open_page: Any, content: bytes, said: str) -> None:
-    start = time.monotonic()
     at = upload(open_page, content)
-    assert time.monotonic() - start < 5
     assert len(at.error) == 1
     assert said in at.error[0].value
 
@@ -87,10 +82,8 @@ def test_the_name_of_a_file_may_be_long(open_page: Any) -> None:
     ],
 )
 def test_a_link_that_is_damaged_or_a_bomb_gets_a_sentence(text: str) -> None:
-    start = time.monotonic()
     with applied(SERVER), pytest.raises(SourceError):
         unpacked(text)
-    assert time.monotonic() - start < 1
 
 
 @pytest.mark.parametrize("link", ["inf", "-inf", "nan", "1e400", "0", "-1", "9" * 400, "x", "1.5"])

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from calculator.engines.layers import Engine, Layers, NotModelled, Rule, Settings, is_latent, up
+from calculator.engines.engine import Engine, Layers, NotModelled, Rule, Settings, is_latent, up
 from calculator.numbers.symbolic import Number
-from calculator.record.caches import Kept
+from calculator.record.caches import KeysAndValues, Latent, State
 
 CELLS = 256  # every cache is padded to this many tokens, src/llama-context.cpp
 MICRO_BATCH = 512  # --ubatch-size, tokens, common/common.h
 
-Latent = Callable[[Kept], tuple[Number, str]]
+Stored = Callable[[Latent], tuple[Number, str]]
 
 
-def _llama_cpp(latent: Latent) -> Rule:
+def _llama_cpp(latent: Stored) -> Rule:
     """Cells for the whole context, padded to 256; windows get their own cache, and states are kept in 32 bit. `latent`
     says how many bytes a token of a latent cache takes."""
 
@@ -28,18 +28,18 @@ def _llama_cpp(latent: Latent) -> Rule:
         cells = up(length, CELLS) * CELLS
         for k in kinds:
             kept = k.kept
-            if kept.kind == "state":
-                each = 4 * k.state_elements
+            if isinstance(kept, State):
+                each = 4 * int(kept.elements)
                 size += each * k.count
-                steps.append(f"{k.count} layers: a state of {k.state_elements:,} elements in 32 bit, {each:,} bytes")
+                steps.append(f"{k.count} layers: a state of {int(kept.elements):,} elements in 32 bit, {each:,} bytes")
                 continue
-            if kept.kind not in ("keys and values", "latent"):
+            if not isinstance(kept, KeysAndValues | Latent):
                 raise NotModelled(f"How llama.cpp keeps {kept.kind} is not known here.")
             held, said = cells, f"{length:,} tokens padded to {cells:,} cells"
             if kept.limit is not None:
                 held = up(min(cells, int(kept.limit) + batch), CELLS) * CELLS
                 said = f"min({cells:,}, {int(kept.limit):,} + {batch}) padded to {held:,} cells"
-            row, words = latent(kept) if kept.kind == "latent" else (kept.per_token, "")
+            row, words = latent(kept) if isinstance(kept, Latent) else (kept.per_token, "")
             size += int(held * row * k.count)
             steps.append(f"{k.count} layers: {said} × {int(row):,} bytes a token{words}")
         steps.append(f"Together {size:,} bytes")
@@ -48,15 +48,15 @@ def _llama_cpp(latent: Latent) -> Rule:
     return rule
 
 
-def _latent_once(kept: Kept) -> tuple[Number, str]:
+def _latent_once(kept: Latent) -> tuple[Number, str]:
     return kept.per_token, ", the latent once"
 
 
-def _latent_twice(kept: Kept) -> tuple[Number, str]:
+def _latent_twice(kept: Latent) -> tuple[Number, str]:
     return kept.per_token * (kept.elements + kept.values) // kept.elements, ", the latent as keys and again as values"
 
 
-def _latent_expanded(kept: Kept) -> tuple[Number, str]:
+def _latent_expanded(kept: Latent) -> tuple[Number, str]:
     return kept.per_token * kept.expanded // kept.elements, ", every head's keys and values"
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from calculator.engines import llama_cpp, sglang, tensorrt_llm, vllm
-from calculator.engines.layers import Engine, Layers, NotModelled, caches, settings_of
+from calculator.engines.engine import Engine, Layers, NotModelled, caches, settings_of
 from calculator.errors import WorkloadError
 from calculator.model import Model
 from calculator.passes.forward import resolved_length

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from calculator.engines.layers import Engine, Layers, NotModelled, Settings, sparse_latent, up
+from calculator.engines.engine import Engine, Layers, NotModelled, Settings, is_window, sparse_latent, up
 from calculator.formats.cache import LATENT
-from calculator.record.caches import Kept
+from calculator.record.caches import IndexKeys, Kept, KeysAndValues, Latent, State
 
 PAGE = 1  # tokens, --page-size
 SPARSE_PAGE = 64  # "Setting page size to 64 for DeepSeek DSA", what its kernels read at once
@@ -24,15 +24,15 @@ def slots(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, li
     the others' tokens."""
     page = settings.block_size or (SPARSE_PAGE if sparse_latent(kinds) else PAGE)
     tokens = up(length, page) * page
-    windows = [k for k in kinds if k.kept.limit is not None and k.kept.kind == "keys and values"]
-    own = bool(windows) and any(k.kept.limit is None and k.kept.kind == "keys and values" for k in kinds)
+    windows = [k for k in kinds if is_window(k)]
+    own = bool(windows) and any(isinstance(k.kept, KeysAndValues) and k.kept.limit is None for k in kinds)
     size, steps = 0, [f"⌈{length:,} / {page}⌉ × {page} = {tokens:,} slots"]
     for k in kinds:
-        if k.kept.kind == "state":
-            size += STATES * k.state_bytes * k.count
-            steps.append(f"{k.count} layers: {STATES} states of {k.state_bytes:,} bytes, with the radix cache on")
+        if isinstance(k.kept, State):
+            size += STATES * int(k.kept.size) * k.count
+            steps.append(f"{k.count} layers: {STATES} states of {int(k.kept.size):,} bytes, with the radix cache on")
             continue
-        if k.kept.kind not in ("keys and values", "latent", "index keys"):
+        if not isinstance(k.kept, KeysAndValues | Latent | IndexKeys):
             raise NotModelled(f"How SGLang lays out {k.kept.kind} is not known here.")
         row = _row(k.kept, kinds, settings)
         held = tokens
@@ -47,7 +47,7 @@ def slots(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, li
 
 def _row(kept: Kept, kinds: list[Layers], settings: Settings) -> int:
     """Bytes a token: a latent beside an indexer in fp8_e4m3 has scales, and its rotated part in 16 bit."""
-    if kept.kind == "latent" and settings.cache == "fp8" and sparse_latent(kinds):
+    if isinstance(kept, Latent) and settings.cache == "fp8" and sparse_latent(kinds):
         return int(LATENT.size(kept.elements, kept.elements - kept.values))
     return int(kept.per_token)
 

@@ -7,7 +7,8 @@ cpp/include/tensorrt_llm/batch_manager/kvCacheManager.h (kSWAExtraBlock) with kv
 
 from __future__ import annotations
 
-from calculator.engines.layers import Engine, Layers, NotModelled, Settings, up
+from calculator.engines.engine import Engine, Layers, NotModelled, Settings, up
+from calculator.record.caches import IndexKeys, KeysAndValues, Latent, State
 
 BLOCK = 32  # tokens_per_block
 EXTRA = 1  # kSWAExtraBlock: so that the window's tokens are always whole in the blocks
@@ -19,12 +20,13 @@ def blocks(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, l
     size, steps = 0, []
     for k in kinds:
         kept = k.kept
-        if kept.kind == "state":
-            size += k.state_bytes * k.count
-            steps.append(f"{k.count} layers: a state of {k.state_bytes:,} bytes")
+        if isinstance(kept, State):
+            size += int(kept.size) * k.count
+            steps.append(f"{k.count} layers: a state of {int(kept.size):,} bytes")
             continue
-        if kept.kind not in ("keys and values", "latent", "index keys") or kept.chunked:
-            raise NotModelled(f"How TensorRT-LLM lays out {'chunks' if kept.chunked else kept.kind} is not known here.")
+        chunked = isinstance(kept, KeysAndValues) and kept.chunked
+        if chunked or not isinstance(kept, KeysAndValues | Latent | IndexKeys):
+            raise NotModelled(f"How TensorRT-LLM lays out {'chunks' if chunked else kept.kind} is not known here.")
         held = length if kept.limit is None else min(length, int(kept.limit))
         count = up(held, block) + (EXTRA if held < length else 0)
         extra = f" + {EXTRA}" if held < length else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from itertools import takewhile
 from typing import Any
 
@@ -50,6 +51,9 @@ RELATIVES = {
     "nemotron-nas": "deci",
     "gpt-sw3": "gpt2",
     "deepseek_ref": "deepseek",
+    "exaone": "llama",
+    "sarvam_mla": "deepseek",
+    "sarvam_moe": "glm4moe",
 }
 """Types whose classes are called after another."""
 
@@ -80,6 +84,7 @@ def classes(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(listed)
 
 
+@lru_cache(maxsize=512)
 def on_top(name: str, kind: str) -> str | None:
     """What a class has on top of the layers of a type, by its name; None where neither is known."""
     if name in WHOLE:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calculator.config import Config
 from calculator.families.fields import attention_kind, dropped, head_shape, rotary_size
+from calculator.families.once import once
 from calculator.model import Layer
-from calculator.parts import MLP, Attention, Experts, Norm, Part, Residual
+from calculator.parts import MLP, Attention, Biases, Norm, Part, Residual, Sees
+
+if TYPE_CHECKING:
+    from calculator.parts import Experts
 
 MakeNorm = Callable[[str, int], Norm]  # by name and width; Norm itself is RMSNorm
 Half = Part | Sequence[Part]  # what stands between two additions to the residual stream
@@ -37,6 +41,7 @@ def plain_norm(name: str, width: int) -> Norm:
     return Norm(name, width, affine=False)
 
 
+@once
 def self_attention(
     c: Config,
     *,
@@ -51,12 +56,12 @@ def self_attention(
     heads, kv_heads, head_dim = head_shape(c)
     biased = c.flag("attention_bias") if bias is None else bias
     options: dict[str, Any] = {
-        "qkv_bias": biased,
-        "out_bias": biased,
+        "sees": Sees(window),
+        "biases": Biases(biased, biased),
         "rotary": rotary_size(c, head_dim) if rotates else 0,
         "dropout": dropped(c, "attention_dropout"),
     }
-    return Attention(name, c.hidden_size, heads, kv_heads, head_dim, window=window, **{**options, **changes})
+    return Attention(name, c.hidden_size, heads, kv_heads, head_dim, **{**options, **changes})
 
 
 def positions_in_windows(c: Config, window: int | None, **changes: Any) -> Attention:
@@ -71,23 +76,28 @@ def whole_heads(
     width: int = c.hidden_size
     heads: int = changes.pop("heads", None) or c.num_attention_heads
     size = width // heads
-    options: dict[str, Any] = {"qkv_bias": bias, "out_bias": bias, "rotary": size if rotates else 0}
+    options: dict[str, Any] = {"biases": Biases(bias, bias), "rotary": size if rotates else 0}
     return Attention(name, width, heads, heads, size, **{**options, **changes})
 
 
+@once
 def gated_mlp(c: Config, *, name: str = "mlp", **changes: Any) -> MLP:
     """The gated MLP by the usual field names."""
     return MLP(name, c.hidden_size, c.intermediate_size, **{"bias": c.flag("mlp_bias"), **changes})
 
 
+@once
 def plain_mlp(c: Config, name: str = "mlp", inner: int | None = None, **changes: Any) -> MLP:
     """Two projections with biases around a nonlinearity, `inner` or intermediate_size features between them."""
     options: dict[str, Any] = {"gated": False, "bias": True, "up": "fc1", "down": "fc2"}
     return MLP(name, c.hidden_size, c.intermediate_size if inner is None else inner, **{**options, **changes})
 
 
+@once
 def mixture(c: Config, name: str = "mlp", **changes: Any) -> Experts:
     """A mixture by the field names of most types; a family whose fields are others states them."""
+    from calculator.parts import Experts  # of a model that has some
+
     usual = {"intermediate": "moe_intermediate_size", "experts": "num_experts", "top_k": "num_experts_per_tok"}
     read = {option: getattr(c, field) for option, field in usual.items() if option not in changes}
     return Experts(name, c.hidden_size, **read, **changes)
@@ -104,8 +114,8 @@ def additions(width: int, dropout: bool = False) -> tuple[Residual, Residual]:
 
 def usual_kind(mixer: Half, channel: Half) -> str:
     """What a person would call such a layer: its window, and its experts where it has some."""
-    window = next((p.window for p in several(mixer) if isinstance(p, Attention)), None)
-    mixed = any(isinstance(p, Experts) for p in several(channel))
+    window = next((p.sees.window for p in several(mixer) if isinstance(p, Attention)), None)
+    mixed = any(p.ROUTED for p in several(channel))
     return attention_kind(window) + (" + experts" if mixed else "")
 
 
@@ -114,6 +124,7 @@ def channel_kind(window: int | None, mixed: bool) -> str:
     return f"{attention_kind(window)} + {'experts' if mixed else 'mlp'}"
 
 
+@once
 def pre_norm(
     c: Config,
     mixer: Half,
@@ -131,6 +142,7 @@ def pre_norm(
     return Layer(kind or usual_kind(mixer, channel), parts)
 
 
+@once
 def post_norm(
     c: Config,
     mixer: Half,
@@ -146,6 +158,7 @@ def post_norm(
     return Layer(kind or usual_kind(mixer, channel), parts)
 
 
+@once
 def sandwiched(
     c: Config,
     mixer: Half,

@@ -107,8 +107,8 @@ def language_part(c: Config, name: str, field: str = "text_config", own_ties: bo
     if name not in FAMILIES:
         raise ConfigError(f"{field} in {c.where} is of type {name!r}, a language model that is not known here.")
     text = c.section(field, name)
-    text.values_["tie_word_embeddings"] = text.flag("tie_word_embeddings") if own_ties else tied_inside(c, text)
-    return FAMILIES[name](text)
+    ties = text.flag("tie_word_embeddings") if own_ties else tied_inside(c, text)
+    return FAMILIES[name](text.read_as(tie_word_embeddings=ties))
 
 
 def with_towers(

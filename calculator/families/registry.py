@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import import_module
-from pkgutil import walk_packages
 
 from calculator.config import DATA, Config
 from calculator.errors import ConfigError
@@ -51,6 +50,8 @@ def module_by_type() -> Mapping[str, str]:
 def register_all() -> None:
     """Import every module of the families, which registers them all."""
     package = import_module("calculator.families")
+    from pkgutil import walk_packages
+
     for module in walk_packages(package.__path__, f"{package.__name__}."):
         import_module(module.name)
 

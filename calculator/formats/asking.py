@@ -23,6 +23,7 @@ _PACKED = re.compile(r"(.*\bexperts\.)(\w+)")
 _PROJECTIONS = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
 _STACKED = {**_PROJECTIONS, "gate_up_proj": "up_proj"}
 _WORDS = {**_PROJECTIONS, "attn": "self_attn", "ffn": "mlp"}
+_TOWERS = ("visual", "vision_tower", "vision_model")
 _ENDS = {"embed": "embed_tokens", "head": "lm_head"}
 
 Numbers: TypeAlias = tuple[int, ...]
@@ -38,10 +39,13 @@ def bare(module: str) -> str:
 
 
 def translations(short: str) -> list[str]:
-    """The path in the words of transformers, and of those MLX keeps, where it is in DeepSeek-V4's own."""
+    """The path in the words of transformers, and of those MLX keeps, where it is in DeepSeek-V4's own; an image tower's
+    by the names that libraries give it."""
     if short in _ENDS:
         return [_ENDS[short]]
     words = short.split(".")
+    if words[0] in _TOWERS:
+        return [".".join((name, *words[1:])) for name in _TOWERS if name != words[0]]
     if words[0] != "layers" or not {"attn", "ffn"} & set(words):
         return []
     kinds = (_WORDS, _PROJECTIONS)
@@ -204,7 +208,7 @@ def experts_names(module: str) -> tuple[list[tuple[str, str]], list[str]]:
     tensors are named by their projections, one by one, where the checkpoint was quantized before it was packed."""
     if "*" in module:
         before, _, after = module.partition("*")
-        return [(before, after)], []
+        return [(before, after)], [before.removesuffix(".")]
     packed = _PACKED.fullmatch(module)
     if packed is None:
         return [], [module]

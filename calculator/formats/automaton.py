@@ -58,9 +58,7 @@ class Automaton:
             if looks:
                 self.looking.add(number)
             if len(left) > MOST_PATTERNS:
-                raise ConfigError(
-                    f"The quantization config has more than {MOST_PATTERNS:,} patterns; list the modules by name."
-                )
+                raise ConfigError(f"The config has more than {MOST_PATTERNS:,} patterns; list the modules by name.")
         self.steps = program.steps
         self.work = MOST_WORK
         self.states: list[State] = []
@@ -157,7 +155,7 @@ class Automaton:
         self.work -= work
         if self.work < 0:
             raise ConfigError(
-                "The module patterns of the quantization config take more steps on this model's names than are allowed "
+                "The module patterns of the config take more steps on this model's names than are allowed "
                 f"({MOST_WORK:,}); write fewer or simpler ones, or list the modules by name."
             )
 

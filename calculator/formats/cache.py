@@ -86,6 +86,7 @@ class CacheFormat:
 
     @property
     def name(self) -> str:
+        """What the format is called; keys and values apart where they differ."""
         return self.keys.name if self.keys == self.values else f"{self.keys.name}/{self.values.name}"
 
     @property

@@ -18,6 +18,7 @@ class GgmlType(NamedTuple):
 
     @property
     def bits_per_weight(self) -> float:
+        """Bits of one weight with its share of the block's scales."""
         return self.size * 8 / self.block
 
 

@@ -158,6 +158,17 @@ mlp.Wi                              ffn_up
 mlp.Wo                              ffn_down
 mlp_norm                            ffn_norm
 embed_tokens                        nextn.embed_tokens
+ln1                                 attn_norm
+ln2                                 attn_norm_2
+attention.key                       time_mix_key
+attention.value                     time_mix_value
+attention.receptance                time_mix_receptance
+attention.gate                      time_mix_gate
+attention.output                    time_mix_output
+attention.ln_x                      time_mix_ln
+feed_forward.key                    channel_mix_key
+feed_forward.value                  channel_mix_value
+feed_forward.receptance             channel_mix_receptance
 enorm                               nextn.enorm
 hnorm                               nextn.hnorm
 eh_proj                             nextn.eh_proj
@@ -187,6 +198,20 @@ mixer.dt_bias                                ssm_dt.bias
 linear_attn.A_log                            ssm_a
 linear_attn.dt_bias                          ssm_dt.bias
 altup.correct_output_scale                   altup_correct_scale.weight
+attention.time_maa_x                         time_mix_lerp_x.weight
+attention.time_maa_w                         time_mix_lerp_fused.weight|time_mix_lerp_w.weight
+attention.time_maa_k                         time_mix_lerp_fused.weight|time_mix_lerp_k.weight
+attention.time_maa_v                         time_mix_lerp_fused.weight|time_mix_lerp_v.weight
+attention.time_maa_r                         time_mix_lerp_fused.weight|time_mix_lerp_r.weight
+attention.time_maa_g                         time_mix_lerp_fused.weight|time_mix_lerp_g.weight
+attention.time_maa_w1                        time_mix_w1.weight
+attention.time_maa_w2                        time_mix_w2.weight
+attention.time_decay                         time_mix_decay.weight
+attention.time_decay_w1                      time_mix_decay_w1.weight
+attention.time_decay_w2                      time_mix_decay_w2.weight
+attention.time_faaaa                         time_mix_first.weight
+feed_forward.time_maa_k                      channel_mix_lerp_k.weight
+feed_forward.time_maa_r                      channel_mix_lerp_r.weight
 layer_scalar                                 layer_output_scale.weight
 router.scale                                 ffn_gate_inp.scale
 router.per_expert_scale                      ffn_down_exps.scale
@@ -209,6 +234,8 @@ final_norm                          output_norm
 final_layernorm                     output_norm
 embedding_norm                      output_norm|token_embd_norm
 lm_head                             output
+head                                output
+ln_out                              output_norm
 output                              output
 embed_tokens_per_layer              per_layer_token_embd
 per_layer_model_projection          per_layer_model_proj
@@ -260,15 +287,17 @@ def stored_as(name: str, architecture: str = "", layers: int = 0) -> Names:
     """
     if altup := re.fullmatch(r"model\.altup_(unembed_)?projections\.\d+\.weight", name):
         return (("altup_unembd_proj.weight" if altup[1] else "altup_proj.weight",),)
+    if side := re.fullmatch(r"(encoder|decoder)\.block\.(\d+)\.(layer\..+)", name):  # T5's sides
+        prefix = f"{side[1][:3]}.blk.{side[2]}."
+        return _with_suffix(side[3], _t5(side[3], side[1] == "decoder"), prefix)
+    if first := re.fullmatch(r"rwkv\.blocks\.0\.pre_ln(\.\w+)", name):
+        return ((f"token_embd_norm{first[1]}",),)
     place = re.match(r"(?:(.*)\.)?(?:layers|layer|h|block|blocks)\.(\d+)\.(.+)", name)
     if place is None:
         return _outside(name, layers)
     path, number, inner = place[1] or "", int(place[2]), place[3]
     if path == "mtp":
         number += layers
-    if "block." in name and inner.startswith("layer."):  # T5's sides
-        prefix = f"{'enc' if 'encoder' in name else 'dec'}.blk.{number}."
-        return _with_suffix(inner, _t5(inner, "decoder" in name), prefix)
     prefix = f"blk.{number}."
     if inner in WHOLE:
         return _spelled(WHOLE[inner], "", prefix)

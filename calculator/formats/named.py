@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from calculator.errors import WorkloadError
 from calculator.formats.ggml import QUANTIZED
+from calculator.formats.mixtures import BASES
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Expression, Number, ceil_div
 
@@ -41,6 +42,7 @@ class Format:
 
     @property
     def quantized(self) -> bool:
+        """Whether an element takes less than 16 bits."""
         return self.bits < 16
 
     def size(self, weight: Weight) -> Number:
@@ -67,6 +69,7 @@ class Exact(Format):
     nbytes: int = 0
 
     def size(self, weight: Weight) -> Number:
+        """The bytes that were measured, whatever the weight."""
         return self.nbytes
 
 
@@ -84,6 +87,7 @@ class Mixed(Format):
         return parts[0][0] if len(parts) == 1 else cls(name, parts[0][0].bits, parts=parts)
 
     def size(self, weight: Weight) -> Number:
+        """Bytes of the weight, each of its parts in its own format."""
         return sum(form.size(weight.some(count)) for form, count in self.parts)
 
 
@@ -100,6 +104,7 @@ class Blocks(Format):
     otherwise: Format | None = None
 
     def size(self, weight: Weight) -> Number:
+        """Bytes of the weight in whole blocks, with their scales."""
         columns = weight.shape[-1]
         if isinstance(columns, Expression) or columns % self.tile_columns == 0:
             return Format.size(self, weight)
@@ -141,7 +146,8 @@ FORMATS = {
 TensorRT-LLM), NF4 with double quantization arXiv:2305.14314 (8-bit scale per 64 weights,
 32-bit scale per 256 of those)."""
 
-FALLBACKS = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0", "tq1_0": "q4_0", "tq2_0": "q4_0", "q2_0": "q4_0"}
+FALLBACKS = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0"}
+FALLBACKS |= dict.fromkeys(("q2_k", "q3_k", "tq1_0", "tq2_0", "q2_0"), "q4_0")
 """What llama.cpp stores rows in that are no whole blocks of 256 (src/llama-quant.cpp); IQ4_NL for the other types."""
 
 
@@ -162,6 +168,18 @@ def _ggml_formats() -> dict[str, Blocks]:
 GGML_FORMATS = _ggml_formats()
 """GGUF types by name. As llama.cpp writes them, the embedding is converted too, and vectors and routers are in 32 bit
 (docs/METHODS.md)."""
+
+
+def _mixtures() -> dict[str, Format]:
+    found: dict[str, Format] = {}
+    for name, base in BASES.items():
+        form = GGML_FORMATS.get(base) or FORMATS[base]
+        found[name] = replace(form, name=name, title=f"GGUF mixture {name.upper()}, derived by llama.cpp's recipe")
+    return found
+
+
+MIXTURES = _mixtures()
+"""GGUF files by the name of their mixture, as formats: those of the tensors that no rule of the recipe is about."""
 
 
 def ggml_head(form: Format) -> Format:
@@ -208,11 +226,17 @@ def format_named(name: str) -> Format:
         WorkloadError: no such format.
     """
     key = normalised(name)
-    found = FORMATS.get(key) or GGML_FORMATS.get(key)
-    if found is None and re.match(r"i?[qt]q?\d", key):
+    found = FORMATS.get(key) or MIXTURES.get(key) or GGML_FORMATS.get(key)
+    if found is None and re.match(r"ud[-_]", key):
         raise WorkloadError(
-            f"{name!r} is no GGUF type that a precision can be; choose one of {', '.join(GGML_FORMATS)}. Names such as "
-            "q4_k_m are mixtures of types, which the headers of a GGUF file tell: load the file."
+            f"{name!r} is one of Unsloth's dynamic mixtures, whose types are chosen anew for each model, so that only "
+            "the file's headers tell them: load the file (org/name-GGUF:NAME), or take a mixture of llama.cpp such as "
+            "q4_k_m."
+        )
+    if found is None and re.match(r"i?[qt]q?\d", key):
+        names = [*MIXTURES, *(n for n in GGML_FORMATS if n not in MIXTURES)]
+        raise WorkloadError(
+            f"{name!r} is no mixture or type of llama.cpp that a precision can be; choose one of {', '.join(names)}."
         )
     if found is None:
         raise WorkloadError(f"Precision {name!r} is not known; choose one of auto, {', '.join(FORMATS)}.")

@@ -75,7 +75,7 @@ def refused(pattern: str, reason: str) -> ConfigError:
     """What is raised for a pattern that is not run here."""
     shown = pattern if len(pattern) <= 60 else f"{pattern[:60]}…"
     return ConfigError(
-        f"The module pattern {shown!r} of the quantization config {reason}; allowed are characters, classes, groups, "
+        f"The module pattern {shown!r} of the config {reason}; allowed are characters, classes, groups, "
         "alternation, repeats, ^, $, \\b, (?i) and lookaheads. Write the rule with these, or list the modules by name."
     )
 

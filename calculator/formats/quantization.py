@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from calculator.formats.named import FORMATS
-from calculator.formats.readers import compressed, integers, mlx, modelopt, others
+from calculator.formats.readers import compressed, integers, mlx, modelopt, others, quark
 from calculator.formats.readers.common import Result, cache_format
 from calculator.formats.rules import Rule, Scheme, converting
 
@@ -17,8 +17,8 @@ KEYS = ("quantization_config", "quantization", "compression_config")
 """What a block is called inside a config; MLX calls it `quantization`, old compressed-tensors `compression_config`."""
 INNER = ("text_config", "llm_config", "language_config")
 """The language model's own config in one of several models; what stands there is not about the towers."""
-SIDE_FILES = ("hf_quant_config.json", "quantize_config.json")
-"""Files beside config.json in which modelopt and GPTQ state it. A loaded config has them under these names."""
+SIDE_FILES = ("hf_quant_config.json", "quantize_config.json", "quant_config.json")
+"""Files beside config.json in which modelopt, GPTQ and AWQ state it. A loaded config has them under these names."""
 
 
 class Block(NamedTuple):
@@ -33,7 +33,7 @@ class Block(NamedTuple):
         """The library by the name it goes by in `READERS`."""
         s = self.settings
         said = s.get("quant_method") or ("modelopt" if "quant_algo" in s or "quantized_layers" in s else "")
-        if not said and self.place == "quantize_config.json":
+        if not said and self.place in ("quantize_config.json", "quant_config.json"):
             said = "awq" if {"w_bit", "zero_point"} & s.keys() else "gptq"
         if not said and "config_groups" in s:
             said = "compressed-tensors"
@@ -124,6 +124,7 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Result]] = {
     "compressed-tensors": compressed.compressed_tensors,
     "modelopt": modelopt.modelopt,
     "modelopt-fp4": modelopt.modelopt,
+    "quark": quark.quark,
 }
 
 UNPRICED = {
@@ -131,6 +132,5 @@ UNPRICED = {
     "vptq": "codebooks and its indices",
     "spqr": "outliers",
     "higgs": "grids",
-    "quark": "own export format",
 }
 """Methods that are known by name and whose bytes no config tells: with `--checkpoint` the headers do."""

@@ -46,7 +46,7 @@ class Rule:
             it; "within": also a part of the path, by whole words; "regex": an expression from the path's start on,
             "regex to a dot": one that ends with a word, "search": one that may begin anywhere; "glob": with * for
             anything; "class": all tensors of `roles`; "tensor": one tensor by its name here.
-        what: as the config has it. field: where it stands in the config.
+        what: as the config has it. field: where it stands in the config, "" for what no config says.
         form: what it is stored in, None for not quantized.
         roles: tensors that it may be about. towers: whether those of vision and audio towers are among them.
     """
@@ -144,7 +144,8 @@ class Scheme:
         """Rules that name modules of which the model has none. `names`: the model's modules beside those priced."""
         for name in names:
             self._asker.touch(name)
-        return [r for i, r in enumerate(self.rules) if r.how not in ("class", "tensor") and i not in self._asker.met]
+        asked = ((i, r) for i, r in enumerate(self.rules) if r.how not in ("class", "tensor") and r.field)
+        return [r for i, r in asked if i not in self._asker.met]
 
 
 def experts_of(weight: Weight) -> tuple[int, bool]:

@@ -21,6 +21,7 @@ class Weight(NamedTuple):
     first: int = 0
 
     def elements(self) -> Number:
+        """Elements of all copies together."""
         return math.prod(self.shape) * self.copies
 
     def some(self, count: int) -> Weight:

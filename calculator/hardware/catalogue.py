@@ -14,8 +14,8 @@ from typing import Any
 from calculator.config import DATA
 from calculator.errors import DeviceError
 from calculator.hardware.record import Device
+from calculator.numbers.units import GB, GIB, MIB
 
-MIB, GIB, GB = 2**20, 2**30, 10**9
 CUSTOM = ("name", "memory_gib", "bandwidth_gb_s", "peak_tflops")
 """The fields that a device of one's own must have."""
 

@@ -12,8 +12,8 @@ import sys
 from typing import NamedTuple
 
 from calculator.errors import DeviceError
+from calculator.numbers.units import MIB
 
-MIB = 2**20
 SECONDS = 10  # a driver that answers later is hung
 SERVERS = ("streamlit.web.server",)  # modules that only a process with visitors has loaded
 

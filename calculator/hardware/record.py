@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from calculator.errors import DeviceError
+from calculator.errors import DeviceError, shown
 
 FASTER = {"nvfp4": "fp4", "mxfp4": "fp4", "fp4": "fp4", "fp8": "fp8", "int8": "int8", "int4": "int4", "fp32": "fp32"}
 """The peak that products in a format run at; what is not named runs at the 16-bit one."""
@@ -60,7 +60,8 @@ class Device:
     def __post_init__(self) -> None:
         for name in ("memory", "bandwidth"):
             if not 0 < getattr(self, name) < 1e18:
-                raise DeviceError(f"A device's {name} must be more than 0 bytes, not {getattr(self, name)!r}.")
+                said = shown(getattr(self, name))
+                raise DeviceError(f"A device's {name} must be more than 0 and less than 10^18 bytes, not {said}.")
 
     def peak_of(self, arithmetic: str) -> float:
         """Dense FLOP/s of products in a format. A format that the device has no units for runs at the next wider one.

@@ -11,9 +11,9 @@ from typing import Any
 from calculator.errors import HubUnreachableError
 from calculator.hardware.catalogue import devices
 from calculator.hardware.record import Device
+from calculator.numbers.units import GB
 
 HOURS = {"minute": 60, "hour": 1, "second": 3600}
-GB = 10**9
 NEAR = 0.2
 """Of two sizes of memory, one in decimal and one in binary gigabytes, or with and without what ECC takes."""
 

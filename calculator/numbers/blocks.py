@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 
 Row = Sequence[str]
 
@@ -60,6 +59,13 @@ class Shown:
 def to_html(blocks: Iterable[Block]) -> str:
     """The blocks as HTML tables that take the notebook's own style."""
     return "\n".join(_facts(b) if isinstance(b, Facts) else _grid(b) for b in blocks)
+
+
+def escape(text: str) -> str:
+    """The text as HTML shows it."""
+    from html import escape as escaped  # only notebooks need it
+
+    return escaped(text)
 
 
 def _facts(facts: Facts) -> str:

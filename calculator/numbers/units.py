@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-GIB = 2**30
+KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
+GB = 10**9  # what makers of devices and networks count in
 
-
-BYTES = (("EiB", 2**60), ("PiB", 2**50), ("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+BYTES = (("EiB", 2**60), ("PiB", 2**50), ("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB))
 SECONDS = (("days", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
 LIMIT = 10**6  # beyond so many of the largest unit only that is said
 

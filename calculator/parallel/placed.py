@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from functools import lru_cache
 
@@ -15,6 +15,7 @@ from calculator.parallel.layout import Layout
 from calculator.passes.forward import forward, resolved_length
 from calculator.passes.plan import plan_of
 from calculator.record.operation import Operation, Span, Step
+from calculator.record.recent import Recent
 from calculator.record.split import Split
 from calculator.record.workload import Workload
 
@@ -45,21 +46,41 @@ def placed(model: Model, workload: Workload, layout: Layout) -> tuple[Stage, ...
     layout.check(model)
     batch, length = workload.batch_size, resolved_length(model, workload)
     mine = -(-batch // layout.dp)
-    listed = forward(model, workload, mine, length)
-    experts = _of_all_copies(model, workload, layout, mine, length)
-    divided = list(_divided(listed, experts, model, layout))
+    divided = _of_a_copy(model, workload, layout, mine, length)
     bounds = stage_bounds(model.layers, layout.pp)
     width = plan_of(model, workload).native.bits // 8
     queries = 1 if workload.mode == "decode" else length
     tokens = mine * queries
     stages = []
     for i, (first, last) in enumerate(bounds):
-        inside = [op for op in (_cut(op, model, first, last, i, len(bounds)) for op in divided) if op is not None]
+        spans: dict[Span, tuple[Span, str]] = {}  # the operations of a layer stand for the same ones
+        cut = (_cut(op, model, (first, last), i, len(bounds), spans) for op in divided)
+        inside = [op for op in cut if op is not None]
         if i + 1 < len(bounds):
             size = tokens * model.hidden_size * width / layout.cp
             inside.append(collective("send", "stage", Span(model.text.path, (last - 1,)), "norm", size, 2))
         stages.append(Stage(tuple(inside), tuple(range(first, last)), tokens))
     return tuple(stages)
+
+
+_DIVIDED: Recent[tuple[Model, tuple[Operation, ...]]] = Recent(20_000)
+"""Passes that were lately divided, of at most so many operations together: pipelines of any depth cut the same one, and
+what is held is the same whatever the load."""
+
+
+def _of_a_copy(model: Model, workload: Workload, layout: Layout, batch: int, length: Number) -> tuple[Operation, ...]:
+    """The pass of one copy of the model over its tensor, sequence and expert groups, before it is cut into stages."""
+    asked = tuple(getattr(workload, f.name) for f in fields(workload) if f.name != "batch_size")
+    groups = (layout.tp, layout.cp, layout.ep, layout.attention_dp, layout.sequence_parallel)
+    key = (id(model), asked, batch, length, groups)
+    known = _DIVIDED.get(key)
+    if known is not None and known[0] is model:
+        return known[1]
+    listed = forward(model, workload, batch, length)
+    experts = _of_all_copies(model, workload, layout, batch, length)
+    found = tuple(_divided(listed, experts, model, layout))
+    _DIVIDED.put(key, (model, found), max(len(found), 1))
+    return found
 
 
 def stage_bounds(layers: int, stages: int) -> list[tuple[int, int]]:
@@ -217,20 +238,32 @@ def _rounded(size: Number) -> Number:
     return math.ceil(size) if isinstance(size, float) else size
 
 
-def _cut(op: Operation, model: Model, first: int, last: int, stage: int, stages: int) -> Operation | None:
+def _cut(
+    op: Operation,
+    model: Model,
+    bounds: tuple[int, int],
+    stage: int,
+    stages: int,
+    spans: dict[Span, tuple[Span, str]],
+) -> Operation | None:
     """The part of an operation that a stage runs: its layers of the language model; what stands before them and beside
     them on the first stage, what stands after them on the last."""
+    whole = op.span
     if stages == 1:
         return op
-    if op.span.stack != model.text.path:
+    if whole.stack != model.text.path:
         return op if stage == 0 else None
-    if not op.span.layers:
-        return op if stage == (stages - 1 if op.span.after else 0) else None
-    inside = tuple(i for i in op.span.layers if first <= i < last)
-    if not inside:
+    if not whole.layers:
+        return op if stage == (stages - 1 if whole.after else 0) else None
+    if whole not in spans:
+        span = Span(whole.stack, tuple(i for i in whole.layers if bounds[0] <= i < bounds[1]))
+        spans[whole] = span, span.label
+    span, label = spans[whole]
+    count = len(span.layers)
+    if not count:
         return None
-    if len(inside) == len(op.span.layers):
+    if count == len(whole.layers):
         return op
-    span = Span(op.span.stack, inside)
-    stored = len(inside) if op.step.stored else 0
-    return replace(op, step=replace(op.step, span=span, label=span.label, count=len(inside), stored=stored))
+    return replace(
+        op, step=replace(op.step, span=span, label=label, count=count, stored=count if op.step.stored else 0)
+    )

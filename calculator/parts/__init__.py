@@ -13,18 +13,8 @@ if TYPE_CHECKING:
     from calculator.parts.altup import AltUp
     from calculator.parts.approximate import BlockSparseAttention, LandmarkAttention, WindowAttention
     from calculator.parts.attention import Attention
-    from calculator.parts.basic import (
-        Embedding,
-        GatedNorm,
-        Head,
-        Idle,
-        Linear,
-        Norm,
-        Part,
-        Positions,
-        Residual,
-        VectorWeights,
-    )
+    from calculator.parts.base import Part
+    from calculator.parts.basic import Embedding, Head, Idle, Linear, Positions, Residual, VectorWeights
     from calculator.parts.chosen import ChosenHeads, ConvolvedAttention, RouterMLP
     from calculator.parts.compressed import CompressedAttention, HyperConnection
     from calculator.parts.conditioned import ConditionedScale
@@ -40,19 +30,24 @@ if TYPE_CHECKING:
     from calculator.parts.differential import DifferentialAttention
     from calculator.parts.disentangled import DisentangledAttention, DistanceTable
     from calculator.parts.dynamic import DynamicMask, RetrievalExperts
-    from calculator.parts.elsewhere import Elsewhere, WithoutGradient
+    from calculator.parts.elsewhere import CacheElsewhere, Elsewhere, WithoutGradient
+    from calculator.parts.experts import Experts
     from calculator.parts.griffin import GatedLinearRecurrence
+    from calculator.parts.heads import Biases, Gate, HeadNorms, Names, Sees
     from calculator.parts.inkling import (
         BlockResidual,
         DistanceAttention,
         GatedShortKernel,
+        MessageGate,
         SharedExperts,
         ShortConvolution,
     )
     from calculator.parts.latent import LatentAttention
     from calculator.parts.local import GlobalLocalAttention, LocalAttention, Padded, SlidingAttention, SparseAttention
-    from calculator.parts.mlp import MLP, Experts, IdleExperts
+    from calculator.parts.mixture import Correction, IdleExperts, Router, SharedMLP, Storage
+    from calculator.parts.mlp import MLP
     from calculator.parts.ngram import NgramAttention, StreamedQueries, Streams
+    from calculator.parts.norm import GatedNorm, Norm
     from calculator.parts.patches import AtPatches, Frozen, HashEmbedding, PatchAttention
     from calculator.parts.positioned import Activation, Positioned
     from calculator.parts.recurrent import GatedDeltaNet, HeadedMamba, Mamba, Mamba2
@@ -60,6 +55,7 @@ if TYPE_CHECKING:
     from calculator.parts.rwkv import ChannelMix, MatrixTimeMix, TimeMix
     from calculator.parts.sound import AudioConvolution
     from calculator.parts.sparse import BlockIndexer, Indexer
+    from calculator.parts.sphere import Interpolation
     from calculator.parts.stored import Matrix, RoutedMatrix, StoredAttention, StoredLatent, Tensors
     from calculator.parts.streams import GatedResidual, MeanBlockIndexer, NGramEmbedding
     from calculator.parts.vision import PatchEmbedding, PatchMerger, VisionAttention
@@ -72,14 +68,17 @@ __all__ = [
     "AtPatches",
     "Attention",
     "AudioConvolution",
+    "Biases",
     "BlockIndexer",
     "BlockResidual",
     "BlockSparseAttention",
+    "CacheElsewhere",
     "ChannelMix",
     "ChosenHeads",
     "CompressedAttention",
     "ConditionedScale",
     "ConvolvedAttention",
+    "Correction",
     "CrossAttention",
     "DeltaAttention",
     "DifferentialAttention",
@@ -93,6 +92,7 @@ __all__ = [
     "EncoderOutput",
     "Experts",
     "Frozen",
+    "Gate",
     "GatedConvolution",
     "GatedDeltaNet",
     "GatedLinearRecurrence",
@@ -104,11 +104,13 @@ __all__ = [
     "HashEmbedding",
     "Head",
     "HeadGate",
+    "HeadNorms",
     "HeadedMamba",
     "HyperConnection",
     "Idle",
     "IdleExperts",
     "Indexer",
+    "Interpolation",
     "LandmarkAttention",
     "LatentAttention",
     "LightningAttention",
@@ -121,7 +123,9 @@ __all__ = [
     "MatrixLSTM",
     "MatrixTimeMix",
     "MeanBlockIndexer",
+    "MessageGate",
     "NGramEmbedding",
+    "Names",
     "NgramAttention",
     "Norm",
     "Padded",
@@ -137,11 +141,15 @@ __all__ = [
     "Residual",
     "RetrievalExperts",
     "RoutedMatrix",
+    "Router",
     "RouterMLP",
+    "Sees",
     "SharedExperts",
+    "SharedMLP",
     "ShortConvolution",
     "SlidingAttention",
     "SparseAttention",
+    "Storage",
     "StoredAttention",
     "StoredLatent",
     "StreamedQueries",
@@ -160,7 +168,8 @@ PARTS = {
     "altup": "AltUp",
     "approximate": "BlockSparseAttention LandmarkAttention WindowAttention",
     "attention": "Attention",
-    "basic": "Embedding GatedNorm Head Idle Linear Norm Part Positions Residual VectorWeights",
+    "base": "Part",
+    "basic": "Embedding Head Idle Linear Positions Residual VectorWeights",
     "chosen": "ChosenHeads ConvolvedAttention RouterMLP",
     "compressed": "CompressedAttention HyperConnection",
     "conditioned": "ConditionedScale",
@@ -170,19 +179,24 @@ PARTS = {
     "differential": "DifferentialAttention",
     "disentangled": "DisentangledAttention DistanceTable",
     "dynamic": "DynamicMask RetrievalExperts",
-    "elsewhere": "Elsewhere WithoutGradient",
+    "elsewhere": "CacheElsewhere Elsewhere WithoutGradient",
+    "experts": "Experts",
     "griffin": "GatedLinearRecurrence",
-    "inkling": "BlockResidual DistanceAttention GatedShortKernel SharedExperts ShortConvolution",
+    "heads": "Biases Gate HeadNorms Names Sees",
+    "inkling": "BlockResidual DistanceAttention GatedShortKernel MessageGate SharedExperts ShortConvolution",
     "latent": "LatentAttention",
     "local": "GlobalLocalAttention LocalAttention Padded SlidingAttention SparseAttention",
-    "mlp": "MLP Experts IdleExperts",
+    "mixture": "Correction IdleExperts Router SharedMLP Storage",
+    "mlp": "MLP",
     "ngram": "NgramAttention StreamedQueries Streams",
+    "norm": "GatedNorm Norm",
     "patches": "AtPatches Frozen HashEmbedding PatchAttention",
     "positioned": "Activation Positioned",
     "recurrent": "GatedDeltaNet HeadedMamba Mamba Mamba2",
     "relative": "RelativeAttention",
     "rwkv": "ChannelMix MatrixTimeMix TimeMix",
     "sound": "AudioConvolution",
+    "sphere": "Interpolation",
     "sparse": "BlockIndexer Indexer",
     "stored": "Matrix RoutedMatrix StoredAttention StoredLatent Tensors",
     "streams": "GatedResidual MeanBlockIndexer NGramEmbedding",

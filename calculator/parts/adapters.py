@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbols import Symbol
-from calculator.parts.basic import Part, elementwise, project
+from calculator.parts.base import Part, elementwise, project
 from calculator.parts.symbols import INPUTS, OUTPUTS
 from calculator.record.run import Run
 from calculator.record.split import COLUMN, REPLICATED, ROW, Split

@@ -8,7 +8,7 @@ from typing import ClassVar
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, maximum, minimum
 from calculator.numbers.symbols import Symbol
-from calculator.parts.basic import SOFTMAX_FLOPS, Part, project
+from calculator.parts.base import SOFTMAX_FLOPS, Part, project
 from calculator.parts.symbols import BLOCK, HEAD_DIM, HEADS, HIDDEN, KERNEL, WINDOW
 from calculator.record.run import Run
 from calculator.record.split import HEAD, ROW

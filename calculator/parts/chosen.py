@@ -8,8 +8,9 @@ from typing import ClassVar
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, attend, rotate
-from calculator.parts.basic import SOFTMAX_FLOPS, Part, elementwise, project
+from calculator.parts.attend import attend, rotate
+from calculator.parts.base import SOFTMAX_FLOPS, Part, elementwise, project
+from calculator.parts.heads import Heads
 from calculator.parts.recurrent import short_convolution, state_bytes
 from calculator.parts.symbols import EXPERTS, HEAD_DIM, HIDDEN, KV_HEADS, OF_HEADS, ROTATED, TOP_K, WINDOW
 from calculator.record.run import Run

@@ -9,8 +9,10 @@ from calculator.formats.cache import ENTRY
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, ceil_div, half, maximum, minimum
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, Shared, attend, rotate
-from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
+from calculator.parts.attend import attend, rotate
+from calculator.parts.base import SOFTMAX_FLOPS, Part, project
+from calculator.parts.heads import Heads, Shared
+from calculator.parts.norm import Norm
 from calculator.parts.sparse import INDEX_BLOCK
 from calculator.parts.symbols import (
     HEAD_DIM,
@@ -25,7 +27,7 @@ from calculator.parts.symbols import (
     STREAMS,
     WINDOW,
 )
-from calculator.record.caches import Cache, Kept
+from calculator.record.caches import Cache, Compressed
 from calculator.record.run import Run
 from calculator.record.split import HEAD, REPLICATED, ROW
 
@@ -213,7 +215,7 @@ class CompressedAttention(Part):
             flops=doubled * self.index_heads * self.index_dim,
             reads=query,
             writes=scores,
-            cache=self._cache(run, key, 0),
+            cache=self._cache(run, Compressed(key, elements=self.index_dim, ratio=self.ratio), 0),
             saved=query,
         )
         run.add(
@@ -238,7 +240,7 @@ class CompressedAttention(Part):
             writes=query + matrix,
             saved=query + matrix,
             split=HEAD,
-            cache=self._cache(run, run.cache_format.vector(self.head_dim, self.rotary, ENTRY), self.selected),
+            cache=self._cache(run, self._entry(run), self.selected),
         )
         run.add(
             f"{self.path('compressed_attention')}.softmax",
@@ -271,15 +273,22 @@ class CompressedAttention(Part):
         seen = entries_sum(first + growing, self.ratio) - entries_sum(first, self.ratio)
         return seen + (run.steps - growing) * most if most else seen
 
-    def _cache(self, run: Run, size: Number, most: Number) -> Cache:
-        """Bytes held, read and written by a cache of `size` bytes an entry."""
+    def _entry(self, run: Run) -> Compressed:
+        """What an entry of the past is, and how many bytes it takes."""
+        size = run.cache_format.vector(self.head_dim, self.rotary, ENTRY)
+        plain = self.head_dim - self.rotary
+        return Compressed(size, elements=self.head_dim, values=plain, ratio=self.ratio)
+
+    def _cache(self, run: Run, kept: Compressed, most: Number) -> Cache:
+        """Bytes held, read and written by a cache of such entries."""
+        size = kept.per_token
         held = run.batch * entries(run.held_tokens(None), self.ratio) * size if not run.training else 0
         if not run.decoding:
             before = run.batch * entries(run.past, self.ratio) * size if run.past else 0
-            return Cache(held, before, held - before, Kept("compressed", size))
+            return Cache(held, before, held - before, kept)
         written = entries(run.past + run.steps, self.ratio) - entries(run.past, self.ratio)
         read = run.batch * self._read(run, most) * size
-        return Cache(held, read, run.batch * written * size, Kept("compressed", size))
+        return Cache(held, read, run.batch * written * size, kept)
 
 
 @dataclass(frozen=True)

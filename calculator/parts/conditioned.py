@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbols import Symbol
-from calculator.parts.basic import Part, elementwise
+from calculator.parts.base import Part, elementwise
 from calculator.parts.symbols import HIDDEN
 from calculator.record.run import Run
 

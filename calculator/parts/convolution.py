@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import rotate
-from calculator.parts.basic import Norm, Part, elementwise, project
+from calculator.parts.attend import rotate
+from calculator.parts.base import Part, elementwise, project
+from calculator.parts.norm import Norm
 from calculator.parts.recurrent import SSD_FLOPS, scan, short_convolution
 from calculator.parts.symbols import HEAD_DIM, HEADS, HIDDEN, INPUTS, KERNEL, OUTPUTS, ROTATED
 from calculator.record.run import Run

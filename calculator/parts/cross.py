@@ -8,11 +8,14 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, attend
-from calculator.parts.basic import Part, project
+from calculator.parts.attend import attend
+from calculator.parts.base import Part, project
+from calculator.parts.heads import UNBIASED, Biases, Heads, Names
 from calculator.parts.symbols import HEADS, HIDDEN, INPUTS, OF_HEADS, OUTPUTS
 from calculator.record.run import Run
 from calculator.record.split import HEAD, REPLICATED, ROW
+
+BARTS = Names(out="out_proj")
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,7 @@ class CrossAttention(Part):
 
     Attributes:
         source: features of the encoder's output.
-        q_bias, k_bias, v_bias, out_bias: which projections have biases.
-        output: features of the result where they are not `hidden`.
+        names: of three projections and the output's; none is fused.
     """
 
     hidden: int
@@ -31,14 +33,8 @@ class CrossAttention(Part):
     kv_heads: int
     head_dim: int
     source: int
-    query: str = "q_proj"
-    key: str = "k_proj"
-    value: str = "v_proj"
-    out: str = "out_proj"
-    q_bias: bool = False
-    k_bias: bool = False
-    v_bias: bool = False
-    out_bias: bool = False
+    names: Names = BARTS
+    biases: Biases = UNBIASED
     dropout: bool = False
     SYMBOLS: ClassVar[dict[str, Symbol]] = OF_HEADS | {"source": Symbol("d_x", "width of the encoder's output")}
 
@@ -46,8 +42,8 @@ class CrossAttention(Part):
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
         cached = bool(run.decoding or run.past)
         made = 0 if cached else run.batch * run.source
-        project(run, self.path(self.query), self.hidden, queries, component="attention", bias=self.q_bias)
-        for name, bias in ((self.key, self.k_bias), (self.value, self.v_bias)):
+        project(run, self.path(self.names.query), self.hidden, queries, component="attention", bias=self.biases.qkv)
+        for name, bias in ((self.names.key, self.biases.of_keys), (self.names.value, self.biases.qkv)):
             # The encoder's output is one tensor for all layers; the encoder's last operation keeps it.
             project(
                 run,
@@ -67,7 +63,9 @@ class CrossAttention(Part):
             dropout=self.dropout,
             across=True,
         )
-        project(run, self.path(self.out), queries, self.hidden, component="attention", bias=self.out_bias, split=ROW)
+        project(
+            run, self.path(self.names.out), queries, self.hidden, component="attention", bias=self.biases.out, split=ROW
+        )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import ClassVar
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
 from calculator.numbers.symbols import Symbol
-from calculator.parts.basic import ACTIVATION_FLOPS, Part, project
+from calculator.parts.base import ACTIVATION_FLOPS, Part, project
 from calculator.parts.recurrent import DELTA_FLOPS, gated_norm, scan, short_convolution
 from calculator.parts.symbols import HEADS, HIDDEN, KEY_DIM, KEY_HEADS, VALUE_DIM, VALUE_HEADS
 from calculator.record.run import Run

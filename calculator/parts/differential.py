@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, attend, rotate
-from calculator.parts.basic import Norm, Part, project
+from calculator.parts.attend import attend, rotate
+from calculator.parts.base import Part, project
+from calculator.parts.heads import Heads
+from calculator.parts.norm import Norm
 from calculator.parts.symbols import OF_HEADS, ROTATED
 from calculator.record.run import Run
 from calculator.record.split import HEAD, ROW

@@ -8,8 +8,9 @@ from typing import ClassVar
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, minimum
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, attend
-from calculator.parts.basic import LAYER_NORM_FLOPS, Part, elementwise, project
+from calculator.parts.attend import attend
+from calculator.parts.base import LAYER_NORM_FLOPS, Part, elementwise, project
+from calculator.parts.heads import Heads
 from calculator.parts.symbols import HEAD_DIM, HEADS, HIDDEN
 from calculator.record.run import Run
 from calculator.record.split import HEAD, ROW

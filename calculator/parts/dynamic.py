@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbols import Symbol
-from calculator.parts.basic import ACTIVATION_FLOPS, SOFTMAX_FLOPS, Part, elementwise, project
+from calculator.parts.base import ACTIVATION_FLOPS, SOFTMAX_FLOPS, Part, elementwise, project
 from calculator.parts.symbols import EXPERTS, HEAD_DIM, HIDDEN, KV_HEADS, TOP_K, WINDOW
 from calculator.record.run import Run
 from calculator.record.split import EXPERT, HEAD, REPLICATED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from calculator.parts.basic import Part
+from calculator.parts.base import Part
 from calculator.record.operation import Operation
 from calculator.record.run import Run
 
@@ -33,6 +33,20 @@ class Elsewhere(Part):
     def _idle(self, op: Operation) -> Operation:
         """What the operation holds, without what it does."""
         return Operation(replace(op.step, active=op.active if self.active else 0, differentiated="none"))
+
+
+@dataclass(frozen=True)
+class CacheElsewhere(Part):
+    """A part that reads what another of its runs keeps of the past, and keeps nothing (Dory's loops but for the
+    last)."""
+
+    part: Part
+
+    def write(self, run: Run) -> None:
+        first = len(run.out)
+        self.part.write(run)
+        for i, op in enumerate(run.out[first:], first):
+            run.out[i] = replace(op, cache_bytes=0, cache_writes=0, kept=None)
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,10 @@ from typing import ClassVar
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, half
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, attend
-from calculator.parts.basic import (
-    ACTIVATION_FLOPS,
-    RMS_NORM_FLOPS,
-    Norm,
-    Part,
-    activation,
-    elementwise,
-    project,
-)
+from calculator.parts.attend import attend
+from calculator.parts.base import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Part, activation, elementwise, project
+from calculator.parts.heads import Heads
+from calculator.parts.norm import Norm
 from calculator.parts.recurrent import short_convolution, state_bytes
 from calculator.parts.symbols import EXPERT_WIDTH, HIDDEN, KV_HEADS, OF_HEADS, WINDOW
 from calculator.record.run import Run
@@ -101,6 +95,7 @@ class DistanceAttention(Part):
         later: Inkling 2: queries, keys and mixes are clipped in length, the first and last after a learned scale, not
             normed; values are normed; the output has a gate, and the softmax a logit that the token itself makes.
         dynamic: the convolutions' taps depend on the token.
+        apart: keys and values are made of inputs of their own.
     """
 
     hidden: int
@@ -114,6 +109,7 @@ class DistanceAttention(Part):
     dropout: bool = False
     later: bool = False
     dynamic: bool = False
+    apart: bool = False
     SYMBOLS: ClassVar[dict[str, Symbol]] = OF_HEADS | {
         "relative": Symbol("d_rel", "features of a distance"),
         "extent": Symbol("L_r", "distances that have a bias of their own"),
@@ -127,14 +123,13 @@ class DistanceAttention(Part):
         if self.later:
             made += [("gate_attn", queries), ("attn_sink_proj", self.heads)]
         for name, outputs in made:
-            # Where the taps are the token's, q, k and v have inputs of their own.
             project(
                 run,
                 self.path(name),
                 self.hidden,
                 outputs,
                 component="attention",
-                saves_input=name == q or (self.dynamic and name in (k, v)),
+                saves_input=name == q or (self.apart and name in (k, v)),
             )
         for name in ("k_sconv", "v_sconv"):
             convolution: Part = ShortConvolution(self.path(name if self.later else f"{name}.conv1d"), keys, self.kernel)
@@ -237,6 +232,55 @@ class BlockResidual(Part):
 
 
 @dataclass(frozen=True)
+class MessageGate(Part):
+    """A message of the pass before, mixed into a layer's input: both normed, projected to `rank` features, and from
+    them two gates, of what is forgotten and of what is heard. It runs in 32 bit but for the first projection."""
+
+    hidden: int
+    rank: int
+    SYMBOLS: ClassVar[dict[str, Symbol]] = {"hidden": HIDDEN, "rank": Symbol("r_c", "rank of a message's gates")}
+
+    def write(self, run: Run) -> None:
+        both, elements, narrow = 2 * run.tokens * self.hidden, run.tokens * self.hidden, run.tokens * self.rank
+        run.add(
+            self.path("norm"),
+            "norm",
+            "elementwise",
+            flops=RMS_NORM_FLOPS * both,
+            reads=both * 4,
+            writes=both * run.width,
+            saved=both * 4,
+            stream=0,
+        )
+        for name, inputs, outputs in (
+            ("down", 2 * self.hidden, self.rank),
+            ("forget", self.rank, self.hidden),
+            ("gain", self.rank, self.hidden),
+        ):
+            read = both * run.width if name == "down" else narrow * 4
+            run.add(
+                self.path(name),
+                "norm",
+                "matmul",
+                flops=2 * run.tokens * inputs * outputs,
+                reads=read,
+                writes=run.tokens * outputs * 4,
+                weights=(Weight(self.path(f"{name}_weight"), (outputs, inputs), "linear"),),
+                saved=0 if name == "gain" else read,
+            )
+        run.add(
+            self.path("mix"),
+            "norm",
+            "elementwise",
+            flops=(2 * ACTIVATION_FLOPS + 4) * elements,
+            reads=4 * elements * 4,
+            writes=elements * 4,
+            saved=4 * elements * 4,
+            stream=0,
+        )
+
+
+@dataclass(frozen=True)
 class SharedExperts(Part):
     """Experts that every token visits, in tensors that hold all of them, each with a weight that the router gives."""
 
@@ -263,7 +307,6 @@ class SharedExperts(Part):
                     self.intermediate,
                     gated=True,
                     component="mlp",
-                    stream=run.stream,
                 )
             read: Number = run.tokens * inputs * run.width * (self.experts if name == "down_proj" else 1)
             run.add(

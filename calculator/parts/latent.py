@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from calculator.formats.cache import LATENT
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, Shared, attend, gate, rotate, sinks
-from calculator.parts.basic import Norm, Part, project
+from calculator.parts.attend import attend, gate, rotate, sinks
+from calculator.parts.base import Part, project
+from calculator.parts.heads import Heads, Shared
+from calculator.parts.norm import Norm
 from calculator.parts.symbols import (
     HEADS,
     HIDDEN,

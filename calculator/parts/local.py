@@ -8,8 +8,10 @@ from typing import ClassVar
 
 from calculator.numbers.symbolic import Number, ceil_div, maximum, minimum
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, attend
-from calculator.parts.basic import Norm, Part, project
+from calculator.parts.attend import attend
+from calculator.parts.base import Part, project
+from calculator.parts.heads import SEPARATE, Heads, Names
+from calculator.parts.norm import Norm
 from calculator.parts.symbols import BLOCK, HEAD_DIM, HEADS, HIDDEN
 from calculator.record.run import Run
 from calculator.record.split import ROW
@@ -31,10 +33,7 @@ class LocalAttention(Part):
     head_dim: int
     block: int
     summed: int = 0
-    query: str = "q_proj"
-    key: str = "k_proj"
-    value: str = "v_proj"
-    out: str = "o_proj"
+    names: Names = SEPARATE
     bias: bool = False
     dropout: bool = False
     SYMBOLS: ClassVar[dict[str, Symbol]] = {
@@ -51,8 +50,8 @@ class LocalAttention(Part):
         sums = ceil_div(run.queries - self.summed + 1, self.summed) if self.summed else 0
         if self.summed:
             self._sum(run, run.batch * sums)
-        for name in (self.query, self.key, self.value):
-            more = 0 if name == self.query else run.batch * sums
+        for name in (self.names.query, self.names.key, self.names.value):
+            more = 0 if name == self.names.query else run.batch * sums
             project(
                 run,
                 self.path(name),
@@ -61,7 +60,7 @@ class LocalAttention(Part):
                 component="attention",
                 bias=self.bias,
                 tokens=run.tokens + more,
-                saves_input=name == self.query,
+                saves_input=name == self.names.query,
             )
         attend(
             run,
@@ -70,7 +69,7 @@ class LocalAttention(Part):
             dropout=self.dropout,
             seen=self._reach(run, sums),
         )
-        project(run, self.path(self.out), inner, self.hidden, component="attention", bias=self.bias, split=ROW)
+        project(run, self.path(self.names.out), inner, self.hidden, component="attention", bias=self.bias, split=ROW)
 
     def _sum(self, run: Run, rows: Number) -> None:
         """The sums of the blocks' tokens, and their norm."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, attend
-from calculator.parts.basic import Part, project
+from calculator.parts.attend import attend
+from calculator.parts.base import Part, project
+from calculator.parts.heads import Heads
 from calculator.parts.symbols import HEAD_DIM, HEADS, HIDDEN
 from calculator.record.run import Run
 from calculator.record.split import ROW

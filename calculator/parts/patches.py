@@ -8,7 +8,8 @@ from typing import ClassVar
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, ceil_div, half
 from calculator.numbers.symbols import Symbol
-from calculator.parts.basic import SOFTMAX_FLOPS, Norm, Part, project
+from calculator.parts.base import SOFTMAX_FLOPS, Part, project
+from calculator.parts.norm import Norm
 from calculator.parts.symbols import HEADS, HIDDEN, KV_HEADS
 from calculator.record.run import Run
 from calculator.record.split import HEAD, ROW

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from calculator.numbers.symbols import Symbol
-from calculator.parts.basic import Part, activation
+from calculator.parts.base import Part, activation
 from calculator.parts.symbols import HIDDEN
 from calculator.record.run import Run
 
@@ -42,4 +42,4 @@ class Activation(Part):
     SYMBOLS: ClassVar[dict[str, Symbol]] = {"size": HIDDEN}
 
     def write(self, run: Run) -> None:
-        activation(run, self.name, run.tokens, self.size, gated=False, component=self.component, stream=run.stream)
+        activation(run, self.name, run.tokens, self.size, gated=False, component=self.component)

@@ -12,9 +12,10 @@ from typing import ClassVar
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
 from calculator.numbers.symbols import Symbol
-from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, elementwise, project
+from calculator.parts.base import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Part, elementwise, project
+from calculator.parts.norm import Norm
 from calculator.parts.symbols import HIDDEN, KEY_DIM, KEY_HEADS, VALUE_DIM, VALUE_HEADS
-from calculator.record.caches import Cache, Kept
+from calculator.record.caches import Cache, State
 from calculator.record.run import Run
 from calculator.record.split import HEAD, ROW
 
@@ -74,7 +75,7 @@ def state_bytes(run: Run, elements: Number, width: int) -> Cache:
     if run.training:
         return Cache()
     size = run.batch * elements * width
-    kept = Kept("state", elements=elements, width=width)
+    kept = State(elements=elements, size=elements * width)
     return Cache(size, size * run.steps if run.decoding or run.past else 0, size * run.steps, kept)
 
 
@@ -285,6 +286,7 @@ class GatedDeltaNet(Part):
 
     Attributes:
         projections: (name, outputs) of the input projections, which differ between families of one arithmetic.
+        norm: the gated norm's name.
     """
 
     hidden: int
@@ -295,6 +297,7 @@ class GatedDeltaNet(Part):
     kernel: int
     projections: tuple[tuple[str, int], ...] = ()
     state_width: int | None = None
+    norm: str = "norm"
     SYMBOLS: ClassVar[dict[str, Symbol]] = {
         "hidden": HIDDEN,
         "key_heads": KEY_HEADS,
@@ -324,5 +327,5 @@ class GatedDeltaNet(Part):
             scalars,
             beside=values,
         )
-        gated_norm(run, self.path("norm"), self.value_heads, self.value_dim, self.value_dim)
+        gated_norm(run, self.path(self.norm), self.value_heads, self.value_dim, self.value_dim)
         project(run, self.path("out_proj"), values, self.hidden, component="recurrent", split=ROW)

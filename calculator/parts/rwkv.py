@@ -8,7 +8,7 @@ from typing import ClassVar
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number
 from calculator.numbers.symbols import Symbol
-from calculator.parts.basic import ACTIVATION_FLOPS, LAYER_NORM_FLOPS, Part, elementwise, project
+from calculator.parts.base import ACTIVATION_FLOPS, LAYER_NORM_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import scan, state_bytes
 from calculator.parts.symbols import HEAD_DIM, HIDDEN, MLP_WIDTH
 from calculator.record.run import Run

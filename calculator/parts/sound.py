@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbols import Symbol
-from calculator.parts.basic import Norm, Part, activation
+from calculator.parts.base import Part, activation
+from calculator.parts.norm import Norm
 from calculator.parts.symbols import INPUTS, OUTPUTS
 from calculator.record.run import Run
 

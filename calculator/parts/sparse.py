@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from calculator.numbers.symbolic import Number, ceil_div, half
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import rotate
-from calculator.parts.basic import Norm, Part, project
+from calculator.parts.attend import rotate
+from calculator.parts.base import Part, project
+from calculator.parts.norm import Norm
 from calculator.parts.symbols import HIDDEN, INDEX_DIM, INDEX_HEADS, QUERY_RANK, ROTATED
-from calculator.record.caches import Cache, Kept
+from calculator.record.caches import Cache, IndexKeys
 from calculator.record.run import Run
 from calculator.record.split import COLUMN, REPLICATED
 
@@ -79,7 +80,7 @@ class Indexer(Part):
             flops=doubled_pairs * self.heads * (self.head_dim + 1),
             reads=run.tokens * (self.heads + 1) * self.head_dim * run.width,
             writes=scores,
-            cache=Cache(held, run.batch * run.cached_read(None) * key, written, Kept("index keys", key)),
+            cache=Cache(held, run.batch * run.cached_read(None) * key, written, IndexKeys(key)),
             saved=run.tokens * (self.heads + 1) * self.head_dim * run.width,
         )
         run.add(
@@ -129,7 +130,7 @@ class BlockIndexer(Part):
             flops=doubled_pairs * self.head_dim,
             reads=read,
             writes=scores,
-            cache=Cache(held, cached, written, Kept("index keys", key)),
+            cache=Cache(held, cached, written, IndexKeys(key)),
             saved=read,
         )
         run.add(

@@ -8,8 +8,9 @@ from typing import ClassVar
 from calculator.formats.cache import LATENT
 from calculator.formats.weight import Weight
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, Shared, attend
-from calculator.parts.basic import Part
+from calculator.parts.attend import attend
+from calculator.parts.base import Part
+from calculator.parts.heads import Heads, Shared
 from calculator.parts.symbols import (
     HEAD_DIM,
     HEADS,

@@ -8,12 +8,13 @@ from typing import ClassVar
 from calculator.formats.weight import Weight
 from calculator.numbers.symbolic import Number, half
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import rotate
-from calculator.parts.basic import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Norm, Part, elementwise, project
+from calculator.parts.attend import rotate
+from calculator.parts.base import ACTIVATION_FLOPS, RMS_NORM_FLOPS, Part, elementwise, project
 from calculator.parts.compressed import doubled_pairs, entries, entries_sum
+from calculator.parts.norm import Norm
 from calculator.parts.recurrent import state_bytes
 from calculator.parts.symbols import HIDDEN, INDEX_DIM, INDEX_HEADS, RATIO, STREAMS, UNROTATED
-from calculator.record.caches import Cache, Kept
+from calculator.record.caches import Cache, IndexKeys
 from calculator.record.run import Run
 from calculator.record.split import REPLICATED
 
@@ -212,7 +213,7 @@ class MeanBlockIndexer(Part):
                 held,
                 run.batch * run.cached_read(None) * key,
                 run.tokens * key,
-                Kept("index keys", key),
+                IndexKeys(key),
             ),
             saved=query,
         )

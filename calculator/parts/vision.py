@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbols import Symbol
-from calculator.parts.attention import Heads, attend, rotate
-from calculator.parts.basic import LAYER_NORM_FLOPS, Part, activation, elementwise, project
+from calculator.parts.attend import attend, rotate
+from calculator.parts.base import LAYER_NORM_FLOPS, Part, activation, elementwise, project
+from calculator.parts.heads import Heads
 from calculator.parts.symbols import HIDDEN
 from calculator.record.run import Run
 from calculator.record.split import ROW

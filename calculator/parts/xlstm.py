@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from calculator.formats.weight import Weight
 from calculator.numbers.symbols import Symbol
-from calculator.parts.basic import ACTIVATION_FLOPS, LAYER_NORM_FLOPS, Part, elementwise, project
+from calculator.parts.base import ACTIVATION_FLOPS, LAYER_NORM_FLOPS, Part, elementwise, project
 from calculator.parts.recurrent import state_bytes
 from calculator.parts.symbols import HEADS, HIDDEN, VALUE_DIM
 from calculator.record.run import Run

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import ref
 
-from calculator.formats.named import FORMATS, GGML_FORMATS, Format, format_named, ggml_head
+from calculator.formats.named import FORMATS, GGML_FORMATS, MIXTURES, Format, format_named, ggml_head
 from calculator.formats.rules import LINEAR, Scheme, Share, converting
 from calculator.formats.weight import Weight
 from calculator.model import Model, Stack
 from calculator.numbers.symbolic import Number
 from calculator.record.operation import Span, Step
-from calculator.record.run import weights_of
+from calculator.record.recent import Recent
+from calculator.record.run import weights_of, written
 from calculator.record.workload import Workload
 
 if TYPE_CHECKING:
@@ -107,6 +109,10 @@ def _scheme(model: Model, dtype: str, training: bool) -> Scheme | None:
     form = format_named(dtype)
     if not form.quantized:
         return None
+    if form.name in MIXTURES:
+        from calculator.passes.recipe import mixed_scheme
+
+        return mixed_scheme(model, form.name)
     if form.name in GGML_FORMATS:
         return _ggml_scheme(model, form)
     return Scheme(form.title, converting("Linear of the layers", form, "dtype", LINEAR, towers=False), place="")
@@ -121,6 +127,9 @@ def _planned_stack(stack: Stack, plan: Plan) -> PlannedStack:
     groups: list[Group] = []
     for layer, indices in stack.groups:
         weights = weights_of(layer.parts)
+        if plan.scheme is None:  # nothing tells layers apart
+            groups.append(Group(layer.parts, Span(stack.path, indices), {}, layer.parallel))
+            continue
         alike: dict[tuple[Format | None, ...], list[int]] = {}
         for index in indices:
             alike.setdefault(formats(f"{stack.path}.{index}.", weights), []).append(index)
@@ -160,10 +169,22 @@ def plan_of(model: Model, workload: Workload) -> Plan:
     """The model's precision plan for the workload, made once."""
     training = workload.mode == "pretraining"
     key = f"{workload.dtype}{'+training' if training else ''}"
-    if key not in model.plans:
-        model.plans[key] = planned(model, workload.dtype, training)
-    plan: Plan = model.plans[key]
-    return plan
+    known: Plan | None = model.plans.get(key)
+    if known is None:
+        known = model.plans[key] = planned(model, workload.dtype, training)
+        size = sum(len(written(group.parts)) for stack in known.stacks for group in stack.groups)
+        _KEPT.put((id(model), key), ref(model), size)
+    return known
+
+
+def _forget(key: Any, whose: ref[Model]) -> None:
+    model = whose()
+    if model is not None:
+        model.plans.pop(key[1], None)
+
+
+_KEPT: Recent[ref[Model]] = Recent(60_000, _forget)
+"""The plans that models hold, of at most so many operations over all models: one model has a plan for each format."""
 
 
 def cache_format(model: Model, workload: Workload) -> str:

@@ -75,30 +75,37 @@ class Memory(Totals):
 
     @cached_property
     def weights(self) -> Any:
+        """Bytes of weights."""
         return self._sum("weights")
 
     @cached_property
     def kv_cache(self) -> Any:
+        """Bytes of keys, values and states."""
         return self._sum("kv_cache")
 
     @cached_property
     def activations(self) -> Any:
+        """Bytes kept for the backward pass; in inference the most that are alive at once."""
         return self._sum("saved") if self._training else numeric(largest([op.live for op in self._listed]), self._shape)
 
     @cached_property
     def gradients(self) -> Any:
+        """Bytes of gradients, 0 in inference."""
         return self._sum("gradients") if self._training else numeric(0, self._shape)
 
     @cached_property
     def optimizer_states(self) -> Any:
+        """Bytes of optimizer states, 0 in inference."""
         return self._sum("optimizer_states") if self._training else numeric(0, self._shape)
 
     @cached_property
     def total(self) -> Any:
+        """Bytes of all kinds together."""
         return self.weights + self.kv_cache + self.gradients + self.optimizer_states + self.activations
 
     @cached_property
     def by_component(self) -> Mapping[str, Mapping[str, Any]]:
+        """component -> kind -> bytes; activations of inference are those of the component's largest operation."""
         owned: dict[str, list[Operation]] = {}
         for op in self._listed:
             owned.setdefault(op.component, []).append(op)
@@ -156,22 +163,27 @@ class Flops(Totals):
 
     @cached_property
     def total(self) -> Any:
+        """FLOPs of all operations."""
         return self._sum("flops")
 
     @cached_property
     def matmul(self) -> Any:
+        """FLOPs of matrix products, convolutions and attention: what torch's counter counts."""
         return self._sum("flops", (op for op in self._listed if op.kind in MATMUL_KINDS))
 
     @cached_property
     def by_component(self) -> Mapping[str, Any]:
+        """component -> FLOPs."""
         return self._by("flops", COMPONENTS, lambda op: op.component)
 
     @cached_property
     def by_kind(self) -> Mapping[str, Any]:
+        """kind of operation -> FLOPs."""
         return self._by("flops", KINDS, lambda op: op.kind)
 
     @cached_property
     def by_phase(self) -> Mapping[str, Any]:
+        """phase (forward, backward, optimizer) -> FLOPs."""
         return self._by("flops", PHASES, lambda op: op.phase)
 
 
@@ -184,26 +196,32 @@ class Traffic(Totals):
 
     @cached_property
     def total(self) -> Any:
+        """Bytes read and written together."""
         return self._sum("traffic")
 
     @cached_property
     def weights(self) -> Any:
+        """Bytes of weights, gradients and optimizer states that are moved."""
         return self._sum("weight traffic")
 
     @cached_property
     def activations(self) -> Any:
+        """Bytes of activations that are moved."""
         return self._sum("activation traffic")
 
     @cached_property
     def cache(self) -> Any:
+        """Bytes of the cache that are moved."""
         return self._sum("cache traffic")
 
     @cached_property
     def by_component(self) -> Mapping[str, Any]:
+        """component -> bytes."""
         return self._by("traffic", COMPONENTS, lambda op: op.component)
 
     @cached_property
     def by_phase(self) -> Mapping[str, Any]:
+        """phase (forward, backward, optimizer) -> bytes."""
         return self._by("traffic", PHASES, lambda op: op.phase)
 
 
@@ -222,4 +240,5 @@ class Generation:
 
     @cached_property
     def kv_cache(self) -> Any:
+        """Bytes of the cache after the last generated token."""
         return Memory(self._after, False, self._shape).kv_cache

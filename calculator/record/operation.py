@@ -139,18 +139,22 @@ class Operation:
 
     @property
     def name(self) -> str:
+        """Its name in the layer, as the checkpoint spells it."""
         return self.step.name
 
     @property
     def component(self) -> str:
+        """The component that it counts to."""
         return self.step.component
 
     @property
     def kind(self) -> str:
+        """ "matmul", "attention", "elementwise", "lookup", "convolution" or "scan"."""
         return self.step.kind
 
     @property
     def span(self) -> Span:
+        """Which layers of which stack it stands for."""
         return self.step.span
 
     @property
@@ -160,6 +164,7 @@ class Operation:
 
     @property
     def count(self) -> int:
+        """Layers in which it runs."""
         return self.step.count
 
     @property
@@ -169,10 +174,12 @@ class Operation:
 
     @property
     def weights(self) -> tuple[Weight, ...]:
+        """The tensors it reads and holds; those of the forward pass hold them for all phases."""
         return self.step.weights if self.phase == "forward" else ()
 
     @property
     def parameters(self) -> Number:
+        """Parameters of one layer."""
         return self.step.parameters
 
     @property
@@ -182,10 +189,12 @@ class Operation:
 
     @property
     def weight_bytes(self) -> Number:
+        """Bytes of weights of one layer."""
         return self.step.weight_bytes
 
     @property
     def split(self) -> Split:
+        """How it divides over devices."""
         return self.step.split
 
     @property

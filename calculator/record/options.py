@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from calculator.formats.cache import CACHE_TYPES
+from calculator.formats.mixtures import USUAL
 from calculator.formats.named import FORMATS
 from calculator.record.saved import KERNELS
 
@@ -111,10 +112,11 @@ OPTIONS = (
         "--dtype",
         "weights",
         "Weights",
-        "what weights are stored in: auto is as the checkpoint is, or a type such as fp8, int4 or GGUF's q4_k",
+        "what weights are stored in: auto is as the checkpoint is, or a type such as fp8 or int4, or a mixture of GGUF "
+        "files such as q4_k_m",
         kind="format",
         default="auto",
-        choices=("auto", *FORMATS),
+        choices=("auto", *FORMATS, *USUAL),
         group=PRECISION,
     ),
     Option(

@@ -15,6 +15,7 @@ from calculator.numbers.symbolic import Number
 from calculator.record.caches import NOTHING, Cache
 from calculator.record.modules import NARROW, Modules
 from calculator.record.operation import Operation, Span, Step
+from calculator.record.recent import Recent
 from calculator.record.saved import Saved
 from calculator.record.split import REPLICATED, Split
 from calculator.record.tokens import Tokens
@@ -72,6 +73,7 @@ class Run(Tokens):
         return made
 
     def bytes_of(self, weight: Weight) -> Number:
+        """Bytes of the weight in the format that the plan chose for it."""
         return self.formats.get(weight.name, self.native).size(weight)
 
     def add(
@@ -222,10 +224,11 @@ class Run(Tokens):
         return (Saved(f"{step.name}.input", size, size, size, size, need, region),)
 
 
-_WRITTEN: dict[int, tuple[tuple[Part, ...], tuple[Operation, ...]]] = {}
-"""What the parts of layers wrote, by the tuple's identity, which lives as long as its entry. Parameters, plans and
-rules of one model each ask for the same few tuples."""
-MOST_WRITTEN = 256
+_WRITTEN: Recent[tuple[tuple[Part, ...], tuple[Operation, ...]]] = Recent(20_000)
+"""What the parts of layers wrote, by the tuple's identity, which lives as long as its entry; at most so many
+operations. Parameters, plans and rules of one model each ask for the same few tuples."""
+_EQUAL: Recent[tuple[Operation, ...]] = Recent(20_000)
+"""The same by value: in a sweep over configs most models have a layer that another had."""
 ONE_TOKEN = Workload()
 
 
@@ -234,13 +237,15 @@ def written(parts: tuple[Part, ...]) -> tuple[Operation, ...]:
     known = _WRITTEN.get(id(parts))
     if known is not None and known[0] is parts:
         return known[1]
-    run = Run(ONE_TOKEN, 1, 1, 0)
-    for part in parts:
-        part.write(run)
-    found = tuple(run.out)
-    if len(_WRITTEN) >= MOST_WRITTEN:
-        _WRITTEN.clear()
-    _WRITTEN[id(parts)] = parts, found
+    found = _EQUAL.get(parts)
+    if found is None:
+        run = Run(ONE_TOKEN, 1, 1, 0)
+        for part in parts:
+            part.write(run)
+        found = tuple(run.out)
+    size = max(len(found), 1)
+    _WRITTEN.put(id(parts), (parts, found), size)
+    _EQUAL.put(parts, found, size)
     return found
 
 

@@ -80,13 +80,13 @@ def _said(rules: list[Rule | None]) -> str:
     if first is None:
         return "no rule"
     if first.how == "tensor":
-        return "its own header"
+        return "its own header" if first.field == "headers" else "chosen for it"
     words = WAYS[first.how].format(first.what)
     return words if len(rules) == 1 else f"{len(rules):,} names, {words} first"
 
 
 def _place(rule: Rule | None, plan: Plan) -> str:
-    if rule is None:
+    if rule is None or not rule.field:
         return ""
     place = plan.scheme.place if plan.scheme else ""
     return f"{place}.{rule.field}" if place else rule.field

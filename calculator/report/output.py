@@ -7,16 +7,17 @@ import json
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import WorkloadError
 from calculator.numbers.symbols import MEANINGS
+from calculator.numbers.units import GIB
 from calculator.passes.plan import plan_of
 from calculator.record.vocabulary import MEMORY_KINDS
 from calculator.report import clean, text
+from calculator.report.rows import stamp
 from calculator.report.why import Explained, explain
 from calculator.sources import catalogue
 
@@ -63,7 +64,8 @@ def placed(found: Sequence[Placed], table: str, form: str) -> str:
     listed = len({id(e.workload) for e in estimates}) > 1
     tables = TABLES if table == "all" else (table,)
     shown = [] if listed else text.blocks(estimates, tables)
-    return _blocks([*shown, *(p.block() for p in found)], form)
+    heads = sum(isinstance(block, text.Facts) for block in shown)  # what was asked, then the answer, then its tables
+    return _blocks([*shown[:heads], *(p.block() for p in found), *shown[heads:]], form)
 
 
 def _placed_rows(found: Placed, table: str) -> list[Row]:
@@ -118,7 +120,7 @@ def comparisons(found: Sequence[Comparison], form: str) -> str:
     from calculator.sources.checkpoint import report as tables
 
     if form == "json":
-        return _json(_only([tables.as_dict(c) for c in found]))
+        return _json(_only([{**stamp(), **tables.as_dict(c)} for c in found]))
     if form == "csv":
         return clean.as_csv([row for c in found for row in tables.csv_rows(c)])
     return _blocks([block for c in found for block in tables.blocks(c)], form)
@@ -127,8 +129,8 @@ def comparisons(found: Sequence[Comparison], form: str) -> str:
 def speculations(found: Sequence[Speculation], form: str) -> str:
     """Targets beside their drafts."""
     if form == "json":
-        parts = [{"target": s.target.to_dict(), "draft": s.draft.to_dict(), "memory": s.rows()[-1]} for s in found]
-        return _json(_only(parts))
+        parts = ({"target": s.target.to_dict(), "draft": s.draft.to_dict(), "memory": s.rows()[-1]} for s in found)
+        return _json(_only([{**stamp(), **part} for part in parts]))
     if form == "csv":
         return clean.as_csv([{**_base(s.target), **row} for s in found for row in s.rows()])
     return _blocks([block for s in found for block in text.speculation_blocks(s)], form)
@@ -224,7 +226,7 @@ def device_listing(form: str) -> str:
             "id": d.id,
             "name": d.name,
             "year": d.year,
-            "GiB": round(d.memory / 2**30, 1),
+            "GiB": round(d.memory / GIB, 1),
             "GB/s": round(d.bandwidth / 1e9),
             "16-bit TFLOP/s": round((d.peak.get("bf16") or d.peak.get("fp16") or 0) / 1e12, 1) or "",
         }
@@ -313,6 +315,8 @@ def write_file(name: str, content: str) -> None:
 
 def _replace(path: Path, content: str) -> None:
     # A name that nobody can foresee, made anew: never a link that someone laid there.
+    import tempfile  # here, because it loads what compresses archives
+
     handle, name = tempfile.mkstemp(prefix=".calculator-", suffix=".part", dir=path.parent)
     os.close(handle)
     beside = Path(name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from calculator.errors import WorkloadError
 from calculator.extras import needed
 from calculator.numbers import units as words
+from calculator.numbers.units import GIB
 from calculator.record.vocabulary import TITLES
 from calculator.report.rows import rows
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from calculator.report.charts import Chart
 
 CHARTS = ("memory", "flops", "traffic", "reuse")
-GIB = 2**30
 
 
 def chart(estimate: Estimate, kind: str) -> Any:

@@ -196,12 +196,16 @@ SCHEMA = 1
 """Of the JSON. A key that is new leaves it as it is; one that goes, or means something else, raises it."""
 
 
+def stamp() -> dict[str, Any]:
+    """What every object of the JSON begins with: its schema's number, and what wrote it."""
+    return {"schema": SCHEMA, "tool": {"name": "transformer-calculator", "version": version()}}
+
+
 def as_dict(estimate: Estimate) -> dict[str, Any]:
     """An estimate as plain values, arrays as nested lists."""
     model, memory = estimate.model, estimate.memory
     found: dict[str, Any] = {
-        "schema": SCHEMA,
-        "tool": {"name": "transformer-calculator", "version": version()},
+        **stamp(),
         "model": {
             "name": model.name,
             "source": model.source,

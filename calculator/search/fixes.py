@@ -36,6 +36,7 @@ class Fix:
 
     @property
     def devices(self) -> int:
+        """Devices of the layout."""
         return self.fit.layout.devices
 
     def to_dict(self) -> dict[str, Any]:
@@ -122,7 +123,7 @@ def _shorter(found: Fit) -> Iterator[Candidate]:
 def _precision_of_weights(found: Fit) -> Iterator[Candidate]:
     plain = found.dtype == "auto" and found.model.scheme is None
     bits = 16 if plain else 8 if found.dtype == "auto" else format_named(found.dtype).bits
-    offers = [("q8_0", 8), ("q4_k", 4)] if found.engine == "llama.cpp" else [("fp8", 8), ("int4", 4)]
+    offers = [("q8_0", 8), ("q4_k_m", 4)] if found.engine == "llama.cpp" else [("fp8", 8), ("int4", 4)]
     if found.dtype == "auto" and not plain:
         return  # quantized as published; another precision is another checkpoint
     for name, size in offers:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isqrt
 from typing import Any
 
 from calculator.engines.memory.shares import weights_listed
 from calculator.errors import CalculatorError
 from calculator.model import Model
 from calculator.parallel import Layout
+from calculator.record.caches import Latent
 
 
 def divisors(count: int) -> list[int]:
     """The divisors of a count, rising."""
-    return [n for n in range(1, count + 1) if count % n == 0]
+    small = [n for n in range(1, isqrt(count) + 1) if count % n == 0]
+    return small + [count // n for n in reversed(small) if n * n != count]
 
 
 def heads_of(model: Model) -> int:
@@ -26,7 +29,7 @@ def heads_of(model: Model) -> int:
 def has_latent(model: Model) -> bool:
     """Whether the cache is one latent that every rank of a tensor group holds whole."""
     listed = weights_listed(model, "auto", "auto")
-    return any(op.kept is not None and op.kept.kind == "latent" for op in listed)
+    return any(isinstance(op.kept, Latent) for op in listed)
 
 
 def layouts(model: Model, devices: int, engine: str = "vllm", *, largest_tp: int | None = None) -> Iterator[Any]:
@@ -36,7 +39,7 @@ def layouts(model: Model, devices: int, engine: str = "vllm", *, largest_tp: int
     Args:
         largest_tp: devices of one scale-up domain, which a tensor group should not leave.
     """
-    heads, experts = heads_of(model), model.experts
+    heads, experts, latent = heads_of(model), model.experts, has_latent(model)
     for tp in divisors(devices):
         if (heads and heads % tp) or (largest_tp and tp > largest_tp):
             continue
@@ -44,7 +47,7 @@ def layouts(model: Model, devices: int, engine: str = "vllm", *, largest_tp: int
             if pp > model.layers:
                 continue
             dp = devices // tp // pp
-            for options in _expert_options(tp, experts is not None, engine, latent=has_latent(model)):
+            for options in _expert_options(tp, experts is not None, engine, latent=latent):
                 try:
                     found = Layout(tp, pp, dp, ep=options[0], attention_dp=options[1])
                     found.check(model)

@@ -11,13 +11,13 @@ from typing import Any
 
 from calculator.config import DATA
 from calculator.engines.memory.ask import layout_counts
-from calculator.engines.memory.facts import GIB
 from calculator.engines.memory.fit import Fit, fit
-from calculator.errors import CalculatorError, WorkloadError
+from calculator.errors import CalculatorError, WorkloadError, shown
 from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.model import Model
 from calculator.numbers.blocks import Block, Facts, Grid, Shown
+from calculator.numbers.units import GIB
 from calculator.search.layouts import divisors, layouts
 from calculator.search.solve import sequences
 from calculator.serving.serve import Serving, serve
@@ -97,9 +97,9 @@ class Traffic:
             if f.name == "requests_per_second" and value is None:
                 continue
             whole = f.name.endswith("_length")
-            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value <= 0:
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not 0 < value <= 1e9:
                 kind = "a whole number of tokens" if whole else "a number"
-                raise WorkloadError(f"{f.name} of the traffic must be {kind} above 0, not {value!r}.")
+                raise WorkloadError(f"{f.name} of the traffic must be {kind} above 0, up to 10^9, not {shown(value)}.")
 
     @staticmethod
     def of(said: Traffic | Mapping[str, Any] | None) -> Traffic:
@@ -194,6 +194,7 @@ class Plan(Shown):
 
     @property
     def output_tokens_per_second(self) -> float:
+        """Output tokens a second of the whole rack, at the rate of requests."""
         return self.requests_per_second * self.traffic.output_length
 
     @property
@@ -208,6 +209,7 @@ class Plan(Shown):
 
     @property
     def tpot(self) -> float | None:
+        """Seconds from one output token to the next; None where the rack decodes nothing."""
         return self.decode.seconds if self.decode else None
 
     @property

@@ -10,13 +10,13 @@ from typing import Any
 from calculator.engines.memory.ask import layout_counts, longest
 from calculator.engines.memory.fit import Fit, fit
 from calculator.engines.memory.shares import weights_listed
-from calculator.errors import CalculatorError, WorkloadError
+from calculator.errors import CalculatorError, WorkloadError, shown
 from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.hardware import devices as devices_known
 from calculator.model import Model
 from calculator.numbers.blocks import Block, Facts, Grid, Shown
-from calculator.parallel import Layout
+from calculator.parallel.layout import MOST, Layout
 from calculator.search.layouts import layouts
 from calculator.serving.serve import serve
 
@@ -28,6 +28,7 @@ GOALS = {
     "cheapest": "dollars an hour for devices that hold them",
 }
 """Goal -> what its value counts."""
+MOST_ASKED = 20_000  # layouts that one question tries
 LEAST = ("min-devices", "cheapest")  # goals whose smallest value is the best
 
 
@@ -46,6 +47,7 @@ class Candidate:
 
     @property
     def devices(self) -> int:
+        """Devices of the layout."""
         return self.fit.layout.devices
 
     def row(self) -> dict[str, Any]:
@@ -79,6 +81,7 @@ class Solution(Shown):
 
     @property
     def best(self) -> Candidate | None:
+        """The candidate with the fewest devices, None where none fits."""
         return self.candidates[0] if self.candidates else None
 
     @property
@@ -88,14 +91,17 @@ class Solution(Shown):
 
     @property
     def layout(self) -> Any:
+        """The best candidate's layout, None where none fits."""
         return self.best.fit.layout if self.best else None
 
     @property
     def device(self) -> Device | None:
+        """The best candidate's device, None where none fits."""
         return self.best.fit.device if self.best else None
 
     @property
     def fit(self) -> Fit | None:
+        """What stands in the best candidate's memory; where none fits, in the nearest one's."""
         return self.best.fit if self.best else self.nearest
 
     @property
@@ -178,6 +184,8 @@ def solve(
     """
     if goal not in GOALS:
         raise WorkloadError(f"goal {goal!r} is not known; choose one of {', '.join(GOALS)}.")
+    if devices is not None and (isinstance(devices, bool) or not isinstance(devices, int) or not 1 <= devices <= MOST):
+        raise WorkloadError(f"devices must be a whole number from 1 to {MOST:,}, not {shown(devices)}.")
     common = {**settings, "engine": engine, "max_model_len": max_model_len}
     targets = _Targets(ttft, tpot, prompt_length, output_length)
     found: list[Candidate] = []
@@ -186,6 +194,11 @@ def solve(
         here: list[Candidate] = []
         for group in _groups(model, card, goal, engine, devices, layout, settings.get("dtype", "auto")):
             for tried in group:
+                if asked == MOST_ASKED:
+                    raise WorkloadError(
+                        f"{goal} has more than {MOST_ASKED:,} layouts to try; name one device, fewer devices, or a "
+                        "layout."
+                    )
                 answer = fit(model, card, layout=tried, concurrency=_share(concurrency, tried), **common)
                 asked += 1
                 if not _holds(answer, goal):
@@ -239,8 +252,10 @@ def _groups(
         return
     weights = sum(op.weight_bytes * op.stored for op in weights_listed(model, dtype, "auto"))
     host = engine == "llama.cpp"  # whose layers may stay on the host
-    for count in range(1 if host else max(1, -(-int(weights) // card.memory)), (devices or 64) + 1):
-        # Replicas side by side need no more than one, so the fewest devices are those of one replica.
+    # Replicas side by side need no more than one, so the fewest devices are those of one replica, which is at most a
+    # tensor group for each layer.
+    most = min(devices or 64, model.layers * max(domain, 1))
+    for count in range(1 if host else max(1, -(-int(weights) // card.memory)), most + 1):
         yield (tried for tried in layouts(model, count, engine, largest_tp=domain) if tried.dp == 1)
 
 

@@ -11,6 +11,7 @@ from calculator.engines.memory.fit import Fit, fit
 from calculator.errors import WorkloadError
 from calculator.hardware import Device
 from calculator.model import Model
+from calculator.numbers.units import GIB
 from calculator.parallel.layout import Layout
 from calculator.parallel.placed import Stage, placed
 from calculator.record.operation import Operation
@@ -19,7 +20,7 @@ from calculator.serving.efficiency import Efficiency, efficiency
 from calculator.serving.routing import experts_read
 from calculator.serving.timing import PassTime, Term, pass_time, terms
 
-USED, OVERHEAD = 0.9, 1.5 * 2**30
+USED, OVERHEAD = 0.9, 1.5 * GIB
 """Of a device's memory, and bytes of it for contexts and workspaces, where the engine's own rule does not know the
 model's cache (`fit` says why)."""
 
@@ -66,6 +67,7 @@ class Case:
         return self.known[key]
 
     def workload(self, mode: str, batch: int, length: int, **more: Any) -> Workload:
+        """A workload of these users in the formats that are served."""
         return Workload(
             mode=mode,
             batch_size=batch * self.layout.dp,

@@ -29,9 +29,8 @@ from calculator.limits import building, limits, one_request
 from calculator.model import Model
 from calculator.passes.plan import plan_of
 from calculator.passes.priced import idle_note, idle_rules
-from calculator.record.workload import Workload
-from calculator.sources import catalogue, memory, ollama
-from calculator.sources.adapters.load import adapter_model
+from calculator.record.run import ONE_TOKEN
+from calculator.sources import catalogue, memory, mixtures, ollama
 from calculator.sources.adapters.settings import FILE, is_adapter
 from calculator.sources.foreign.folders import unread_config
 from calculator.sources.kinds import reader_of, without_head
@@ -104,6 +103,8 @@ def _adapter(
     raw: Mapping[str, Any], name: str, source: str, base: str | None, token: str | None, *, paths: bool
 ) -> Model:
     """An adapter beside its base model, which a file of this machine may name by its path, and no other."""
+
+    from calculator.sources.adapters.load import adapter_model
 
     def load(wanted: str) -> Model:
         return load_model(wanted, token=token) if paths or wanted == base else from_hub(wanted, token=token)
@@ -183,9 +184,12 @@ def from_hub(text: str, revision: str | None = None, token: str | None = None, *
         return _given(pasted, name, "a pasted config", base, token)
     meant = ollama.bundled(text) if revision is None and ":" in text else None
     if meant is not None:
+        mixture = mixtures.mixture_of(text.rpartition(":")[2])
+        if mixture is not None:
+            return mixtures.derived(meant, mixture, text, partial(model_from_config, source=meant.source))
         said = (
             f"{text} is taken for {meant.id} as its makers publish it; the file that Ollama serves is quantized "
-            "(--dtype q4_k is near): its path or --local has it exactly."
+            "(--dtype q4_k_m is near): its path or --local has it exactly."
         )
         model = model_from_config(meant.config, name=meant.id, source=meant.source)
         return replace(model, notes=(*model.notes, said))
@@ -214,6 +218,9 @@ def _from_hub(text: str, revision: str | None, token: str | None, base: str | No
     bundled = catalogue.find(repo_id) if revision is None and named_revision in (None, "main") and not file else None
     if bundled is not None:
         return model_from_config(bundled.config, name=bundled.id, source=bundled.source)
+    mixture = mixtures.mixture_of(file) if file and (revision or named_revision) in (None, "main") else None
+    if mixture is not None and (whole := catalogue.find(repo_id)) is not None:
+        return mixtures.derived(whole, mixture, text, partial(model_from_config, source=whole.source))
     revision = revision or named_revision
     opened_by = memory.scope(http.token_sent(token, repo_id))
     key = ("model", http.endpoint(), repo_id, revision, file, base, opened_by)
@@ -222,7 +229,13 @@ def _from_hub(text: str, revision: str | None, token: str | None, base: str | No
         with one_request():
             return _asked(repo_id, revision, token, file, base, opened_by)
 
-    return memory.current().made(key, limits().fresh_seconds, ask, lambda m: not any(UNTOLD in n for n in m.notes))
+    try:
+        return memory.current().made(key, limits().fresh_seconds, ask, lambda m: not any(UNTOLD in n for n in m.notes))
+    except HubUnreachableError:
+        original = mixtures.quantized_from(repo_id) if mixture is not None else None
+        if original is None or mixture is None:
+            raise
+        return mixtures.derived(original, mixture, text, partial(model_from_config, source=original.source))
 
 
 UNTOLD = "The Hub did not tell whether"
@@ -369,7 +382,7 @@ def _passed(raw: Mapping[str, Any], name: str | None, source: str) -> Model:
             check_heads(part)
         model = _built(config, family, name, source)
         _ = model.parameters  # the parts are written now, so that what is wrong with them is said here
-        idle = idle_note(idle_rules(model, plan_of(model, Workload())))
+        idle = idle_note(idle_rules(model, plan_of(model, ONE_TOKEN)))
         check_copies(model)
     return replace(model, notes=(*model.notes, idle)) if idle else model
 

@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from calculator.errors import HubUnreachableError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future  # loads when the Hub is asked: a bundled model needs none
 
 T = TypeVar("T")
 Key = tuple[Any, ...]
@@ -55,6 +58,7 @@ class Memory:
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._lock = threading.Lock()
         self._making: dict[Key, threading.Lock] = {}
+        self._under_way: dict[Key, Future[Any]] = {}
 
     def get(self, key: Key, seconds: float | None = None) -> Any:
         """The value, None where it is not known or older than it may be, or than these seconds."""
@@ -89,18 +93,40 @@ class Memory:
         minutes."""
         if seconds <= 0:
             return make()
+        with self.alone(key):
+            found: T | None = self.get(key)
+            if found is None:
+                found = make()
+                self.put(key, found, seconds if whole(found) else min(seconds, FOR_NOW))
+            return found
+
+    @contextmanager
+    def alone(self, key: Key) -> Iterator[None]:
+        """One at a time for each key: who asks for the same at the same time waits for the first."""
         with self._lock:
             making = self._making.setdefault(key, threading.Lock())
         try:
-            with making:  # who asks for the same at the same time waits for the first
-                found: T | None = self.get(key)
-                if found is None:
-                    found = make()
-                    self.put(key, found, seconds if whole(found) else min(seconds, FOR_NOW))
-                return found
+            with making:
+                yield
         finally:
             with self._lock:
                 self._making.pop(key, None)
+
+    def under_way(self, key: Key) -> tuple[Future[Any], bool]:
+        """The answer to a question that is asked now, and whether the caller is the first, who must settle it."""
+        from concurrent.futures import Future
+
+        with self._lock:
+            found = self._under_way.get(key)
+            if found is not None:
+                return found, False
+            made = self._under_way[key] = Future[Any]()
+            return made, True
+
+    def settled(self, key: Key) -> None:
+        """The question has its answer; the next one asks again."""
+        with self._lock:
+            del self._under_way[key]
 
     def clear(self) -> None:
         """Forget everything."""
@@ -136,20 +162,44 @@ def used(memory: Memory) -> Iterator[None]:
         _current.reset(token)
 
 
-def answered(key: Key, failure_seconds: float, ask: Callable[[], T]) -> T:
-    """What asking the Hub gives; where it lately did not answer to this key, that is said again without asking.
+def answered(
+    key: Key, failure_seconds: float, ask: Callable[[], T], patience: float, late: Callable[[], HubUnreachableError]
+) -> T:
+    """What asking the Hub gives. Where it lately did not answer to this key, that is said again without asking; who
+    asks for the same meanwhile gets the first one's answer, and `late` when that takes longer than these seconds.
 
     Raises:
-        HubUnreachableError: as `ask`, now or a moment ago.
+        HubUnreachableError: as `ask`, now or a moment ago, or `late`.
     """
+    if failure_seconds <= 0:
+        return ask()
+    from concurrent.futures import wait
+
     key = ("failure", *key)
-    failed = current().get(key)
+    held = current()
+    answer, first = held.under_way(key)
+    if not first:
+        if not wait([answer], patience).done:
+            raise late()
+        found: T = answer.result()
+        return found
+    try:
+        answer.set_result(_asked(held, key, failure_seconds, ask))
+    except BaseException as error:  # raised below, and in whoever waits for the same
+        answer.set_exception(error)
+    finally:
+        held.settled(key)
+    return cast(T, answer.result())
+
+
+def _asked(held: Memory, key: Key, failure_seconds: float, ask: Callable[[], T]) -> T:
+    failed = held.get(key)
     if failed is not None:
         raise HubUnreachableError(failed)
     try:
         return ask()
     except HubUnreachableError as error:
-        current().put(key, str(error), failure_seconds)
+        held.put(key, str(error), failure_seconds)
         raise
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from calculator.errors import WorkloadError
 
 if TYPE_CHECKING:
-    from calculator.training.train import Trained
+    from calculator.training.result import Trained
 
 HUGGING_FACE_OPTIMIZERS = {
     "adamw": "adamw_torch",

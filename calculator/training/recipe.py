@@ -16,6 +16,7 @@ METHODS = ("full", "lora", "qlora")
 RECOMPUTE = ("none", "selective", "experts", "ops", "full")
 KERNELS = ("compiled", "plain", "fused")
 BASE_FORMATS = {"nf4": 0.5625, "nf4-dq": 0.516}  # bytes a weight: blocks of 64 with 32-bit scales, or those quantized
+GRADIENTS = {"bf16": 2, "fp32": 4}
 OFFLOADS = ("activations", "optimizer", "parameters")
 
 
@@ -47,7 +48,10 @@ class Training:
         prefetch: layers gathered ahead of the one that runs (zero 3). imbalance: rows of the fullest expert over the
             mean. attention: "flash" or "eager".
         loading: whether each device reads its share of the weights ("sharded"), or all of them before they are sharded
-            ("whole", as litgpt's FSDP does, whose runs peak there).
+            ("whole", as litgpt's FSDP does, whose runs peak there), or those in 16 bit before they are quantized
+            ("16-bit", as fms-acceleration's does).
+        gradient_dtype: what gradients are kept and reduced in, "bf16" or "fp32" (Megatron-LM's grad_reduce_in_fp32);
+            "auto" is what the precision's row says. dropout: of adapters' inputs, and of the model where it has one.
     """
 
     method: str = "full"
@@ -72,6 +76,7 @@ class Training:
     attention: str = "flash"
     loading: str = "sharded"
     dropout: float = 0.0
+    gradient_dtype: str = "auto"
 
     def __post_init__(self) -> None:
         choices: dict[str, tuple[str, ...]] = {
@@ -81,7 +86,8 @@ class Training:
             "kernels": KERNELS,
             "base_format": tuple(BASE_FORMATS),
             "attention": ("flash", "eager"),
-            "loading": ("sharded", "whole"),
+            "loading": ("sharded", "whole", "16-bit"),
+            "gradient_dtype": ("auto", *GRADIENTS),
         }
         for name, allowed in choices.items():
             value = getattr(self, name)
@@ -126,7 +132,9 @@ class Training:
         row: Mapping[str, Any] = rows[self.precision]
         divided = layout.tp * layout.pp * layout.cp * layout.ep > 1 or self.zero in (1, 2)
         found: Mapping[str, Any] = rows[row["divided"]] if divided and "divided" in row else row
-        return found
+        if self.gradient_dtype == "auto":
+            return found
+        return {**found, "gradients": GRADIENTS[self.gradient_dtype]}
 
     def column(self, layout: Layout) -> str:
         """The kernels of the record (calculator.record.saved) that say what is kept."""

@@ -12,8 +12,9 @@ from calculator.hardware import device as device_named
 from calculator.model import Model
 from calculator.parallel.layout import Layout
 from calculator.training.recipe import Training
+from calculator.training.result import Trained
 from calculator.training.stage import StageKept, stages
-from calculator.training.train import Trained, stepped, train
+from calculator.training.train import allowances, memory_of, stepped, train
 
 LONG = 16384  # tokens from which a sequence is worth dividing
 RECOMPUTED = ("none", "selective", "full")
@@ -117,15 +118,25 @@ def _priced(
     found = []
     for zero in zeros:
         recipe = replace(asked, zero=zero)
+        if _weights(model, recipe, layout) > card.memory:
+            continue
         column = recipe.column(layout)
         if column not in laid:
             laid[column] = stages(model, recipe, layout, sizes[0], sizes[1])
         for how in again:
-            step = stepped(laid[column], model, replace(recipe, recompute=how), layout, card, sizes)
-            if step.fits:
-                found.append(step)
+            tried = replace(recipe, recompute=how)
+            held = memory_of(laid[column], model, tried, layout, sizes[2])
+            if allowances(max(stage.peak for stage in held), card)[0] <= card.memory:
+                found.append(stepped(laid[column], model, tried, layout, card, sizes))
                 break  # more recomputation is slower
     return found
+
+
+def _weights(model: Model, recipe: Training, layout: Layout) -> float:
+    """Bytes of weights that a device holds at the least, however its experts are divided."""
+    width = 0.5 if recipe.frozen else float(recipe.states(layout)["weights"])
+    shards = layout.dp * layout.cp if recipe.zero >= 3 else 1
+    return 0.0 if recipe.offloaded else model.parameters.total * width / (layout.tp * layout.pp * layout.ep * shards)
 
 
 def largest_batch(model: Model, *, device: str | Device, **given: Any) -> Trained | None:

@@ -16,6 +16,8 @@ from calculator.training.timeline import copies, expert_copies
 BACKWARD_ATTENTION = 2.5  # of the forward pass: five products of flash attention's backward, of which one is recomputed
 GENERATIONS = ((10.0, "blackwell"), (9.0, "hopper"), (0.0, "ampere"))
 """Compute capability from which a generation's rates are meant."""
+HOST_LINK = 25e9  # bytes a second to the host of a device whose own rate is not known: PCIe 4
+NARROW = ("fp8", "nvfp4")
 FIRST_YEAR = {"hopper": 2022, "blackwell": 2024}  # of devices without a capability
 
 
@@ -85,6 +87,7 @@ def _micro_batch(
     precision = str(training.states(layout)["compute"])
     generation = generation_of(device)
     moved, launches, bound = 0.0, 0.0, 0.0
+    rates: dict[tuple[str, str], tuple[str, float, float]] = {}  # of the few kinds of products there are
     for op in stage.operations:
         if op.phase == "communication":
             terms["tensor group"] += _collective(op, training, device)
@@ -93,8 +96,14 @@ def _micro_batch(
         runs = passes(op, training)
         launches += op.count * max(op.launches, 1) * runs
         if op.kind in MATMUL_KINDS or op.kind == "scan":
-            name, peak, rate = _rate_of(op, device, precision, generation, training)
+            like = op.kind, op.component
+            if like not in rates:
+                rates[like] = _rate_of(op, device, precision, generation, training)
+            name, peak, rate = rates[like]
             terms[name] += op.count * float(op.flops) * runs / (peak * rate)
+            if name != "attention" and precision in NARROW and training.kernels == "compiled":
+                # Transformer Engine casts inside its norms and activations, torchao beside them.
+                moved += op.count * (float(op.reads) + float(op.writes) + float(op.weight_reads)) * runs
             bound += op.count * float(op.flops) * (2 if training.frozen else 3) / peak
         else:
             moved += op.count * (float(op.reads) + float(op.writes)) * runs
@@ -107,6 +116,9 @@ def _micro_batch(
     if accumulates and not training.frozen:
         terms["accumulation"] = stage.parameters * (2 * training.states(layout)["gradients"] + 2) / bandwidth
         terms["accumulation"] *= _rate("accumulation")
+    if "activations" in training.offloaded:  # there and back, of which what the copies hide runs beside products
+        sent = 2 * sum(layer.input if training.recompute == "full" else layer.all for layer in stage.layers)
+        terms["offload"] = max(0.0, sent / (device.host_link or HOST_LINK) - _rate("overlap") * sum(terms.values()))
     if training.kernels == "plain":
         busy, host = sum(terms.values()), launches * _rate("launch")
         terms["host"] = float((busy**4 + host**4) ** 0.25 - busy)
@@ -117,13 +129,15 @@ def _rate_of(
     op: Operation, device: Device, precision: str, generation: str, training: Training
 ) -> tuple[str, float, float]:
     """An operation's term, the peak of its arithmetic and the part of it that is reached."""
-    wide = "bf16" if precision in ("fp8", "nvfp4") else precision
+    wide = "bf16" if precision in NARROW else precision
     if op.kind == "attention" and training.attention == "flash":
         return "attention", device.peak_of(wide), _rate(f"attention_{generation}")
     reached = _rate(f"products_{generation}")
+    if any(side % 8 for side in (op.step.inputs, op.step.outputs)):
+        reached *= _rate("unaligned")
     if op.kind != "matmul" or op.component == "head":
         return "products", device.peak_of(wide), reached  # heads, scores and convolutions stay in 16 bit
-    if precision in ("fp8", "nvfp4") and not training.frozen:
+    if precision in NARROW:
         reached *= _rate(f"products_{precision}")
     if op.component == "experts":
         return "experts", device.peak_of(precision), reached * _rate("experts")
@@ -177,7 +191,7 @@ def _update(stage: StageKept, training: Training, layout: Layout, device: Device
     shard = trained / (copies(layout) if training.zero >= 1 else 1)
     seconds = shard * 30 / (device.bandwidth * _rate("memory"))
     if {"optimizer", "parameters"} & set(training.offloaded):
-        seconds += shard * 24 / (device.host_link or 25e9)  # gradients there, the update in it, weights back
+        seconds += shard * 24 / (device.host_link or HOST_LINK)  # gradients there, the update in it, weights back
     return seconds
 
 
@@ -187,7 +201,8 @@ def generation_of(device: Device) -> str:
         capability = float(device.capability)
     except ValueError:
         later = [name for name, year in FIRST_YEAR.items() if device.year >= year]
-        return later[-1] if later else "ampere"
+        narrowest = "blackwell" if "nvfp4" in device.peak else "hopper" if "fp8" in device.peak else "ampere"
+        return later[-1] if later else narrowest
     return next(name for least, name in GENERATIONS if capability >= least)
 
 

@@ -37,6 +37,7 @@ class Event:
 
     @property
     def total(self) -> float:
+        """Bytes of all kinds at that moment."""
         return sum(self.terms.values())
 
 
@@ -51,64 +52,71 @@ def events(
     """
     row = training.states(layout)
     held = states(stage, training, layout)
-    stored = _stored(stage, training) * in_flight
-    layer = max(stage.layers, key=lambda each: each.all, default=LayerKept())
     gathered, unsharded = _gathered(stage, training, layout, row)
     casts = sum(each.fixed for each in stage.layers) if training.column(layout) == "autocast" else 0.0
-    work = layer.work if training.kernels == "plain" else layer.work / 2
-    again = {"none": 0.0, "selective": layer.scores, "experts": layer.mixture}.get(str(training.recompute), layer.all)
-    forward, backward = _loss(stage, training, layout)
+    lasting = {"weights": held.weights, "optimizer": held.optimizer + held.master, "adapters": held.adapters}
+    always = {**lasting, "gathered weights": gathered, "casts": casts}
     before = held.gradients if accumulates and not training.optimizer_in_backward else 0.0
-    always: dict[str, float] = {
-        "weights": held.weights,
-        "optimizer": held.optimizer + held.master,
-        "adapters": held.adapters,
-    }
-    always |= {"gathered weights": gathered, "casts": casts}
-    head, matrix = _head_gradient(stage, training, row), 0.0
-    if accumulates and not training.frozen:  # a product's gradient stands alone before it is added
-        matrix = _largest(stage, row)
-    inside = held.gradients
-    if training.optimizer_in_backward:
-        inside = max(_largest(stage, row), stage.ends / 2 * row["gradients"])
-    depth = max(len(stage.layers), 1)
-    temporary = _temporary(stage, training, held, layout)
-    one = 2 * stage.tensor * row["state"] if training.optimizer_in_backward else 0.0  # of the update of one tensor
-    deep = stored - stage.beside  # what the head kept is gone, and the residual stream's gradient has come
-    beside = work + one + layer.input
-    found = [
-        Event("load", {"weights": _loaded(stage, training, row, held), "adapters": held.adapters}),
-        Event("loss forward", {**always, "activations": stored, "loss": forward, "gradients": before}),
-        Event("loss backward", {**always, "activations": stored, "loss": backward, "gradients": before}),
-        Event(
-            "head backward",
-            {**always, "activations": stored, "loss": _logit_gradients(stage, training), "gradients": before + head},
-        ),
-        Event(
-            "last layer",
-            {
-                **always,
-                "activations": deep + again,
-                "work": beside,
-                "gradients": (before or head) + matrix + unsharded,
-            },
-        ),
-        Event(
-            "first layer",
-            {**always, "activations": deep / depth + again, "work": beside, "gradients": inside + unsharded},
-        ),
-        Event(
-            "optimizer",
-            {
-                "weights": held.weights,
-                "optimizer": held.optimizer + held.master,
-                "adapters": held.adapters,
-                "gradients": inside,
-                "temporaries": temporary,
-            },
-        ),
-    ]
+    found = [Event("load", {"weights": _loaded(stage, training, row, held), "adapters": held.adapters})]
+    found += _of_the_loss(stage, training, layout, always, before, _stored(stage, training) * in_flight)
+    found += _of_layers(stage, training, layout, always, (before, unsharded, accumulates, in_flight))
+    inside = _inside(stage, training, row, held)
+    found.append(
+        Event("optimizer", {**lasting, "gradients": inside, "temporaries": _temporary(stage, training, held, layout)})
+    )
     return held, tuple(found)
+
+
+def _of_the_loss(
+    stage: StageKept, training: Training, layout: Layout, always: Mapping[str, float], before: float, stored: float
+) -> list[Event]:
+    """What all layers keep, beside logits and the gradients of earlier micro-batches."""
+    forward, backward = _loss(stage, training, layout)
+    kept = {**always, "activations": stored}
+    head = before + _head_gradient(stage, training, training.states(layout))
+    return [
+        Event("loss forward", {**kept, "loss": forward, "gradients": before}),
+        Event("loss backward", {**kept, "loss": backward, "gradients": before}),
+        Event("head backward", {**kept, "loss": _logit_gradients(stage, training), "gradients": head}),
+    ]
+
+
+def _of_layers(
+    stage: StageKept,
+    training: Training,
+    layout: Layout,
+    always: Mapping[str, float],
+    gradients: tuple[float, float, bool, float],
+) -> list[Event]:
+    """The backward pass of the last layer, where all that was kept still lives, and of the first, where all gradients
+    do. `gradients` are those of earlier micro-batches, of a layer before it is sharded, whether they add up, and how
+    many micro-batches are in flight."""
+    before, unsharded, accumulates, in_flight = gradients
+    row, held = training.states(layout), states(stage, training, layout)
+    layer = max(stage.layers, key=lambda each: each.all, default=LayerKept())
+    again = {"none": 0.0, "selective": layer.scores, "experts": layer.mixture}.get(str(training.recompute), layer.all)
+    one = 2 * stage.tensor * row["state"] if training.optimizer_in_backward else 0.0  # of the update of one tensor
+    work = layer.work if training.kernels == "plain" else layer.work / 2
+    # Under context parallelism a part's keys and values come in beside its own, and their gradients go on.
+    beside = work + one + layer.input + 2 * layer.neighbour
+    # A product's gradient stands alone before it is added.
+    matrix = _largest(stage, row) if accumulates and not training.frozen else 0.0
+    # What the head kept is gone, and the residual stream's gradient has come.
+    deep = _stored(stage, training) * in_flight - stage.beside
+    last = (before or _head_gradient(stage, training, row)) + matrix + unsharded
+    first = _inside(stage, training, row, held) + unsharded
+    depth = max(len(stage.layers), 1)
+    return [
+        Event("last layer", {**always, "activations": deep + again, "work": beside, "gradients": last}),
+        Event("first layer", {**always, "activations": deep / depth + again, "work": beside, "gradients": first}),
+    ]
+
+
+def _inside(stage: StageKept, training: Training, row: Mapping[str, Any], held: States) -> float:
+    """Gradients that live at the end of a backward pass."""
+    if training.optimizer_in_backward:
+        return float(max(_largest(stage, row), stage.end * row["gradients"]))
+    return held.gradients
 
 
 def copies(layout: Layout) -> int:
@@ -218,6 +226,7 @@ def _loss(stage: StageKept, training: Training, layout: Layout) -> tuple[float, 
     row = tables()["losses"][name]
     if "chunks" not in row:
         kind = _kernels_of_loss(training, layout)
+        kind = kind if f"{kind}forward" in row else ""  # a loss of its own kernel costs the same under any others
         return stage.logits * row[f"{kind}forward"], stage.logits * row[f"{kind}backward"]
     chunks = int(count) if count else row["chunks"]
     each = (row["compiled_each"],) * 2 if training.kernels != "plain" else (row["each_forward"], row["each_backward"])
@@ -234,11 +243,11 @@ def _logit_gradients(stage: StageKept, training: Training) -> float:
 
 def _kernels_of_loss(training: Training, layout: Layout) -> str:
     """Which of a loss's costs is meant: frameworks that divide a model bring a loss of their own."""
-    if training.kernels == "plain":
-        return ""
+    if training.kernels != "fused":
+        return ""  # torchtune and torchtitan compile the layers, not the loss
     if layout.tp * layout.pp > 1 or training.states(layout)["master"]:
         return "parallel_"
-    return f"{training.kernels}_"
+    return "fused_"
 
 
 def _gathered(stage: StageKept, training: Training, layout: Layout, row: Mapping[str, Any]) -> tuple[float, float]:
@@ -248,15 +257,17 @@ def _gathered(stage: StageKept, training: Training, layout: Layout, row: Mapping
         unsharded = max((layer.parameters for layer in stage.layers), default=0.0) * row["gradients"]
         return 0.0, unsharded if training.zero == 2 and layout.dp > 1 else 0.0
     width = 2 if row["compute"] != "fp32" else 4
+    if layout.pp > 1:  # what is gathered stays for the next micro-batch, and gradients are scattered after the last
+        return stage.parameters * width, 0.0 if training.frozen else stage.parameters * row["gradients"]
     biggest = max((layer.parameters for layer in stage.layers), default=0.0)
     scale = BASE_FORMATS[training.base_format] / 2 if training.method == "qlora" else 1.0
     units = max(biggest * scale * (1 + training.prefetch), stage.ends)
-    trained = 0.0 if training.frozen else max(biggest, stage.ends / 2) * row["gradients"]
+    trained = 0.0 if training.frozen else max(biggest, stage.end) * row["gradients"]
     return units * width, trained
 
 
 def _head_gradient(stage: StageKept, training: Training, row: Mapping[str, Any]) -> float:
-    return 0.0 if training.frozen or not stage.logits else stage.ends / 2 * float(row["gradients"])
+    return 0.0 if training.frozen or not stage.logits else stage.end * float(row["gradients"])
 
 
 def _largest(stage: StageKept, row: Mapping[str, Any]) -> float:
@@ -268,4 +279,6 @@ def _loaded(stage: StageKept, training: Training, row: Mapping[str, Any], held: 
     """Weights as they are read, which may be before they are sharded."""
     if training.loading == "sharded":
         return held.weights
+    if training.loading == "16-bit":
+        return stage.parameters * 2
     return _base_bytes(stage, training) if training.frozen else stage.parameters * float(row["weights"])

@@ -23,6 +23,7 @@ class Refused:
         self.sentences: list[str] = []
 
     def beside(self, sentence: str) -> None:
+        """A sentence under the field that it is about."""
         self.sentences.append(sentence)
         st.markdown(f":red[:small[{sentence}]]")
 

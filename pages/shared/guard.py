@@ -38,12 +38,12 @@ WORDS = ("hub", "repo", "config", "model", "models")
 
 def without_endless_numbers() -> None:
     """Drop from the link what no widget can take for a number: `?batch=inf`, which Streamlit fails on."""
-    endless = [name for name in st.query_params if name not in WORDS and _endless(st.query_params[name])]
-    for name in endless:
-        del st.query_params[name]
-    if endless:  # widgets begin with what the link held when the page was opened
-        with get_session_state().query_params() as held:
-            held.set_initial_query_params_from_current()
+    with get_session_state().query_params() as link:
+        endless = [n for n in link if n not in WORDS and not link.is_bound(n) and _endless(link[n])]
+        for name in endless:
+            del link[name]
+        if endless:  # widgets begin with what the link held when the page was opened
+            link.set_initial_query_params_from_current()
 
 
 def _endless(text: str) -> bool:

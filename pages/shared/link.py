@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 
 import streamlit as st
+from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
 from streamlit.runtime.state.session_state_proxy import get_session_state
 
 from calculator.errors import CalculatorError, shown
@@ -16,22 +17,34 @@ from calculator.record.options import OPTIONS
 from calculator.sources import catalogue
 from calculator.sources.hub.ids import is_repo
 from pages.shared.fields import MAX, written
+from pages.shared.model import TYPED
 
 NOTES = "link_notes"  # of the session: what was dropped from the link it was opened with
-NUMBERS = {o.key: o for o in OPTIONS if o.kind in ("count", "length")}
+NUMBERS = {o.key: o.least for o in OPTIONS if o.kind in ("count", "length")}
+NUMBERS |= {name: typed.least for name, typed in TYPED.items()} | {"step": 1}
 CHOICES = {o.key: o for o in OPTIONS if o.choices}
+SHARED = (*(o.key for o in OPTIONS), "device", "devices", "engine", "price", "draft")
+"""Of the sidebar: what every page's link holds, whether or not the page has a field for it."""
+HELD, PAGE = "link_held", "link_page"  # of the session: the shared part of the last run's link, and its page
 SOURCES = ("popular", "hub", "file", "manual")
-FORMER = {"upload": "file"}  # what older links say
+FORMER = {"source": {"upload": "file"}, "table": {"flops": "compute", "reuse": "intensity"}}  # what older links say
+
+
+def unread() -> list[str]:
+    """The names in the link that no field has read yet; what a field has is the field's to mend."""
+    with get_session_state().query_params() as link:
+        return [name for name in link if not link.is_bound(name)]
 
 
 def amend() -> None:
     """Mend the link in place, and keep what was dropped for the page to say."""
     notes: list[str] = []
     before = dict(st.query_params)
-    _model(notes)
-    if st.query_params.get("source") in FORMER:
-        st.query_params["source"] = FORMER[st.query_params["source"]]
-    for name in list(st.query_params):
+    if "model" in unread():
+        _model(notes)
+    for name in unread():
+        if st.query_params[name] in FORMER.get(name, {}):
+            st.query_params[name] = FORMER[name][st.query_params[name]]
         if name == "source" and st.query_params[name] not in SOURCES:
             _drop(name, SOURCES, "popular", notes)
         elif name in CHOICES and st.query_params[name] not in CHOICES[name].choices:
@@ -45,6 +58,40 @@ def amend() -> None:
             held.set_initial_query_params_from_current()
     if notes:
         st.session_state[NOTES] = notes
+
+
+def keep(page: str, *, hides: bool) -> None:
+    """Keep the shared inputs that this page has no field for in its link, and with it for the next page.
+
+    Streamlit takes what no widget of a run is bound to out of the link: at the end of the run where a widget was, and
+    on the way to another page where none was. A page that `hides` inputs lets go of their widgets before they are
+    missed; what the way to a page lost is put back, which is a step of the browser's history. A step back to what was
+    lost shows the same again; one to another page is left alone, whose address says all.
+    """
+    run = get_script_run_ctx()
+    stepped = bool(run and run.is_history_navigation)
+    again = stepped and st.session_state.get(PAGE) == page
+    arrived = st.session_state.get(PAGE) != page and not stepped
+    held: dict[str, str] = st.session_state.get(HELD, {})
+    with get_session_state().query_params() as link:
+        bound = [link.get_binding_for_param(name) for name in SHARED] if hides else []
+        for binding in bound:
+            if binding is not None:
+                link.unbind_widget(binding.widget_id)  # those that are drawn bind themselves again
+        lost = {n: v for n, v in held.items() if (arrived or again) and not link.has_param(n)}
+        if again:
+            for name, value in lost.items():
+                link.set_with_no_forward_msg(name, value)
+        elif lost:
+            link.update({n: v for n, v in lost.items() if not link.is_bound(n)})
+        if lost:
+            link.set_initial_query_params_from_current()
+    st.session_state[PAGE] = page
+
+
+def remember() -> None:
+    """What this run's link says of the shared inputs, for the next page; called when the sidebar is drawn."""
+    st.session_state[HELD] = {name: st.query_params[name] for name in SHARED if name in st.query_params}
 
 
 def told() -> list[str]:
@@ -74,17 +121,17 @@ def _choice(name: str, notes: list[str]) -> None:
 
 
 def _number(name: str, notes: list[str]) -> None:
-    option, value = NUMBERS[name], st.query_params[name]
-    if option.kind == "length" and value.strip().lower() == MAX:
+    least, value = NUMBERS[name], st.query_params[name]
+    if name == "length" and value.strip().lower() == MAX:
         return
     try:
-        whole(value, f"The link's {name}", least=option.least, most=10**9)
+        whole(value, f"The link's {name}", least=least, most=10**9)
     except CalculatorError as error:
         del st.query_params[name]
         notes.append(f"{error} It was dropped.")
         return
-    if written(value, least=option.least) != value:
-        st.query_params[name] = written(value, least=option.least)
+    if written(value, least=least) != value:
+        st.query_params[name] = written(value, least=least)
 
 
 def _device(notes: list[str]) -> None:

@@ -7,7 +7,8 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -19,6 +20,7 @@ from calculator.sources import catalogue, memory
 from calculator.sources.load import from_hub, load_model, model_from_config
 from calculator.sources.manual import ModelConfig, ModelType, manual_model
 from calculator.sources.paths import parse_config
+from pages.shared import fields
 
 SOURCES = ("popular", "hub", "file", "manual")  # what the link says, so they are shown as they are
 DEFAULT_MODEL = "Qwen/Qwen2.5-7B"
@@ -27,11 +29,43 @@ LONGEST_LINK = 100_000  # bytes of a compressed config that may still be short e
 LARGEST_INFLATED = 2**20
 
 
+class Typed(NamedTuple):
+    """A size that is typed by hand: the field of `ModelConfig`, its label, what stands in it, what it means."""
+
+    field: str
+    label: str
+    default: int | None
+    help: str = ""
+    absent: str = ""
+    least: int = 1
+    of_mixtures: bool = False
+
+
+TYPED = {
+    "layers": Typed("num_layers", "Layers", 32),
+    "hidden": Typed("hidden_size", "Hidden size", 4096),
+    "heads": Typed("num_attention_heads", "Attention heads", 32),
+    "kv_heads": Typed(
+        "num_key_value_heads", "Key-value heads", 8, "Fewer than attention heads: grouped-query attention."
+    ),
+    "head_dim": Typed("head_dim", "Head size", None, "Empty: the hidden size over the heads.", "hidden / heads"),
+    "ffn": Typed("intermediate_size", "MLP width", 14336),
+    "vocab": Typed("vocab_size", "Vocabulary", 128256),
+    "experts": Typed("num_experts", "Experts", 8, of_mixtures=True),
+    "top_k": Typed("top_k", "Experts a token", 2, "Routed experts that each token visits.", of_mixtures=True),
+    "expert_ffn": Typed("moe_intermediate_size", "Expert width", 14336, of_mixtures=True),
+    "shared_experts": Typed(
+        "num_shared_experts", "Shared experts", 0, "Visited by every token.", least=0, of_mixtures=True
+    ),
+}
+"""By name in the link."""
+
+
 class Waiting(Exception):
     """The sidebar has no model yet; the message says what to do."""
 
 
-def choose_model() -> Model:
+def choose_model(refused: fields.Refused) -> Model:
     """Draw the model's inputs and return the model.
 
     Raises:
@@ -51,7 +85,9 @@ def choose_model() -> Model:
     )
     if source != "file" and "config" in st.query_params:
         del st.query_params["config"]  # kept in the session for a return to the upload
-    choosers = {"popular": _popular, "hub": _from_hub, "file": _uploaded, "manual": _manual}
+    if source == "manual":
+        return _manual(refused)
+    choosers = {"popular": _popular, "hub": _from_hub, "file": _uploaded}
     return choosers[source or "popular"]()
 
 
@@ -207,10 +243,7 @@ def unpacked(text: str) -> dict[str, Any]:
         raise SourceError("The config in this link is damaged; upload the config.json again.") from error
 
 
-def _manual() -> Model:
-    def number(label: str, key: str, value: int, low: int = 1, help: str | None = None) -> int:
-        return int(st.number_input(label, low, 10**9, value, key=key, bind="query-params", help=help))
-
+def _manual(refused: fields.Refused) -> Model:
     kind = st.segmented_control(
         "Kind",
         ["dense", "moe"],
@@ -219,23 +252,20 @@ def _manual() -> Model:
         key="kind",
         bind="query-params",
     )
-    fields: dict[str, Any] = {
-        "num_layers": number("Layers", "layers", 32),
-        "hidden_size": number("Hidden size", "hidden", 4096),
-        "num_attention_heads": number("Attention heads", "heads", 32),
-        "num_key_value_heads": number(
-            "Key-value heads", "kv_heads", 8, help="Fewer than attention heads: grouped-query attention."
-        ),
-        "intermediate_size": number("MLP width", "ffn", 14336),
-        "vocab_size": number("Vocabulary", "vocab", 128256),
-    }
+    asked: dict[str, Any] = {}
+    with st.grid(2, min_column_width=100, gap="xsmall"):
+        for key, typed in TYPED.items():
+            if kind == "moe" or not typed.of_mixtures:
+                asked[typed.field] = fields.number(
+                    typed.label,
+                    key,
+                    refused,
+                    default=typed.default,
+                    placeholder=typed.absent,
+                    help=f"{typed.help} Reads 4096, 32k (32,768), 1e6.".strip(),
+                    least=typed.least,
+                )
     if kind == "moe":
-        fields |= {
-            "model_type": ModelType.MOE,
-            "num_experts": number("Experts", "experts", 8),
-            "top_k": number("Experts per token", "top_k", 2),
-            "moe_intermediate_size": number("Expert width", "expert_ffn", 14336),
-            "num_shared_experts": number("Shared experts", "shared_experts", 0, 0),
-        }
-    fields["tie_word_embeddings"] = st.toggle("Head tied to the embedding", key="tied", bind="query-params")
-    return manual_model(ModelConfig(**fields))
+        asked["model_type"] = ModelType.MOE
+    asked["tie_word_embeddings"] = st.toggle("Head tied to the embedding", key="tied", bind="query-params")
+    return replace(manual_model(ModelConfig(**asked)), name="The model typed by hand")

@@ -83,8 +83,8 @@ def _words(inputs: Inputs, count: int, mine: Fit) -> tuple[str, str]:
     on_each = " on each" if count > 1 else f" of {ui.device_name(device)}"
     meaning = f"{ui.size(mine.taken)} of {ui.size(mine.capacity)}{on_each}"
     if mine.fits:
-        full = f"{mine.taken / mine.capacity:.0%}".replace("%", "\u00a0%")
-        return f": {named}, {full} full", meaning
+        full = f"{mine.taken / mine.capacity:.0%}" if mine.taken > mine.capacity / 100 else "<1%"
+        return f": {named}, {full.replace('%', chr(160) + '%')} full", meaning
     short = ui.size(mine.short_by).replace(" ", "\u00a0")
     return f": {short} too much for {named}", meaning
 

@@ -24,6 +24,8 @@ from calculator.numbers import units as fmt
 from calculator.record.workload import Workload
 from calculator.report import clean
 from calculator.report.charts import DARK, LIGHT, Chart, Ink
+from pages.shared import buttons
+from pages.shared.recipe import Recipe
 from pages.shared.workload import Hardware
 
 Rows = Sequence[Mapping[str, Any]]
@@ -37,6 +39,8 @@ gib, flops, count, intensity, percent = fmt.gib, fmt.flops, fmt.count, fmt.inten
 size, digits, seconds, tokens = fmt.size, fmt.digits, fmt.seconds, fmt.tokens
 
 
+NAMED = {"flops": "Compute", "reuse": "Intensity"}
+"""Tables by their title where their files have another name."""
 NOTHING = Hardware(None, None, "vllm", None)
 
 
@@ -47,13 +51,18 @@ class Inputs:
     model: Model
     workload: Workload
     hardware: Hardware = NOTHING
+    recipe: Recipe = field(default_factory=Recipe)
+    draft: str = ""
+    here: Any = None  # the page, for links to its parts
 
     @cached_property
     def estimate(self) -> Estimate:
+        """The estimate of what is in the sidebar."""
         return estimate(self.model, self.workload)
 
     @property
     def device(self) -> Device | None:
+        """The device that was chosen, None for none."""
         return self.hardware.device
 
     @property
@@ -113,7 +122,7 @@ class Paper:
             if terms:
                 st.markdown(f":gray[{terms}]")
             if "Mobi" in str(st.context.headers.get("User-Agent", "")):  # elsewhere the sidebar stands open
-                st.button("Change", icon=":material/tune:", on_click=open_sidebar)
+                buttons.open_drawer()
             for warning in self.inputs.estimate.warnings if self.inputs else ():
                 st.warning(plain(warning), icon=":material/warning:")
 
@@ -179,6 +188,7 @@ class Paper:
             for name in self.tables:
                 self._download(name)
             if self.charts:
+                buttons.save_pictures([self._file(name) for name in self.charts])
                 st.caption(
                     "The archive also holds each picture's data and its Vega-Lite specification. A picture's own "
                     "corner saves it as PNG."
@@ -186,7 +196,7 @@ class Paper:
 
     def _download(self, name: str) -> None:
         st.download_button(
-            f"{name.replace('_', ' ').capitalize()} (CSV)",
+            f"{NAMED.get(name, name.replace('_', ' ').capitalize())} (CSV)",
             lambda: clean.as_csv(self._told(self.tables[name]())),
             f"{self._file(name)}.csv",
             "text/csv",
@@ -254,11 +264,6 @@ def masthead() -> Any:
         return st.container(width="content")
 
 
-def open_sidebar() -> None:
-    """On a phone the sidebar is a drawer; a change of its first state opens it."""
-    st.session_state.sidebar = "expanded"
-
-
 @contextmanager
 def card(title: str, explanation: str = "") -> Iterator[None]:
     """A framed part of a page."""
@@ -275,7 +280,12 @@ def sides() -> Any:
 def linked(text: str) -> str:
     """Text as it reads, with the addresses that bundled models name as their source as short Markdown links."""
     pieces = re.split(r"(https?://[\w.-]+/[\w./@%-]*[\w/])", text)
-    return "".join(_link(p) if i % 2 and urlsplit(p).netloc in SOURCES else plain(p) for i, p in enumerate(pieces))
+    return "".join(_link(p) if i % 2 and urlsplit(p).netloc in SOURCES else _between(p) for i, p in enumerate(pieces))
+
+
+def _between(text: str) -> str:
+    """Text between addresses, with the spaces at its ends."""
+    return f"{' ' * text[:1].isspace()}{plain(text)}{' ' * text[1:][-1:].isspace()}"
 
 
 def _link(address: str) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,11 @@ import streamlit as st
 
 from calculator.hardware import Device, devices
 from calculator.model import Model
-from calculator.record.options import COUNTING, OPTIONS, PRECISION, Option
+from calculator.record.options import BY_FIELD, COUNTING, OPTIONS, PRECISION, Option
 from calculator.record.workload import Workload
 from calculator.serving.efficiency import ENGINES
 from pages.shared import fields
+from pages.shared.recipe import Recipe, choose_recipe, choose_work
 
 NO_DEVICE, DEFAULT_DEVICE = "none", "H200 SXM 141GB"
 FEWEST = "fewest"
@@ -60,11 +62,30 @@ def choose_workload(model: Model | None, refused: fields.Refused, *, mode: str =
     return None if refused.sentences else _workload(values)
 
 
-def choose_more(workload: Workload | None, model: Model | None, refused: fields.Refused) -> Workload | None:
-    """The options that most people leave alone, folded."""
+def choose_training(model: Model | None, refused: fields.Refused) -> tuple[Workload | None, Recipe]:
+    """Draw what a training step is asked for; it has its own precisions and recipe."""
+    st.subheader("Work", anchor=False)
+    with st.grid(2, min_column_width=100, gap="xsmall"):
+        length = _drawn(BY_FIELD["sequence_length"], model, refused)
+        sequences, tokens = choose_work(refused)
+    recipe = Recipe(choose_recipe(), sequences, tokens)
+    workload = None if refused.sentences else Workload(mode="pretraining", sequence_length=length)
+    return workload, recipe
+
+
+def choose_more(
+    workload: Workload | None,
+    model: Model | None,
+    refused: fields.Refused,
+    *,
+    drafted: Callable[[], object] | None = None,
+) -> Workload | None:
+    """The options that most people leave alone, folded; with the field that `drafted` draws."""
     mode = workload.mode if workload else str(st.session_state.get("mode", "prefill"))
     values: dict[str, Any] = {}
     with st.expander("Advanced", icon=":material/tune:"):
+        if drafted is not None and mode != "pretraining":
+            drafted()
         for option in OPTIONS[1:]:
             folded = option.group == COUNTING or option.field in FOLDED
             if folded and mode in option.modes and _applies(option, model):
@@ -100,39 +121,46 @@ def _workload(values: dict[str, Any]) -> Workload:
     return Workload(**values)
 
 
-def choose_hardware(refused: fields.Refused) -> Hardware:
-    """Draw the device, how many, the engine and the price."""
+def choose_hardware(refused: fields.Refused, *, serves: bool = True) -> Hardware:
+    """Draw the device, how many, the engine that `serves` and the price."""
     st.subheader("Hardware", anchor=False)
     names = {d.name: d for d in devices()}
+    chosen = st.selectbox(  # a row of its own: names are long
+        "Device",
+        [NO_DEVICE, *names],
+        index=1 + list(names).index(DEFAULT_DEVICE),
+        key="device",
+        bind="query-params",
+        help="Sold in GB (10^9 bytes); shown here in GiB (2^30), as its driver reports it. Type to search.",
+    )
     with st.grid(2, min_column_width=100, gap="xsmall"):
-        chosen = st.selectbox(
-            "Device",
-            [NO_DEVICE, *names],
-            index=1 + list(names).index(DEFAULT_DEVICE),
-            key="device",
-            bind="query-params",
-            help="Sold in GB (10^9 bytes); shown here in GiB (2^30), as its driver reports it. Type to search.",
-        )
         count = st.selectbox(
             "How many",
             COUNTS,
             key="devices",
             bind="query-params",
-            help="Of one tensor-parallel group. Fewest: the smallest power of two that holds everything.",
+            help="Fewest: the smallest power of two that holds everything.",
         )
-        engine = st.selectbox(
-            "Engine",
-            ENGINES,
-            key="engine",
-            bind="query-params",
-            help="What serves: its rules decide memory and time.",
-        )
+        engine = _engine() if serves else ENGINES[0]
         device = names.get(str(chosen))
         price = _price(device, refused)
     if device is not None:
         sold = "as its driver reports" if device.memory_is == "driver" else "as sold"
         st.caption(f"{device.memory / 2**30:,.1f} GiB, {sold} · {device.bandwidth / 1e12:,.2f} TB/s")
     return Hardware(device, None if count == FEWEST else int(str(count)), str(engine), price)
+
+
+def _engine() -> str:
+    return str(
+        st.selectbox(
+            "Engine",
+            ENGINES,
+            key="engine",
+            bind="query-params",
+            persist_state="session",
+            help="What serves: its rules decide memory and time.",
+        )
+    )
 
 
 def _price(device: Device | None, refused: fields.Refused) -> float | None:

@@ -1,8 +1,8 @@
 """How the app holds out with many visitors: sessions that speak the browser's websocket protocol change the batch size
 every few seconds, and an empty page with one number is measured beside it.
 
-    python tests/benchmarks/load.py                    1, 10, 25 and 50 sessions
-    python tests/benchmarks/load.py --sessions 1 50 --seconds 20
+    python tests/benchmarks/load.py                    1, 10, 25 and 50 sessions of the first page
+    python tests/benchmarks/load.py --pages overview fit speed --sessions 10 --seconds 20
 
 Prints, for each number of sessions, reruns a second, the wait for a rerun at the median and for one in twenty, the
 server's CPU seconds a rerun, and the memory that the server holds.
@@ -26,11 +26,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import websockets
+from streamlit.proto.Alert_pb2 import Alert
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 ROOT = Path(__file__).parents[2]
 EMPTY = 'import streamlit as st\nst.number_input("Batch size", 1, 10**9, 1, key="batch", bind="query-params")\n'
+PAGES = ("overview", "fit", "speed", "training", "compare", "scaling", "experts", "checkpoint", "methods")
 THINKING = 3.0  # seconds between two changes of one visitor
 
 
@@ -67,9 +71,10 @@ def held_bytes(pid: int) -> int:
 class Visitor:
     """One browser tab."""
 
-    def __init__(self, address: str, query: str, rng: random.Random) -> None:
-        self.address, self.query, self.rng = address, query, rng
-        self.batch = self.page = ""
+    def __init__(self, address: str, page: str, query: str, rng: random.Random) -> None:
+        self.address, self.name, self.query, self.rng = address, page, query, rng
+        self.batch: WidgetState | None = None
+        self.page = ""
         self.waits: list[float] = []
 
     async def visit(self, until: float) -> None:
@@ -86,38 +91,53 @@ class Visitor:
         message = BackMsg()
         message.rerun_script.query_string = self.query
         message.rerun_script.page_script_hash = self.page
+        message.rerun_script.page_name = self.name
         if batch is not None:
-            state = message.rerun_script.widget_states.widgets.add()
-            state.id, state.int_value = self.batch, batch
-            # A number field sends what it holds as a float.
-            state.double_value = batch
+            assert self.batch is not None
+            if self.batch.WhichOneof("value") == "string_value":
+                self.batch.string_value = str(batch)
+            else:
+                self.batch.double_value = batch
+            message.rerun_script.widget_states.widgets.append(self.batch)
         start = time.monotonic()
         await stream.send(message.SerializeToString())
+        drawn = 0
         while True:
             answer = ForwardMsg.FromString(await stream.recv())
             kind = answer.WhichOneof("type")
-            if kind == "new_session":
-                self.page = answer.new_session.page_script_hash
-            elif kind == "navigation":
+            if kind == "navigation":
                 self.page = answer.navigation.page_script_hash
+            elif kind == "new_session" and not self.page:
+                self.page = answer.new_session.page_script_hash
             elif kind == "delta":
-                element = answer.delta.new_element
-                if element.WhichOneof("type") == "number_input" and element.number_input.label == "Batch size":
-                    self.batch = element.number_input.id
-                if element.WhichOneof("type") == "exception":
-                    raise RuntimeError(element.exception.message)
+                drawn += 1
+                self._read(answer.delta.new_element)
             elif kind == "script_finished":
                 break
+        if answer.script_finished != ForwardMsg.FINISHED_SUCCESSFULLY or not drawn or self.batch is None:
+            raise RuntimeError(f"The page was not drawn: {drawn} elements, {answer.script_finished}")
         self.waits.append(time.monotonic() - start)
 
+    def _read(self, element: Element) -> None:
+        """Remember the batch size's field, and refuse a page with an error."""
+        kind = element.WhichOneof("type")
+        if kind == "exception" or (kind == "alert" and element.alert.format == Alert.ERROR):
+            raise RuntimeError(element.exception.message or element.alert.body)
+        field = getattr(element, kind) if kind in ("number_input", "text_input") else None
+        if field is not None and field.label == "Batch size":
+            self.batch = WidgetState(id=field.id)
+            if kind == "text_input":
+                self.batch.string_value = ""
+            else:
+                self.batch.double_value = 0
 
-async def visit(address: str, pid: int, sessions: int, seconds: float, query: str) -> str:
+
+async def visit(address: str, pid: int, sessions: int, seconds: float, page: str, query: str) -> str:
     rng = random.Random(sessions)
     until = time.monotonic() + seconds
-    warm = Visitor(address, query, rng)
-    await warm.visit(time.monotonic())
+    await Visitor(address, page, query, rng).visit(time.monotonic())
     before, start = cpu_seconds(pid), time.monotonic()
-    visitors = [Visitor(address, query, rng) for _ in range(sessions)]
+    visitors = [Visitor(address, page, query, rng) for _ in range(sessions)]
     await asyncio.gather(*(v.visit(until) for v in visitors))
     took, cpu = time.monotonic() - start, cpu_seconds(pid) - before
     waits = sorted(w for v in visitors for w in v.waits)
@@ -133,17 +153,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 10, 25, 50])
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--pages", nargs="+", choices=PAGES, default=["overview"])
     parser.add_argument("--query", default="", help="what stands after the ? of the app's link")
     parser.add_argument("--app", type=Path, default=ROOT / "app.py")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder) / "empty.py"
         empty.write_text(EMPTY)
-        for title, script in (("an empty page", empty), ("the app", options.app.resolve())):
+        pages = [("an empty page", empty, "")]
+        pages += [(page, options.app.resolve(), "" if page == "overview" else page) for page in options.pages]
+        for title, script, page in pages:
             print(f"{title}\n sessions   reruns/s   half within   95% within   CPU a rerun   memory", flush=True)
             with server(script) as (address, pid):
                 for sessions in options.sessions:
-                    print(asyncio.run(visit(address, pid, sessions, options.seconds, options.query)), flush=True)
+                    print(asyncio.run(visit(address, pid, sessions, options.seconds, page, options.query)), flush=True)
 
 
 if __name__ == "__main__":

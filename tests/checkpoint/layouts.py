@@ -110,6 +110,24 @@ def mxfp4_packed(name: str, r: int, c: int) -> Tensors:
     return {f"{name}.weight_packed": ("U8", (r, c // 2)), f"{name}.weight_scale": ("U8", (r, c // 32))}
 
 
+def quark(weight: dict[str, Any], inputs: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """A quantization_config of AMD Quark with one specification for all linear layers but the head."""
+    spec = {"weight": weight, "input_tensors": inputs, "output_tensors": None, "bias": None}
+    block = {"quant_method": "quark", "global_quant_config": spec, "exclude": ["lm_head"]}
+    return (
+        block | {"export": {"kv_cache_group": [], "pack_method": "reorder", "weight_format": "real_quantized"}} | more
+    )
+
+
+def mxfp4_quark(name: str, r: int, c: int) -> Tensors:
+    return {f"{name}.weight": ("U8", (r, c // 2)), f"{name}.weight_scale": ("U8", (r, c // 32))}
+
+
+QUARK_MX = {"dtype": "fp4", "qscheme": "per_group", "group_size": 32, "scale_format": "e8m0", "is_dynamic": False}
+QUARK_FP8 = {"dtype": "fp8_e4m3", "qscheme": "per_tensor", "is_dynamic": False}
+QUARK_ROWS = {"dtype": "fp8_e4m3", "qscheme": "per_channel", "is_dynamic": False}
+
+
 def bnb4(double: bool) -> Layout:
     def layout(name: str, r: int, c: int) -> Tensors:
         n = r * c
@@ -257,6 +275,15 @@ METHODS: dict[str, tuple[dict[str, Any], Layout]] = {
     "bitnet": ({"quant_method": "bitnet"}, bitnet),
     "eetq": ({"quant_method": "eetq", "weights": "int8"}, eetq),
     "hqq": ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 4, "group_size": 64}}}, hqq),
+    "quark mxfp4": (quark(QUARK_MX, QUARK_MX | {"is_dynamic": True}), mxfp4_quark),
+    "quark fp8": (
+        quark(QUARK_FP8, QUARK_FP8),
+        scaled("F8_E4M3", ("weight_scale", "F32", scalar), ("input_scale", "F32", scalar)),
+    ),
+    "quark fp8 by row": (
+        quark(QUARK_ROWS, {"dtype": "fp8_e4m3", "qscheme": "per_channel", "is_dynamic": True}),
+        scaled("F8_E4M3", ("weight_scale", "F32", lambda r, _: (r,))),
+    ),
     "quanto int4": ({"quant_method": "quanto", "weights": "int4"}, quanto4),
     "quanto int8": ({"quant_method": "quanto", "weights": "int8"}, quanto8),
 }

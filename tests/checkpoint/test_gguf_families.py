@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from writers import GGML, Tensors, write_gguf
 
 from calculator import estimate, load_model
 from calculator.errors import CheckpointError
+from calculator.record.run import weights_of
 from calculator.sources.checkpoint.llama_cpp.architectures import ARCHITECTURES
 from calculator.sources.load import model_from_config
 
@@ -129,6 +132,13 @@ def mamba_2(c: Any) -> dict[str, Any]:
     return headless(c) | state(c["num_heads"] * c["head_dim"], *sizes)
 
 
+def finch(c: Any) -> dict[str, Any]:
+    return {"attention.head_count": 0, "wkv.head_size": c["head_size"], "feed_forward_length": c["intermediate_size"]}
+
+
+FINCH = {"num_hidden_layers": 3, "hidden_size": 512, "head_size": 64, "intermediate_size": 1792, "vocab_size": 1024}
+
+
 def predicted(c: Any) -> dict[str, Any]:
     return {"nextn_predict_layers": 1, "block_count": c["num_hidden_layers"] + 1}
 
@@ -155,6 +165,7 @@ NOPE = {"sliding_window": None}
 
 CASES: dict[str, tuple[str, str, dict[str, Any], More]] = {
     "llama": ("llama", "llama", SMALL | HEADS, nothing),
+    "mistral": ("llama", "llama", SMALL | {"head_dim": 128}, nothing),  # Mistral's own, less its window
     "mixtral": ("llama", "mixtral", SMALL | LOCAL, without_window),
     "qwen2": ("qwen2", "qwen2", SMALL, without_window),
     "qwen2moe": ("qwen2moe", "qwen2_moe", EXPERTS | SHARED, without_window),
@@ -268,6 +279,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], More]] = {
         {"hidden_size": 512, "num_heads": 16, "head_dim": 64, "num_hidden_layers": 3, "vocab_size": 1024},
         mamba_2,
     ),
+    "rwkv6": ("rwkv6", "rwkv6", FINCH, finch),
     "starcoder2": ("starcoder2", "starcoder2", SMALL | NOPE, nothing),
     "command-r": ("command-r", "cohere", SMALL, nothing),
     "cohere2": ("cohere2", "cohere2", SMALL | {"sliding_window": 512}, nothing),
@@ -315,6 +327,56 @@ def test_a_gguf_file_is_the_model_it_was_written_from(
         assert mine.memory.weights == theirs.memory.weights  # the file is in 32 bit, and so is the config
 
 
+T5 = {"d_model": 512, "d_kv": 64, "d_ff": 768, "num_layers": 4, "num_decoder_layers": 3, "num_heads": 8}
+T5 |= {"vocab_size": 1024, "n_positions": 512}
+GATED = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+
+
+def encoding(c: Any) -> dict[str, Any]:
+    return {"attention.causal": False, "attention.head_count_kv": c["num_attention_heads"], "context_length": 512}
+
+
+def both_sides(c: Any) -> dict[str, Any]:
+    sizes = {"embedding_length": c["d_model"], "feed_forward_length": c["d_ff"], "block_count": c["num_layers"]}
+    heads = {"attention.head_count": c["num_heads"], "attention.head_count_kv": c["num_heads"]}
+    heads |= {"attention.key_length": c["d_kv"], "attention.value_length": c["d_kv"]}
+    decoder = {"decoder_block_count": c["num_decoder_layers"], "context_length": 512}
+    return sizes | heads | decoder | {"attention.relative_buckets_count": c["relative_attention_num_buckets"]}
+
+
+ENCODER = {k: v for k, v in SMALL.items() if k != "num_key_value_heads"} | {"max_position_embeddings": 512}
+BESIDE_DECODERS: dict[str, tuple[str, str, dict[str, Any], More]] = {
+    "bert": ("bert", "bert", ENCODER | {"architectures": ["BertModel"]}, encoding),
+    "nomic-bert": ("nomic-bert", "nomic_bert", ENCODER | {"architectures": ["NomicBertModel"]}, encoding),
+    "t5": ("t5", "t5", T5, both_sides),
+    "t5, gated": ("t5", "t5", T5 | GATED, both_sides),
+    "t5encoder": ("t5encoder", "t5", T5 | GATED | {"architectures": ["T5EncoderModel"]}, both_sides),
+    "umt5": ("t5", "umt5", T5 | GATED, both_sides),
+}
+
+
+@pytest.mark.parametrize(("architecture", "kind", "config", "more"), BESIDE_DECODERS.values(), ids=BESIDE_DECODERS)
+def test_encoders_and_models_of_two_sides(
+    tmp_path: Path, architecture: str, kind: str, config: dict[str, Any], more: More
+) -> None:
+    """llama.cpp leaves poolers out."""
+    known = model_from_config(config | {"model_type": kind, "torch_dtype": "float32"})
+    pooler = sum(math.prod(shape) for name, shape in known.tensors() if "pooler" in name)
+    after = tuple(p for p in known.text.after if not any("pooler" in w.name for w in weights_of((p,))))
+    known = replace(known, text=replace(known.text, after=after), plans={})
+    path = convert(tmp_path / "x.gguf", architecture, known, more(known.config))
+    found = load_model(path)
+    assert found.certainty == {}, "read from the headers alone"
+    assert found.model_type == kind
+    assert (pooler > 0) == (kind == "bert")
+    assert found.parameters == known.parameters
+    for length in (16, 500):
+        mine, theirs = (estimate(m, mode="prefill", sequence_length=length) for m in (found, known))
+        assert mine.flops.total == theirs.flops.total
+        assert mine.memory.kv_cache == theirs.memory.kv_cache
+        assert mine.memory.weights == theirs.memory.weights
+
+
 DENSE = {"block_count": 2, "context_length": 4096, "embedding_length": 256, "feed_forward_length": 768}
 DENSE |= {
     "attention.head_count": 4,
@@ -353,7 +415,8 @@ def test_types_without_a_table_are_sized_by_their_offsets(
 
 
 def test_every_case_is_of_a_listed_architecture() -> None:
-    assert {architecture for architecture, *_ in CASES.values()} <= ARCHITECTURES.keys()
+    cases = (*CASES.values(), *BESIDE_DECODERS.values())
+    assert {architecture for architecture, *_ in cases} <= ARCHITECTURES.keys()
 
 
 SAID = {"general.architecture": "llama", "llama.block_count": 2, "llama.embedding_length": 64}

@@ -303,3 +303,27 @@ def test_kimi_linear_48b():
     assert model.parameters.total + 26 * 256 == 49_122_681_728
     assert sum(prod(shape) for _, shape in model.tensors()) == 49_122_681_728
     assert grows_by(model) == 7 * 576 * 2
+
+
+def cached(config: dict, tokens: int) -> float:
+    """Bytes that so many tokens of one sequence hold."""
+    return estimate(model_from_config(config), mode="decode", sequence_length=tokens).memory.kv_cache
+
+
+def test_dory_keeps_the_past_of_every_loop_or_of_the_last():
+    """transformers, modeling_dory.py: layers 8 to 27 of 36 run twice; of them 15 have the window of 1,024 tokens and 5
+    see all, of the other 16 12 and 4. A token is keys and values of 4 heads of 256 in 2 bytes."""
+    token, past = 2 * 4 * 256 * 2, 4096
+    once, again = (16 + 20) // 4 * past + 27 * 1024, 5 * past + 15 * 1024
+    assert cached({"model_type": "dory"}, past) == (once + again) * token
+    assert cached({"model_type": "dory", "recurrent_kv_cache_mode": "last_loop"}, past) == once * token
+
+
+def test_inkling_2_loop_keeps_the_past_of_every_pass():
+    """transformers, modeling_inkling2_loop.py: `Each pass uses its own copies of the loop cache layers`. 24 layers, of
+    which 6 to 17 run three times; every sixth sees all, the others 1,024 tokens. A token is keys and values of 8 heads
+    of 128; convolutions keep 3 inputs of keys, values, and twice of the 2,304 features, in 32 bit."""
+    past, full, local = 4096, 4 + 2 * 2, 20 + 2 * 10
+    states = (full + local) * 3 * (2 * 1024 + 2 * 2304) * 4
+    expected = (full * past + local * 1024) * 2 * 8 * 128 * 2 + states
+    assert cached({"model_type": "inkling2_loop_text"}, past) == expected

@@ -157,7 +157,9 @@ NEMOTRON_SUPER = ONE | {
     "vocab_size": 131072,
 }
 # Model, its parameters, those of its prediction layers, and of the total that the Hub shows (safetensors.total of its
-# API) what is neither: score biases of the routers, and in DeepSeek-V3 41,540,496 scales of FP8 blocks of 128 x 128.
+# API) what is neither: score biases of the routers (in DeepSeek-V4 tables of experts by token, too), and scales of FP8
+# blocks of 128 x 128: in DeepSeek-V3 41,540,496, in MiMo 18,668,736 and 48,000, in DeepSeek-V4-Pro-Base 95,831,104 and
+# 1,576,896. The last 576 of MiMo are as many as sinks of its nine full layers would be, which the config denies.
 PREDICTION = {
     "DeepSeek-V3": ("deepseek-ai/DeepSeek-V3", 671_026_404_352, 13_463_426_048, 684_531_386_000, 15_104 + 41_540_496),
     "DeepSeek-V3.2": ({"model_type": "deepseek_v32"} | ONE, 671_877_929_216, 13_477_385_472, 685_355_329_792, 15_104),
@@ -170,6 +172,20 @@ PREDICTION = {
     "Qwen3-Next": ({"model_type": "qwen3_next"} | ONE, 79_674_391_296, 1_650_471_424, 81_324_862_720, 0),
     "Qwen3.5-27B": ("Qwen/Qwen3.5-27B", 27_356_728_560, 424_699_392, 27_781_427_952, 0),
     "Qwen3.5-35B-A3B": ("Qwen/Qwen3.5-35B-A3B", 35_107_181_936, 844_640_768, 35_951_822_704, 0),
+    "MiMo-V2-Flash": (
+        "XiaomiMiMo/MiMo-V2-Flash",
+        308_778_768_832,
+        987_820_224,
+        309_785_318_400,
+        18_668_736 + 48_000 + 12_032 + 576,
+    ),
+    "DeepSeek-V4-Pro-Base": (
+        "deepseek-ai/DeepSeek-V4-Pro-Base",
+        1_572_997_179_491,
+        27_693_503_675,
+        1_600_790_440_862,
+        95_831_104 + 1_576_896 + 2_349_312 + 384,
+    ),
     "Qwen3.5-122B-A10B": ("Qwen/Qwen3.5-122B-A10B", 122_562_817_776, 2_523_679_232, 125_086_497_008, 0),
 }
 

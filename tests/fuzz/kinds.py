@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tests.fuzz import configs, headers, words
+from tests.fuzz import configs, headers, pages, questions, words
 
 Make = Callable[[int, int], Iterable[Any]]
 
@@ -16,4 +16,6 @@ KINDS: dict[str, tuple[Make, Callable[[Any], object]]] = {
     "gguf": (headers.gguf_headers, headers.run_gguf),
     "commands": (words.command_lines, words.run_command),
     "links": (words.links, words.run_link),
+    "pages": (pages.addresses, pages.open_page),
+    **questions.KINDS,
 }

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from calculator.config import DATA, kinds_in
-from calculator.errors import ConfigError
-from calculator.sources.load import model_from_config
-from tests.fuzz import configs, kinds, words
+from calculator.errors import CalculatorError, ConfigError
+from calculator.limits import SERVER, applied
+from calculator.sources.load import load_model, model_from_config
+from tests.fuzz import configs, kinds, questions, words
 from tests.fuzz.judge import judged
 
 ROOT = Path(__file__).parents[2]
-COUNTS = {"configs": 300, "safetensors": 200, "gguf": 150, "commands": 300, "links": 150}
+COUNTS = {"configs": 300, "safetensors": 200, "gguf": 150, "commands": 300, "links": 150, "pages": 25}
+COUNTS |= {"devices": 100, "logs": 200, "adapters": 200}
 
 
 @pytest.mark.parametrize("kind", COUNTS)
@@ -43,10 +45,53 @@ def test_a_part_of_the_sweep() -> None:
     ],
 )
 def test_command_lines_that_were_found(given: list[str]) -> None:
-    from calculator.errors import CalculatorError
-
     with pytest.raises(CalculatorError):
         words.run_command(given)
+
+
+XMOD = {"model_type": "xmod", "vocab_size": 1009, "hidden_size": 192, "intermediate_size": 352, "num_hidden_layers": 3}
+XMOD |= {"num_attention_heads": 6, "languages": ["en_XX", "en_XX"]}
+
+
+def test_configs_that_were_found() -> None:
+    """A language that is listed twice has one adapter, as transformers' ModuleDict has; a word is no list of them."""
+    once = model_from_config(XMOD | {"languages": ["en_XX"]})
+    assert model_from_config(XMOD).parameters.total == once.parameters.total
+    with pytest.raises(ConfigError, match=r"languages in .* must be a list of names"):
+        model_from_config(XMOD | {"languages": "en_XX"})
+
+
+def test_adapters_devices_and_logs_that_were_found() -> None:
+    prompts = {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 20}
+    adapters = [prompts | {"token_dim": {"a": 1}}, prompts | {"num_layers": float("inf")}, prompts | {"token_dim": "x"}]
+    found = judged(adapters, questions.run_adapter)
+    assert (found.faults, found.sentences) == ([], 3)
+    logs = [f"Model loading took {'9' * 1_000_000}x", f"-tp {'9' * 5000}\nModel loading took 1 GiB"]
+    assert judged(logs, questions.run_log).faults == []
+    for given in (["--fits", "..GiB"], ["--fits", "1.1.1GB"], ["--provision", "gb300-nvl72", "--ttft", "nan"]):
+        with pytest.raises(CalculatorError):
+            words.run_command(["Qwen/Qwen2.5-7B", *given])
+    for given in (["--requests-per-second", "nan"], ["--requests-per-second", "1e300"]):
+        with pytest.raises(CalculatorError, match="requests_per_second of the traffic"):
+            words.run_command(["Qwen/Qwen2.5-7B", "--provision", "gb300-nvl72", *given])
+
+
+def test_searches_over_any_number_of_devices_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted in layouts that are asked, not in seconds."""
+    from calculator.search import solve
+
+    asked = []
+    fit = solve.fit
+    monkeypatch.setattr(solve, "fit", lambda *args, **options: asked.append(1) or fit(*args, **options))
+    llama = load_model("meta-llama/Llama-3.1-8B")
+    with pytest.raises(CalculatorError, match="from 1 to 1,048,576"):
+        solve.solve(llama, "max-batch", "h100-sxm-80gb", devices=10**9)
+    for goal in ("max-batch", "min-devices"):
+        solve.solve(llama, goal, "h100-sxm-80gb", devices=2**20, concurrency=10**9)
+    assert len(asked) < 2000
+    monkeypatch.setattr(solve, "MOST_ASKED", 10)
+    with pytest.raises(CalculatorError, match="more than 10 layouts to try"):
+        solve.solve(llama, "cheapest", concurrency=10**9)
 
 
 HOSTILE = {
@@ -92,7 +137,11 @@ def test_many_layers_that_differ_are_refused_and_many_alike_are_not() -> None:
     divisors = [d for d in range(1, 6001) if 6000 % d == 0]
     alike = heads | {"num_key_value_heads_per_layer": [divisors[i % len(divisors)] for i in range(3000)]}
     assert model_from_config(alike).layers == 3000
-    distinct = {"model_type": "openelm", "num_transformer_layers": 3000}
+    distinct = {"model_type": "gemma3n_text", "num_hidden_layers": 200, "num_kv_shared_layers": 0}
+    distinct |= {"intermediate_size": [64 * k for k in range(1, 201)], "activation_sparsity_pattern": None}
+    distinct["layer_types"] = ["full_attention"] * 200
+    with applied(SERVER), pytest.raises(ConfigError, match=r"that differ from one another"):
+        model_from_config(distinct)
     assert judged([alike, distinct], configs.run).faults == []
 
 

@@ -1,7 +1,8 @@
 """A Hugging Face Hub on the loopback interface: the part of the Hub's HTTP interface that its real client uses.
 
 `Hub` serves models, `Storage` is the other host to which the Hub sends the client for large files. Both note every
-request in `seen`, and both can be told to misbehave by setting `fault`.
+request in `seen` and those whose file was sent to its end in `finished`, and both can be told to misbehave by setting
+`fault`. So tests count what was asked and answered, and time nothing.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class Fault:
     """Whether the body goes on until the client hangs up."""
     reset: bool = False
     """Whether the connection is reset instead of answered."""
+    together: threading.Barrier | None = None
+    """Requests wait here for one another: those that are made one after another are never answered."""
     only: str = ""
     """Part of the paths that are affected; all of them where it is empty."""
 
@@ -86,6 +89,7 @@ class Loopback:
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
+        self.finished: list[Seen] = []
         self.fault = Fault()
         self.sent = 0
         self.ranges = True
@@ -254,7 +258,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not self.loopback.ranges:
             seen = replace(seen, range=None)
         self.close_connection = True
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, threading.BrokenBarrierError):
             fault = self.loopback.fault
             self._respond(seen, fault if fault.only in seen.path else Fault())
 
@@ -264,7 +268,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Nothing is logged."""
 
     def _respond(self, seen: Seen, fault: Fault) -> None:
-        self.loopback.stopped.wait(fault.delay)
+        if fault.together is not None:
+            fault.together.wait()
+        if self.loopback.stopped.wait(fault.delay):
+            return
         if fault.reset:
             # Lingering for no time makes closing a reset.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -276,6 +283,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send(answer.body[: fault.cut], fault.body_pause)
             while fault.endless and not self.loopback.stopped.is_set():
                 self._send(PIECE, 0)
+        if answer.status < 300 and not self.loopback.stopped.is_set():
+            self.loopback.finished.append(seen)
 
     def _send(self, data: bytes, pause: float) -> None:
         for piece in _pieces(data, pause):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-import time
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -139,10 +139,8 @@ def test_a_server_that_ignores_ranges_is_hung_up_on(
 
 def test_shards_are_read_side_by_side(hub: Hub) -> None:
     hub.models["org/name"] = Model(files(shards=9))
-    hub.fault = Fault(delay=0.1, only="/org/name/resolve/main/model-")
-    start = time.monotonic()
+    hub.fault = Fault(together=threading.Barrier(3, timeout=30), only="/org/name/resolve/main/model-")
     found = load_checkpoint("org/name")
-    assert time.monotonic() - start < 0.7  # nine after another would take 0.9 seconds
     assert len(found.tensors) == len(llama())
     assert len(found.files) == 9
     assert compare(load_model("org/name"), found).equal
@@ -233,18 +231,15 @@ FAULTS = {
 @pytest.mark.parametrize(("fault", "part"), FAULTS.values(), ids=FAULTS)
 def test_a_fault_on_the_way(hub: Hub, model: Model, refused: Refused, fault: Fault, part: str) -> None:
     hub.fault = fault
-    start = time.monotonic()
     assert part in refused(HubUnreachableError, timeout=0.4 if "within" in part else 5)
-    assert time.monotonic() - start < 3
+    assert not hub.finished or "within" not in part  # nobody waited for the rest
 
 
 def test_one_limit_holds_for_all_requests(hub: Hub, refused: Refused) -> None:
     hub.models["org/name"] = Model(files(shards=9))
     hub.one_request = False
     hub.fault = Fault(delay=0.15)
-    start = time.monotonic()
-    assert "within" in refused(HubUnreachableError, timeout=0.4)
-    assert time.monotonic() - start < 1
+    assert "within" in refused(HubUnreachableError, timeout=0.4)  # though each is answered in less
 
 
 BODIES: dict[str, tuple[bytes, str]] = {

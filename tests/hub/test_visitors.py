@@ -4,9 +4,13 @@ again at once, and what is remembered stays within its bytes."""
 from __future__ import annotations
 
 import json
+import threading
 import time
+from concurrent.futures import Future
+from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -113,6 +117,38 @@ def test_two_sessions_of_the_app(open_page: Any, hub: Hub, private: Model) -> No
             assert not second.metric
 
 
+@pytest.mark.parametrize("fault", [Fault(), *BROKEN.values()], ids=["no fault", *BROKEN])
+def test_a_public_adapter_does_not_open_its_private_base(hub: Hub, private: Model, fault: Fault) -> None:
+    """Nor do side files that stand beside a private config: each is asked for with the visitor's own token."""
+    lora = {"peft_type": "LORA", "r": 8, "target_modules": ["q_proj"], "base_model_name_or_path": "org/private"}
+    hub.models["org/lora"] = Model({"adapter_config.json": json.dumps(lora).encode()})
+    private.files["quantize_config.json"] = json.dumps({"quant_method": "gptq", "bits": 4, "group_size": 128}).encode()
+    with applied(SERVER):
+        opened = from_hub("org/lora", token=TOKEN)
+        assert opened.parameters.total > from_hub("org/private", token=TOKEN).parameters.total
+        assert from_hub("org/private", token=TOKEN).scheme is not None
+        hub.fault = fault
+        for token in (None, OTHER):
+            for name in ("org/lora", "org/private"):
+                with pytest.raises(CalculatorError):
+                    from_hub(name, token=token)
+
+
+def test_compare_opens_nothing_that_a_token_of_another_session_did(open_page: Any, hub: Hub, private: Model) -> None:
+    first = open_page(source="hub", hub="org/private")
+    first.text_input(key="hub_token").set_value(TOKEN).run()
+    assert not first.error
+    from streamlit.testing.v1 import AppTest
+
+    for fault in (Fault(), Fault(Answer(503))):
+        hub.fault = fault
+        second = AppTest.from_file(Path(__file__).parents[2] / "app.py", default_timeout=60)
+        second.query_params.update({"models": ["org/private", "openai-community/gpt2"], "own": "false"})
+        second.switch_page("pages/compare.py").run()
+        assert len(second.error) == 1
+        assert list(second.dataframe[0].value["name"]) == ["gpt2"]
+
+
 FAULTS = {
     "silent": Fault(delay=30),
     "headers drop by drop": Fault(header_pause=0.5),
@@ -137,10 +173,11 @@ def test_every_fault_is_answered_by_the_deadline(hub: Hub, fault: str, part: str
     hub.fault = replace(FAULTS[fault], only=part)
     with applied(replace(SERVER, seconds=2.0)), pytest.MonkeyPatch.context() as patch:
         patch.setattr(client.fetch_config, "__kwdefaults__", client.fetch_config.__kwdefaults__ | {"timeout": 1.0})
-        start = time.monotonic()
         with pytest.raises(CalculatorError) as caught:
             from_hub("org/model")
-        assert time.monotonic() - start < 4
+        unfinished = FAULTS[fault].delay or FAULTS[fault].header_pause or FAULTS[fault].body_pause
+        assert not unfinished or not [seen for seen in hub.finished if part in seen.path]
+        assert fault == "round and round" or len(hub.seen) < 12  # nobody tries again and again
         assert str(caught.value).endswith(".")
         assert "HF_ENDPOINT" not in str(caught.value) or fault == "round and round"
 
@@ -162,6 +199,49 @@ def test_a_hub_that_did_not_answer_is_left_alone_for_a_moment(hub: Hub) -> None:
         assert len(asked) == len(set(asked))  # the files beside it once too, as far as they were asked for by then
     hub.fault = Fault()
     assert from_hub("org/model").name == "org/model"
+
+
+@pytest.mark.parametrize("error", [None, HubUnreachableError("The Hub sleeps.")], ids=["answer", "no answer"])
+def test_who_asks_while_the_answer_is_under_way_waits_for_it(error: HubUnreachableError | None) -> None:
+    asked, answer, arrived = [], threading.Event(), threading.Semaphore(0)
+    outcomes: list[str] = []
+
+    class Watched(memory.Memory):
+        def under_way(self, key: memory.Key) -> tuple[Future[Any], bool]:
+            found = super().under_way(key)
+            arrived.release()
+            return found
+
+    def ask() -> str:
+        asked.append(1)
+        assert answer.wait(10)
+        if error is not None:
+            raise error
+        return "there"
+
+    def late() -> HubUnreachableError:
+        return HubUnreachableError("Too late.")
+
+    def visit(patience: float) -> None:
+        try:
+            outcomes.append(memory.answered(("key",), 20, ask, patience, late))
+        except HubUnreachableError as said:
+            outcomes.append(str(said))
+
+    with memory.used(Watched()):
+        visits = [threading.Thread(target=copy_context().run, args=(visit, 10)) for _ in range(8)]
+        for each in visits:
+            each.start()
+        for _ in visits:
+            assert arrived.acquire(timeout=10)
+        visit(0)  # the others are served; this one has no time to wait
+        answer.set()
+        for each in visits:
+            each.join()
+        said = "there" if error is None else "The Hub sleeps."
+        assert (len(asked), outcomes) == (1, ["Too late."] + 8 * [said])
+        visit(0)
+        assert len(asked) == (2 if error is None else 1)  # only what was not answered is remembered
 
 
 def test_one_repository_is_remembered_once_however_it_is_written(hub: Hub) -> None:
@@ -189,15 +269,16 @@ def test_memory_is_bounded_by_bytes_over_all_kinds() -> None:
     assert held.get(("old",)) is None
 
 
-def test_a_large_config_is_refused_before_it_is_parsed(hub: Hub) -> None:
+def test_a_large_config_is_refused_before_it_is_parsed(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.models["org/large"] = Model({"config.json": b'{"a": [' + b"{}," * 2_000_000 + b"{}]}"})
     hub.models["org/many"] = Model({"config.json": b'{"a": [' + b"{}," * 400_000 + b"{}]}"})
+    parsed: list[Any] = []
+    monkeypatch.setattr(client, "json", SimpleNamespace(loads=parsed.append))
     with applied(SERVER):
         for name in ("org/large", "org/many"):
-            start = time.monotonic()
             with pytest.raises(CalculatorError):
                 from_hub(name)
-            assert time.monotonic() - start < 2
+    assert not parsed
 
 
 def test_headers_of_all_shards_have_one_budget(hub: Hub) -> None:

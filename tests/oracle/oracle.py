@@ -42,6 +42,7 @@ from torch.utils import module_tracker
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 from transformers import CONFIG_MAPPING, DynamicCache, PreTrainedModel, masking_utils, vision_utils
 from transformers.core_model_loading import revert_weight_conversion
+from transformers.modeling_outputs import MoeCausalLMOutputWithPast
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
@@ -386,6 +387,8 @@ def _valueless() -> Iterator[None]:
     """Nothing reads the value of a meta tensor, and sdpa is its flash kernel without a mask."""
     masks = masking_utils.ALL_MASK_ATTENTION_FUNCTIONS
     with (
+        # Llama 4 asks its language model's output for the images', which only an output with images has.
+        mock.patch.object(MoeCausalLMOutputWithPast, "image_outputs", None, create=True),
         mock.patch.object(BltPatcher, "patch_lengths_from_entropies", staticmethod(_equal_patches)),
         mock.patch.object(torch.distributions.Distribution, "_validate_args", False),
         mock.patch.object(masking_utils, "find_packed_sequence_indices", return_value=None),
@@ -554,9 +557,8 @@ def generates(model: PreTrainedModel) -> bool:
         return False
     if getattr(model.config, "attention_hidden_size", None) is not None and model.config.model_type == "rwkv":
         causal = model.config.attention_hidden_size == model.config.hidden_size  # the only state it can make
-    known = inspect.signature(type(model).forward).parameters
     # An encoder's class and some with another head take the option, and no cache back.
-    cached = not known.keys().isdisjoint(CACHES) or not model.config.is_encoder_decoder
+    cached = bool(_handles(model)) or not model.config.is_encoder_decoder
     return _caches(model) and bool(causal) and cached
 
 
@@ -566,7 +568,7 @@ def _caches(model: PreTrainedModel) -> bool:
     known = inspect.signature(type(model).forward).parameters
     if model.config.model_type == "switch_transformers":
         return False
-    handed = not known.keys().isdisjoint(CACHES) and any(p.kind is p.VAR_KEYWORD for p in known.values())
+    handed = bool(_handles(model)) and any(p.kind is p.VAR_KEYWORD for p in known.values())
     return "use_cache" in known or handed
 
 
@@ -575,15 +577,20 @@ def keeps_last(model: PreTrainedModel) -> bool:
     return "logits_to_keep" in inspect.signature(type(model).forward).parameters
 
 
-NEW = tuple(map(int, transformers.__version__.split(".")[:2])) >= (5, 24)
-CACHES = ("cache_params", "state", *(("cache",) if NEW else ()), "past_key_values")
-"""What models call their cache, as an argument and in their output: "cache" since transformers 5.24 (before, XLM and
-FlauBERT had an argument of that name, for what their authors kept)."""
+CACHES = ("cache_params", "state", "cache")
+"""What models call their cache, as an argument and in their output."""
+KEEP = ("flaubert", "xlm")
+"""Types whose `cache` is what their authors kept of a sequence, and which no output gives back."""
+
+
+def _handles(model: PreTrainedModel) -> set[str]:
+    """The names of the arguments that are a cache."""
+    known = set() if model.config.model_type in KEEP else set(CACHES)
+    return known & inspect.signature(type(model).forward).parameters.keys()
 
 
 def _cache_name(model: PreTrainedModel) -> str:
-    names = inspect.signature(type(model).forward).parameters
-    return next(name for name in CACHES if name in names)
+    return next(name for name in CACHES if name in _handles(model))
 
 
 def _cache_of(output: Any) -> Any:

@@ -98,6 +98,21 @@ CASES: dict[str, tuple[dict[str, Any], int, int, dict[str, Any], dict[str, Any]]
     "lora": ({"vocab_size": 32000}, 2, 4096, {"lora": 16}, {"method": "lora", "rank": 16}),
     "dora": ({"vocab_size": 32000}, 2, 4096, {"lora": 16, "dora": True}, {"method": "lora", "rank": 16, "dora": True}),
     "optimizer in backward": ({"vocab_size": 2000}, 1, 64, {"in_backward": True}, {"optimizer_in_backward": True}),
+    "tied": ({"vocab_size": 32000, "tie_word_embeddings": True}, 1, 256, {}, {}),
+    "lora, recompute": (
+        {"vocab_size": 8000},
+        2,
+        4096,
+        {"lora": 16, "recompute": True},
+        {"method": "lora", "recompute": "full"},
+    ),
+    "autocast, accumulation": (
+        {"vocab_size": 32000},
+        1,
+        1024,
+        {"autocast": True, "micro_batches": 2},
+        {"precision": "bf16-mixed"},
+    ),
     "accumulation": ({"vocab_size": 32000}, 1, 1024, {"micro_batches": 2}, {}),
 }
 

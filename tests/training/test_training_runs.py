@@ -12,7 +12,9 @@ from docs import training_runs
 
 
 def errors(source: str, kind: str) -> tuple[int, float, float]:
-    members = [run for run in training_runs.runs() if source in (run.source, "all")]
+    check = training_runs.data()["no_calibration"]
+    known = [run for run in training_runs.runs() if run.source == source or run.source not in check]
+    members = [run for run in known if source in (run.source, "all")]
     return training_runs.quantiles(getattr(run, f"{kind}_error") for run in members)
 
 
@@ -22,7 +24,8 @@ def errors(source: str, kind: str) -> tuple[int, float, float]:
         ("h200", 16, 0.005, 0.01),
         ("simumax", 23, 0.01, 0.03),
         ("fms-acceleration", 19, 0.01, 0.04),
-        ("all", 87, 0.015, 0.13),
+        ("all", 85, 0.012, 0.08),
+        ("torchtitan", 13, 0.08, 0.1),
     ],
 )
 def test_peaks(source, rows, median, most):
@@ -48,7 +51,7 @@ def test_times_of_all_runs_that_state_their_inputs():
     count, middle, high = training_runs.quantiles(run.time_error for run in known)
     assert count == 170
     assert middle <= 0.08
-    assert high <= 0.27
+    assert high <= 0.22
 
 
 def test_no_run_is_faster_than_the_bound():
@@ -60,10 +63,10 @@ def test_verdicts():
     judged = [run for run in training_runs.runs() if run.fits is not None]
     wrong = {run.id for run in judged if run.fits != run.predicted_fits}
     assert len(judged) == 89
-    assert wrong == {
-        # 40 GiB of the peak are logits that llm-foundry's loss holds once.
-        "llmfoundry-h100_80gb-1b-s2048-g64-mb20-ga1-amp_bf16-full_shard-noac",
-        "llmfoundry-h100_80gb-1b-s2048-g32-mb20-ga1-amp_bf16-full_shard-noac",
-        # It was refused while it loaded.
-        "fms-llama-2-70b-qlora-accelerated-peft-bnb-g2-b4-v1",
-    }
+    assert wrong == set()
+
+
+def test_hardly_a_peak_is_underestimated():
+    """By more than a fifth: one, whose source prints what the allocator reserved."""
+    low = [run.id for run in training_runs.runs() if run.memory_error is not None and run.memory_error < -0.2]
+    assert low == ["torchtitan-70b-fsdp32-tp8"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from calculator.engines.layers import Layers
+from calculator.engines.engine import Layers
 from calculator.engines.memory.facts import visible_memory
 from calculator.engines.memory.pages import Pool, grows
 from calculator.engines.memory.shares import (
@@ -72,10 +72,18 @@ class Ask:
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
-        return stages(self.model.layers, self.layout.pp)
+        """The pipeline stages that differ from one another in what they hold, each by the first of its kind."""
+        listed = weights_listed(self.model, self.dtype, self.kv_dtype)
+        spans = listed.once("spans", lambda ops: {op.span.layers for op in ops if op.span.stack == self.path})
+        found: dict[tuple[object, ...], Stage] = {}
+        for stage in stages(self.model.layers, self.layout.pp):
+            inside = tuple(sum(stage.start <= i < stage.stop for i in layers) for layers in spans)
+            found.setdefault((stage.first, stage.last, inside), stage)
+        return tuple(found.values())
 
     @property
     def path(self) -> str:
+        """Where the stack of layers stands in the checkpoint."""
         return self.model.text.path
 
     @cached_property
@@ -86,18 +94,22 @@ class Ask:
     def weights(self, stage: Stage) -> int:
         """Bytes of weights on a device of the stage."""
         listed = weights_listed(self.model, self.dtype, self.kv_dtype)
-        return weight_bytes(listed, stage, self.layout, self.path)
+        key = ("weights", stage, self.layout)
+        return listed.once(key, lambda ops: weight_bytes(ops, stage, self.layout, self.path))
 
     def kept(self, stage: Stage) -> list[Layers]:
         """What the stage's layers keep of a sequence on one device."""
         listed = weights_listed(self.model, self.dtype, self.kv_dtype)
-        return kept_layers(listed, stage, self.layout, self.path)
+        key = ("kept", stage, self.layout)
+        return list(listed.once(key, lambda ops: kept_layers(ops, stage, self.layout, self.path)))
 
     def peak(self, tokens: int) -> int:
         """Activation bytes alive at once in a prefill of that many tokens."""
         if tokens not in self.peaks:
             listed = prefill_listed(self.model, tokens, self.dtype, self.kv_dtype)
-            self.peaks[tokens] = peak_bytes(listed, self.layout, self.hidden(tokens))
+            stream = self.hidden(tokens)
+            key = ("peak", self.layout, stream)
+            self.peaks[tokens] = listed.once(key, lambda ops: peak_bytes(ops, self.layout, stream))
         return self.peaks[tokens]
 
     def hidden(self, tokens: int) -> int:

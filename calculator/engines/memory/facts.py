@@ -8,8 +8,7 @@ from typing import Any
 
 from calculator.config import DATA
 from calculator.hardware import Device
-
-MIB, GIB = 2**20, 2**30
+from calculator.numbers.units import GIB, MIB
 
 
 @cache

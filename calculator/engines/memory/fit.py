@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from calculator.engines.memory import llama_cpp, sglang, tensorrt_llm, transformers, vllm
 from calculator.engines.memory.ask import Ask, Budget, Item, layout_counts, longest
-from calculator.engines.memory.facts import GIB
 from calculator.engines.memory.pages import grows
 from calculator.engines.memory.settings import checked
 from calculator.engines.memory.shown import blocks_of
@@ -20,6 +19,7 @@ from calculator.formats.named import format_named, normalised
 from calculator.hardware import Device
 from calculator.model import Model
 from calculator.numbers.blocks import Block, Shown
+from calculator.numbers.units import GIB
 from calculator.parallel import Layout
 
 if TYPE_CHECKING:
@@ -65,10 +65,12 @@ class Fit(Shown):
 
     @property
     def weights(self) -> int:
+        """Bytes of weights on one device."""
         return self.budget.of("weights")
 
     @property
     def activations(self) -> int:
+        """Bytes of activations on one device, at their peak."""
         return self.budget.of("activations")
 
     @property
@@ -160,6 +162,7 @@ class Fit(Shown):
 
     @property
     def notes(self) -> tuple[str, ...]:
+        """Sentences about what the numbers rest on."""
         return self.budget.notes
 
     @property

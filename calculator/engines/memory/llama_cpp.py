@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from calculator.engines.layers import Layers
+from calculator.engines.engine import Layers
 from calculator.engines.memory.ask import Ask, Budget, Item
-from calculator.engines.memory.facts import MIB, facts
+from calculator.engines.memory.facts import facts
 from calculator.engines.memory.pages import Cells
 from calculator.engines.memory.shares import Stage, kept_layers, tensor_share, weights_listed
+from calculator.numbers.units import MIB
 from calculator.parallel import Layout
 
 ONE = Layout()  # llama.cpp divides by layers, no matrices
@@ -64,7 +65,7 @@ def _part(layers: tuple[int, ...], after: bool, text: bool, stage: Stage) -> Fra
 
 
 def _divided(layers: Layers, devices: int) -> Layers:
-    return Layers(layers.kept, -(-layers.count // devices), layers.state_bytes, layers.state_elements)
+    return Layers(layers.kept, -(-layers.count // devices))
 
 
 def compute_buffer(ask: Ask, micro: int) -> int:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from calculator.engines.memory.facts import GIB
 from calculator.engines.memory.fit import Fit, fit
 from calculator.errors import WorkloadError
 from calculator.model import Model
+from calculator.numbers.units import GIB
 
-NUMBER = r"(-?[\d,]*\.?\d+)"
+NUMBER = r"(-?\d[\d,]{0,24}(?:\.\d{1,24})?)"  # bounded: digits without end would be tried in every way
+SHARE = r"(\d{1,9}(?:\.\d{1,24})?)"
 PRINTED: Mapping[str, tuple[str, ...]] = {
     "weights": (
         rf"[Mm]odel loading took {NUMBER}\s*Gi?B",
@@ -38,48 +39,64 @@ PRINTED: Mapping[str, tuple[str, ...]] = {
         rf"maximum number of tokens that can be stored in KV cache \({NUMBER}\)",
     ),
     "blocks": (rf"# (?:GPU|cuda) blocks:\s*{NUMBER}",),
-    "concurrency": (rf"Maximum concurrency for [\d,]+ tokens per request:\s*{NUMBER}x",),
-    "graphs": (rf"Graph capturing finished in [\d.]+ secs, took {NUMBER}\s*GiB",),
+    "concurrency": (rf"Maximum concurrency for [\d,]{{1,20}} tokens per request:\s*{NUMBER}x",),
+    "graphs": (rf"Graph capturing finished in [\d.]{{1,20}} secs, took {NUMBER}\s*GiB",),
     "total": (
         rf"total_gpu_memory \({NUMBER}\s*GiB\)",
         rf"total_gpu_memory\s+{NUMBER}\s*GiB",
-        rf"Free memory on device \(-?[\d.]+/{NUMBER}\s*GiB\)",
+        rf"Free memory on device \(-?[\d.]{{1,20}}/{NUMBER}\s*GiB\)",
     ),
 }
 SAID: Mapping[str, tuple[tuple[str, ...], Callable[[str], Any]]] = {
-    "version": ((r"vLLM API server version v?(\d+\.\d+(?:\.\d+)?)", r"LLM engine \(v(\d+\.\d+(?:\.\d+)?)"), str),
-    "model": ((r"config:? model='([^']+)'", r"'model(?:_tag)?': '([^']+)'", r"vllm serve ([\w./-]+)"), str),
+    "version": (
+        (
+            r"vLLM API server version v?(\d{1,6}\.\d{1,6}(?:\.\d{1,6})?)",
+            r"LLM engine \(v(\d{1,6}\.\d{1,6}(?:\.\d{1,6})?)",
+        ),
+        str,
+    ),
+    "model": (
+        (r"config:? model='([^']{1,200})'", r"'model(?:_tag)?': '([^']{1,200})'", r"vllm serve ([\w./-]{1,200})"),
+        str,
+    ),
     "tp": (
-        (r"tensor_parallel_size'?[=:]\s*(\d+)", r"--tensor[-_]parallel[-_]size[= ](\d+)", r"(?:^|\s)-tp[= ](\d+)"),
+        (
+            r"tensor_parallel_size'?[=:]\s*(\d{1,12})",
+            r"--tensor[-_]parallel[-_]size[= ](\d{1,12})",
+            r"(?:^|\s)-tp[= ](\d{1,12})",
+        ),
         int,
     ),
-    "pp": ((r"pipeline_parallel_size'?[=:]\s*(\d+)", r"--pipeline[-_]parallel[-_]size[= ](\d+)"), int),
+    "pp": ((r"pipeline_parallel_size'?[=:]\s*(\d{1,12})", r"--pipeline[-_]parallel[-_]size[= ](\d{1,12})"), int),
     "max_model_len": (
         (
-            r"max_(?:seq|model)_len'?[=:]\s*(\d+)",
-            r"--max[-_]model[-_]len[= ](\d+)",
-            r"Maximum concurrency for ([\d,]+) tokens",
+            r"max_(?:seq|model)_len'?[=:]\s*(\d{1,12})",
+            r"--max[-_]model[-_]len[= ](\d{1,12})",
+            r"Maximum concurrency for (\d[\d,]{0,15}) tokens",
         ),
         lambda said: int(said.replace(",", "")),
     ),
     "gpu_memory_utilization": (
         (
-            r"gpu_memory_utilization'?[=:]\s*([\d.]+)",
-            r"--gpu[-_]memory[-_]utilization[= ]([\d.]+)",
-            r"gpu_memory_utilization \(([\d.]+)\)",
-            r"gpu_memory_utilization\s+([\d.]+)",
+            rf"gpu_memory_utilization'?[=:]\s*{SHARE}",
+            rf"--gpu[-_]memory[-_]utilization[= ]{SHARE}",
+            rf"gpu_memory_utilization \({SHARE}\)",
+            rf"gpu_memory_utilization\s+{SHARE}",
         ),
         float,
     ),
-    "max_num_seqs": ((r"max_num_seqs'?[=:]\s*(\d+)", r"--max[-_]num[-_]seqs[= ](\d+)"), int),
+    "max_num_seqs": ((r"max_num_seqs'?[=:]\s*(\d{1,12})", r"--max[-_]num[-_]seqs[= ](\d{1,12})"), int),
     "max_num_batched_tokens": (
-        (r"max_num_batched_tokens'?[=:]\s*(\d+)", r"--max[-_]num[-_]batched[-_]tokens[= ](\d+)"),
+        (r"max_num_batched_tokens'?[=:]\s*(\d{1,12})", r"--max[-_]num[-_]batched[-_]tokens[= ](\d{1,12})"),
         int,
     ),
-    "block_size": ((r"'block_size':\s*(\d+)", r"--block[-_]size[= ](\d+)"), int),
-    "kv_dtype": ((r"kv_cache_dtype'?[=:]\s*'?(fp8\w*)", r"--kv[-_]cache[-_]dtype[= ](fp8\w*)"), lambda _: "fp8"),
+    "block_size": ((r"'block_size':\s*(\d{1,12})", r"--block[-_]size[= ](\d{1,12})"), int),
+    "kv_dtype": (
+        (r"kv_cache_dtype'?[=:]\s*'?(fp8\w{0,20})", r"--kv[-_]cache[-_]dtype[= ](fp8\w{0,20})"),
+        lambda _: "fp8",
+    ),
     "decode_context_parallel_size": (
-        (r"decode_context_parallel_size'?[=:]\s*(\d+)", r"--decode-context-parallel-size[= ](\d+)"),
+        (r"decode_context_parallel_size'?[=:]\s*(\d{1,12})", r"--decode-context-parallel-size[= ](\d{1,12})"),
         int,
     ),
 }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from calculator.engines.memory.ask import Ask, Budget, Item, tightest
-from calculator.engines.memory.facts import GIB, MIB, facts
+from calculator.engines.memory.facts import facts
 from calculator.engines.memory.pages import Rows
 from calculator.engines.memory.shares import Stage
+from calculator.numbers.units import GIB, MIB
 
 
 def budget(ask: Ask) -> Budget:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
+from typing import TypeVar
 
-from calculator.engines.layers import Layers
+from calculator.engines.engine import Layers
 from calculator.model import Model
 from calculator.parallel import Layout
 from calculator.passes.forward import operations
-from calculator.record.caches import Kept
+from calculator.record.caches import State
 from calculator.record.operation import Operation
+from calculator.record.recent import Recent
 from calculator.record.split import held
 from calculator.record.workload import Workload
+
+T = TypeVar("T")
 
 ATTENTION = ("attention", "recurrent")  # what attention data parallelism keeps whole on each of its groups
 
@@ -90,16 +93,16 @@ def kept_layers(listed: Iterable[Operation], stage: Stage, layout: Layout, path:
         if op.kept is None or not here:
             continue
         share = op.split.cache_share(devices)
-        if op.kept.kind == "state":
+        if isinstance(op.kept, State):
             states.setdefault(op.layers, []).append((op, share))
             continue
-        layers = Layers(op.kept._replace(per_token=_whole(op.kept.per_token * share)), 0)
+        layers = Layers(replace(op.kept, per_token=_whole(op.kept.per_token * share)), 0)
         counts[layers] = counts.get(layers, 0) + int(op.count * here)
     for ops in states.values():
-        parts = [(op.kept, share) for op, share in ops if op.kept is not None]
+        parts = [(op.kept, share) for op, share in ops if isinstance(op.kept, State)]
         elements = sum(_whole(k.elements * share) for k, share in parts)
-        size = sum(_whole(k.elements * k.width * share) for k, share in parts)
-        layers = Layers(Kept("state"), 0, size, elements)
+        size = sum(_whole(k.size * share) for k, share in parts)
+        layers = Layers(State(elements=elements, size=size), 0)
         counts[layers] = counts.get(layers, 0) + int(ops[0][0].count * on_stage(ops[0][0], stage, path))
     return [replace(layers, count=count) for layers, count in counts.items()]
 
@@ -134,17 +137,37 @@ def _routed(op: Operation, layout: Layout) -> tuple[float, float]:
     return rows * (narrow if down else 1), rows * (1 if down or combine else narrow)
 
 
-@lru_cache(maxsize=256)
-def _listed(model: Model, workload: Workload) -> tuple[Operation, ...]:
-    return tuple(operations(model, workload))
+class Listed(tuple[Operation, ...]):
+    """The operations of a pass, with what was worked out of them for layouts: every device and every setting asks for
+    the same."""
+
+    def once(self, key: Hashable, make: Callable[[Listed], T]) -> T:
+        """What `make` makes of the operations, made once for a key; a few numbers each."""
+        made: dict[Hashable, T] = self.__dict__.setdefault("made", {})
+        if key not in made:
+            made[key] = make(self)
+        return made[key]
 
 
-def weights_listed(model: Model, dtype: str, kv_dtype: str) -> tuple[Operation, ...]:
+_LISTED: Recent[tuple[Model, Listed]] = Recent(30_000)
+"""The lists that were lately asked for, of at most so many operations together."""
+
+
+def _listed(model: Model, workload: Workload) -> Listed:
+    known = _LISTED.get((id(model), workload))
+    if known is not None and known[0] is model:
+        return known[1]
+    found = Listed(operations(model, workload))
+    _LISTED.put((id(model), workload), (model, found), max(len(found), 1))
+    return found
+
+
+def weights_listed(model: Model, dtype: str, kv_dtype: str) -> Listed:
     """The operations of the smallest pass: what is held does not depend on how many tokens run."""
     mode = "decode" if model.text.causal else "prefill"
     return _listed(model, Workload(mode=mode, sequence_length=1, dtype=dtype, kv_dtype=kv_dtype))
 
 
-def prefill_listed(model: Model, tokens: int, dtype: str, kv_dtype: str) -> tuple[Operation, ...]:
+def prefill_listed(model: Model, tokens: int, dtype: str, kv_dtype: str) -> Listed:
     """The operations of a prefill of that many tokens."""
     return _listed(model, Workload(mode="prefill", sequence_length=tokens, dtype=dtype, kv_dtype=kv_dtype))

@@ -10,6 +10,7 @@ from typing import Any
 from calculator.config import DATA
 from calculator.engines.memory.fit import Fit
 from calculator.errors import WorkloadError
+from calculator.numbers.units import GIB
 
 WEIGHTS = {"fp8": "fp8"}  # what vLLM and SGLang quantize to while they load a 16-bit checkpoint
 CACHES = {"fp8": "fp8_e4m3"}
@@ -165,6 +166,6 @@ def skypilot(found: Fit) -> str:
         raise WorkloadError(f"SkyPilot's name for {found.device.name} is not known here.")
     count = min(found.layout.devices, found.device.node)
     nodes = -(-found.layout.devices // count)
-    disk = -(-int(found.weights * found.layout.tp * found.layout.pp * 1.3) // 2**30) + 64
+    disk = -(-int(found.weights * found.layout.tp * found.layout.pp * 1.3) // GIB) + 64
     said = f"num_nodes: {nodes}\n" if nodes > 1 else ""
     return f"{said}resources:\n  accelerators: {name}:{count}\n  disk_size: {disk}\n  ports: 8000\n"

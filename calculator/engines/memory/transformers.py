@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from calculator.engines.memory.ask import Ask, Budget, Item
-from calculator.engines.memory.facts import MIB, facts
+from calculator.engines.memory.facts import facts
 from calculator.engines.memory.pages import Rows
+from calculator.numbers.units import MIB
 
 
 def budget(ask: Ask) -> Budget:

@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import floor
 
-from calculator.engines.layers import NotModelled, Settings
+from calculator.engines.engine import NotModelled, Settings, up
 from calculator.engines.memory.ask import Ask, Budget, Item
-from calculator.engines.memory.facts import GIB, MIB, facts, hopper_or_later, large_card
-from calculator.engines.memory.pages import Blocks, up, vllm_blocks
+from calculator.engines.memory.facts import facts, hopper_or_later, large_card
 from calculator.engines.memory.shares import Stage, weights_listed
-from calculator.engines.vllm import LATENT_PAGE, PAGE, known, packed
+from calculator.engines.paged import Blocks, blocks
+from calculator.engines.vllm import known, packed, page_of
 from calculator.errors import WorkloadError
+from calculator.numbers.units import GIB, MIB
 from calculator.record.operation import Operation
 
 LATEST = (0, 11)
@@ -74,10 +75,9 @@ def _cache(ask: Ask, stage: Stage, batched: int) -> Blocks:
         kinds, _ = packed(known(ask.kept(stage)), Settings(cache=ask.kv_dtype))
     except NotModelled as reason:
         raise WorkloadError(f"vLLM's pool for {ask.model.name} is not known: {reason}") from None
-    page = LATENT_PAGE if any(k.kept.kind == "latent" for k in kinds) else PAGE
-    return vllm_blocks(
+    return blocks(
         kinds,
-        ask.get("block_size", default=page),
+        ask.get("block_size", default=page_of(kinds)),
         batched,
         hybrid=not ask.get("disable_hybrid_kv_cache_manager", default=False),
         ranks=ask.get("decode_context_parallel_size", default=1),

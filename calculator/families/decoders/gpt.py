@@ -13,7 +13,7 @@ from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import unread_encoder
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import Embedding, Head, Idle, Linear, Norm, Part, Positions, VectorWeights
+from calculator.parts import Biases, Embedding, Head, Idle, Linear, Names, Norm, Part, Positions, Sees, VectorWeights
 
 FAIRSEQ_NORMS = ("self_attn_layer_norm", "final_layer_norm")
 
@@ -33,7 +33,7 @@ def gpt2_model(c: Config, layers: Layer | list[Layer]) -> Blueprint:
 def gpt2(c: Config) -> Blueprint:
     """GPT-2, and with one key-value head SantaCoder and StarCoder."""
     width: int = c.hidden_size
-    attention = whole_heads(c, "attn", fused="c_attn", out="c_proj", dropout=dropped(c, "attn_pdrop"))
+    attention = whole_heads(c, "attn", names=Names(out="c_proj", fused="c_attn"), dropout=dropped(c, "attn_pdrop"))
     if c.model_type == "gpt_bigcode" and c.flag("multi_query"):
         attention = replace(attention, kv_heads=1)
     mlp = plain_mlp(c, "mlp", c.get("n_inner") or 4 * width, up="c_fc", down="c_proj")
@@ -61,8 +61,8 @@ def gpt_neo(c: Config) -> Blueprint:
 
     def layer(kind: str) -> Layer:
         window, drop = c.window_size if kind == "local" else None, dropped(c, "attention_dropout")
-        names: dict[str, Any] = {"qkv_bias": False, "out": "out_proj"}
-        attention = whole_heads(c, "attn.attention", window=window, dropout=drop, **names)
+        names, biases = Names(out="out_proj"), Biases(out=True)
+        attention = whole_heads(c, "attn.attention", sees=Sees(window), names=names, biases=biases, dropout=drop)
         return gpt_layer(c, attention, mlp, ("ln_1", "ln_2"), "resid_dropout", kind=f"{kind} attention")
 
     return gpt2_model(c, [layer(t) for t in types])
@@ -72,7 +72,7 @@ def gpt_neo(c: Config) -> Blueprint:
 def openai_gpt(c: Config) -> Blueprint:
     """The first GPT: norms after each addition, none at the end."""
     width: int = c.hidden_size
-    attention = whole_heads(c, "attn", fused="c_attn", out="c_proj", dropout=dropped(c, "attn_pdrop"))
+    attention = whole_heads(c, "attn", names=Names(out="c_proj", fused="c_attn"), dropout=dropped(c, "attn_pdrop"))
     mlp = plain_mlp(c, "mlp", 4 * width, up="c_fc", down="c_proj")
     adds = additions(width, dropped(c, "resid_pdrop"))
     parts = (attention, adds[0], layer_norm("ln_1", width), mlp, adds[1], layer_norm("ln_2", width))
@@ -91,7 +91,7 @@ def opt(c: Config) -> Blueprint:
     """OPT (arXiv:2205.01068); its 350m normalises after each half, and embeds in fewer features."""
     width, before_halves = c.hidden_size, c.flag("do_layer_norm_before")
     bias, affine = c.flag("enable_bias"), c.flag("layer_norm_elementwise_affine")
-    attention = whole_heads(c, bias=bias, out="out_proj", dropout=dropped(c, "attention_dropout"))
+    attention = whole_heads(c, bias=bias, names=Names(out="out_proj"), dropout=dropped(c, "attention_dropout"))
     mlp = plain_mlp(c, "", c.ffn_dim, bias=bias)
     halves: list[Part] = []
     for name, part, add in zip(FAIRSEQ_NORMS, (attention, mlp), additions(width, dropped(c, "dropout")), strict=True):
@@ -117,7 +117,7 @@ def opt(c: Config) -> Blueprint:
 def bloom(c: Config) -> Blueprint:
     """ALiBi positions, and a norm on the embeddings (arXiv:2211.05100)."""
     drop = dropped(c, "attention_dropout")
-    attention = whole_heads(c, "self_attention", fused="query_key_value", out="dense", dropout=drop)
+    attention = whole_heads(c, "self_attention", names=Names(out="dense", fused="query_key_value"), dropout=drop)
     mlp = plain_mlp(c, "mlp", 4 * c.hidden_size, up="dense_h_to_4h", down="dense_4h_to_h")
     return decoder(
         c,
@@ -131,7 +131,7 @@ def bloom(c: Config) -> Blueprint:
 @family("ctrl")
 def ctrl(c: Config) -> Blueprint:
     """Sinusoidal positions, a head with a bias (arXiv:1909.05858)."""
-    attention = whole_heads(c, "multi_head_attention", query="Wq", key="Wk", value="Wv", out="dense")
+    attention = whole_heads(c, "multi_head_attention", names=Names(query="Wq", key="Wk", value="Wv", out="dense"))
     layer = gpt_layer(
         c, attention, plain_mlp(c, "ffn", c.dff, up="0", down="2"), ("layernorm1", "layernorm2"), "resid_pdrop"
     )
@@ -142,7 +142,7 @@ def ctrl(c: Config) -> Blueprint:
 @family("biogpt")
 def biogpt(c: Config) -> Blueprint:
     """GPT-2's blocks under fairseq's names, whose positions are stored with an offset of 2."""
-    attention = whole_heads(c, out="out_proj", dropout=dropped(c, "attention_probs_dropout_prob"))
+    attention = whole_heads(c, names=Names(out="out_proj"), dropout=dropped(c, "attention_probs_dropout_prob"))
     return decoder(
         c,
         gpt_layer(c, attention, plain_mlp(c, ""), FAIRSEQ_NORMS, "hidden_dropout_prob"),
@@ -158,7 +158,7 @@ def biogpt(c: Config) -> Blueprint:
 @family("xglm")
 def xglm(c: Config) -> Blueprint:
     """Sinusoidal positions, which are computed and not stored."""
-    attention = whole_heads(c, out="out_proj", dropout=dropped(c, "attention_dropout"))
+    attention = whole_heads(c, names=Names(out="out_proj"), dropout=dropped(c, "attention_dropout"))
     layer = gpt_layer(c, attention, plain_mlp(c, "", c.ffn_dim), FAIRSEQ_NORMS, "dropout")
     layer = replace(layer, parts=(*layer.parts, *unread_encoder(c, attention)))
     return decoder(c, layer, final="model.layer_norm", norm=layer_norm)

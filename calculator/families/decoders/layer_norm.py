@@ -18,7 +18,7 @@ from calculator.families.layers import (
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
-from calculator.parts import MLP, Norm, VectorWeights
+from calculator.parts import MLP, HeadNorms, Names, Norm, VectorWeights
 
 
 @family("gpt_neox_japanese")
@@ -29,8 +29,7 @@ def gpt_neox_japanese(c: Config) -> Blueprint:
         c,
         "attention",
         bias=False,
-        fused="query_key_value",
-        out="dense",
+        names=Names(out="dense", fused="query_key_value"),
         rotary=rotary_size(c, width // heads),
         dropout=dropped(c, "attention_dropout"),
     )
@@ -58,11 +57,9 @@ def persimmon(c: Config) -> Blueprint:
     attention = whole_heads(
         c,
         "self_attn",
-        fused="query_key_value",
-        out="dense",
+        names=Names(out="dense", fused="query_key_value"),
         rotary=partly_rotated(c, width // heads, 0.5),
-        head_norm="layer" if c.flag("qk_layernorm") else None,
-        norm_names=("q_layernorm", "k_layernorm"),
+        norms=HeadNorms("layer" if c.flag("qk_layernorm") else None, names=("q_layernorm", "k_layernorm")),
         dropout=dropped(c, "attention_dropout"),
     )
     mlp = plain_mlp(c, up="dense_h_to_4h", down="dense_4h_to_h")
@@ -75,7 +72,7 @@ def mpt(c: Config) -> Blueprint:
     """No biases, not even in the norms, and ALiBi positions; replit-code-v1_5 has grouped heads."""
     settings = c.section("attn_config")
     drop = dropped(settings, "attn_pdrop")
-    attention = whole_heads(c, "attn", bias=False, fused="Wqkv", out="out_proj", dropout=drop)
+    attention = whole_heads(c, "attn", bias=False, names=Names(out="out_proj", fused="Wqkv"), dropout=drop)
     if settings.get("attn_type") == "grouped_query_attention":
         attention = replace(attention, kv_heads=settings.kv_n_heads)
     # Every published size has the expansion ratio 4, and transformers knows no other.
@@ -108,8 +105,7 @@ def phi3small(c: Config) -> Blueprint:
     width: int = c.hidden_size
     attention = self_attention(
         c,
-        fused="query_key_value",
-        out="dense",
+        names=Names(out="dense", fused="query_key_value"),
         bias=True,
         dropout=dropped(c, "attention_dropout_prob"),
     )

@@ -14,7 +14,7 @@ from calculator.families.models import decoder
 from calculator.families.prediction import inside, joined, stated
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
-from calculator.parts import Elsewhere, Norm
+from calculator.parts import Biases, Elsewhere, HeadNorms, Names, Norm
 
 
 @family("llama", "granite", "internlm3", "iquestcoder", "xverse", "aquila", "gemma", "granite_docling_text")
@@ -55,13 +55,13 @@ def qwen_windows(c: Config) -> list[int | None]:
 @family("qwen2", "qwen2_vl_text", "qwen2_5_vl_text", "qwen2_5_omni_text")
 def qwen2(c: Config) -> Blueprint:
     """Biases on q, k and v only (arXiv:2407.10671)."""
-    return windowed(c, qwen_windows(c), qkv_bias=True, out_bias=False)
+    return windowed(c, qwen_windows(c), biases=Biases(qkv=True))
 
 
 @family("qwen3")
 def qwen3(c: Config) -> Blueprint:
     """Norms on queries and keys (arXiv:2505.09388)."""
-    return windowed(c, qwen_windows(c), head_norm="head")
+    return windowed(c, qwen_windows(c), norms=HeadNorms("head"))
 
 
 @family("cwm")
@@ -76,7 +76,7 @@ def granite_swa(c: Config) -> Blueprint:
     """Granite with a window in three layers of four, sinks, and layers without positions (a rope theta of 0)."""
     types = layer_types(c, lambda i: "sliding_attention" if i % 4 else "full_attention")
     kinds = zip(windows(c, types), c.get("layer_rope_theta") or [1] * len(types), strict=True)
-    mixers = [self_attention(c, window=w, sinks=True, rotates=bool(theta)) for w, theta in kinds]
+    mixers = [self_attention(c, window=w, sinks="sinks", rotates=bool(theta)) for w, theta in kinds]
     return decoder(c, [pre_norm(c, mixer, gated_mlp(c)) for mixer in mixers])
 
 
@@ -95,7 +95,7 @@ def smollm3(c: Config) -> Blueprint:
 @family("phi3")
 def phi3(c: Config) -> Blueprint:
     """Packed projections and one window (arXiv:2404.14219)."""
-    attention = self_attention(c, window=c.get("sliding_window"), fused="qkv_proj", bias=False)
+    attention = self_attention(c, window=c.get("sliding_window"), names=Names(fused="qkv_proj"), bias=False)
     return decoder(c, pre_norm(c, attention, gated_mlp(c, fused="gate_up_proj"), dropout=dropped(c, "resid_pdrop")))
 
 
@@ -108,26 +108,26 @@ def helium(c: Config) -> Blueprint:
             f"{heads} heads of {head_dim} in {c.where} do not make up hidden_size {c.hidden_size}, as in a helium "
             "model they must."
         )
-    return decoder(c, pre_norm(c, self_attention(c, out_bias=False), gated_mlp(c)))
+    return decoder(c, pre_norm(c, self_attention(c, biases=Biases(c.flag("attention_bias"))), gated_mlp(c)))
 
 
 @family("emu3_text_model")
 def emu3_text(c: Config) -> Blueprint:
     """The output projection never has a bias."""
-    return decoder(c, pre_norm(c, self_attention(c, out_bias=False), gated_mlp(c)))
+    return decoder(c, pre_norm(c, self_attention(c, biases=Biases(c.flag("attention_bias"))), gated_mlp(c)))
 
 
 @family("bitnet")
 def bitnet(c: Config) -> Blueprint:
     """A norm before each half's last projection (arXiv:2504.12285)."""
-    attention = self_attention(c, out_norm="attn_sub_norm")
+    attention = self_attention(c, norms=HeadNorms(out="attn_sub_norm"))
     return decoder(c, pre_norm(c, attention, gated_mlp(c, inner_norm="ffn_sub_norm")))
 
 
 @family("seed_oss")
 def seed_oss(c: Config) -> Blueprint:
     """The output projection's bias has a field of its own."""
-    attention = self_attention(c, out_bias=c.flag("attention_out_bias"))
+    attention = self_attention(c, biases=Biases(c.flag("attention_bias"), c.flag("attention_out_bias")))
     return decoder(c, pre_norm(c, attention, gated_mlp(c), dropout=dropped(c, "residual_dropout")))
 
 
@@ -141,7 +141,7 @@ def ernie4_5(c: Config) -> Blueprint:
 @family("hunyuan_v1_dense", "hunyuan_vl_text")
 def hunyuan_v1_dense(c: Config) -> Blueprint:
     """Norms on queries and keys."""
-    attention = self_attention(c, head_norm="head", norm_names=("query_layernorm", "key_layernorm"))
+    attention = self_attention(c, norms=HeadNorms("head", names=("query_layernorm", "key_layernorm")))
     return decoder(c, pre_norm(c, attention, gated_mlp(c, bias=False)))
 
 

@@ -16,16 +16,21 @@ from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,
     Attention,
+    Biases,
     DifferentialAttention,
     DynamicMask,
     Elsewhere,
     Embedding,
+    Gate,
     Head,
+    HeadNorms,
     Linear,
+    Names,
     Norm,
     Part,
     Residual,
     RetrievalExperts,
+    Sees,
     VectorWeights,
     WithoutGradient,
 )
@@ -36,7 +41,7 @@ def doge(c: Config) -> Blueprint:
     """A mask computed from the values, learned weights on both residuals and, with is_moe, retrieved experts beside the
     MLP. (Keys that the mask drops once there are more than keep_window_size are still computed with.)"""
     width, window = c.hidden_size, c.get("sliding_window")
-    attention = self_attention(c, window=window, head_norm="head")
+    attention = self_attention(c, window=window, norms=HeadNorms("head"))
     layer = pre_norm(c, attention, gated_mlp(c), dropout=dropped(c, "hidden_dropout"))
     norm, mixer, add, between, mlp, last = layer.parts
     mask = DynamicMask(
@@ -60,7 +65,9 @@ def hrm_text(c: Config) -> Blueprint:
     count: int = c.num_hidden_layers if c.get("num_layers_per_stack") is None else c.num_layers_per_stack
     if not (count and c.H_cycles and c.L_cycles):
         raise ConfigError(f"Layers, H_cycles and L_cycles in {c.where} must each be at least 1.")
-    attention = self_attention(c, name="attn", fused="gqkv_proj", gate=True, qkv_bias=False)
+    attention = self_attention(
+        c, name="attn", names=Names(fused="gqkv_proj"), gate=Gate(), biases=Biases(out=c.flag("attention_bias"))
+    )
     attention = replace(attention, kv_heads=attention.heads)
     mlp = gated_mlp(c, fused="gate_up_proj", bias=False)
     block = pre_norm(c, attention, mlp, norm=plain_norm).parts
@@ -117,10 +124,7 @@ def cpmant(c: Config) -> Blueprint:
         heads,
         heads,
         c.dim_head,
-        query="project_q",
-        key="project_k",
-        value="project_v",
-        out="attention_out",
+        names=Names(query="project_q", key="project_k", value="project_v", out="attention_out"),
         dropout=dropout,
     )
     mlp = MLP("ffn.ffn", width, c.dim_ff, gate="w_in.w_0", up="w_in.w_1", down="w_out")
@@ -172,7 +176,7 @@ def nemotron_nas(c: Config) -> Blueprint:
                 )
             else:
                 group = attention["n_heads_in_group"]
-                mixer = replace(self_attention(c), kv_heads=heads // group, window=attention.get("window_length"))
+                mixer = replace(self_attention(c), kv_heads=heads // group, sees=Sees(attention.get("window_length")))
             parts += [Norm("input_layernorm", width), mixer, Residual("mixer_residual", width)]
             words.append("linear" if attention.get("replace_with_linear") else "full attention")
         if not ffn.get("no_op"):
@@ -186,17 +190,23 @@ def nemotron_nas(c: Config) -> Blueprint:
     return decoder(c, layers)
 
 
-@family("apertus")
+@family("apertus", "apertus1p5_text")
 def apertus(c: Config) -> Blueprint:
-    """A plain MLP whose activation (xIELU, arXiv:2411.13010) has two learned scalars."""
+    """A plain MLP whose activation (xIELU, arXiv:2411.13010) has two learned scalars. Apertus 1.5's head has no rows
+    for the tokens of images and sound, which it reads and does not write."""
     mlp = MLP("mlp", c.hidden_size, c.intermediate_size, gated=False)
     layer = pre_norm(
-        c, self_attention(c, head_norm="head"), mlp, names=("attention_layernorm", "feedforward_layernorm")
+        c, self_attention(c, norms=HeadNorms("head")), mlp, names=("attention_layernorm", "feedforward_layernorm")
     )
     *first, add = layer.parts
     scalars = VectorWeights("mlp.act_fn", (("alpha_p", (1,)), ("alpha_n", (1,))), component="mlp")
     layer = replace(layer, parts=(*first, scalars, add))
-    return decoder(c, layer)
+    built = decoder(c, layer)
+    rows = c.get("output_vocab_size")
+    if rows is None:
+        return built
+    head = Head("lm_head", rows, c.hidden_size, c.flag("tie_word_embeddings"))
+    return replace(built, text=replace(built.text, after=(*built.text.after[:-1], head)))
 
 
 @family("diffllama")

@@ -10,7 +10,7 @@ from calculator.families.fields import every, head_shape, layer_types, partly_ro
 from calculator.families.layers import gated_mlp, plain_mlp, plain_norm, post_norm, pre_norm, sandwiched, self_attention
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
-from calculator.parts import Attention, Norm
+from calculator.parts import Attention, Biases, Gate, HeadNorms, Norm
 
 
 @family("vaultgemma")
@@ -33,7 +33,7 @@ def hyperclovax(c: Config) -> Blueprint:
 @family("nanochat")
 def nanochat(c: Config) -> Blueprint:
     """No norm has weights; one more stands after the embedding. A plain MLP with squared ReLU."""
-    layer = pre_norm(c, self_attention(c, head_norm="plain"), plain_mlp(c, bias=False), norm=plain_norm)
+    layer = pre_norm(c, self_attention(c, norms=HeadNorms("plain")), plain_mlp(c, bias=False), norm=plain_norm)
     return decoder(c, layer, norm=plain_norm, before=(plain_norm("model.norm", c.hidden_size),))
 
 
@@ -51,7 +51,7 @@ def gemma3_text(c: Config) -> Blueprint:
     if c.flag("use_bidirectional_attention"):
         # A window that looks both ways reaches half as far back (EmbeddingGemma).
         seen = [None if w is None else w // 2 + 1 for w in seen]
-    return decoder(c, [sandwiched(c, self_attention(c, window=w, head_norm="head"), gated_mlp(c)) for w in seen])
+    return decoder(c, [sandwiched(c, self_attention(c, window=w, norms=HeadNorms("head")), gated_mlp(c)) for w in seen])
 
 
 @family("muse_glimmer_text")
@@ -59,7 +59,7 @@ def muse_glimmer_text(c: Config) -> Blueprint:
     """Gemma 2's layers with gated attention; the last layer is a full one, and so is every fourth before it."""
     count: int = c.num_hidden_layers
     seen = windows(c, layer_types(c, lambda i: every(4)(i - count)))
-    mixers = [self_attention(c, window=w, head_norm="plain", gate_name="gate_proj") for w in seen]
+    mixers = [self_attention(c, window=w, norms=HeadNorms("plain"), gate=Gate("gate_proj")) for w in seen]
     return decoder(c, [sandwiched(c, mixer, gated_mlp(c, bias=False)) for mixer in mixers])
 
 
@@ -78,14 +78,14 @@ def olmo(c: Config) -> Blueprint:
 @family("olmo2")
 def olmo2(c: Config) -> Blueprint:
     """Norms after each half instead of before, and over all query or key heads together (arXiv:2501.00656)."""
-    return decoder(c, post_norm(c, self_attention(c, head_norm="full"), gated_mlp(c)))
+    return decoder(c, post_norm(c, self_attention(c, norms=HeadNorms("full")), gated_mlp(c)))
 
 
 @family("olmo3")
 def olmo3(c: Config) -> Blueprint:
     """OLMo 2 with a window in three layers of four."""
     seen = windows(c, layer_types(c, every(4)))
-    return decoder(c, [post_norm(c, self_attention(c, window=w, head_norm="full"), gated_mlp(c)) for w in seen])
+    return decoder(c, [post_norm(c, self_attention(c, window=w, norms=HeadNorms("full")), gated_mlp(c)) for w in seen])
 
 
 def exaone_windows(c: Config) -> list[int | None]:
@@ -99,7 +99,7 @@ def exaone_windows(c: Config) -> list[int | None]:
 def exaone_attention(c: Config, window: int | None) -> Attention:
     """Where sliding and full attention alternate, only the sliding layers have positions."""
     rotates = window is not None or c.get("sliding_window") is None
-    return self_attention(c, window=window, head_norm="head", bias=False, rotates=rotates)
+    return self_attention(c, window=window, norms=HeadNorms("head"), bias=False, rotates=rotates)
 
 
 @family("exaone4")
@@ -113,7 +113,7 @@ def glm_attention(c: Config, **changes: Any) -> Attention:
     rotary = partly_rotated(c, head_shape(c)[2], 0.5)
     # GLM-4V's dense model always has biases on q, k and v.
     bias = c.model_type == "glm4v_text" or c.flag("attention_bias")
-    return self_attention(c, qkv_bias=bias, out_bias=False, rotary=rotary, **changes)
+    return self_attention(c, biases=Biases(qkv=bias, out=False), rotary=rotary, **changes)
 
 
 @family("glm")

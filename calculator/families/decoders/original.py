@@ -13,7 +13,7 @@ from calculator.families.fields import head_shape
 from calculator.families.layers import pre_norm
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
-from calculator.parts import MLP, Attention, Norm
+from calculator.parts import MLP, Attention, Biases, HeadNorms, Names, Norm
 
 BLOCKS: dict[str, Any] = {
     "path": "model.transformer.blocks",
@@ -74,12 +74,10 @@ def blocks(c: Config) -> Blueprint:
         heads,
         kv_heads,
         head_dim,
-        fused=None if separate else "att_proj",
-        out="attn_out",
-        qkv_bias=bias or c.flag("include_qkv_bias"),
-        out_bias=bias,
+        names=Names(out="attn_out", fused=None if separate else "att_proj"),
+        biases=Biases(qkv=bias or c.flag("include_qkv_bias"), out=bias),
         rotary=head_dim if c.get("rope") is not False else 0,
-        head_norm="full" if c.flag("attention_layer_norm") else None,
+        norms=HeadNorms("full" if c.flag("attention_layer_norm") else None),
     )
     gated = str(c.get("activation_type") or "swiglu").lower() in ("swiglu", "silu")
     # Both halves of a packed gated projection count in mlp_hidden_size.

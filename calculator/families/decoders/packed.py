@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from calculator.config import Config
 from calculator.families.decoders.layer_norm import tied_unless_stated
-from calculator.families.fields import dropped, head_shape, partly_rotated, renamed
+from calculator.families.fields import dropped, partly_rotated, renamed
 from calculator.families.layers import MIXTRAL_NAMES, gated_mlp, layer_norm, mixture, pre_norm, self_attention
 from calculator.families.models import GPT2_PATHS, decoder
 from calculator.families.registry import Blueprint, family
-from calculator.parts import MLP, Attention, Norm, Part
+from calculator.parts import MLP, Attention, Biases, Names, Norm, Part, Storage
 
 
 @family("internlm2")
@@ -17,7 +17,7 @@ def internlm2(c: Config) -> Blueprint:
     bias = c.flag("bias")
     layer = pre_norm(
         c,
-        self_attention(c, name="attention", fused="wqkv", out="wo", bias=bias),
+        self_attention(c, name="attention", names=Names(out="wo", fused="wqkv"), bias=bias),
         gated_mlp(c, name="feed_forward", gate="w1", up="w3", down="w2", bias=False),
         names=("attention_norm", "ffn_norm"),
     )
@@ -27,7 +27,9 @@ def internlm2(c: Config) -> Blueprint:
 @family("baichuan")
 def baichuan(c: Config) -> Blueprint:
     """Llama with one packed projection; the 13B sizes, which state no max_position_embeddings, use ALiBi."""
-    attention = self_attention(c, fused="W_pack", bias=False, rotates=bool(c.get("max_position_embeddings")))
+    attention = self_attention(
+        c, names=Names(fused="W_pack"), bias=False, rotates=bool(c.get("max_position_embeddings"))
+    )
     layer = pre_norm(c, attention, gated_mlp(c, bias=False))
     c = renamed(c, max_position_embeddings="model_max_length")
     return decoder(c, layer)
@@ -46,10 +48,8 @@ def qwen(c: Config) -> Blueprint:
         heads,
         heads,
         head_dim,
-        fused="c_attn",
-        out="c_proj",
-        qkv_bias=True,
-        out_bias=bias,
+        names=Names(out="c_proj", fused="c_attn"),
+        biases=Biases(qkv=True, out=bias),
         rotary=partly_rotated(c, head_dim, 1),
         dropout=dropped(c, "attn_dropout_prob"),
     )
@@ -73,10 +73,8 @@ def chatglm(c: Config) -> Blueprint:
         heads,
         kv_heads,
         c.kv_channels,
-        fused="query_key_value",
-        out="dense",
-        qkv_bias=bias or c.flag("add_qkv_bias"),
-        out_bias=bias,
+        names=Names(out="dense", fused="query_key_value"),
+        biases=Biases(qkv=bias or c.flag("add_qkv_bias"), out=bias),
         rotary=c.kv_channels // 2,
         dropout=dropped(c, "attention_dropout"),
     )
@@ -100,7 +98,7 @@ def minicpm(c: Config) -> Blueprint:
     """Llama with scaled residuals (arXiv:2404.06395); in MiniCPM-MoE, experts in every layer."""
     channel: Part = gated_mlp(c, bias=False)
     if c.get("num_experts"):
-        channel = mixture(c, intermediate=c.intermediate_size, names=MIXTRAL_NAMES)
+        channel = mixture(c, intermediate=c.intermediate_size, stored=Storage(names=MIXTRAL_NAMES))
     # MiniCPM4 and 4.1 choose blocks of tokens once there are more than dense_len of them (InfLLM v2).
     told = "Sparse attention over long contexts (sparse_config) is priced as full attention."
     layer = pre_norm(c, self_attention(c), channel)
@@ -109,17 +107,11 @@ def minicpm(c: Config) -> Blueprint:
 
 @family("exaone")
 def exaone(c: Config) -> Blueprint:
-    """Llama under the names of EXAONE 3.0 and 3.5 (arXiv:2412.04862)."""
-    c = renamed(c, num_hidden_layers="num_layers")
-    attention = self_attention(c, name="attn.attention", out="out_proj", bias=False, rotary=head_shape(c)[2])
-    inner: int = 4 * c.hidden_size if c.get("intermediate_size") is None else c.intermediate_size
-    mlp = MLP("mlp", c.hidden_size, inner, gate="c_fc_0", up="c_fc_1", down="c_proj")
-    return decoder(
-        c,
-        pre_norm(c, attention, mlp, names=("ln_1", "ln_2"), dropout=dropped(c, "resid_dropout")),
-        **GPT2_PATHS,
-        tied=tied_unless_stated(c),
-    )
+    """Llama under the names of EXAONE 3.0 and 3.5 (arXiv:2412.04862), which transformers reads and writes, too."""
+    attention = self_attention(c, name="attn.attention", names=Names(out="out_proj"))
+    mlp = gated_mlp(c, gate="c_fc_0", up="c_fc_1", down="c_proj")
+    layer = pre_norm(c, attention, mlp, names=("ln_1", "ln_2"), dropout=dropped(c, "resid_dropout"))
+    return decoder(c, layer, **GPT2_PATHS)
 
 
 @family("telechat")
@@ -131,11 +123,8 @@ def telechat(c: Config) -> Blueprint:
     attention = self_attention(
         c,
         name="self_attention",
-        query="query",
-        fused_kv="key_value",
-        out="dense",
-        qkv_bias=False,
-        out_bias=True,
+        names=Names(query="query", out="dense", fused_kv="key_value"),
+        biases=Biases(qkv=False, out=True),
     )
     mlp = MLP("mlp", width, c.ffn_hidden_size, down_bias=True)
     first = (Norm("transformer.word_embeddings_layernorm", width),) if c.flag("embed_layernorm") else ()

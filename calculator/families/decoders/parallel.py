@@ -30,7 +30,7 @@ from calculator.families.models import GPT2_PATHS, blueprint, decoder
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import Attention, Embedding, Head
+from calculator.parts import Attention, Biases, Embedding, Head, HeadNorms, Names
 
 FOUR_H: dict[str, Any] = {"up": "dense_h_to_4h", "down": "dense_4h_to_h"}
 
@@ -42,8 +42,7 @@ def gptj(c: Config) -> Blueprint:
         c,
         "attn",
         bias=False,
-        fused="qkv_proj" if c.model_type == "codegen" else None,
-        out="out_proj",
+        names=Names(out="out_proj", fused="qkv_proj" if c.model_type == "codegen" else None),
         rotary=c.get("rotary_dim") or 64,  # the default of both types
         dropout=dropped(c, "attn_pdrop"),
     )
@@ -58,11 +57,10 @@ def phi(c: Config) -> Blueprint:
     """Phi-1, 1.5 and 2: one norm feeds attention and MLP, biases everywhere."""
     attention = self_attention(
         c,
-        out="dense",
+        names=Names(out="dense"),
         bias=True,
         rotary=partly_rotated(c, head_shape(c)[2], 0.5),
-        head_norm="layer" if c.flag("qk_layernorm") else None,
-        norm_names=("q_layernorm", "k_layernorm"),
+        norms=HeadNorms("layer" if c.flag("qk_layernorm") else None, names=("q_layernorm", "k_layernorm")),
     )
     norm = layer_norm("input_layernorm", c.hidden_size)
     layer = parallel_layer(c, attention, plain_mlp(c), norm, dropout=dropped(c, "resid_pdrop"))
@@ -81,7 +79,7 @@ def phi_msft(c: Config) -> Blueprint:
     )
     width: int = c.hidden_size
     attention = whole_heads(
-        c, "mixer", fused="Wqkv", out="out_proj", rotary=c.rotary_dim, dropout=dropped(c, "attn_pdrop")
+        c, "mixer", names=Names(out="out_proj", fused="Wqkv"), rotary=c.rotary_dim, dropout=dropped(c, "attn_pdrop")
     )
     attention = replace(attention, kv_heads=c.get("n_head_kv") or attention.heads)
     mlp = plain_mlp(c, "mlp", c.get("n_inner") or 4 * width)
@@ -104,7 +102,7 @@ def cohere_layer(c: Config, attention: Attention) -> Layer:
 
 @family("cohere")
 def cohere(c: Config) -> Blueprint:
-    attention = self_attention(c, head_norm="per_head" if c.flag("use_qk_norm") else None)
+    attention = self_attention(c, norms=HeadNorms("per_head" if c.flag("use_qk_norm") else None))
     return decoder(c, cohere_layer(c, attention), norm=unbiased_norm)
 
 
@@ -133,11 +131,11 @@ def stablelm(c: Config) -> Blueprint:
     """LayerNorm with bias, a quarter of each head rotated; in StableLM 2 12B, attention and MLP side by side."""
     attention = self_attention(
         c,
-        qkv_bias=c.flag("use_qkv_bias"),
-        out_bias=False,
+        biases=Biases(qkv=c.flag("use_qkv_bias"), out=False),
         rotary=partly_rotated(c, head_shape(c)[2], 0.25),
-        head_norm="per_head" if c.flag("qk_layernorm") else None,
-        norm_names=("q_layernorm.norms.*", "k_layernorm.norms.*"),
+        norms=HeadNorms(
+            "per_head" if c.flag("qk_layernorm") else None, names=("q_layernorm.norms.*", "k_layernorm.norms.*")
+        ),
     )
     mlp, drop = gated_mlp(c, bias=False), dropped(c, "hidden_dropout")
     layer = pre_norm(c, attention, mlp, norm=layer_norm, dropout=drop)
@@ -153,8 +151,7 @@ def gpt_neox(c: Config) -> Blueprint:
     attention = whole_heads(
         c,
         "attention",
-        fused="query_key_value",
-        out="dense",
+        names=Names(out="dense", fused="query_key_value"),
         bias=c.flag("attention_bias"),
         rotary=rotary_size(c, head_dim),
         dropout=dropped(c, "attention_dropout"),
@@ -184,8 +181,7 @@ def falcon(c: Config) -> Blueprint:
     attention = whole_heads(
         c,
         "self_attention",
-        fused="query_key_value",
-        out="dense",
+        names=Names(out="dense", fused="query_key_value"),
         bias=bias,
         rotates=not c.flag("alibi"),
         dropout=dropped(c, "attention_dropout"),

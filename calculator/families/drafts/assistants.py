@@ -7,7 +7,7 @@ from calculator.families.drafts.eagle import drafted
 from calculator.families.fields import layer_types, restated, windows
 from calculator.families.layers import gated_mlp, pre_norm, self_attention
 from calculator.families.registry import FAMILIES, Blueprint, family
-from calculator.parts import Linear, Norm, VectorWeights
+from calculator.parts import HeadNorms, Linear, Norm, VectorWeights
 
 
 @family("gemma4_assistant", "gemma4_unified_assistant")
@@ -38,7 +38,8 @@ def muse_glimmer_assistant(c: Config) -> Blueprint:
     read = len(c.get("target_layer_ids") or (1, 13, 25, 37, 49))
     seen = windows(c, layer_types(c, lambda i: "sliding_attention"))
     layers = [
-        pre_norm(c, self_attention(c, window=w, head_norm="head", bias=False), gated_mlp(c, bias=False)) for w in seen
+        pre_norm(c, self_attention(c, window=w, norms=HeadNorms("head"), bias=False), gated_mlp(c, bias=False))
+        for w in seen
     ]
     before = [Linear("encoder.fc", read * width, width, component="mlp"), Norm("encoder.output_norm_enc", width)]
     shares = ("embedding", "head")

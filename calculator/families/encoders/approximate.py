@@ -19,6 +19,7 @@ from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
 from calculator.parts import (
     Activation,
+    Biases,
     BlockSparseAttention,
     LandmarkAttention,
     Linear,
@@ -34,7 +35,7 @@ def big_bird(c: Config) -> Blueprint:
     width: int = c.hidden_size
     heads, _, head_dim = head_shape(c)
     bias = c.flag("use_bias")
-    mixer: Part = bert_attention(c, qkv_bias=bias)
+    mixer: Part = bert_attention(c, biases=Biases(qkv=bias, out=True))
     if c.get("attention_type") == "block_sparse" and not c.flag("is_decoder"):
         mixer = BlockSparseAttention("attention", width, heads, head_dim, c.block_size, c.num_random_blocks, bias)
     root = "qa_classifier"

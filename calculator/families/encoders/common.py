@@ -17,10 +17,12 @@ from calculator.parts import (
     MLP,
     Activation,
     Attention,
+    Biases,
     Embedding,
     Head,
     Idle,
     Linear,
+    Names,
     Part,
     Positioned,
     Positions,
@@ -28,7 +30,7 @@ from calculator.parts import (
     StoredAttention,
     VectorWeights,
 )
-from calculator.parts.basic import check
+from calculator.parts.base import check
 
 # Endings of class names, and what such a class puts on top of the encoder; a language model where none fits.
 KINDS = (
@@ -208,12 +210,8 @@ def bert_attention(c: Config, name: str = "attention", *, head_dim: int | None =
     heads: int = c.num_attention_heads
     head_dim = head_shape(c)[2] if head_dim is None else head_dim
     options: dict[str, Any] = {
-        "query": "self.query",
-        "key": "self.key",
-        "value": "self.value",
-        "out": "output.dense",
-        "qkv_bias": True,
-        "out_bias": True,
+        "names": Names("self.query", "self.key", "self.value", "output.dense"),
+        "biases": Biases(True, True),
         "dropout": dropped(c, "attention_probs_dropout_prob"),
     }
     return Attention(name, c.hidden_size, heads, heads, head_dim, **{**options, **changes})

@@ -17,7 +17,7 @@ from calculator.families.fields import label_count, renamed
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
 from calculator.model import Layer
-from calculator.parts import Elsewhere, Linear, Part
+from calculator.parts import Elsewhere, Linear, Names, Part
 
 
 @family("distilbert")
@@ -29,7 +29,7 @@ def distilbert(c: Config) -> Blueprint:
         hidden_dropout_prob="dropout",
         attention_probs_dropout_prob="attention_dropout",
     )
-    attention = bert_attention(c, query="q_lin", key="k_lin", value="v_lin", out="out_lin")
+    attention = bert_attention(c, names=Names(query="q_lin", key="k_lin", value="v_lin", out="out_lin"))
     layer = bert_layer(
         c,
         mixer=attention,
@@ -53,7 +53,9 @@ def albert(c: Config) -> Blueprint:
     parts: list[Part] = []
     for i in inner:
         name = f"albert_layers.{i}"
-        attention = bert_attention(c, f"{name}.attention", query="query", key="key", value="value", out="dense")
+        attention = bert_attention(
+            c, f"{name}.attention", names=Names(query="query", key="key", value="value", out="dense")
+        )
         mlp = bert_mlp(c, up=f"{name}.ffn", down=f"{name}.ffn_output")
         norms = (f"{name}.attention.LayerNorm", f"{name}.full_layer_layer_norm")
         parts += bert_layer(c, mixer=attention, channel=mlp, norms=norms).parts

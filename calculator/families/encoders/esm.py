@@ -11,7 +11,7 @@ from calculator.families.fields import head_shape
 from calculator.families.layers import layer_norm
 from calculator.families.registry import Blueprint, family
 from calculator.parts import Head, Idle, Part
-from calculator.parts.basic import check
+from calculator.parts.base import check
 
 
 @family("esm")

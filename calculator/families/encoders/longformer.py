@@ -11,7 +11,7 @@ from calculator.families.fields import head_shape
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
 from calculator.parts import Head, Idle, Part, VectorWeights, WindowAttention
-from calculator.parts.basic import check
+from calculator.parts.base import check
 
 GLOBAL = "Global attention runs for the first token of a classifier; what other tasks give to tokens is not counted."
 ENTITIES = "The workload has no entities: what embeds and predicts them is held and not run."

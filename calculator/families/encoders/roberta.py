@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from calculator.config import Config
+from calculator.errors import ConfigError, shown
 from calculator.families.encoders.common import Heads, bert_layer, embeddings, encoder, roberta_head
 from calculator.families.fields import dropped
 from calculator.families.layers import layer_norm, plain_mlp
@@ -58,7 +59,7 @@ def xmod(c: Config) -> Blueprint:
     """X-MOD (arXiv:2205.06266): behind each MLP an adapter for every language, of which a text runs through its own."""
     width: int = c.hidden_size
     inner = width // c.adapter_reduction_factor
-    languages = [str(name) for name in c.get("languages") or ("en_XX",)]
+    languages = _languages(c)
     layer = bert_layer(c, norms=("attention.output.LayerNorm", "output.LayerNorm"), pre=c.flag("pre_norm"))
     adapter = plain_mlp(c, f"output.adapter_modules.{languages[0]}", inner, up="dense1", down="dense2")
     others = tuple(
@@ -80,3 +81,15 @@ def xmod(c: Config) -> Blueprint:
     final = (layer_norm("encoder.LayerNorm", width),) if c.flag("pre_norm") else ()
     layer = replace(layer, parts=tuple(parts))
     return encoder(c, layer, embeddings(c), roberta_heads(c), after=final, context=usable_positions(c))
+
+
+def _languages(c: Config) -> list[str]:
+    """Names of the adapters, each of which is there once.
+
+    Raises:
+        ConfigError: they are no list of names.
+    """
+    stated = c.get("languages") or ["en_XX"]
+    if not isinstance(stated, list | tuple) or not all(isinstance(name, str) and name for name in stated):
+        raise ConfigError(f"languages in {c.where} is {shown(stated)}; it must be a list of names.")
+    return list(dict.fromkeys(stated))

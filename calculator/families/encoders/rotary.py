@@ -11,7 +11,21 @@ from calculator.families.fields import dropped, head_shape, label_count, layer_t
 from calculator.families.layers import gated_mlp, layer_norm, plain_mlp, pre_norm, self_attention, unbiased_norm
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
-from calculator.parts import MLP, Activation, Attention, Embedding, Head, Linear, Norm, Part, Positioned, RelativeBias
+from calculator.parts import (
+    MLP,
+    Activation,
+    Attention,
+    Biases,
+    Embedding,
+    Head,
+    Linear,
+    Names,
+    Norm,
+    Part,
+    Positioned,
+    RelativeBias,
+    Sees,
+)
 
 
 def modernbert_heads(c: Config, causal: bool) -> Heads:
@@ -53,8 +67,7 @@ def modernbert(c: Config) -> Blueprint:
     types = layer_types(c, lambda i: "sliding_attention" if i % period else "full_attention")
     half = c.local_attention // 2
     # The encoder's tokens see half the window to either side, and themselves; the decoder's see half of it.
-    local = renamed(c)
-    local.values_["sliding_window"] = half if causal else 2 * half + 1
+    local = c.read_as(sliding_window=half if causal else 2 * half + 1)
     mlp = MLP("mlp", width, c.intermediate_size, fused="Wi", down="Wo", bias=c.flag("mlp_bias"))
 
     def layer(index: int, window: int | None) -> Layer:
@@ -64,11 +77,9 @@ def modernbert(c: Config) -> Blueprint:
             heads,
             heads,
             head_dim,
-            window=window,
-            fused=None if causal else "Wqkv",
-            out="Wo",
-            qkv_bias=bias,
-            out_bias=bias,
+            sees=Sees(window=window),
+            names=Names(out="Wo", fused=None if causal else "Wqkv"),
+            biases=Biases(qkv=bias, out=bias),
             rotary=head_dim,
             dropout=dropped(c, "attention_dropout"),
         )
@@ -114,7 +125,7 @@ def rotary_layer(c: Config, mixer: str, norms: tuple[str, str], mlp: MLP, *, fus
     """BERT's layer with packed projections and rotary positions."""
     head_dim = c.head_dim if c.get("head_dim") is not None else c.hidden_size // c.num_attention_heads
     attention = bert_attention(
-        c, mixer, head_dim=head_dim, fused=fused, out=out, qkv_bias=bias, out_bias=bias, rotary=head_dim
+        c, mixer, head_dim=head_dim, names=Names(fused=fused, out=out), biases=Biases(bias, bias), rotary=head_dim
     )
     return bert_layer(c, mixer=attention, channel=mlp, norms=norms)
 
@@ -169,7 +180,7 @@ def jina_embeddings_v3(c: Config) -> Blueprint:
 @family("mpnet")
 def mpnet(c: Config) -> Blueprint:
     """MPNet (arXiv:2004.09297): a learned bias for each distance, shared by the layers."""
-    attention = bert_attention(c, query="attn.q", key="attn.k", value="attn.v", out="attn.o")
+    attention = bert_attention(c, names=Names(query="attn.q", key="attn.k", value="attn.v", out="attn.o"))
     layer = bert_layer(c, mixer=attention, norms=("attention.LayerNorm", "output.LayerNorm"))
     buckets: int = c.relative_attention_num_buckets
     before: list[Part] = [

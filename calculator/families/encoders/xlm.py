@@ -7,8 +7,8 @@ from calculator.families.encoders.common import Heads, Parts, bert_attention, be
 from calculator.families.fields import label_count, renamed
 from calculator.families.layers import layer_norm
 from calculator.families.registry import Blueprint, family
-from calculator.parts import Embedding, Head, Part, Positions
-from calculator.parts.basic import check
+from calculator.parts import Embedding, Head, Names, Part, Positions
+from calculator.parts.base import check
 
 
 def summary(c: Config) -> Parts:
@@ -27,8 +27,10 @@ def xlm(c: Config) -> Blueprint:
     )
     width: int = c.hidden_size
     c = renamed(c, hidden_dropout_prob="dropout", attention_probs_dropout_prob="attention_dropout")
-    c.values_["intermediate_size"] = 4 * width
-    attention = bert_attention(c, "attentions.{}", query="q_lin", key="k_lin", value="v_lin", out="out_lin")
+    c = c.read_as(intermediate_size=4 * width)
+    attention = bert_attention(
+        c, "attentions.{}", names=Names(query="q_lin", key="k_lin", value="v_lin", out="out_lin")
+    )
     layer = bert_layer(
         c,
         mixer=attention,

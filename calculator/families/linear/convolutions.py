@@ -9,7 +9,7 @@ from calculator.families.linear.state_space import is_attention
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer
-from calculator.parts import MLP, GatedConvolution, Part
+from calculator.parts import MLP, Biases, Correction, Gate, GatedConvolution, HeadNorms, Names, Part, Storage
 
 
 @family("lfm2", "lfm2_moe")
@@ -24,13 +24,19 @@ def lfm2(c: Config) -> Blueprint:
     types = layer_types(c, lambda i: "full_attention" if chosen is None or i in chosen else "conv")
     mlp = MLP("feed_forward", width, inner, gate="w1", up="w3", down="w2")
     attention = self_attention(
-        c, out="out_proj", head_norm="head", norm_names=("q_layernorm", "k_layernorm"), qkv_bias=False, out_bias=False
+        c,
+        names=Names(out="out_proj"),
+        norms=HeadNorms("head", names=("q_layernorm", "k_layernorm")),
+        biases=Biases(qkv=False, out=False),
     )
     convolution = GatedConvolution("conv", width, c.conv_L_cache, c.flag("conv_bias"))
     channels: list[Part] = [mlp] * len(types)
     if c.model_type == "lfm2_moe":
         experts = mixture(
-            c, "feed_forward", names=MIXTRAL_NAMES, correction=c.flag("use_expert_bias"), correction_name="expert_bias"
+            c,
+            "feed_forward",
+            stored=Storage(names=MIXTRAL_NAMES),
+            correction=Correction("expert_bias") if c.flag("use_expert_bias") else None,
         )
         channels = [mlp if i < c.num_dense_layers else experts for i in range(len(types))]
     layers = [
@@ -63,10 +69,9 @@ def lfm3(c: Config) -> Blueprint:
             mixer = self_attention(
                 c,
                 window=windows(c, [kind])[0],
-                head_norm="head",
+                norms=HeadNorms("head"),
                 rotary=int(head_shape(c)[2] * shares[kind]),
-                gate_name="gate_proj" if c.flag("use_attention_gate") else "",
-                gate_per_head=True,
+                gate=Gate("gate_proj", per_head=True) if c.flag("use_attention_gate") else None,
             )
         mlp = MLP("feed_forward", width, c.intermediate_size, gate="w1", up="w3", down="w2")
         name = "convolution" if kind == "conv" else kind.replace("_", " ")

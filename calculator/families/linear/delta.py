@@ -17,14 +17,20 @@ from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import (
     MLP,
+    Biases,
+    Correction,
     DeltaAttention,
     Embedding,
     GatedLinearRecurrence,
     HeadGate,
+    HeadNorms,
     LightningAttention,
     MatrixLSTM,
+    Names,
     Norm,
     Part,
+    SharedMLP,
+    Storage,
 )
 
 FULL, LINEAR = "full_attention", "linear_attention"
@@ -80,7 +86,9 @@ def kimi_linear(c: Config) -> Blueprint:
         FULL: ("latent attention", replace(latent_attention(c), rotates=False)),
         LINEAR: ("linear attention", delta),
     }
-    experts = replace(deepseek_experts(c, correction=True), name="block_sparse_moe", names=MIXTRAL_NAMES)
+    experts = replace(
+        deepseek_experts(c, correction=True), name="block_sparse_moe", stored=Storage(names=MIXTRAL_NAMES)
+    )
     # transformers ties no head of this type, whatever tie_word_embeddings says.
     return decoder(c, mixed(c, kimi_types(c), mixers, experts), tied=False)
 
@@ -111,9 +119,8 @@ def ring_linear(c: Config, full: Part, kind: str) -> Blueprint:
     shared = c.get("moe_shared_expert_intermediate_size") or c.moe_intermediate_size
     experts = mixture(
         c,
-        shared=(c.get("num_shared_experts") or 0) * shared,
-        correction=c.flag("moe_router_enable_expert_bias"),
-        correction_name="gate.expert_bias",
+        shared=SharedMLP((c.get("num_shared_experts") or 0) * shared),
+        correction=Correction("gate.expert_bias") if c.flag("moe_router_enable_expert_bias") else None,
     )
     mixers: dict[str, tuple[str, Part]] = {FULL: (kind, full), LINEAR: ("linear attention", lightning)}
     return decoder(
@@ -130,12 +137,9 @@ def bailing_moe_linear(c: Config) -> Blueprint:
     attention = self_attention(
         c,
         name="attention",
-        fused="query_key_value",
-        out="dense",
-        qkv_bias=c.flag("use_qkv_bias") or c.flag("use_bias"),
-        out_bias=c.flag("use_bias"),
-        head_norm="head" if c.flag("use_qk_norm") else None,
-        norm_names=("query_layernorm", "key_layernorm"),
+        names=Names(out="dense", fused="query_key_value"),
+        biases=Biases(qkv=c.flag("use_qkv_bias") or c.flag("use_bias"), out=c.flag("use_bias")),
+        norms=HeadNorms("head" if c.flag("use_qk_norm") else None, names=("query_layernorm", "key_layernorm")),
     )
     return ring_linear(c, attention, "full attention")
 
@@ -172,7 +176,7 @@ def bailing_hybrid(c: Config) -> Blueprint:
     )
     mixers: dict[str, tuple[str, Part]] = {FULL: ("latent attention", latent), LINEAR: ("linear attention", delta)}
     types = layer_types(c, every(period, LINEAR))
-    experts = replace(deepseek_experts(c, correction=True), correction_name="gate.expert_bias")
+    experts = replace(deepseek_experts(c, correction=True), correction=Correction("gate.expert_bias"))
     return decoder(
         c,
         mixed(c, types, mixers, experts),
@@ -203,7 +207,7 @@ def olmo_hybrid(c: Config) -> Blueprint:
     if c.get("layer_types") is None and FULL not in types:
         types[-1] = FULL
     rope = c.get("rope_parameters") or {}
-    full = self_attention(c, head_norm="full")
+    full = self_attention(c, norms=HeadNorms("full"))
     if rope.get("rope_theta") is None:
         full = replace(full, rotary=0)  # as the released checkpoint
     names = ("attention_layer_norm", "feedforward_layer_norm")
@@ -225,7 +229,13 @@ def recurrent_gemma(c: Config) -> Blueprint:
     if inner % heads:
         raise ConfigError(f"lru_width {inner} in {c.where} does not divide into num_attention_heads {heads} blocks.")
     name = "temporal_block"
-    attention = self_attention(c, name=name, window=window, out_bias=True, rotary=partly_rotated(c, head_dim, 0.5))
+    attention = self_attention(
+        c,
+        name=name,
+        window=window,
+        biases=Biases(c.flag("attention_bias"), True),
+        rotary=partly_rotated(c, head_dim, 0.5),
+    )
     recurrence = GatedLinearRecurrence(name, width, inner, heads, c.conv1d_width)
     mlp = MLP("mlp_block", width, c.intermediate_size // 2, bias=True)
     norms = ("temporal_pre_norm", "channel_pre_norm")

@@ -10,7 +10,7 @@ from calculator.families.models import decoder
 from calculator.families.prediction import inside, joined, stated
 from calculator.families.registry import Blueprint, family
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Mamba2, Norm, Part, Residual
+from calculator.parts import MLP, Attention, Correction, Mamba2, Norm, Part, Residual, SharedMLP
 
 PATTERN = {"M": "linear_attention", "E": "moe", "*": "full_attention", "-": "mlp"}
 DEFAULT_TYPES = ("linear_attention", "moe", "full_attention", "mlp")
@@ -82,9 +82,8 @@ def nemotron_h(c: Config) -> Blueprint:
                 "mixer",
                 experts=c.n_routed_experts,
                 gated=False,
-                correction=True,
-                shared=c.moe_shared_expert_intermediate_size,
-                shared_bias=bias,
+                correction=Correction(),
+                shared=SharedMLP(c.moe_shared_expert_intermediate_size, bias=bias),
                 latent=c.get("moe_latent_size"),
             ),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from calculator.config import Config
@@ -12,7 +13,7 @@ from calculator.families.models import decoder, with_towers
 from calculator.families.prediction import layers_of_their_own, stated
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.any_size import qwen3_tower
-from calculator.parts import GatedDeltaNet, Part
+from calculator.parts import Gate, GatedDeltaNet, HeadNorms, Part, Storage
 
 
 def delta_net(c: Config, **changes: Any) -> GatedDeltaNet:
@@ -44,7 +45,7 @@ def qwen3_5_text(c: Config) -> Blueprint:
     rotary = partly_rotated(c, head_shape(c)[2], 0.25)
     mixers: dict[str, Part] = {
         "linear_attention": split_delta_net(c),
-        "full_attention": self_attention(c, head_norm="head", gate=True, rotary=rotary),
+        "full_attention": self_attention(c, norms=HeadNorms("head"), gate=Gate(), rotary=rotary),
     }
     layers = [
         pre_norm(c, mixers[t], channel, kind=f"{t.replace('_', ' ')} + {'experts' if mixed else 'mlp'}") for t in types
@@ -60,12 +61,30 @@ def qwen3_5(c: Config) -> Blueprint:
     return with_towers(c, tower, text=f"{c.model_type}_text")
 
 
+@family("lara_mini")
+def lara_mini(c: Config) -> Blueprint:
+    """Lara 4 Mini: gated delta nets with one input projection, windows, and full attention without positions; experts
+    beside one that every token visits, without a gate (transformers, modeling_lara_mini.py)."""
+    pattern = ("linear_attention", "sliding_attention", "linear_attention", "full_attention", "sliding_attention")
+    keys, values = c.linear_num_key_heads * c.linear_key_head_dim, c.linear_num_value_heads * c.linear_value_head_dim
+    rows = 2 * keys + 2 * values + 2 * c.linear_num_value_heads
+    mixers: dict[str, Part] = {
+        "linear_attention": delta_net(c, projections=(("in_proj", rows),), norm="out_norm"),
+        "full_attention": self_attention(c, norms=HeadNorms("head"), rotates=False),
+        "sliding_attention": self_attention(c, norms=HeadNorms("head"), window=c.sliding_window),
+    }
+    gated = qwen_experts(c, shared=True)
+    experts = replace(gated, shared=replace(gated.shared, gate=False), stored=Storage("packed"))
+    types = layer_types(c, lambda i: pattern[i % len(pattern)])
+    return decoder(c, [pre_norm(c, mixers[t], experts, kind=f"{t.replace('_', ' ')} + experts") for t in types])
+
+
 @family("qwen3_next")
 def qwen3_next(c: Config) -> Blueprint:
     """Three gated delta nets to one gated full attention, each followed by a mixture with a shared expert."""
     period = c.get("full_attention_interval") or 4
     types = layer_types(c, every(period, "linear_attention"))
-    full = self_attention(c, head_norm="head", gate=True)
+    full = self_attention(c, norms=HeadNorms("head"), gate=Gate())
     mixers: dict[str, tuple[Part, str]] = {
         "linear_attention": (delta_net(c), "linear attention"),
         "full_attention": (full, "full attention"),

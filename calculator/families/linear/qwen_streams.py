@@ -16,7 +16,7 @@ from calculator.families.registry import Blueprint, family
 from calculator.limits import times
 from calculator.model import Layer
 from calculator.numbers.primes import primes_from
-from calculator.parts import GatedResidual, MeanBlockIndexer, NGramEmbedding, Part
+from calculator.parts import Gate, GatedResidual, HeadNorms, MeanBlockIndexer, NGramEmbedding, Part, Sees
 
 
 def ngrams(c: Config, place: int) -> NGramEmbedding:
@@ -68,7 +68,9 @@ def qwen4_exp_text(c: Config) -> Blueprint:
             c.indexer_compress_ratio,
             rotary=rotary,
         )
-        attention = self_attention(c, head_norm="head", gate=True, rotary=rotary, selected=c.indexer_budget)
+        attention = self_attention(
+            c, norms=HeadNorms("head"), gate=Gate(), rotary=rotary, sees=Sees(selected=c.indexer_budget)
+        )
         return (indexer, attention)
 
     def layer(index: int) -> Layer:

@@ -13,7 +13,7 @@ from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
 from calculator.model import Layer
-from calculator.parts import Mamba, Mamba2, Norm, Part, Residual
+from calculator.parts import Mamba, Mamba2, Norm, Part, Residual, Router
 
 
 def backbone(c: Config, mixer: Mamba | Mamba2) -> Blueprint:
@@ -110,7 +110,9 @@ def jamba(c: Config) -> Blueprint:
     for i in range(times(c.num_hidden_layers)):
         kind, mixer = mixers[i % c.attn_layer_period == c.attn_layer_offset]
         mixed = c.num_experts > 1 and i % c.expert_layer_period == c.expert_layer_offset
-        channel = mixture(c, "feed_forward", intermediate=c.intermediate_size, router="router") if mixed else mlp
+        channel = (
+            mixture(c, "feed_forward", intermediate=c.intermediate_size, router=Router("router")) if mixed else mlp
+        )
         layers.append(
             pre_norm(
                 c,

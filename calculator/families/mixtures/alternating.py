@@ -31,11 +31,26 @@ from calculator.families.mixtures.grouped import granite_layer
 from calculator.families.mixtures.latent import deepseek_experts
 from calculator.families.mixtures.mixtral import qwen_experts, sparse
 from calculator.families.models import decoder
-from calculator.families.prediction import layers_of_their_own, prediction_notes, stated
+from calculator.families.prediction import inside, joined, layers_of_their_own, prediction_notes, stated
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
-from calculator.model import Layer
-from calculator.parts import MLP, Attention, Norm, Part, Residual, VectorWeights
+from calculator.model import Layer, Stack
+from calculator.parts import (
+    MLP,
+    Attention,
+    Biases,
+    Correction,
+    Gate,
+    HeadNorms,
+    Norm,
+    Part,
+    Residual,
+    Router,
+    Sees,
+    SharedMLP,
+    Storage,
+    VectorWeights,
+)
 
 
 @family("afmoe")
@@ -44,15 +59,13 @@ def afmoe(c: Config) -> Blueprint:
     names = ("input_layernorm", "post_attention_layernorm", "pre_mlp_layernorm", "post_mlp_layernorm")
     experts = mixture(
         c,
-        router="router.gate",
-        shared=c.num_shared_experts * c.moe_intermediate_size,
-        correction=True,
-        correction_name="expert_bias",
-        correction_role="vector",
+        router=Router("router.gate"),
+        shared=SharedMLP(c.num_shared_experts * c.moe_intermediate_size),
+        correction=Correction("expert_bias", role="vector"),
     )
 
     def layer(window: int | None, mixed: bool) -> Layer:
-        mixer = positions_in_windows(c, window, head_norm="head", gate_name="gate_proj")
+        mixer = positions_in_windows(c, window, norms=HeadNorms("head"), gate=Gate("gate_proj"))
         channel = experts if mixed else gated_mlp(c, bias=False)
         return sandwiched(c, mixer, channel, names=names, kind=channel_kind(window, mixed))
 
@@ -64,12 +77,14 @@ def afmoe(c: Config) -> Blueprint:
 def kolibri1(c: Config) -> Blueprint:
     """EXAONE 4's attention (positions in the sliding layers only), four norms a layer, experts in every one."""
     names = ("input_layernorm", "post_attn_norm", "post_attention_layernorm", "post_ffn_norm")
-    experts = mixture(c, experts=c.num_local_experts, shared=c.shared_expert_intermediate_size, correction=True)
+    experts = mixture(
+        c, experts=c.num_local_experts, shared=SharedMLP(c.shared_expert_intermediate_size), correction=Correction()
+    )
 
     def layer(window: int | None) -> Layer:
         unbounded = c.get("sliding_window") is None  # a model without windows has positions in every layer
         attention = self_attention if unbounded else positions_in_windows
-        mixer = attention(c, window=window, head_norm="head", bias=False)
+        mixer = attention(c, window=window, norms=HeadNorms("head"), bias=False)
         return sandwiched(c, mixer, experts, names=names)
 
     return decoder(c, [layer(w) for w in windows(c, layer_types(c, every(5)))])
@@ -82,12 +97,12 @@ def beam(c: Config) -> Blueprint:
     count: int = c.num_hidden_layers
     types = layer_types(c, lambda i: "full_attention" if i == count - 1 else every(6)(i))
     ropes = c.get("rope_parameters") or {"sliding_attention": {}, "full_attention": None}
-    experts = mixture(c, correction=True)
+    experts = mixture(c, correction=Correction())
     bias = VectorWeights("self_attn", (("gate_bias", (c.num_attention_heads,)),))
 
     def layer(kind: str, window: int | None, mixed: bool) -> Layer:
         rotates = ropes.get(kind) is not None
-        mixer = self_attention(c, window=window, head_norm="head", gate_name="gate_proj", rotates=rotates)
+        mixer = self_attention(c, window=window, norms=HeadNorms("head"), gate=Gate("gate_proj"), rotates=rotates)
         channel = experts if mixed else gated_mlp(c, bias=False)
         return sandwiched(c, (mixer, bias), channel, kind=channel_kind(window, mixed))
 
@@ -102,12 +117,12 @@ def flint(c: Config) -> Blueprint:
     full = {0, 1, count - 1}
     types = layer_types(c, lambda i: "full_attention" if i in full or i % 4 == 1 else "sliding_attention")
     if c.get("mlp_only_layers") is None:
-        c.values_["mlp_only_layers"] = [0, 1]
-    experts = mixture(c, shared=c.shared_expert_intermediate_size, shared_name="shared_expert")
+        c = c.read_as(mlp_only_layers=[0, 1])
+    experts = mixture(c, shared=SharedMLP(c.shared_expert_intermediate_size, name="shared_expert"))
 
     def layer(i: int, window: int | None) -> Layer:
         mixed = sparse(c)(i)
-        mixer = positions_in_windows(c, window, head_norm="head", sinks=True, sink_name="softmax_offset")
+        mixer = positions_in_windows(c, window, norms=HeadNorms("head"), sinks="softmax_offset")
         return pre_norm(c, mixer, experts if mixed else gated_mlp(c, bias=False), kind=channel_kind(window, mixed))
 
     return decoder(c, [layer(i, w) for i, w in enumerate(windows(c, types))])
@@ -119,7 +134,7 @@ def mellum(c: Config) -> Blueprint:
     experts = qwen_experts(c, shared=False)
 
     def layer(window: int | None, mixed: bool) -> Layer:
-        mixer = self_attention(c, window=window, head_norm="head")
+        mixer = self_attention(c, window=window, norms=HeadNorms("head"))
         return pre_norm(c, mixer, experts if mixed else gated_mlp(c, bias=False), kind=channel_kind(window, mixed))
 
     rows = zip(windows(c, layer_types(c, lambda i: "full_attention")), dense_or_sparse(c, 0), strict=True)
@@ -138,12 +153,12 @@ def granitemoe_swa(c: Config) -> Blueprint:
         "block_sparse_moe",
         intermediate=c.intermediate_size,
         experts=c.num_local_experts,
-        router="router",
-        packed=True,
+        router=Router("router"),
+        stored=Storage("packed"),
     )
 
     def layer(window: int | None, base: float) -> Layer:
-        mixer = self_attention(c, window=window, sinks=True, rotates=bool(base))
+        mixer = self_attention(c, window=window, sinks="sinks", rotates=bool(base))
         return granite_layer(c, mixer, attention_kind(window), experts)
 
     return decoder(c, [layer(w, b) for w, b in zip(windows(c, types), bases, strict=False)])
@@ -157,7 +172,7 @@ def cohere2_moe(c: Config) -> Blueprint:
     period, dense_period = c.sliding_window_pattern, c.prefix_dense_sliding_window_pattern
     types = layer_types(c, lambda i: every(dense_period)(i) if i < first else every(period)(i - first))
     norm = unbiased_norm if c.get("rms_norm_eps") is None else Norm
-    experts = mixture(c, intermediate=c.intermediate_size, shared=c.num_shared_experts * c.intermediate_size)
+    experts = mixture(c, intermediate=c.intermediate_size, shared=SharedMLP(c.num_shared_experts * c.intermediate_size))
     width = c.get("prefix_dense_intermediate_size")
     dense = MLP("mlp", c.hidden_size, c.intermediate_size if width is None else width)
 
@@ -175,7 +190,9 @@ def cohere2_moe(c: Config) -> Blueprint:
 def grok_1(c: Config) -> Blueprint:
     """Grok-1 (xAI, 2024): four norms a layer around attention and experts, no MLP without them."""
     names = ("pre_attn_norm", "post_attn_norm", "pre_moe_norm", "post_moe_norm")
-    experts = mixture(c, "moe_block", intermediate=c.intermediate_size, names=("linear", "linear_v", "linear_1"))
+    experts = mixture(
+        c, "moe_block", intermediate=c.intermediate_size, stored=Storage(names=("linear", "linear_v", "linear_1"))
+    )
     return decoder(c, sandwiched(c, self_attention(c, name="attn"), experts, names=names))
 
 
@@ -195,20 +212,31 @@ def mimo_v2_flash(c: Config) -> Blueprint:
     rotary = partly_rotated(c, c.head_dim, 0.334)
     sparse = [bool(m) for m in mixed] if isinstance(mixed, list) else dense_or_sparse(c, 1)
 
-    def attention(i: int) -> Attention:
-        options = {"out_bias": False, "rotary": rotary, "value_dim": c.v_head_dim}
-        if types[i] == "full_attention":
+    def attention(*, sliding: bool) -> Attention:
+        options = {"biases": Biases(c.flag("attention_bias")), "rotary": rotary, "value_dim": c.v_head_dim}
+        if not sliding:
             return self_attention(c, **options)
-        sliding = self_attention(c, window=window, sinks=True, sink_name="attention_sink_bias", **options)
-        return replace(sliding, kv_heads=c.get("swa_num_key_value_heads") or 2 * c.num_key_value_heads)
+        mixer = self_attention(c, window=window, sinks="attention_sink_bias", **options)
+        return replace(mixer, kv_heads=c.get("swa_num_key_value_heads") or 2 * c.num_key_value_heads)
 
-    experts = replace(deepseek_experts(c, correction=True), shared=0)
-    layers = mixed_layers(c, attention, experts, sparse)
-    notes = (
-        "MiMo-V2-Flash's checkpoint also holds three multi-token-prediction layers, which its config does not state; "
-        "they are not counted.",
-    )
-    return decoder(c, layers[:count], notes=notes)
+    experts = replace(deepseek_experts(c, correction=True), shared=SharedMLP())
+    layers = mixed_layers(c, lambda i: attention(sliding=types[i] != "full_attention"), experts, sparse)
+    return decoder(c, layers[:count], apart=_mimo_predicting(c, attention(sliding=True)))
+
+
+MIMO_PREDICTING = 3
+"""Prediction layers in MiMo-V2-Flash's checkpoint, which its config does not state; the Hub's count has three."""
+
+
+def _mimo_predicting(c: Config, attention: Attention) -> tuple[Stack, ...]:
+    """A sliding layer with a dense MLP behind the projection of both vectors, as the checkpoint has it
+    (sglang/srt/models/mimo_v2_flash_nextn.py)."""
+    width: int = c.hidden_size
+    dense = MLP("mlp", width, c.intermediate_size)
+    layer = (Norm("input_layernorm", width), attention, Norm("pre_mlp_layernorm", width), dense)
+    parts = (*joined(c), *layer, Norm("final_layernorm", width))
+    count = stated(c) or MIMO_PREDICTING
+    return tuple(Stack("", width, (), before=inside(f"model.mtp.layers.{i}", parts)) for i in range(times(count)))
 
 
 @family("laguna")
@@ -225,20 +253,16 @@ def laguna(c: Config) -> Blueprint:
         mixer = self_attention(
             c,
             window=kept[i],
-            head_norm="head",
-            gate_name="g_proj",
-            gate_per_head=per_head,
+            norms=HeadNorms("head"),
+            gate=Gate("g_proj", per_head=per_head),
             rotary=int(c.head_dim * share),
         )
         return replace(mixer, heads=heads[i])
 
     experts = mixture(
         c,
-        shared=c.shared_expert_intermediate_size,
-        shared_name="shared_expert",
-        correction=True,
-        correction_name="experts.e_score_correction_bias",
-        correction_role="vector",
+        shared=SharedMLP(c.shared_expert_intermediate_size, name="shared_expert"),
+        correction=Correction("experts.e_score_correction_bias", role="vector"),
     )
     return decoder(c, mixed_layers(c, attention, experts, dense_or_sparse(c, 1)))
 
@@ -249,9 +273,8 @@ def exaone_moe(c: Config) -> Blueprint:
     seen = exaone_windows(c)
     experts = mixture(
         c,
-        correction=True,
-        shared=c.num_shared_experts * c.moe_intermediate_size,
-        correction_name="e_score_correction_bias",
+        correction=Correction("e_score_correction_bias"),
+        shared=SharedMLP(c.num_shared_experts * c.moe_intermediate_size),
     )
 
     layers = mixed_layers(
@@ -277,19 +300,17 @@ def llama4_text(c: Config) -> Blueprint:
         "feed_forward",
         intermediate=c.intermediate_size,
         experts=c.num_local_experts,
-        shared=c.intermediate_size,
-        shared_name="shared_expert",
-        router="router",
-        packed=True,
+        shared=SharedMLP(c.intermediate_size, name="shared_expert"),
+        router=Router("router"),
+        stored=Storage("packed"),
     )
     mlp = MLP("feed_forward", c.hidden_size, c.intermediate_size_mlp)
 
     def layer(i: int) -> Layer:
         attention = self_attention(
             c,
-            window=c.attention_chunk_size if types[i] == "chunked_attention" else None,
-            chunked=types[i] == "chunked_attention",
-            head_norm="plain" if c.flag("use_qk_norm") and rotated[i] else None,
+            sees=Sees(c.attention_chunk_size, chunked=True) if types[i] == "chunked_attention" else Sees(),
+            norms=HeadNorms("plain" if c.flag("use_qk_norm") and rotated[i] else None),
             rotates=bool(rotated[i]),
         )
         kind = f"{types[i].replace('_', ' ')} + {'experts' if i in mixed else 'mlp'}"
@@ -322,17 +343,16 @@ def step3p5(c: Config) -> Blueprint:
     narrow = c.get("num_sliding_attention_heads") or other.get("num_attention_heads") or c.num_attention_heads
     whole = self_attention(
         c,
-        head_norm="head",
-        gate_name="g_proj",
-        gate_per_head=c.get("gating") in (True, "per-head"),
+        norms=HeadNorms("head"),
+        gate=Gate("g_proj", per_head=c.get("gating") in (True, "per-head")),
     )
     experts = mixture(
-        c, "moe", experts=c.n_routed_experts, correction=True, correction_name="router_bias", prefix="", apart=True
+        c, "moe", experts=c.n_routed_experts, correction=Correction("router_bias"), stored=Storage("apart", prefix="")
     )
     shared = MLP("share_expert", width, c.share_expert_dim, bias=c.flag("mlp_bias"))
     layers = []
     for window, mixed in zip(windows(c, layer_types(c, lambda i: "full_attention")), mixtures(c), strict=True):
-        attention = whole if window is None else replace(whole, heads=narrow, window=window)
+        attention = whole if window is None else replace(whole, heads=narrow, sees=Sees(window))
         channel: tuple[Part, ...] = (experts, shared, Residual("shared_residual", width)) if mixed else (gated_mlp(c),)
         layers.append(pre_norm(c, attention, channel, kind=channel_kind(window, mixed)))
     return decoder(c, layers, notes=prediction_notes(c))

@@ -14,7 +14,21 @@ from calculator.families.prediction import prediction_notes
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
 from calculator.model import Layer
-from calculator.parts import MLP, BlockIndexer, ChosenHeads, ConvolvedAttention, Part, RouterMLP, VectorWeights
+from calculator.parts import (
+    MLP,
+    BlockIndexer,
+    ChosenHeads,
+    ConvolvedAttention,
+    Correction,
+    HeadNorms,
+    Part,
+    Router,
+    RouterMLP,
+    Sees,
+    SharedMLP,
+    Storage,
+    VectorWeights,
+)
 
 
 @family("jetmoe")
@@ -36,11 +50,8 @@ def jetmoe(c: Config) -> Blueprint:
         intermediate=c.intermediate_size,
         experts=count,
         top_k=chosen,
-        router="router.layer",
-        packed=True,
-        prefix="",
-        packed_name="input_linear.weight",
-        names=("", "", "output_linear.weight"),
+        router=Router("router.layer"),
+        stored=Storage("packed", prefix="", names=("", "", "output_linear.weight"), packed="input_linear.weight"),
     )
     layer = pre_norm(c, heads, experts, kind="chosen heads + experts")
     *first, add = layer.parts
@@ -57,11 +68,9 @@ def zaya(c: Config) -> Blueprint:
     ropes = c.get("rope_parameters") or {}
     experts = mixture(
         c,
-        router="",
-        packed=True,
-        correction=True,
-        correction_name="gate.balancing_biases",
-        correction_shape=(c.num_experts + 1,),
+        router=Router(""),
+        stored=Storage("packed"),
+        correction=Correction("gate.balancing_biases", shape=(c.num_experts + 1,)),
     )
 
     def scaled(name: str) -> Part:
@@ -130,7 +139,7 @@ def minimax_m3(c: Config) -> Blueprint:
     picked = index.block * size("index_topk_blocks", "sparse_topk_blocks")
     attention = self_attention(
         c,
-        head_norm="head",
+        norms=HeadNorms("head"),
         bias=False,
         rotary=c.get("rotary_dim") or partly_rotated(c, c.head_dim, 0.5),
     )
@@ -138,16 +147,15 @@ def minimax_m3(c: Config) -> Blueprint:
         c,
         intermediate=c.intermediate_size,
         experts=c.num_local_experts,
-        packed=True,
-        correction=True,
-        shared=c.shared_intermediate_size,
-        shared_fused="gate_up_proj",
+        stored=Storage("packed"),
+        correction=Correction(),
+        shared=SharedMLP(c.shared_intermediate_size, fused="gate_up_proj"),
     )
     dense = MLP("mlp", c.hidden_size, c.dense_intermediate_size, fused="gate_up_proj")
 
     def layer(kind: str, mixed: bool) -> Layer:
         sparse = kind == "minimax_m3_sparse"
-        mixer = replace(attention, selected=picked) if sparse else attention
+        mixer = replace(attention, sees=Sees(selected=picked)) if sparse else attention
         words = f"{'block-sparse' if sparse else 'full'} attention + {'experts' if mixed else 'mlp'}"
         built = pre_norm(c, mixer, experts if mixed else dense, kind=words)
         norm, *rest = built.parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from calculator.config import Config
@@ -9,11 +10,23 @@ from calculator.errors import ConfigError
 from calculator.families.fields import dropped
 from calculator.families.layers import MIXTRAL_NAMES, mixture
 from calculator.families.models import blueprint, language_model
-from calculator.families.prediction import prediction_notes
+from calculator.families.prediction import inside, stated
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
-from calculator.model import Layer
-from calculator.parts import CompressedAttention, HyperConnection, Norm, Part, VectorWeights
+from calculator.model import Layer, Stack
+from calculator.parts import (
+    CompressedAttention,
+    Correction,
+    Embedding,
+    Head,
+    HyperConnection,
+    Linear,
+    Norm,
+    Part,
+    SharedMLP,
+    Storage,
+    VectorWeights,
+)
 
 SPARSE, HEAVY, SLIDING = "compressed_sparse_attention", "heavily_compressed_attention", "sliding_attention"
 BY_RATIO = {0: SLIDING, 4: SPARSE, 128: HEAVY}
@@ -69,19 +82,17 @@ def deepseek_v4(c: Config) -> Blueprint:
         c,
         "ffn",
         experts=c.n_routed_experts,
-        names=MIXTRAL_NAMES,
-        correction=True,
-        shared=c.moe_intermediate_size,  # one, whatever n_shared_experts says (transformers, modeling_deepseek_v4.py)
-        shared_bias=c.flag("mlp_bias"),
-        correction_name="gate.bias",
-        shared_names=MIXTRAL_NAMES,
+        stored=Storage(names=MIXTRAL_NAMES),
+        correction=Correction("gate.bias"),
+        # One, whatever n_shared_experts says (transformers, modeling_deepseek_v4.py).
+        shared=SharedMLP(c.moe_intermediate_size, bias=c.flag("mlp_bias"), names=MIXTRAL_NAMES),
     )
     table = VectorWeights(
         "ffn", (("gate.tid2eid", (c.vocab_size, c.num_experts_per_tok)),), component="router", role="buffer"
     )
 
     def layer(kind: str, hash_layer: bool) -> Layer:
-        channel: tuple[Part, ...] = (table, replace(experts, correction=False)) if hash_layer else (experts,)
+        channel: tuple[Part, ...] = (table, replace(experts, correction=None)) if hash_layer else (experts,)
         parts = (
             HyperConnection("hc_attn", width, streams, iterations),
             Norm("attn_norm", width),
@@ -95,7 +106,33 @@ def deepseek_v4(c: Config) -> Blueprint:
     layers = [layer(k, h) for k, h in zip(attention_types(c), by_token, strict=False)]
     text = language_model(c, layers, path="layers", embedding="embed", final="norm", head="head")
     text = replace(text, after=(HyperConnection("hc_head", width, streams, closing=True), *text.after))
-    return blueprint(c, text, notes=prediction_notes(c))
+    return blueprint(c, text, apart=_predicting(c, layer))
+
+
+def _predicting(c: Config, layer: Callable[[str, bool], Layer]) -> tuple[Stack, ...]:
+    """The prediction layers as the checkpoint has them (vllm/model_executor/models/deepseek_v4_mtp.py): a projection of
+    the embedding and one of the streams, a layer, and the way out of the streams. Their kinds of attention go on after
+    those of the layers. Checkpoints with experts in FP8, the base models', hold copies of the embedding and the head
+    beside them, the others do not: the Hub's counts close so."""
+    width: int = c.hidden_size
+    count, first = stated(c), c.num_hidden_layers
+    ratios = (c.get("compress_ratios") or [])[first:]
+    copies = c.get("expert_dtype") == "fp8"
+    embedding: tuple[Part, ...] = (Embedding("emb.tok_emb", c.vocab_size, width),) if copies else ()
+    head: tuple[Part, ...] = (Head("head", c.vocab_size, width),) if copies else ()
+
+    def parts(i: int) -> tuple[Part, ...]:
+        kind = BY_RATIO.get(ratios[i], SLIDING) if i < len(ratios) else SLIDING
+        front = (
+            Norm("enorm", width),
+            Norm("hnorm", width),
+            Linear("e_proj", width, width),
+            Linear("h_proj", width, width),
+        )
+        closing = HyperConnection("hc_head", width, c.hc_mult, closing=True)
+        return (*embedding, *front, *layer(kind, False).parts, Norm("norm", width), closing, *head)
+
+    return tuple(Stack("", width, (), before=inside(f"mtp.{i}", parts(i))) for i in range(times(count)))
 
 
 @family("deepseek_ref")

@@ -14,12 +14,12 @@ from calculator.families.prediction import further_layers, prediction_notes, sta
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
 from calculator.model import Layer
-from calculator.parts import Indexer, Part
+from calculator.parts import HeadNorms, Indexer, Part
 
 
 @family("glm4_moe", "glm4v_moe_text")
 def glm4_moe(c: Config) -> Blueprint:
-    attention = glm_attention(c, head_norm="head" if c.flag("use_qk_norm") else None)
+    attention = glm_attention(c, norms=HeadNorms("head" if c.flag("use_qk_norm") else None))
     experts = deepseek_experts(c, correction=True)
     layers = mixed_layers(c, attention, experts, dense_or_sparse(c, c.first_k_dense_replace))
     # So do GLM-4.5, GLM-4.5-Air and GLM-4.7; GLM-4.6 leaves out the copies of embedding and head.
@@ -58,7 +58,8 @@ def sparse_latent(c: Config) -> Blueprint:
     index: tuple[Part, ...] = (indexer(c),)
     sparse = dense_or_sparse(c, c.get("first_k_dense_replace") or 0)
     # Neither type reads the mlp_bias that its config declares.
-    experts = replace(deepseek_experts(c, correction=True), shared_bias=False)
+    experts = deepseek_experts(c, correction=True)
+    experts = replace(experts, shared=replace(experts.shared, bias=False))
     dense = gated_mlp(c, bias=False)
 
     def chosen(layer: Layer, indexed: bool) -> Layer:

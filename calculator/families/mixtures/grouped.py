@@ -28,7 +28,19 @@ from calculator.families.prediction import further_layers, prediction_notes, sta
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
 from calculator.model import Layer
-from calculator.parts import MLP, Attention, Experts, Part
+from calculator.parts import (
+    MLP,
+    Attention,
+    Biases,
+    Correction,
+    Experts,
+    HeadNorms,
+    Names,
+    Part,
+    Router,
+    SharedMLP,
+    Storage,
+)
 
 
 @family("dots1")
@@ -39,7 +51,7 @@ def dots1(c: Config) -> Blueprint:
     kept = windows(c, types)
     layers = mixed_layers(
         c,
-        lambda i: self_attention(c, window=kept[i], head_norm="head"),
+        lambda i: self_attention(c, window=kept[i], norms=HeadNorms("head")),
         deepseek_experts(c, correction=True),
         dense_or_sparse(c, c.first_k_dense_replace),
     )
@@ -49,7 +61,9 @@ def dots1(c: Config) -> Blueprint:
 @family("solar_open")
 def solar_open(c: Config) -> Blueprint:
     """Every layer is a mixture; rotary positions over the whole head unless the config says otherwise."""
-    layer = pre_norm(c, self_attention(c, out_bias=False), deepseek_experts(c, correction=True))
+    layer = pre_norm(
+        c, self_attention(c, biases=Biases(c.flag("attention_bias"))), deepseek_experts(c, correction=True)
+    )
     return decoder(c, layer)
 
 
@@ -57,14 +71,11 @@ def solar_open(c: Config) -> Blueprint:
 def hy_v3(c: Config) -> Blueprint:
     experts = mixture(
         c,
-        router="router.gate",
-        shared=c.num_shared_experts * c.moe_intermediate_size,
-        shared_name="shared_mlp",
-        shared_bias=c.flag("mlp_bias"),
-        correction=True,
-        correction_name="expert_bias",
+        router=Router("router.gate"),
+        shared=SharedMLP(c.num_shared_experts * c.moe_intermediate_size, name="shared_mlp", bias=c.flag("mlp_bias")),
+        correction=Correction("expert_bias"),
     )
-    attention = self_attention(c, head_norm="head")
+    attention = self_attention(c, norms=HeadNorms("head"))
     layers = mixed_layers(c, attention, experts, dense_or_sparse(c, 1))
     (predicted,) = mixed_layers(c, attention, experts, [True])
     apart = further_layers(c, predicted, stated(c), final="final_layernorm")
@@ -78,7 +89,7 @@ def hunyuan_v1_moe(c: Config) -> Blueprint:
     def of(value: int | list[int], i: int) -> int:
         return value[i] if isinstance(value, list) else value
 
-    attention = self_attention(c, head_norm="head", norm_names=("query_layernorm", "key_layernorm"))
+    attention = self_attention(c, norms=HeadNorms("head", names=("query_layernorm", "key_layernorm")))
     layers = [
         pre_norm(
             c,
@@ -88,9 +99,8 @@ def hunyuan_v1_moe(c: Config) -> Blueprint:
                 intermediate=c.intermediate_size,
                 experts=of(c.listed("num_experts"), i),
                 top_k=of(c.listed("moe_topk"), i),
-                router="gate.wg",
-                shared=c.intermediate_size,
-                shared_name="shared_mlp",
+                router=Router("gate.wg"),
+                shared=SharedMLP(c.intermediate_size, name="shared_mlp"),
             ),
         )
         for i in range(times(c.num_hidden_layers))
@@ -105,12 +115,8 @@ def ernie_experts(c: Config, width: int, count: int, routers: int = 1) -> Expert
         intermediate=width,
         experts=count,
         top_k=c.moe_k,
-        shared=c.moe_num_shared_experts * width,
-        shared_bias=c.flag("use_bias"),
-        correction=True,
-        correction_name="moe_statics.e_score_correction_bias",
-        correction_role="vector",
-        correction_shape=(routers, count),
+        shared=SharedMLP(c.moe_num_shared_experts * width, bias=c.flag("use_bias")),
+        correction=Correction("moe_statics.e_score_correction_bias", role="vector", shape=(routers, count)),
     )
 
 
@@ -131,11 +137,8 @@ def granite_experts(c: Config) -> Experts:
         "block_sparse_moe",
         intermediate=c.intermediate_size,
         experts=c.num_local_experts,
-        router="router.layer",
-        packed=True,
-        prefix="",
-        packed_name="input_linear.weight",
-        names=("", "", "output_linear.weight"),
+        router=Router("router.layer"),
+        stored=Storage("packed", prefix="", names=("", "", "output_linear.weight"), packed="input_linear.weight"),
     )
 
 
@@ -167,25 +170,40 @@ def bailing_moe(c: Config) -> Blueprint:
     attention = self_attention(
         c,
         name="attention",
-        fused="query_key_value",
-        out="dense",
-        qkv_bias=c.flag("use_qkv_bias"),
-        out_bias=bias,
-        head_norm="head" if c.flag("use_qk_norm") else None,
-        norm_names=("query_layernorm", "key_layernorm"),
+        names=Names(out="dense", fused="query_key_value"),
+        biases=Biases(qkv=c.flag("use_qkv_bias"), out=bias),
+        norms=HeadNorms("head" if c.flag("use_qk_norm") else None, names=("query_layernorm", "key_layernorm")),
         rotary=partly_rotated(c, head_dim, 1),
         dropout=dropped(c, "attention_dropout"),
     )
     width = c.get("moe_shared_expert_intermediate_size") or c.moe_intermediate_size
     experts = mixture(
         c,
-        shared=(c.get("num_shared_experts") or 0) * width,
-        correction=c.flag("moe_router_enable_expert_bias"),
-        correction_name="gate.expert_bias",
-        correction_role="vector",
+        shared=SharedMLP((c.get("num_shared_experts") or 0) * width),
+        correction=Correction("gate.expert_bias", role="vector") if c.flag("moe_router_enable_expert_bias") else None,
     )
     sparse = dense_or_sparse(c, c.get("first_k_dense_replace") or 0)
     layers = mixed_layers(c, attention, experts, sparse, dense=gated_mlp(c, bias=bias))
+    return decoder(c, layers, embedding="model.word_embeddings", notes=prediction_notes(c))
+
+
+@family("sarvam_moe")
+def sarvam_moe(c: Config) -> Blueprint:
+    """Sarvam 30B: the layers of GLM-4.5 under Ling's names, every head rotated whole."""
+    attention = self_attention(
+        c,
+        name="attention",
+        names=Names(fused="query_key_value", out="dense"),
+        biases=Biases(c.flag("attention_bias")),
+        norms=HeadNorms("head" if c.flag("use_qk_norm") else None, ("query_layernorm", "key_layernorm")),
+    )
+    experts = mixture(
+        c,
+        experts=c.n_routed_experts,
+        shared=SharedMLP((c.get("n_shared_experts") or 0) * c.moe_intermediate_size),
+        correction=Correction("gate.expert_bias"),
+    )
+    layers = mixed_layers(c, attention, experts, dense_or_sparse(c, c.first_k_dense_replace))
     return decoder(c, layers, embedding="model.word_embeddings", notes=prediction_notes(c))
 
 
@@ -214,12 +232,9 @@ def aria_text(c: Config) -> Blueprint:
         intermediate=c.intermediate_size,
         experts=c.moe_num_experts,
         top_k=c.moe_topk,
-        router="router",
-        packed=True,
-        packed_name="fc1.weight",
-        names=("", "", "fc2.weight"),
-        shared=c.moe_num_shared_experts * c.intermediate_size,
-        shared_bias=c.flag("mlp_bias"),
+        router=Router("router"),
+        stored=Storage("packed", names=("", "", "fc2.weight"), packed="fc1.weight"),
+        shared=SharedMLP(c.moe_num_shared_experts * c.intermediate_size, bias=c.flag("mlp_bias")),
     )
     return decoder(c, pre_norm(c, self_attention(c), experts))
 
@@ -227,7 +242,7 @@ def aria_text(c: Config) -> Blueprint:
 @family("flex_olmo")
 def flex_olmo(c: Config) -> Blueprint:
     """OLMoE's experts in OLMo 2's layers, which have their norms after each half (arXiv:2507.07024)."""
-    mixer = self_attention(c, head_norm="full")
+    mixer = self_attention(c, norms=HeadNorms("full"))
     return decoder(c, post_norm(c, mixer, olmoe_experts(c)))
 
 
@@ -244,8 +259,7 @@ def dbrx(c: Config) -> Blueprint:
         c.num_attention_heads,
         attention.kv_n_heads,
         head_dim,
-        fused="Wqkv",
-        out="out_proj",
+        names=Names(out="out_proj", fused="Wqkv"),
         rotary=head_dim,
         dropout=bool(attention.get("attn_pdrop")),
     )
@@ -255,10 +269,8 @@ def dbrx(c: Config) -> Blueprint:
         intermediate=ffn.ffn_hidden_size,
         experts=ffn.moe_num_experts,
         top_k=ffn.moe_top_k,
-        router="router.layer",
-        prefix="experts.mlp",
-        names=("w1", "v1", "w2"),
-        stacked=True,
+        router=Router("router.layer"),
+        stored=Storage("stacked", prefix="experts.mlp", names=("w1", "v1", "w2")),
     )
     layer = pre_norm(
         c,

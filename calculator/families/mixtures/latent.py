@@ -11,7 +11,7 @@ from calculator.families.models import decoder, each_part
 from calculator.families.prediction import further_layers, stated
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
-from calculator.parts import Experts, LatentAttention, Part
+from calculator.parts import Correction, Experts, LatentAttention, Part, SharedMLP, Storage
 
 
 def latent_attention(c: Config) -> LatentAttention:
@@ -34,9 +34,8 @@ def deepseek_experts(c: Config, *, correction: bool) -> Experts:
     return mixture(
         c,
         experts=c.first("n_routed_experts", "num_local_experts", "num_experts"),
-        shared=shared,
-        correction=correction,
-        shared_bias=c.flag("mlp_bias"),
+        shared=SharedMLP(shared, bias=c.flag("mlp_bias")),
+        correction=Correction() if correction else None,
     )
 
 
@@ -57,7 +56,7 @@ def deepseek_v2(c: Config) -> Blueprint:
 
 def packed(part: Part) -> Part:
     """Each layer's experts in one tensor."""
-    return replace(part, packed=True) if isinstance(part, Experts) else part
+    return replace(part, stored=Storage("packed")) if isinstance(part, Experts) else part
 
 
 @family("mistral4")
@@ -67,7 +66,7 @@ def mistral4(c: Config) -> Blueprint:
     return replace(built, text=each_part(built.text, packed))
 
 
-@family("deepseek_v3", "kimi_k2")
+@family("deepseek_v3", "kimi_k2", "sarvam_mla")
 def deepseek_v3(c: Config) -> Blueprint:
     return deepseek(c, correction=True)
 

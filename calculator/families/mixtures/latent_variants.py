@@ -16,7 +16,21 @@ from calculator.families.prediction import inside, joined, prediction_notes, sta
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Embedding, Experts, GatedNorm, HyperConnection, LatentAttention, Norm, Part, Residual
+from calculator.parts import (
+    MLP,
+    Correction,
+    Embedding,
+    Experts,
+    GatedNorm,
+    HyperConnection,
+    LatentAttention,
+    Norm,
+    Part,
+    Residual,
+    Router,
+    SharedMLP,
+    Storage,
+)
 
 
 def sparse_by_frequency(c: Config) -> list[bool]:
@@ -76,10 +90,8 @@ def longcat_flash(c: Config) -> Blueprint:
         experts=c.n_routed_experts,
         top_k=c.moe_topk,
         identity=c.get("zero_expert_num") or 0,
-        router="router.classifier",
-        router_bias=c.flag("router_bias"),
-        correction=True,
-        correction_name="router.e_score_correction_bias",
+        router=Router("router.classifier", bias=c.flag("router_bias")),
+        correction=Correction("router.e_score_correction_bias"),
     )
     attention = latent_attention(c)
 
@@ -128,7 +140,7 @@ def expected_choices(experts: Experts) -> tuple[str, ...]:
     )
 
 
-@family("hy_v4")
+@family("hy_v4", "hy_v4_vl_text")
 def hy_v4(c: Config) -> Blueprint:
     """Hy4 (Tencent): sparse latent attention with a gate and sinks, and hyper-connections that leave the streams
     unmixed. Three layers of four reuse the choice of the last indexer."""
@@ -138,7 +150,7 @@ def hy_v4(c: Config) -> Blueprint:
         latent_attention(c), selected=c.index_topk, gate_name="linear_gate", sink_name="learnable_sink_param"
     )
 
-    experts = replace(deepseek_experts(c, correction=True), packed=True)
+    experts = replace(deepseek_experts(c, correction=True), stored=Storage("packed"))
 
     def layer(kind: str, mixed: bool) -> Layer:
         indexed: tuple[Part, ...] = (indexer(c),) if kind == "full" else ()
@@ -206,10 +218,10 @@ def dots3_note_text(c: Config) -> Blueprint:
     chosen by an indexer in the others."""
     window = c.sliding_window if c.get("sliding_window") is not None else c.sliding_window_size
     shared = c.n_shared_experts * c.shared_experts_intermediate_size
-    experts = replace(deepseek_experts(c, correction=True), shared=shared, shared_bias=False)
+    experts = replace(deepseek_experts(c, correction=True), shared=SharedMLP(shared))
 
     def attention(i: int, kind: str) -> tuple[Part, ...]:
-        own = Config({**c.values_, **dots_sizes(c, i, kind)}, c.model_type, where=c.where)
+        own = Config({**c.plain(), **dots_sizes(c, i, kind)}, c.model_type, where=c.where)
         mixer: LatentAttention = replace(
             latent_attention(own), gate_name="g_proj", gate_per_head=True, rope_norm="k_rope_only_layernorm"
         )

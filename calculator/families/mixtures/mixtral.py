@@ -9,15 +9,16 @@ from calculator.config import Config
 from calculator.families.fields import attention_kind, changed, every, head_shape, layer_types, partly_rotated, windows
 from calculator.families.layers import MIXTRAL_NAMES, gated_mlp, layer_norm, mixture, pre_norm, self_attention
 from calculator.families.models import decoder
+from calculator.families.once import once
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
 from calculator.model import Layer
-from calculator.parts import Experts, Part
+from calculator.parts import Biases, Correction, Experts, HeadNorms, Part, Router, SharedMLP, Storage
 
 
 def mixtral_experts(c: Config, **changes: Any) -> Experts:
     """One width for all, and Mixtral's names."""
-    options: dict[str, Any] = {"intermediate": c.intermediate_size, "names": MIXTRAL_NAMES, **changes}
+    options: dict[str, Any] = {"intermediate": c.intermediate_size, "stored": Storage(names=MIXTRAL_NAMES), **changes}
     if "experts" not in options:
         options["experts"] = c.num_local_experts
     return mixture(c, "block_sparse_moe", **options)
@@ -37,13 +38,12 @@ def sparse(c: Config) -> Callable[[int], bool]:
     return lambda i: i not in dense and experts > 0 and (i + 1) % step == 0
 
 
+@once
 def qwen_experts(c: Config, *, shared: bool) -> Experts:
     return mixture(
         c,
         experts=c.first("num_experts", "num_local_experts"),
-        shared=c.shared_expert_intermediate_size if shared else 0,
-        shared_gate=shared,
-        shared_name="shared_expert",
+        shared=SharedMLP(c.shared_expert_intermediate_size if shared else 0, name="shared_expert", gate=shared),
     )
 
 
@@ -62,7 +62,9 @@ def qwen2_moe(c: Config) -> Blueprint:
     sliding = c.flag("use_sliding_window") and c.get("sliding_window") is not None
     types = layer_types(c, lambda i: "full_attention" if i % 2 or i >= last or not sliding else "sliding_attention")
     layers = [
-        qwen_layer(c, i, self_attention(c, window=w, qkv_bias=bias, out_bias=False), attention_kind(w), shared=True)
+        qwen_layer(
+            c, i, self_attention(c, window=w, biases=Biases(qkv=bias, out=False)), attention_kind(w), shared=True
+        )
         for i, w in enumerate(windows(c, types))
     ]
     return decoder(c, layers)
@@ -71,7 +73,7 @@ def qwen2_moe(c: Config) -> Blueprint:
 @family("qwen3_moe")
 def qwen3_moe(c: Config) -> Blueprint:
     window = c.get("sliding_window") if c.flag("use_sliding_window") else None
-    attention = self_attention(c, window=window, head_norm="head")
+    attention = self_attention(c, window=window, norms=HeadNorms("head"))
     layers = [
         qwen_layer(c, i, attention, attention_kind(window), shared=False) for i in range(times(c.num_hidden_layers))
     ]
@@ -86,11 +88,10 @@ def gpt_oss(c: Config) -> Blueprint:
         intermediate=c.intermediate_size,
         experts=c.first("num_local_experts", "num_experts"),
         bias=True,
-        router="router",
-        router_bias=True,
-        packed=True,
+        router=Router("router", bias=True),
+        stored=Storage("packed"),
     )
-    layers = [pre_norm(c, self_attention(c, window=w, sinks=True), experts) for w in windows(c, types)]
+    layers = [pre_norm(c, self_attention(c, window=w, sinks="sinks"), experts) for w in windows(c, types)]
     return decoder(c, layers)
 
 
@@ -106,8 +107,8 @@ def phimoe(c: Config) -> Blueprint:
 def minimax_m2(c: Config) -> Blueprint:
     """Norms over all query or key heads together; rotary_dim elements of each head are rotated."""
     rotary = c.get("rotary_dim") or partly_rotated(c, head_shape(c)[2], 1)
-    attention = self_attention(c, head_norm="full", rotary=rotary, bias=False)
-    experts = mixtral_experts(c, correction=True, correction_name="e_score_correction_bias")
+    attention = self_attention(c, norms=HeadNorms("full"), rotary=rotary, bias=False)
+    experts = mixtral_experts(c, correction=Correction("e_score_correction_bias"))
     # The published checkpoints hold none of the modules that num_mtp_modules counts.
     return decoder(c, pre_norm(c, attention, experts))
 
@@ -119,7 +120,7 @@ def olmoe_experts(c: Config) -> Experts:
 @family("olmoe")
 def olmoe(c: Config) -> Blueprint:
     """Norms over all query or key heads together (arXiv:2409.02060)."""
-    return decoder(c, pre_norm(c, self_attention(c, head_norm="full"), olmoe_experts(c)))
+    return decoder(c, pre_norm(c, self_attention(c, norms=HeadNorms("full")), olmoe_experts(c)))
 
 
 def own_head_size(c: Config) -> Config:

@@ -142,6 +142,10 @@ def cosmos3_omni(c: Config) -> Blueprint:
     def named(part: Part) -> Part:
         if not isinstance(part, Attention):
             return part
-        return replace(part, query="to_q", key="to_k", value="to_v", out="to_out", norm_names=("norm_q", "norm_k"))
+        return replace(
+            part,
+            names=replace(part.names, query="to_q", key="to_k", value="to_v", out="to_out"),
+            norms=replace(part.norms, names=("norm_q", "norm_k")),
+        )
 
     return replace(built, text=each_part(built.text, named))

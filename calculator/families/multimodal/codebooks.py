@@ -15,7 +15,7 @@ from calculator.families.towers.pieces import convolution, encoder_layer, square
 from calculator.families.towers.vision import siglip
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import Embedding, Linear, Norm, Part, Residual
+from calculator.parts import Biases, Embedding, Linear, Names, Norm, Part, Residual
 
 
 def residual_block(name: str, inputs: int, outputs: int) -> tuple[Part, ...]:
@@ -146,7 +146,7 @@ def hidden_layers(name: str, width: int, depth: int) -> tuple[Part, ...]:
 def janus_vision(c: Config) -> Stack:
     """SigLIP with other names, and perhaps norms on queries and keys."""
     width: int = c.hidden_size
-    attention = replace(whole_heads(c, out="projection_layer"), qkv_bias=c.flag("attention_bias"))
+    attention = whole_heads(c, names=Names(out="projection_layer"), biases=Biases(c.flag("attention_bias"), True))
     norms: tuple[Part, ...] = ()
     if c.flag("use_qk_norm"):
         norms = tuple(layer_norm(f"self_attn.{name}", width) for name in ("q_norm", "k_norm"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import ceil, prod
-from typing import Any
 
 from calculator.config import Config
 from calculator.families.decoders.llama import llama
@@ -16,13 +15,13 @@ from calculator.families.registry import Blueprint, family
 from calculator.families.towers.pieces import Shapes, conv, convolution, held, linears, projections
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import Embedding, Linear, Norm, Part, Residual
+from calculator.parts import Embedding, Linear, Names, Norm, Part, Residual
 
 
 def helium(c: Config, *, vocabulary: int, embedding: str, tied: bool) -> Blueprint:
     """The language model of Moshi (arXiv:2410.00037): full heads in a window, one projection for gate and up."""
-    names: dict[str, Any] = {f: f"{f[0]}_proj.linear" for f in ("query", "key", "value")} | {"out": "o_proj.linear"}
-    attention = self_attention(c, window=c.get("sliding_window"), bias=False, **names)
+    names = Names(*(f"{letter}_proj.linear" for letter in "qkvo"))
+    attention = self_attention(c, window=c.get("sliding_window"), bias=False, names=names)
     layer = pre_norm(c, attention, gated_mlp(c, fused="fc1", down="fc2", bias=False))
     built = decoder(c, layer, embedding=embedding, tied=tied)
     first = Embedding(embedding, vocabulary, c.hidden_size)

@@ -14,7 +14,21 @@ from calculator.families.towers.pieces import encoder_layer, patches, vectors
 from calculator.families.towers.vision import clip
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, CrossAttention, Elsewhere, Embedding, Head, Linear, Norm, Part, Residual
+from calculator.parts import (
+    MLP,
+    Attention,
+    Biases,
+    CrossAttention,
+    Elsewhere,
+    Embedding,
+    Head,
+    HeadNorms,
+    Linear,
+    Names,
+    Norm,
+    Part,
+    Residual,
+)
 
 
 def crossing_layers(c: Config, source: int) -> Stack:
@@ -27,7 +41,7 @@ def crossing_layers(c: Config, source: int) -> Stack:
     shape = (1, 1, width) if c.alpha_type == "vector" else (1,)
     parts = (
         Norm("input_layernorm", width),
-        CrossAttention("cross_attn", width, heads, heads, size, source, out="o_proj"),
+        CrossAttention("cross_attn", width, heads, heads, size, source, names=Names(out="o_proj")),
         *normed,
         Residual("mixer_residual", width),
         Norm("post_attention_layernorm", width),
@@ -54,7 +68,7 @@ def resampler(c: Config, width: int) -> Stack:
         layer_norm("0.context_layer_norm", width),
         layer_norm("0.latents_layer_norm", width),
         *normed,
-        Attention("0", width, heads, heads, size, out="output_proj"),
+        Attention("0", width, heads, heads, size, names=Names(out="output_proj")),
         Residual("mixer_residual", width),
         layer_norm("1.ln", width),
         MLP("1", width, 4 * width, gated=False, up="fc", down="c_proj"),
@@ -73,7 +87,7 @@ def resampler(c: Config, width: int) -> Stack:
 @family("idefics")
 def idefics(c: Config) -> Blueprint:
     vision, width, extra = c.section("vision_config"), c.hidden_size, c.additional_vocab_size
-    attention = self_attention(c, out_bias=False, qkv_bias=False, dropout=dropped(c, "dropout"))
+    attention = self_attention(c, biases=Biases(qkv=False, out=False), dropout=dropped(c, "dropout"))
     mlp = gated_mlp(c, bias=False)
     built = decoder(c, pre_norm(c, attention, mlp, dropout=dropped(c, "dropout")))
     if extra:
@@ -105,7 +119,7 @@ def mllama_text(c: Config) -> Blueprint:
     crossing = c.get("cross_attention_layers")
     crossing = [3, 8, 13, 18, 23, 28, 33, 38] if crossing is None else crossing
     own = pre_norm(c, self_attention(c), gated_mlp(c))
-    attention = self_attention(c, name="cross_attn", head_norm="head", rotates=False)
+    attention = self_attention(c, name="cross_attn", norms=HeadNorms("head"), rotates=False)
     gates = vectors("", cross_attn_attn_gate=(1,), cross_attn_mlp_gate=(1,))
     norms = (Norm("input_layernorm", width), Norm("post_attention_layernorm", width))
     across = Layer("cross-attention, without an image idle", held(norms[0], attention, norms[1], gated_mlp(c), gates))

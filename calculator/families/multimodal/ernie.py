@@ -12,7 +12,7 @@ from calculator.families.registry import Blueprint, family
 from calculator.families.towers.pieces import encoder_layer, linears
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import IdleExperts, Linear, Norm, Part, PatchEmbedding
+from calculator.parts import IdleExperts, Linear, Names, Norm, Part, PatchEmbedding
 
 
 def between(value: int | list[int], i: int) -> int:
@@ -52,7 +52,7 @@ def joined(name: str, inputs: int, width: int) -> tuple[Part, ...]:
 def ernie_tower(c: Config, whole: Config) -> Stack:
     """A plain transformer with rotary positions, and a resampler that joins patches of a square, then of two frames."""
     width: int = c.hidden_size
-    attention = whole_heads(c, "attn", heads=c.num_heads, fused="qkv", out="proj", rotates=True)
+    attention = whole_heads(c, "attn", heads=c.num_heads, names=Names(out="proj", fused="qkv"), rotates=True)
     mlp = plain_mlp(c, "mlp", int(width * c.mlp_ratio))
     layer = encoder_layer(c, norms=("norm1", "norm2"), attention=attention, mlp=mlp)
     root, sampler = "model.vision_model", "model.resampler_model"
@@ -94,7 +94,7 @@ def ernie4_5_vl_moe_text(c: Config) -> Blueprint:
 def ernie_vision(c: Config, text: Config) -> Stack:
     width, outputs, root = c.hidden_size, text.hidden_size, "model.vision_model"
     resampler = "model.resampler_model"
-    attention = whole_heads(c, "attn", heads=c.num_heads, fused="qkv", out="proj")
+    attention = whole_heads(c, "attn", heads=c.num_heads, names=Names(out="proj", fused="qkv"))
     layer = encoder_layer(c, norms=("norm1", "norm2"), attention=attention, mlp=plain_mlp(c))
     spatial = width * c.spatial_merge_size**2
     temporal = spatial * c.temporal_merge_size

@@ -14,7 +14,22 @@ from calculator.families.towers.mobilenet import mobilenet_v5
 from calculator.families.towers.vision import siglip
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, AltUp, Attention, Embedding, Linear, Norm, Part, Residual, VectorWeights
+from calculator.parts import (
+    MLP,
+    AltUp,
+    Attention,
+    Embedding,
+    HeadNorms,
+    Linear,
+    Names,
+    Norm,
+    Part,
+    Residual,
+    Router,
+    Sees,
+    Storage,
+    VectorWeights,
+)
 
 
 @family("gemma3")
@@ -80,7 +95,7 @@ def gemma3n_text(c: Config) -> Blueprint:
             Linear("laurel.linear_right", c.laurel_rank, width, component="mlp"),
             Norm("laurel.post_laurel_norm", width),
             Residual("laurel_residual", width),
-            self_attention(c, window=window, head_norm="head", value_norm=True, shared_kv=shared),
+            self_attention(c, norms=HeadNorms("head", values=True), sees=Sees(window, shared=shared)),
             Norm("post_attention_layernorm", width),
             Residual("mixer_residual", width),
             Norm("pre_feedforward_layernorm", width),
@@ -145,8 +160,9 @@ def unused_notes(c: Config) -> tuple[str, ...]:
 
 def gemma4_attention(c: Config, window: int | None, shared: bool) -> Attention:
     """Full-attention layers have larger and fewer heads, may use keys as values, and rotate a part of each head."""
+    norms = HeadNorms("head", values=True)
     if window is not None:
-        return self_attention(c, window=window, head_norm="head", value_norm=True, shared_kv=shared, rotary=c.head_dim)
+        return self_attention(c, norms=norms, sees=Sees(window, shared=shared), rotary=c.head_dim)
     same = c.flag("attention_k_eq_v")
     # transformers 5 writes what differs in these layers into per_layer_config, and the older fields no more.
     apart = c.get("per_layer_config") is None
@@ -154,7 +170,7 @@ def gemma4_attention(c: Config, window: int | None, shared: bool) -> Attention:
     head_dim = c.global_head_dim if apart else c.head_dim
     rope = (c.get("rope_parameters") or {}).get("full_attention") or {}
     share = rope.get("partial_rotary_factor") or 0.25
-    attention = self_attention(c, head_norm="head", value_norm=True, shared_kv=shared, value="" if same else "v_proj")
+    attention = self_attention(c, norms=norms, sees=Sees(shared=shared), names=Names(value="" if same else "v_proj"))
     return replace(attention, kv_heads=kv_heads, head_dim=head_dim, rotary=int(head_dim * share))
 
 
@@ -171,7 +187,7 @@ def gemma4_layer(c: Config, window: int | None, shared: bool) -> Layer:
             plain_norm("router.norm", width),
             VectorWeights("router", (("scale", (width,)), ("per_expert_scale", (c.num_experts,))), component="router"),
             Norm("pre_feedforward_layernorm_2", width),
-            mixture(c, "", top_k=c.top_k_experts, router="router.proj", packed=True),
+            mixture(c, "", top_k=c.top_k_experts, router=Router("router.proj"), stored=Storage("packed")),
             Norm("post_feedforward_layernorm_2", width),
             Residual("experts_residual", width),
         )

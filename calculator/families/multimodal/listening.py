@@ -13,11 +13,18 @@ from calculator.families.models import HELD, beside, decoder, moved, with_towers
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.conformers import granite_conformer, phi4_audio
 from calculator.families.towers.pieces import convolution, held, linears
-from calculator.families.towers.sound import fun_asr_towers, glm_audio, qwen3_audio, voxtral_realtime_audio, whisper
+from calculator.families.towers.sound import (
+    fun_asr_towers,
+    glm_audio,
+    qwen3_audio,
+    voxtral_realtime_audio,
+    waveform_encoder,
+    whisper,
+)
 from calculator.families.towers.vision import siglip
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import Attention, ConditionedScale, Linear, Norm, Part, Residual
+from calculator.parts import Attention, Biases, ConditionedScale, HeadNorms, Linear, Names, Norm, Part, Residual
 
 
 def completed(c: Config, name: str = "text_config") -> Config:
@@ -49,6 +56,14 @@ def audioflamingo3(c: Config) -> Blueprint:
     named = ("linear_1", audio.hidden_size, width), ("linear_2", width, width)
     projector = linears("multi_modal_projector", *named, bias=c.flag("projector_bias"))
     return beside(untied(c), whisper(audio, "audio_tower", projector))
+
+
+@family("omniasr")
+def omniasr(c: Config) -> Blueprint:
+    """Meta's Omnilingual ASR with a language model: wav2vec 2.0's encoder, one projection, and a Llama."""
+    audio, width = c.section("audio_config"), c.section("text_config").hidden_size
+    projector = Linear("model.multi_modal_projector", audio.hidden_size, width, True)
+    return with_towers(untied(c), waveform_encoder(audio, "model.audio_tower", (projector,)))
 
 
 @family("voxtral")
@@ -166,7 +181,7 @@ def q_former(c: Config, root: str, queries: int, text_width: int) -> Stack:
 def phi4_vision(c: Config, root: str, text_width: int) -> Stack:
     """SigLIP with its pooling head, separators for the ends of rows and of crops, and two projections."""
     width: int = c.hidden_size
-    fields = {**c.values_, "vision_use_head": True, "num_patches": None}
+    fields = {**c.plain(), "vision_use_head": True, "num_patches": None}
     separators = (
         held(root, (("global_img_feature_extensor", (1, 1, width)), ("sub_img_feature_extensor", (1, 1, 1, width)))),
     )
@@ -257,10 +272,9 @@ def nemo_encoder(c: Config, root: str, after: tuple[Part, ...], *, normed: bool,
         heads,
         kv_heads,
         head_dim,
-        fused="w_qkv",
-        out="out_proj",
-        out_bias=True,
-        head_norm="layer" if normed else None,
+        names=Names(out="out_proj", fused="w_qkv"),
+        biases=Biases(out=True),
+        norms=HeadNorms("layer" if normed else None),
         rotary=head_dim // 2,
     )
     layer = Layer(

@@ -16,7 +16,7 @@ from calculator.families.towers.pieces import feature_layers, square, two_layer_
 from calculator.families.towers.vision import clip, image_tower, llama4_vision, pixtral, siglip
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import Linear, Norm, Part, Positions, Residual, VectorWeights
+from calculator.parts import Linear, Names, Norm, Part, Positions, Residual, VectorWeights
 
 
 def llava_projector(c: Config) -> tuple[Part, ...]:
@@ -254,10 +254,7 @@ def git(c: Config) -> Blueprint:
     attention = whole_heads(
         c,
         "attention",
-        query="self.query",
-        key="self.key",
-        value="self.value",
-        out="output.dense",
+        names=Names(query="self.query", key="self.key", value="self.value", out="output.dense"),
         dropout=bool(c.get("attention_probs_dropout_prob")),
     )
     dropout = bool(c.get("hidden_dropout_prob"))

@@ -15,7 +15,19 @@ from calculator.families.towers.pieces import block, convolution, encoder_layer,
 from calculator.families.towers.vision import siglip
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Embedding, Linear, Norm, Part, Positions, Residual, VectorWeights
+from calculator.parts import (
+    MLP,
+    Attention,
+    Biases,
+    Embedding,
+    HeadNorms,
+    Linear,
+    Names,
+    Norm,
+    Part,
+    Residual,
+    VectorWeights,
+)
 
 
 @family("lfm3_vl")
@@ -30,9 +42,8 @@ def lfm3_vl(c: Config) -> Blueprint:
         heads,
         kv_heads,
         head_dim,
-        out="out_proj",
-        head_norm="head",
-        norm_names=("q_layernorm", "k_layernorm"),
+        names=Names(out="out_proj"),
+        norms=HeadNorms("head", names=("q_layernorm", "k_layernorm")),
         rotary=head_dim,
     )
     kernel = vision.conv_kernel_size
@@ -154,7 +165,9 @@ def radio(c: Config, root: str, frames: int | None, after: tuple[Part, ...]) -> 
     mlp = plain_mlp(c, "mlp", inner)
     if c.flag("use_swiglu_ffn"):
         mlp = MLP("mlp", width, (int(inner * 2 / 3) + 7) // 8 * 8, bias=True)
-    attention = whole_heads(c, "attn", qkv_bias=c.flag("qkv_bias"), out_bias=True, fused="qkv", out="proj")
+    attention = whole_heads(
+        c, "attn", biases=Biases(qkv=c.flag("qkv_bias"), out=True), names=Names(out="proj", fused="qkv")
+    )
     scales = [held(f"layer_scale{i}", (("lambda1", (width,)),)) for i in (1, 2)]
     norms = layer_norm("norm1", width), layer_norm("norm2", width)
     layer = replace(block(width, norms, (attention, scales[0]), (mlp, scales[1])), kind="vision")
@@ -225,7 +238,7 @@ def minicpmv4_6(c: Config) -> Blueprint:
 
     after: tuple[Part, ...] = (
         layer_norm(f"{root}.layer_norm1", width),
-        whole_heads(vision, f"{root}.self_attn", out="out_proj"),
+        whole_heads(vision, f"{root}.self_attn", names=Names(out="out_proj")),
         layer_norm(f"{root}.pre_norm", width * area),
         Linear(f"{root}.linear_1", width * area, vision.intermediate_size * area, True),
         Linear(f"{root}.linear_2", vision.intermediate_size * area, width, True),
@@ -240,7 +253,10 @@ def muse_glimmer(c: Config) -> Blueprint:
     vision, text, root = c.section("vision_config"), c.section("text_config"), "model.vision_tower"
     width: int = vision.hidden_size
     layer = encoder_layer(
-        vision, norms=("norm1", "norm2"), attention=whole_heads(vision, "attn", out="proj"), mlp=plain_mlp(vision)
+        vision,
+        norms=("norm1", "norm2"),
+        attention=whole_heads(vision, "attn", names=Names(out="proj")),
+        mlp=plain_mlp(vision),
     )
     tower = Stack(
         f"{root}.layers",
@@ -262,36 +278,3 @@ def muse_glimmer(c: Config) -> Blueprint:
         tower="vision",
     )
     return with_towers(c, tower, text="muse_glimmer_text")
-
-
-@family("hunyuan_vl")
-def hunyuan_vl(c: Config) -> Blueprint:
-    """A merger of two convolutions, and learned tokens around an image and at the end of its rows."""
-    vision, root = c.section("vision_config"), "vit"
-    width, outputs, merge = vision.hidden_size, vision.text_hidden_size, vision.spatial_merge_size
-    size = vision.head_dim if vision.get("head_dim") else width // vision.num_attention_heads
-    attention = replace(whole_heads(vision), head_dim=size)
-    mlp = replace(plain_mlp(vision), up="dense_h_to_4h", down="dense_4h_to_h")
-    layer = encoder_layer(vision, norms=("input_layernorm", "post_attention_layernorm"), attention=attention, mlp=mlp)
-    merger, inner = f"{root}.perceive", 4 * width
-    tower = Stack(
-        f"{root}.layers",
-        width,
-        (layer,) * times(vision.num_hidden_layers),
-        before=(
-            patches(vision, f"{root}.embeddings.patch_embedding", bias=True),
-            Positions(
-                f"{root}.embeddings.position_embedding", (vision.max_image_size // vision.patch_size) ** 2 + 1, width
-            ),
-        ),
-        after=(
-            square(f"{merger}.proj.0", width, 2 * width, merge),
-            square(f"{merger}.proj.2", 2 * width, inner, 1),
-            Linear(f"{merger}.mlp", inner, outputs, True),
-            vectors(merger, image_newline=(inner,), image_begin=(outputs,), image_end=(outputs,), image_sep=(outputs,)),
-            Norm(f"{merger}.before_rms", width),
-            Norm(f"{merger}.after_rms", outputs),
-        ),
-        tower="vision",
-    )
-    return with_towers(c, tower, text="hunyuan_vl_text", new="model.")

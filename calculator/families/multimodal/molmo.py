@@ -12,7 +12,7 @@ from calculator.families.registry import Blueprint, family
 from calculator.families.towers.pieces import encoder_layer, pair, vectors
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import Attention, Embedding, Linear, Norm, Part, Residual
+from calculator.parts import Attention, Biases, Embedding, HeadNorms, Linear, Names, Norm, Part, Residual
 
 
 @family("molmo2_text")
@@ -21,10 +21,9 @@ def molmo2_text(c: Config) -> Blueprint:
     width: int = c.hidden_size
     attention = self_attention(
         c,
-        fused="att_proj",
-        out="attn_out",
-        out_bias=False,
-        head_norm="head" if c.get("qk_norm_type") == "qwen3" else "full",
+        names=Names(fused="att_proj", out="attn_out"),
+        biases=Biases(c.flag("attention_bias")),
+        norms=HeadNorms("head" if c.get("qk_norm_type") == "qwen3" else "full"),
     )
     mlp = gated_mlp(c, fused="ff_proj", down="ff_out", bias=False)
     first, second = Norm("attn_norm", width), Norm("ff_norm", width)
@@ -48,12 +47,8 @@ def molmo_attention(c: Config, name: str, inputs: int | None = None) -> Attentio
         c.num_attention_heads,
         c.num_key_value_heads,
         c.head_dim,
-        query="wq",
-        key="wk",
-        value="wv",
-        out="wo",
-        qkv_bias=bias,
-        out_bias=bias,
+        names=Names(query="wq", key="wk", value="wv", out="wo"),
+        biases=Biases(qkv=bias, out=bias),
         output=c.hidden_size,
     )
 

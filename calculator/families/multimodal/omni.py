@@ -18,7 +18,7 @@ from calculator.families.towers.pieces import Shapes, conv, convolution, held, l
 from calculator.families.towers.sound import qwen3_audio, whisper
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Embedding, Head, Linear, Norm, Part, PatchMerger, Residual
+from calculator.parts import MLP, Attention, Embedding, Head, HeadNorms, Linear, Norm, Part, PatchMerger, Residual
 
 SPEECH = "The talker and the vocoder are held and not run: the numbers are those of a model that writes."
 
@@ -57,7 +57,9 @@ def split_projections(tower: Stack) -> Stack:
     """The tower with one projection each for queries, keys and values."""
 
     def split(part: Part) -> Part:
-        return replace(part, fused=None, query="q", key="k", value="v") if isinstance(part, Attention) else part
+        if not isinstance(part, Attention):
+            return part
+        return replace(part, names=replace(part.names, fused=None, query="q", key="k", value="v"))
 
     return each_part(tower, split)
 
@@ -194,7 +196,7 @@ def qwen3_talkers(c: Config) -> tuple[Stack, Stack]:
     one head for each."""
     text, rest = own_head_size(c.section("text_config")), c.section("code_predictor_config")
     width, inner, read = text.hidden_size, text.intermediate_size, c.thinker_hidden_size
-    attention = self_attention(text, head_norm="head")
+    attention = self_attention(text, norms=HeadNorms("head"))
     layer = pre_norm(text, attention, qwen_experts(text, shared=True), kind="experts")
     between = [
         part

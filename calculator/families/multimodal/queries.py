@@ -13,7 +13,19 @@ from calculator.families.towers.pieces import patches, vectors
 from calculator.families.towers.vision import clip, siglip
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, CrossAttention, Embedding, Linear, Norm, Part, Positions, Residual
+from calculator.parts import (
+    MLP,
+    Attention,
+    Biases,
+    CrossAttention,
+    Embedding,
+    Linear,
+    Names,
+    Norm,
+    Part,
+    Positions,
+    Residual,
+)
 
 
 @family("aria")
@@ -54,7 +66,7 @@ def kosmos_2(c: Config) -> Blueprint:
     """LayerNorms inside each half too (arXiv:2306.14824), sinusoidal positions, CLIP's tower, latents that read it."""
     text, vision = c.section("text_config"), c.section("vision_config")
     width: int = text.hidden_size
-    attention = whole_heads(text, out="out_proj", dropout=bool(text.get("attention_dropout")))
+    attention = whole_heads(text, names=Names(out="out_proj"), dropout=bool(text.get("attention_dropout")))
     dropout = bool(text.get("dropout"))
     parts: tuple[Part, ...] = (
         layer_norm("self_attn_layer_norm", width),
@@ -67,7 +79,7 @@ def kosmos_2(c: Config) -> Blueprint:
         Residual("channel_residual", width, dropout),
     )
     # A whole model inside another: either flag ties.
-    text.values_["tie_word_embeddings"] = text.flag("tie_word_embeddings") or tied_inside(c, text)
+    text = text.read_as(tie_word_embeddings=text.flag("tie_word_embeddings") or tied_inside(c, text))
     built = decoder(
         text,
         Layer("full attention", (*parts, *unread_encoder(text, attention))),
@@ -90,7 +102,7 @@ def blip_vision(c: Config) -> Stack:
     """EVA-CLIP: a class token, learned positions, one packed projection."""
     width, root = c.hidden_size, "vision_model"
     stack = siglip(c, root)
-    attention = replace(whole_heads(c, out="projection"), fused="qkv", qkv_bias=c.flag("qkv_bias"))
+    attention = whole_heads(c, names=Names(out="projection", fused="qkv"), biases=Biases(c.flag("qkv_bias"), True))
     block = stack.layers[0]
     parts = tuple(attention if p.name == "self_attn" else p for p in block.parts)
     places = (1, (c.image_size // c.patch_size) ** 2 + 1, width)
@@ -113,8 +125,8 @@ def qformer(c: Config, source: int, queries: int, after: tuple[Part, ...], *, re
             layer_norm(f"output{suffix}.LayerNorm", width),
         )
 
-    own = whole_heads(c, "attention", out="output.dense")
-    own = replace(own, query="attention.query", key="attention.key", value="attention.value")
+    names = Names("attention.query", "attention.key", "attention.value", "output.dense")
+    own = whole_heads(c, "attention", names=names)
     across = CrossAttention(
         "crossattention",
         width,
@@ -122,14 +134,8 @@ def qformer(c: Config, source: int, queries: int, after: tuple[Part, ...], *, re
         c.num_attention_heads,
         width // c.num_attention_heads,
         source,
-        query="attention.query",
-        key="attention.key",
-        value="attention.value",
-        out="output.dense",
-        q_bias=True,
-        k_bias=True,
-        v_bias=True,
-        out_bias=True,
+        names=Names(query="attention.query", key="attention.key", value="attention.value", out="output.dense"),
+        biases=Biases(out=True, qkv=True),
     )
 
     def layer(i: int) -> Layer:

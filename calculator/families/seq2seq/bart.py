@@ -13,6 +13,7 @@ from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import (
     Attention,
+    Biases,
     CrossAttention,
     Elsewhere,
     Embedding,
@@ -20,6 +21,7 @@ from calculator.parts import (
     Experts,
     Head,
     Linear,
+    Names,
     Norm,
     Part,
     PooledHead,
@@ -27,7 +29,7 @@ from calculator.parts import (
     Residual,
     VectorWeights,
 )
-from calculator.parts.basic import check
+from calculator.parts.base import check
 
 # How the names of classes end, and what such a class builds.
 BUILDS = (
@@ -123,10 +125,8 @@ def layer_of(c: Config, side: str, style: Style, *, cross: bool = True, channel:
         heads,
         heads,
         head_dim,
-        out="out_proj",
-        qkv_bias=biases,
-        key_bias=key_bias,
-        out_bias=biases,
+        names=Names(out="out_proj"),
+        biases=Biases(qkv=biases, out=biases, key=key_bias),
         dropout=drop,
     )
     mlp = channel or plain_mlp(c, "", getattr(c, f"{side}_ffn_dim"))
@@ -141,10 +141,7 @@ def layer_of(c: Config, side: str, style: Style, *, cross: bool = True, channel:
             heads,
             head_dim,
             source,
-            q_bias=biases,
-            k_bias=key_bias,
-            v_bias=biases,
-            out_bias=biases,
+            biases=Biases(out=biases, qkv=biases, key=key_bias),
             dropout=drop,
         )
         halves = step(norms[1], across, "cross", pre=style.pre, dropout=dropout)
@@ -161,7 +158,7 @@ def unread_encoder(c: Config, attention: Attention, name: str = "encoder_attn") 
         return ()
     a = attention
     sizes = (a.hidden, a.heads, a.heads, a.head_dim, a.hidden)
-    across = CrossAttention(name, *sizes, q_bias=True, k_bias=True, v_bias=True, out_bias=True)
+    across = CrossAttention(name, *sizes, biases=Biases(out=True, qkv=True))
     return held(across, Norm(f"{name}_layer_norm", a.hidden, "layer", True))
 
 

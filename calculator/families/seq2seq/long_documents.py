@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from calculator.config import Config
 from calculator.families.fields import dropped
@@ -14,15 +13,17 @@ from calculator.limits import times
 from calculator.model import Layer
 from calculator.parts import (
     Attention,
+    Biases,
     Embedding,
     GlobalLocalAttention,
     Idle,
+    Names,
     Padded,
     Part,
     SlidingAttention,
     SparseAttention,
 )
-from calculator.parts.basic import check
+from calculator.parts.base import check
 
 GLOBAL_NOTE = (
     "No token has global attention, as transformers does where it is not asked for; the projections for it are held."
@@ -57,10 +58,12 @@ def led(c: Config) -> Blueprint:
             heads,
             head_dim,
             window // 2,
-            query="longformer_self_attn.query",
-            key="longformer_self_attn.key",
-            value="longformer_self_attn.value",
-            out="output",
+            names=Names(
+                query="longformer_self_attn.query",
+                key="longformer_self_attn.key",
+                value="longformer_self_attn.value",
+                out="output",
+            ),
             bias=True,
             dropout=dropped(c, "attention_dropout"),
         )
@@ -87,7 +90,7 @@ def pegasus_x(c: Config) -> Blueprint:
         heads,
         head_dim,
         block,
-        out="out_proj",
+        names=Names(out="out_proj"),
         dropout=dropped(c, "attention_dropout"),
         beside=beside,
     )
@@ -124,7 +127,7 @@ def bigbird_pegasus(c: Config) -> Blueprint:
         pre=True, embedding_norm=False, offset=0, biases=c.flag("use_bias"), final="layernorm_embedding", untied=True
     )
     heads, head_dim = heads_of(c, "encoder_attention_heads")
-    names: dict[str, Any] = {name: f"self.{name}" for name in ("query", "key", "value")}
+    names = Names("self.query", "self.key", "self.value", "output")
     drop, sparse = dropped(c, "attention_dropout"), c.attention_type == "block_sparse"
     check(
         sparse or c.attention_type == "original_full",
@@ -139,11 +142,10 @@ def bigbird_pegasus(c: Config) -> Blueprint:
             heads,
             head_dim,
             c.block_size,
-            out="output",
+            names=names,
             bias=style.biases,
             dropout=drop,
             random=c.num_random_blocks,
-            **names,
         )
         layer = with_mixer(plain, attention, "block-sparse attention")
         padded = (Padded(p.name, p, attention.block, unless=attention.shortest) for p in layer.parts)
@@ -155,11 +157,9 @@ def bigbird_pegasus(c: Config) -> Blueprint:
             heads,
             heads,
             head_dim,
-            out="output",
-            qkv_bias=style.biases,
-            out_bias=style.biases,
+            names=names,
+            biases=Biases(qkv=style.biases, out=style.biases),
             dropout=drop,
-            **names,
         )
         layer = with_mixer(plain, full, plain.kind)
     return encoder_decoder(c, style, classes="BigBirdPegasus", encoder=[layer] * times(c.encoder_layers))

@@ -11,11 +11,13 @@ from calculator.limits import times
 from calculator.model import Layer, Stack
 from calculator.parts import (
     Attention,
+    Biases,
     CrossAttention,
     Elsewhere,
     Embedding,
     EncoderOutput,
     Head,
+    Names,
     NgramAttention,
     Norm,
     Part,
@@ -24,7 +26,7 @@ from calculator.parts import (
     Streams,
     VectorWeights,
 )
-from calculator.parts.basic import check
+from calculator.parts.base import check
 
 
 @family("prophetnet")
@@ -36,7 +38,7 @@ def prophetnet(c: Config) -> Blueprint:
     alone, tied = what == "decoder", c.flag("tie_word_embeddings")
     prefix = "" if what == "headless" else "prophetnet."
     drop, attention_drop = dropped(c, "dropout"), dropped(c, "attention_dropout")
-    names = {"query": "query_proj", "key": "key_proj", "value": "value_proj"}
+    names = Names("query_proj", "key_proj", "value_proj", "out_proj")
     every = streams + 1
 
     def shape(side: str) -> tuple[int, int]:
@@ -60,13 +62,9 @@ def prophetnet(c: Config) -> Blueprint:
             heads,
             heads,
             size,
-            qkv_bias=True,
-            out="out_proj",
-            out_bias=True,
+            biases=Biases(qkv=True, out=True),
+            names=names,
             dropout=attention_drop,
-            query=names["query"],
-            key=names["key"],
-            value=names["value"],
         )
         mixer = step(norm("self_attn"), attention, "mixer", pre=False, dropout=drop)
         return Layer("full attention", (*mixer, *feed_forward("encoder")))
@@ -81,13 +79,8 @@ def prophetnet(c: Config) -> Blueprint:
             heads,
             size,
             width,
-            query=names["query"],
-            key=names["key"],
-            value=names["value"],
-            q_bias=True,
-            k_bias=True,
-            v_bias=True,
-            out_bias=True,
+            names=names,
+            biases=Biases(out=True, qkv=True),
             dropout=attention_drop,
         )
         cross = step(norm("cross_attn"), across, "cross", pre=False, dropout=drop)

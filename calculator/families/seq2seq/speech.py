@@ -14,14 +14,16 @@ from calculator.parts import (
     MLP,
     Attention,
     AudioConvolution,
+    Biases,
     CrossAttention,
     Embedding,
     EncoderOutput,
     Head,
+    Names,
     Norm,
     Part,
 )
-from calculator.parts.basic import check
+from calculator.parts.base import check
 
 
 @family("whisper")
@@ -93,7 +95,9 @@ def moonshine(c: Config) -> Blueprint:
         head_dim: int = c.get("head_dim") or width // heads
         share = c.get("rope_parameters") or {}
         rotary = rotary_size(c, head_dim) if share.get("partial_rotary_factor") else int(head_dim * 0.9)
-        attention = Attention("self_attn", width, heads, kv_heads, head_dim, qkv_bias=bias, rotary=rotary, dropout=drop)
+        attention = Attention(
+            "self_attn", width, heads, kv_heads, head_dim, biases=Biases(qkv=bias), rotary=rotary, dropout=drop
+        )
         parts: tuple[Part, ...] = step(norm("input_layernorm"), attention, "mixer", pre=True, dropout=False)
         if side == "decoder":
             across = CrossAttention(
@@ -103,10 +107,8 @@ def moonshine(c: Config) -> Blueprint:
                 kv_heads,
                 head_dim,
                 width,
-                out="o_proj",
-                q_bias=bias,
-                k_bias=bias,
-                v_bias=bias,
+                names=Names(out="o_proj"),
+                biases=Biases(qkv=bias),
                 dropout=drop,
             )
             parts += step(norm("post_attention_layernorm"), across, "cross", pre=True, dropout=False)

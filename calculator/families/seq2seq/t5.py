@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from calculator.config import Config
 from calculator.families.fields import attention_kind, context_length, dropped, every, head_shape, layer_types, windows
@@ -15,6 +14,7 @@ from calculator.model import Layer, Stack
 from calculator.parts import (
     MLP,
     Attention,
+    Biases,
     CrossAttention,
     Embedding,
     EncoderOutput,
@@ -22,14 +22,17 @@ from calculator.parts import (
     Head,
     Linear,
     LocalAttention,
+    Names,
     Norm,
     Part,
     RelativeBias,
     Residual,
+    Router,
+    Storage,
 )
-from calculator.parts.basic import check
+from calculator.parts.base import check
 
-NAMES: dict[str, Any] = {"query": "q", "key": "k", "value": "v", "out": "o"}
+NAMES = Names("q", "k", "v", "o")
 Channel = Callable[[str, int, str], Part]  # of a layer's side, index and name
 Mixer = Callable[[str], Part]  # of its name
 
@@ -57,7 +60,7 @@ def feed_forward(c: Config) -> Channel:
 def full_attention(c: Config) -> Mixer:
     """Every head's size is d_kv, whatever the width."""
     drop = dropped(c, "dropout_rate")
-    return lambda name: Attention(name, c.d_model, c.num_heads, c.num_heads, c.d_kv, dropout=drop, **NAMES)
+    return lambda name: Attention(name, c.d_model, c.num_heads, c.num_heads, c.d_kv, dropout=drop, names=NAMES)
 
 
 def layers(
@@ -75,7 +78,7 @@ def layers(
         if every or i == 0:
             parts[1:1] = [RelativeBias(f"{path}.{b}", c.relative_attention_num_buckets, heads) for b in biases]
         if side == "decoder":
-            across = CrossAttention("layer.1.EncDecAttention", width, heads, heads, c.d_kv, width, **NAMES)
+            across = CrossAttention("layer.1.EncDecAttention", width, heads, heads, c.d_kv, width, names=NAMES)
             parts += step(Norm("layer.1.layer_norm", width), across, "cross", pre=True, dropout=drop)
         last = f"layer.{2 if side == 'decoder' else 1}"
         inner = channel(side, i, last)
@@ -147,10 +150,8 @@ def switch_transformers(c: Config) -> Blueprint:
             c.num_experts,
             1,
             gated=False,
-            router="router.classifier",
-            router_bias=c.flag("router_bias"),
-            each="expert_*",
-            names=("", "wi", "wo"),
+            router=Router("router.classifier", bias=c.flag("router_bias")),
+            stored=Storage(each="expert_*", names=("", "wi", "wo")),
         )
 
     mixer = full_attention(c)
@@ -171,7 +172,7 @@ def longt5(c: Config) -> Blueprint:
 
     def local(name: str) -> Part:
         return LocalAttention(
-            name, c.d_model, c.num_heads, c.d_kv, c.local_radius + 1, summed=tokens, dropout=drop, **NAMES
+            name, c.d_model, c.num_heads, c.d_kv, c.local_radius + 1, summed=tokens, dropout=drop, names=NAMES
         )
 
     name = "TransientGlobalSelfAttention" if tokens else "LocalSelfAttention"
@@ -208,11 +209,8 @@ def t5gemma(c: Config) -> Blueprint:
                 s.hidden_size,
                 *head_shape(s),
                 source=reader.hidden_size,
-                out="o_proj",
-                q_bias=bias,
-                k_bias=bias,
-                v_bias=bias,
-                out_bias=bias,
+                names=Names(out="o_proj"),
+                biases=Biases(out=bias, qkv=bias),
                 dropout=attention_drop,
             )
             parts += wrapped(s, "cross_attn", across)

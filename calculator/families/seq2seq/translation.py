@@ -8,6 +8,7 @@ from calculator.families.registry import Blueprint, family
 from calculator.families.seq2seq.bart import Style, built, encoder_decoder, layer_of
 from calculator.limits import times
 from calculator.model import Layer
+from calculator.parts import Router, Storage
 
 
 @family("marian")
@@ -50,10 +51,8 @@ def nllb_moe(c: Config) -> Blueprint:
             top_k=2,
             gated=False,
             bias=True,
-            router="router.classifier",
-            router_bias=c.flag("router_bias"),
-            each="expert_*",
-            names=("", "fc1", "fc2"),
+            router=Router("router.classifier", bias=c.flag("router_bias")),
+            stored=Storage(each="expert_*", names=("", "fc1", "fc2")),
         )
         mixed = [bool(every) and (i + 1) % every == 0 for i in range(times(getattr(c, f"{side}_layers")))]
         return [layer_of(c, side, style, channel=experts if m else dense) for m in mixed]

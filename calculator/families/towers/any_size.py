@@ -10,14 +10,26 @@ from calculator.families.layers import layer_norm, plain_mlp, whole_heads
 from calculator.families.towers.pieces import encoder_layer, linears, patches, square, volume_patches
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Linear, Norm, Part, PatchMerger, Positions, VectorWeights, VisionAttention
+from calculator.parts import (
+    MLP,
+    Biases,
+    HeadNorms,
+    Linear,
+    Names,
+    Norm,
+    Part,
+    PatchMerger,
+    Positions,
+    VectorWeights,
+    VisionAttention,
+)
 
 
 def kimi_vision(c: Config, text_width: int, normed: int) -> Stack:
     """Kimi K2.5's MoonViT: learned positions resampled to the image, packed projections, and a two-layer projector
     behind a norm of `normed` features."""
     width, root = c.hidden_size, "vision_tower"
-    attention = whole_heads(c, "", fused="wqkv", out="wo", rotates=True)
+    attention = whole_heads(c, "", names=Names(out="wo", fused="wqkv"), rotates=True)
     mlp = plain_mlp(c, up="fc0", down="fc1")
     layer = encoder_layer(c, norms=("norm0", "norm1"), attention=attention, mlp=mlp)
     grid = (("weight", (c.pos_emb_height, c.pos_emb_width, width)),)
@@ -60,7 +72,11 @@ def glm_tower(c: Config, layer: Layer, count: int, inner: int, extra: tuple[Part
 def glm4v_vision(c: Config) -> Stack:
     """GLM-4.1V to 4.6V: learned positions resampled to the image, and MLPs as wide as the language model."""
     attention = whole_heads(
-        c, "attn", fused="qkv", out="proj", qkv_bias=c.flag("attention_bias"), out_bias=False, rotates=True
+        c,
+        "attn",
+        names=Names(out="proj", fused="qkv"),
+        biases=Biases(qkv=c.flag("attention_bias"), out=False),
+        rotates=True,
     )
     mlp = MLP("mlp", c.hidden_size, c.out_hidden_size)
     layer = encoder_layer(c, norms=("norm1", "norm2"), attention=attention, mlp=mlp, norm=Norm)
@@ -73,7 +89,13 @@ def glm_ocr_vision(c: Config) -> Stack:
     """GLM-4.1V's tower without its learned positions, with norms on queries and keys and wider MLPs."""
     bias = c.flag("attention_bias")
     attention = whole_heads(
-        c, "attn", heads=c.num_heads, bias=bias, fused="qkv", out="proj", head_norm="head", rotates=True
+        c,
+        "attn",
+        heads=c.num_heads,
+        bias=bias,
+        names=Names(out="proj", fused="qkv"),
+        norms=HeadNorms("head"),
+        rotates=True,
     )
     mlp = MLP("mlp", c.hidden_size, c.intermediate_size, bias=bias)
     layer = encoder_layer(c, norms=("norm1", "norm2"), attention=attention, mlp=mlp, norm=Norm)
@@ -85,7 +107,7 @@ def qwen2_tower(c: Config, *, gated: bool) -> Stack:
     outputs: int = c.out_hidden_size if gated else c.hidden_size  # as wide as the language model
     c = c if gated else changed(c, hidden_size=c.embed_dim)
     width, root, norm = c.hidden_size, "visual", Norm if gated else layer_norm
-    attention = whole_heads(c, "attn", fused="qkv", out="proj", rotates=True)
+    attention = whole_heads(c, "attn", names=Names(out="proj", fused="qkv"), rotates=True)
     mlp = MLP("mlp", width, c.intermediate_size, bias=True) if gated else plain_mlp(c, "mlp", int(width * c.mlp_ratio))
     layer = encoder_layer(c, norms=("norm1", "norm2"), attention=attention, mlp=mlp, norm=norm)
     joined = width * c.spatial_merge_size**2

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from calculator.config import Config
 from calculator.families.layers import plain_norm, sandwiched, unbiased_norm, whole_heads
 from calculator.families.towers.pieces import convolution, square
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Embedding, Linear, Norm, Part, VectorWeights
-
-QKV = ("query", "key", "value")
+from calculator.parts import MLP, Attention, Embedding, HeadNorms, Linear, Names, Norm, Part, VectorWeights
 
 
 def gemma4_vision(c: Config, text_width: int) -> Stack:
@@ -23,12 +19,8 @@ def gemma4_vision(c: Config, text_width: int) -> Stack:
         c.num_attention_heads,
         c.num_key_value_heads,
         c.head_dim,
-        query="q_proj.linear",
-        key="k_proj.linear",
-        value="v_proj.linear",
-        out="o_proj.linear",
-        head_norm="head",
-        value_norm=True,
+        names=Names(query="q_proj.linear", key="k_proj.linear", value="v_proj.linear", out="o_proj.linear"),
+        norms=HeadNorms("head", values=True),
         rotary=c.head_dim,
     )
     mlp = MLP("mlp", width, c.intermediate_size, gate="gate_proj.linear", up="up_proj.linear", down="down_proj.linear")
@@ -97,8 +89,8 @@ def conformer_layer(
 def gemma4_audio(c: Config, text_width: int) -> Stack:
     """Gemma 4's sound tower, a conformer: half-step MLPs around chunked attention and a light convolution."""
     width, root = c.hidden_size, "model.audio_tower"
-    named: dict[str, Any] = {f: f"{f[0]}_proj.linear" for f in QKV}
-    attention = whole_heads(c, bias=False, out="post.linear", **named)
+    names = Names("q_proj.linear", "k_proj.linear", "v_proj.linear", "post.linear")
+    attention = whole_heads(c, bias=False, names=names)
     norms, ends = ("norm_pre_attn", "norm_post_attn", "norm_out"), ("feed_forward1", "feed_forward2")
     layer = conformer_layer(
         width, c.conv_kernel_size, attention, "self_attn.relative_k_proj", norms, ends, inside=".linear"
@@ -140,8 +132,8 @@ def gemma3n_embedder(c: Config, name: str, width: int, text_width: int) -> tuple
 def gemma3n_audio(c: Config, text_width: int) -> Stack:
     """Gemma 3n's sound tower, the conformer that Gemma 4's grew from."""
     width, root = c.hidden_size, "model.audio_tower"
-    named: dict[str, Any] = {f: f"attn.{f[0]}_proj" for f in QKV}
-    attention = whole_heads(c, "attention", bias=False, heads=c.conf_num_attention_heads, out="post", **named)
+    names = Names("attn.q_proj", "attn.k_proj", "attn.v_proj", "post")
+    attention = whole_heads(c, "attention", bias=False, heads=c.conf_num_attention_heads, names=names)
     norms, ends = ("attention.pre_attn_norm", "attention.post_norm", "norm"), ("ffw_layer_start", "ffw_layer_end")
     positions = "attention.attn.relative_position_embedding.pos_proj"
     layer = conformer_layer(width, c.conf_conv_kernel_size, attention, positions, norms, ends)

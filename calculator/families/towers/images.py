@@ -9,14 +9,14 @@ from calculator.families.layers import layer_norm, plain_mlp, whole_heads
 from calculator.families.towers.pieces import convolution, encoder_layer, pair, patches, square, vectors
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import MLP, Attention, Norm, Part, PatchEmbedding, Positions
+from calculator.parts import MLP, Attention, Biases, HeadNorms, Names, Norm, Part, PatchEmbedding, Positions
 
 
 def intern_layer(c: Config, attention: Attention, norms: tuple[str, str], scales: tuple[str, str]) -> Layer:
     """Pre-norm halves, both of them scaled by learned vectors."""
     norm, width = layer_norm if c.norm_type == "layer_norm" else Norm, c.hidden_size
-    bias, head_norm = c.flag("attention_bias"), "full" if c.flag("use_qk_norm") else None
-    attention = replace(attention, qkv_bias=bias, head_norm=head_norm)
+    biases = replace(attention.biases, qkv=c.flag("attention_bias"))
+    attention = replace(attention, biases=biases, norms=HeadNorms("full" if c.flag("use_qk_norm") else None))
     scaled = vectors("", **dict.fromkeys(scales, (width,)))
     return encoder_layer(c, norms=norms, attention=attention, mlp=(plain_mlp(c), scaled), norm=norm)
 
@@ -31,7 +31,7 @@ def intern_patches(c: Config, name: str) -> tuple[PatchEmbedding, tuple[int, int
 def intern_vit(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     """InternViT (arXiv:2312.14238) as transformers spells it."""
     width: int = c.hidden_size
-    attention = whole_heads(c, "attention", out="projection_layer")
+    attention = whole_heads(c, "attention", names=Names(out="projection_layer"))
     layer = intern_layer(c, attention, ("layernorm_before", "layernorm_after"), ("lambda_1", "lambda_2"))
     patch, places = intern_patches(c, f"{root}.embeddings.patch_embeddings.projection")
     tokens: dict[str, tuple[int, ...]] = {"cls_token": (1, 1, width)}
@@ -49,7 +49,9 @@ def intern_vit(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
 def intern_vit_6b(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     """InternViT as its authors' own code spells it: one packed projection."""
     width: int = c.hidden_size
-    layer = intern_layer(c, whole_heads(c, "attn", out="proj", fused="qkv"), ("norm1", "norm2"), ("ls1", "ls2"))
+    layer = intern_layer(
+        c, whole_heads(c, "attn", names=Names(out="proj", fused="qkv")), ("norm1", "norm2"), ("ls1", "ls2")
+    )
     patch, places = intern_patches(c, f"{root}.embeddings.patch_embedding")
     tokens: dict[str, tuple[int, ...]] = {"class_embedding": (1, 1, width)}
     if c.flag("use_mask_token"):
@@ -76,7 +78,9 @@ def sam(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     """Segment Anything's image encoder (arXiv:2304.02643): windows in most blocks, relative positions in each."""
     width, heads = c.hidden_size, c.num_attention_heads
     side = c.image_size // c.patch_size
-    attention = whole_heads(c, "attn", qkv_bias=c.flag("qkv_bias"), out_bias=True, fused="qkv", out="proj")
+    attention = whole_heads(
+        c, "attn", biases=Biases(qkv=c.flag("qkv_bias"), out=True), names=Names(out="proj", fused="qkv")
+    )
     inner = int(width * c.mlp_ratio) if c.get("mlp_dim") is None else c.mlp_dim
     mlp = plain_mlp(c, "mlp", inner, up="lin1", down="lin2")
 
@@ -102,7 +106,7 @@ def sam(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
 def aimv2(c: Config, root: str) -> Stack:
     """AIMv2 (arXiv:2411.14402): RMSNorm and gated MLPs."""
     width, bias = c.hidden_size, c.flag("qkv_bias")
-    attention = replace(whole_heads(c, "attention", out="out_proj", bias=bias))
+    attention = replace(whole_heads(c, "attention", names=Names(out="out_proj"), bias=bias))
     mlp = MLP("ffn", width, c.intermediate_size, bias=c.flag("mlp_bias"))
     layer = encoder_layer(c, norms=("rms_norm1", "rms_norm2"), attention=attention, mlp=mlp, norm=Norm)
     return Stack(
@@ -122,7 +126,7 @@ def aimv2(c: Config, root: str) -> Stack:
 def own_aimv2(c: Config, root: str) -> Stack:
     """AIMv2 as its authors' own code (modeling_aimv2.py) spells it."""
     width, bias = c.hidden_size, c.flag("use_bias")
-    attention = replace(whole_heads(c, "attn", out="proj", bias=bias), fused="qkv", qkv_bias=c.flag("qkv_bias"))
+    attention = whole_heads(c, "attn", names=Names(out="proj", fused="qkv"), biases=Biases(c.flag("qkv_bias"), bias))
     mlp = MLP("mlp", width, c.intermediate_size, bias=bias, gate="fc1", up="fc3", down="fc2")
     layer = encoder_layer(c, norms=("norm_1", "norm_2"), attention=attention, mlp=mlp, norm=Norm)
     start = f"{root}.preprocessor"

@@ -136,3 +136,34 @@ def fun_asr_towers(audio: Config, adaptor: Config, text_width: int) -> tuple[Sta
             tower="audio",
         ),
     )
+
+
+def waveform_encoder(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
+    """wav2vec 2.0's encoder (arXiv:2006.11477) with norms before each half (OmniASR): convolutions over the samples of
+    a waveform, a grouped one that stands for positions, and layers of attention."""
+    width, inner, channels = c.hidden_size, c.intermediate_size, (1, *c.conv_dim)
+    before: list[Part] = []
+    for i, kernel in enumerate(c.conv_kernel):
+        name, outputs = f"{root}.subsampling.conv_layers.{i}", channels[i + 1]
+        before.append(convolution(f"{name}.conv", outputs, channels[i], kernel, bias=c.flag("conv_bias")))
+        before.append(layer_norm(f"{name}.layer_norm", outputs))
+    before += [
+        layer_norm(f"{root}.subsampling.layer_norm", channels[-1]),
+        Linear(f"{root}.subsampling.projection", channels[-1], width, True),
+        convolution(
+            f"{root}.encode_positions.conv",
+            width,
+            width // c.num_conv_pos_embedding_groups,
+            c.num_conv_pos_embeddings,
+        ),
+    ]
+    layer = block(
+        width,
+        (layer_norm("layer_norm", width), layer_norm("final_layer_norm", width)),
+        projections("attention", width, width, key_bias=True),
+        linears("feed_forward", ("intermediate_dense", width, inner), ("output_dense", inner, width)),
+    )
+    layers = (layer,) * times(c.num_hidden_layers)
+    return Stack(
+        f"{root}.layers", width, layers, tuple(before), (layer_norm(f"{root}.layer_norm", width), *after), "audio"
+    )

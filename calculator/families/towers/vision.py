@@ -10,14 +10,14 @@ from calculator.families.layers import layer_norm, plain_mlp, whole_heads
 from calculator.families.towers.pieces import encoder_layer, patches, vectors
 from calculator.limits import times
 from calculator.model import Stack
-from calculator.parts import MLP, Linear, Norm, Part, Positions, VectorWeights
+from calculator.parts import MLP, Linear, Names, Norm, Part, Positions, VectorWeights
 
 
 def siglip(c: Config, root: str, after: tuple[Part, ...] = ()) -> Stack:
     """SigLIP (arXiv:2303.15343): learned positions, pre-norm blocks, perhaps an attention-pooling head."""
     width: int = c.hidden_size
     layer = encoder_layer(
-        c, norms=("layer_norm1", "layer_norm2"), attention=whole_heads(c, out="out_proj"), mlp=plain_mlp(c)
+        c, norms=("layer_norm1", "layer_norm2"), attention=whole_heads(c, names=Names(out="out_proj")), mlp=plain_mlp(c)
     )
     positions = c.get("num_patches") or (c.image_size // c.patch_size) ** 2
     pooled: tuple[Part, ...] = ()

@@ -15,6 +15,11 @@ from calculator.formats.readers.common import IGNORED, Result, pieces
 from calculator.formats.readers.modelopt import experts_rule, quantized_layers
 from calculator.formats.rules import Rule, Scheme, converting, listed
 
+UNSAID = ("eh_proj", "compressor", "indexer.weights_proj")
+"""Modules that stay as they are in FP8 checkpoints that do not say so: what joins the vectors in front of a prediction
+layer (DeepSeek-V3, MiMo), and the compressors and the indexer's weights of DeepSeek-V4. The Hub's counts of V3 and V4
+close with these in 16 bit, and engines build them without quantization."""
+
 
 def _whole(title: str, form: Format, settings: Mapping[str, Any], field: str = "quant_method") -> Result:
     """One format for all matrices but those left out."""
@@ -39,7 +44,8 @@ def fp8(settings: Mapping[str, Any]) -> Result:
     experts = experts_rule(settings)
     # Where modelopt has gone over an FP8 checkpoint, `ignore` names what it left in FP8.
     kept = ("modules_to_not_convert", "ignored_layers") if own or experts else IGNORED
-    rules = (*listed(settings, *kept), *own, *experts, *converting("Linear", form, field))
+    unsaid = (Rule("within", name, None, "") for name in UNSAID)
+    rules = (*listed(settings, *kept), *own, *experts, *unsaid, *converting("Linear", form, field))
     return Scheme(title + (f"; experts {experts[0].form.name}" if experts and experts[0].form else ""), rules), None
 
 
@@ -144,6 +150,12 @@ def _torchao_format(said: Mapping[str, Any]) -> tuple[Format | None, str]:
     """The format of one of torchao's types and its title, or None with the reason why it is not known."""
     kind, options = str(said.get("_type", "")).lower(), said.get("_data") or {}
     group = int(options.get("group_size") or 128)
+    if "intx" in kind:
+        # IntxUnpackedToInt8Tensor: a byte each whatever the bits, a 16-bit scale and an 8-bit zero point per group.
+        grain = options.get("weight_granularity") or options.get("granularity") or {}
+        size = int((grain.get("_data") or {}).get("group_size") or 32) if grain.get("_type") == "PerGroup" else 0
+        title = f"torchao integers in bytes, groups of {size}" if size else "torchao integers in bytes, one scale a row"
+        return grouped(Format("int8", 8, scale_bits=16, zero_bits=8), columns=size), title
     if "int4" in kind:
         # A 16-bit scale and a 16-bit zero point per group (Int4Tensor and the tensor-core layout).
         return grouped(Format("int4", 4, scale_bits=32), columns=group), f"torchao int4, groups of {group}"

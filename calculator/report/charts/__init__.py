@@ -5,6 +5,7 @@ from __future__ import annotations
 from calculator.record.vocabulary import COMPONENT_LIST, MEMORY_LIST
 from calculator.report.charts.bars import Bar, Limit, Rank, ranked, stacked
 from calculator.report.charts.base import DARK, LIGHT, Chart, Ink
+from calculator.report.charts.course import course
 from calculator.report.charts.grids import Cell, grid
 from calculator.report.charts.planes import Dot, Point, areas, dots, frontier, lines, steps
 
@@ -29,6 +30,7 @@ __all__ = [
     "Point",
     "Rank",
     "areas",
+    "course",
     "dots",
     "frontier",
     "grid",

@@ -1,4 +1,4 @@
-"""Bars: stacked with a limit across them, and ranked on tracks."""
+"""Bars: stacked with a limit across them, and ranked."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def stacked(
     place: Part = {"x": q("x0", [0, top]), "x2": {"field": "x1"}, "y": y, "color": color("part", present, i)}
     place["tooltip"] = tips(bar=" ", part="Part", tip="Amount")
     across: Part = {"y": y, "x": {"value": 0}, "x2": {"value": "width"}}
-    layers: list[Part] = [layer(heads, box | {"color": i.track}, across)] if full else []
+    frame = box | {"fill": None, "stroke": i.muted, "strokeWidth": 1}
+    layers: list[Part] = [layer(heads, frame, across)] if full else []
     layers.append(layer(pieces, box | {"stroke": i.page, "strokeWidth": 1.5}, place))
     layers += _values(pieces, y, top, limits, down)
     label = {"y": y, "x": {"value": 0}, "text": {"field": "bar"}}
@@ -151,14 +152,16 @@ def _limits(
             "opacity": 1,
         }
         found.append(layer(here, mark, {"x": q("at", [0, top]), "y": y}))
-        side = "right" if at > top / 4 else "left"
-        text = words(i.limit, size=12, align=side, baseline="top", dy=2, dx=1)
-        found.append(layer(here[:1], text, {"x": q("at", [0, top]), "y": {"value": "height"}, "text": {"value": name}}))
+        room = f"{at / top} * width > 6.5 * {len(name)}"  # on a phone a long name stands to the right of its mark
+        for side, test in (("right", room), ("left", f"!({room})")):
+            text = words(i.limit, size=12, align=side, baseline="top", dy=2, dx=1)
+            place = {"x": q("at", [0, top]), "y": {"value": "height"}, "text": {"value": name}}
+            found.append(layer(here[:1], text, place, test))
     return found
 
 
 class Rank(NamedTuple):
-    """A bar on a track: name, amount, what is said of it, colour."""
+    """A bar: name, amount, what is said of it, colour."""
 
     name: str
     value: float
@@ -167,7 +170,7 @@ class Rank(NamedTuple):
 
 
 def ranked(rows: Sequence[Rank], finding: str, i: Ink, *, unit: str = "value") -> Chart:
-    """A bar for each row on a track, its name above on the left and its value above on the right."""
+    """A bar for each row on a line as long as the scale, its name above on the left, its value above on the right."""
     top = max((r.value for r in rows), default=0) or 1.0
     data = [{"name": r.name, "value": r.value, "text": r.text, "shade": r.shade} for r in rows]
     y: Part = {
@@ -182,7 +185,8 @@ def ranked(rows: Sequence[Rank], finding: str, i: Ink, *, unit: str = "value") -
     right: Part = {"y": y, "x": {"value": "width"}}
     shade = {"field": "shade", "type": "nominal", "scale": None}
     place = {"y": y, "x": q("value", [0, top]), "color": shade, "tooltip": tips(name=" ", text="Amount")}
-    track = layer(data, box | {"color": i.track}, left | {"x2": {"value": "width"}})
+    # A line to the end of the scale: seen on either page, and no amount.
+    track = layer(data, {"type": "rule", "yOffset": 11, "color": i.muted}, left | {"x2": {"value": "width"}})
     layers = [track, layer(data, box, place)]
     for where, field, mark in (
         (left, "name", {"align": "left"}),

@@ -16,18 +16,20 @@ DARKEST = 0.21  # relative luminance up to which white reads better than black
 
 @dataclass(frozen=True)
 class Ink:
-    """Colours of what is not data, for a light or a dark page."""
+    """Colours of what is not data, for a light or a dark page; and of a map's cells that are partly and wholly full,
+    which grow darker on the light page and lighter on the dark one."""
 
     text: str
     muted: str
     grid: str
-    track: str
     page: str
     limit: str
+    part: str
+    whole: str
 
 
-LIGHT = Ink("#1F1E1C", "#6B665E", "#ECEAE6", "#F0EFEC", "#FFFFFF", "#B3261E")
-DARK = Ink("#EDEBE8", "#A9A49B", "#2E2B27", "#2A2825", "#161614", "#FF8A7A")
+LIGHT = Ink("#1F1E1C", "#6B665E", "#ECEAE6", "#FFFFFF", "#B3261E", "#5F93D2", "#1B4FA8")
+DARK = Ink("#EDEBE8", "#A9A49B", "#2E2B27", "#161614", "#FF8A7A", "#2A6CE6", "#A9CBFA")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from calculator.report.charts.base import BLACK, WHITE, Chart, Ink, Part, color, drawn, ink_on, layer, tips, words
 
 CELL = 34  # pixels of a cell's height
-SHADES = {"Up to a half": "#BBD2F2", "Up to all": "#2A6CE6", "Does not fit": "#E4E1DB"}
+HALF, FULL = "Up to a half", "Up to all"
+BEYOND = "✕ does not fit"
 
 
 class Cell(NamedTuple):
@@ -20,8 +21,11 @@ class Cell(NamedTuple):
 
 
 def _step(share: float | None) -> str:
-    half, full, beyond = SHADES
-    return beyond if share is None or share > 1 else half if share <= 0.5 else full
+    return BEYOND if share is None or share > 1 else HALF if share <= 0.5 else FULL
+
+
+def _percent(share: float) -> str:
+    return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
 
 
 def grid(
@@ -33,14 +37,15 @@ def grid(
     rows: Sequence[Mapping[str, Any]],
     here: tuple[str, str],
 ) -> Chart:
-    """Cells with their share of the whole, in per cent where it fits and as ✕ where it does not. `here` is framed;
-    `rows` are what is exported."""
+    """Cells with their share of the whole, in per cent where it fits; where it does not, no cell and a ✕, so that the
+    frontier is seen without colour. `here` is framed; `rows` are what is exported."""
+    shades = {HALF: i.part, FULL: i.whole}
     data = [
         {
             "x": c.across,
             "y": c.up,
             "step": _step(c.share),
-            "text": f"{c.share:.0%}" if c.share is not None and c.share <= 1 else "✕",
+            "text": _percent(c.share) if c.share is not None and c.share <= 1 else "✕",
             "tip": "no room" if c.share is None else f"{c.share:,.1%} of the pool",
         }
         for c in cells
@@ -49,11 +54,18 @@ def grid(
     y = _axis("y", titles[1], [c.up for c in cells][::-1])
     tip = [*tips(y=titles[1], x=titles[0], tip="Cache")]
     box: Part = {"type": "rect", "stroke": i.page, "strokeWidth": 2}
-    layers = [layer(data, box, {"x": x, "y": y, "color": color("step", SHADES, i, narrow=2), "tooltip": tip})]
+    fitting = [d for d in data if d["step"] != BEYOND]
+    place: Part = {"x": x, "y": y, "tooltip": tip}
+    cells_of = layer(fitting, box, place | {"color": color("step", shades, i, narrow=2)})
+    layers = [cells_of] if fitting else []
+    written = {"x": x, "y": y, "text": {"field": "text"}}
     for shade in (WHITE, BLACK):
-        inked = [d for d in data if ink_on(SHADES[d["step"]]) == shade]
+        inked = [d for d in fitting if ink_on(shades[d["step"]]) == shade]
         if inked:
-            layers.append(layer(inked, words(shade, size=12), {"x": x, "y": y, "text": {"field": "text"}}))
+            layers.append(layer(inked, words(shade, size=12), written))
+    beyond = [d for d in data if d["step"] == BEYOND]
+    if beyond:
+        layers.append(layer(beyond, words(i.muted, size=12), written | {"tooltip": tip}))
     mine = [d for d in data if (d["x"], d["y"]) == here]
     if mine:
         frame: Part = {"type": "rect", "fill": None, "stroke": i.text, "strokeWidth": 2.5}

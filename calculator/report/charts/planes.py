@@ -116,7 +116,10 @@ def _marks(
     if limit is not None:
         rule = {"type": "rule", "color": i.limit, "strokeWidth": 2}
         found.append(layer([{"value": limit[0]}], rule, {"y": y}))
-        found.append(note(x, y, (ends[0], limit[0]), limit[1], i.limit, dx=5, dy=-8))
+        halo = {"stroke": i.page, "strokeWidth": 5, "strokeJoin": "round"}
+        left = here is not None and math.log(here / ends[0]) > 0.5 * math.log(ends[1] / ends[0])  # clear of "as asked"
+        at, side = (ends[0], {"dx": 5}) if left or here is None else (ends[1], {"align": "right", "dx": -5})
+        found += [note(x, y, (at, limit[0]), limit[1], i.limit, dy=-8, **side, **h) for h in (halo, {})]
     return found
 
 
@@ -188,18 +191,10 @@ def dots(
         line = [{"x": start, "y": start * bandwidth}, {"x": ridge, "y": peak}, {"x": high, "y": peak}]
         dash = {"strokeDash": [4, 3]} if number else {}
         layers.append(layer(line, {"type": "line", "color": i.muted, "strokeWidth": 2, **dash}, {"x": x, "y": y}))
-        layers.append(
-            note(
-                x,
-                y,
-                (high, peak),
-                f"{name}, ridge {ridge:,.0f}",
-                i.muted,
-                align="right",
-                dy=11 if number else -9,
-                dx=-2,
-            )
-        )
+        # Nothing lies above the roof: its upper left corner is free, wherever the operations stand.
+        sample = "┄" if number else "─"
+        said = f"{sample} {name}, ridge at {ridge:,.0f}"
+        layers.append(note(x, y, (low, up), said, i.muted, dx=6, dy=10 + 17 * number))
     for at, name in bounds:
         if low < at < high:
             layers.append(layer([{"x": at}], {"type": "rule", "color": i.muted, "strokeDash": [4, 3]}, {"x": x}))

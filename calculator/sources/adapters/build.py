@@ -170,15 +170,15 @@ def _pair(
 def _prompted(base: Model, settings: Settings) -> Model:
     """Virtual tokens in front of every sequence: embeddings, or for prefix tuning keys and values of every layer."""
     tokens = settings.whole("num_virtual_tokens")
-    width = settings.raw.get("token_dim") or _token_width(base, settings)
-    layers = settings.raw.get("num_layers") or base.layers
+    width = settings.whole("token_dim") if settings.raw.get("token_dim") else _token_width(base, settings)
+    layers = settings.whole("num_layers") if settings.raw.get("num_layers") else base.layers
     wide = width if settings.kind == "PROMPT_TUNING" else 2 * layers * width
     if settings.kind == "PREFIX_TUNING" and settings.raw.get("prefix_projection"):
         raise ConfigError(
             f"This is a prefix-tuning adapter of {base.name} with a projection, whose size is not known here; save it "
             "after training, without the projection."
         )
-    held = VectorWeights("prompt_embeddings", (("weight", (tokens, int(wide))),), component="embedding", role="adapter")
+    held = VectorWeights("prompt_embeddings", (("weight", (tokens, wide)),), component="embedding", role="adapter")
     text = replace(base.text, before=(*base.text.before, held))
     return replace(base, text=text, plans={})
 

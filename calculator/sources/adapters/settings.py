@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from calculator.errors import ConfigError
+from calculator.errors import ConfigError, shown
+from calculator.formats.automaton import Automaton, Pattern
 
 FILE = "adapter_config.json"
 ALL_LINEAR = "all-linear"
 LARGEST_RANK = 100_000
-
-# A config is a stranger's file: its patterns may not make the regex engine backtrack without end.
-REPEATS = re.compile(r"[*+]|\{\d+,\d*\}")
-NESTED = re.compile(r"[*+}][^()]*\)\s*[*+{]|\|[^()]*\)\s*[*+{]")
-MOST_REPEATS = 8
 
 RANKS = {"LORA": ("r",), "LOHA": ("r",), "ADALORA": ("init_r",)}
 KINDS = ("LORA", "ADALORA", "LOHA", "IA3", "PROMPT_TUNING", "PREFIX_TUNING")
@@ -56,6 +51,7 @@ class Settings:
     rank: int
     targets: str | tuple[str, ...] | None
     raw: Mapping[str, Any] = field(repr=False)
+    _automata: dict[str, Automaton] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> Settings:
@@ -74,7 +70,9 @@ class Settings:
         if isinstance(targets, list):
             targets = tuple(map(str, targets))
         if not (targets is None or isinstance(targets, str | tuple)):
-            raise ConfigError(f"target_modules in {FILE} is {targets!r}; it must be a list of names, a regex or null.")
+            raise ConfigError(
+                f"target_modules in {FILE} is {shown(targets)}; it must be a list of names, a regex or null."
+            )
         return cls(kind, base, _rank(raw, kind), targets, raw)
 
     @property
@@ -88,7 +86,7 @@ class Settings:
         if isinstance(found, str):
             return (found,)
         if not isinstance(found, list | tuple):
-            raise ConfigError(f"{key} in {FILE} is {found!r}; it must be a name or a list of names.")
+            raise ConfigError(f"{key} in {FILE} is {shown(found)}; it must be a name or a list of names.")
         return tuple(map(str, found))
 
     def whole(self, key: str) -> int:
@@ -103,11 +101,24 @@ class Settings:
         """The rank of a module: rank_pattern's first key that its name ends with, or else r."""
         patterns = self.raw.get("rank_pattern") or {}
         if not isinstance(patterns, Mapping):
-            raise ConfigError(f"rank_pattern in {FILE} is {patterns!r}; it must be an object of names and ranks.")
-        for key, rank in patterns.items():
-            if safe(rf"(.*\.)?({key})$").match(module):
-                return whole(f"rank_pattern[{key!r}]", rank)
-        return self.rank
+            raise ConfigError(f"rank_pattern in {FILE} is {shown(patterns)}; it must be an object of names and ranks.")
+        place = self.first("rank_pattern", [rf"(.*\.)?({key})$" for key in patterns], module)
+        if place is None:
+            return self.rank
+        key, rank = list(patterns.items())[place]
+        return whole(f"rank_pattern[{shown(key)}]", rank)
+
+    def first(self, field: str, patterns: list[str], name: str, *, whole: bool = False) -> int | None:
+        """The place of the first of a field's patterns that match the name, from its start or as a whole. They are a
+        stranger's, so they run in time linear in the name (`formats.automaton`), all of a field at once.
+
+        Raises:
+            ConfigError: one of them is no regular expression that is run here.
+        """
+        if field not in self._automata:
+            listed = ((place, Pattern(text, whole=whole)) for place, text in enumerate(patterns))
+            self._automata[field] = Automaton(listed)
+        return min(self._automata[field].matches(name), default=None)
 
 
 def whole(key: str, value: Any) -> int:
@@ -117,7 +128,7 @@ def whole(key: str, value: Any) -> int:
         ConfigError: it is none.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST_RANK:
-        raise ConfigError(f"{key} in {FILE} is {value!r}; it must be a whole number from 1 to {LARGEST_RANK:,}.")
+        raise ConfigError(f"{key} in {FILE} is {shown(value)}; it must be a whole number from 1 to {LARGEST_RANK:,}.")
     return value
 
 
@@ -125,20 +136,6 @@ def _rank(raw: Mapping[str, Any], kind: str) -> int:
     for key in RANKS.get(kind, ()):
         return whole(key, raw.get(key, {"init_r": 12}.get(key, 8)))
     return 0
-
-
-def safe(pattern: str) -> re.Pattern[str]:
-    """The compiled pattern.
-
-    Raises:
-        ConfigError: it is no regex, or could take the regex engine very long.
-    """
-    if len(pattern) > 2000 or len(REPEATS.findall(pattern)) > MOST_REPEATS or NESTED.search(pattern):
-        raise ConfigError(f"The pattern {pattern[:60]!r} in {FILE} is too long or repeats too much.")
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"The pattern {pattern[:60]!r} in {FILE} is no regular expression: {error}.") from error
 
 
 def targeted(settings: Settings, module: str, model_type: str) -> bool:
@@ -154,14 +151,16 @@ def targeted(settings: Settings, module: str, model_type: str) -> bool:
                 f"target_modules in {FILE} is null, and peft knows no usual modules of type {model_type!r}; list them."
             )
     if isinstance(targets, str):
-        return targets.lower() == ALL_LINEAR or safe(targets).fullmatch(module) is not None
+        return (
+            targets.lower() == ALL_LINEAR or settings.first("target_modules", [targets], module, whole=True) is not None
+        )
     return any(module == t or module.endswith(f".{t}") for t in targets) and _in_layers(settings, module)
 
 
 def _excluded(settings: Settings, module: str) -> bool:
     listed = settings.raw.get("exclude_modules")
     if isinstance(listed, str):
-        if listed and safe(listed).fullmatch(module):
+        if listed and settings.first("exclude_modules", [listed], module, whole=True) is not None:
             return True
     elif any(module == t or module.endswith(f".{t}") for t in settings.names("exclude_modules")):
         return True
@@ -170,14 +169,24 @@ def _excluded(settings: Settings, module: str) -> bool:
 
 def saved_whole(settings: Settings, module: str) -> bool:
     """Whether modules_to_save has the module, of which the adapter keeps a copy."""
-    return any(safe(rf"(^|.*\.){name}($|\..*)").match(module) for name in settings.names("modules_to_save"))
+    patterns = [rf"(^|.*\.){name}($|\..*)" for name in settings.names("modules_to_save")]
+    return settings.first("modules_to_save", patterns, module) is not None
 
 
 def _in_layers(settings: Settings, module: str) -> bool:
+    """Whether the module's layer is among layers_to_transform: the first number behind a name of layers_pattern, or
+    behind any name but the first (peft, `(?:^|.*?\\.)NAME\\.(\\d+)\\.`)."""
     listed = settings.raw.get("layers_to_transform")
     if listed is None or listed == []:
         return True
     allowed = listed if isinstance(listed, list) else [listed]
-    patterns = [rf"(?:^|.*?\.){p}\.(\d+)\." for p in settings.names("layers_pattern")] or [r".*?\.[^.]*\.(\d+)\."]
-    found = next((m for p in patterns if (m := safe(p).match(module))), None)
-    return found is not None and int(found[1]) in allowed
+    names = settings.names("layers_pattern")
+    words = module.split(".")
+    for place, word in enumerate(words[1:-1], 1):
+        if not (word.isascii() and word.isdigit() and len(word) < 10):
+            continue
+        before = ".".join(words[:place])
+        patterns = [rf"(?:.*\.)?(?:{name})" for name in names]
+        if settings.first("layers_pattern", patterns, before, whole=True) is not None if names else place > 1:
+            return int(word) in allowed
+    return False

@@ -90,10 +90,12 @@ class Comparison:
 
     @cached_property
     def unexplained(self) -> tuple[Row, ...]:
+        """Rows that differ for no reason that is known here."""
         return tuple(row for row in self.rows if row.reason == UNEXPLAINED)
 
     @property
     def parameters_equal(self) -> bool:
+        """Whether formula and checkpoint have as many parameters."""
         return self.formula.parameters == self.stored.parameters
 
     @property

@@ -65,6 +65,7 @@ class Folder:
         self.budget = HeaderBudget(self.name)
 
     def listing(self) -> Mapping[str, int]:
+        """name -> bytes of the files in the folder and one below."""
         try:
             found = sorted((*self.path.glob("*"), *self.path.glob("*/*.gguf")))
             return {str(p.relative_to(self.path)): p.stat().st_size for p in found if p.is_file()}
@@ -72,6 +73,7 @@ class Folder:
             raise SourceError(f"{str(self.path)!r} could not be listed: {error.strerror}.") from error
 
     def read(self, file: str, first: int, count: int) -> tuple[bytes, int | None]:
+        """`count` bytes of a file from the first on, and the file's length."""
         path = self.path / file
         if not path.is_file():
             raise MissingFileError(f"There is no file {str(path)!r}.")
@@ -83,16 +85,19 @@ class Folder:
             raise SourceError(f"{str(path)!r} could not be read: {error.strerror}.") from error
 
     def whole(self, file: str, limit: int) -> bytes:
+        """A whole file of no more than so many bytes."""
         body, _ = self.read(file, 0, limit + 1)
         if len(body) > limit:
             raise CheckpointError(f"The {file} of {self.name} is larger than {limit // 1_000_000} MB and was not read.")
         return body
 
     def all(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """The results of the calls, one after another."""
         return [call() for call in calls]
 
     def headers(self, index: str) -> None:
-        return None
+        """Nothing: a folder has no service that reads all headers at once."""
+        return
 
 
 class Repository:
@@ -114,6 +119,7 @@ class Repository:
         return http.within(max(self.until - time.monotonic(), 0), call, refusals.late(request))
 
     def listing(self) -> Mapping[str, int]:
+        """name -> bytes of the repository's files."""
         request = self._request("list of files")
         options: Any = {"limit": LONGEST_LISTING, "until": self.until}
         url = http.listing_address(request)
@@ -142,6 +148,7 @@ class Repository:
         return found if isinstance(found, dict) and found else None
 
     def read(self, file: str, first: int, count: int) -> tuple[bytes, int | None]:
+        """`count` bytes of a file from the first on, and the file's length."""
         request = self._request(file)
         url = http.file_address(request)
         options: Any = {"limit": count, "span": (first, count), "until": self.until}
@@ -150,6 +157,7 @@ class Repository:
         return piece.body, piece.total
 
     def whole(self, file: str, limit: int) -> bytes:
+        """A whole file of no more than so many bytes."""
         request = self._request(file)
         url = http.file_address(request)
         read = partial(http.read, request, self.client, url, self.token, limit=limit, until=self.until)
@@ -158,6 +166,7 @@ class Repository:
         return piece.body
 
     def all(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """The results of the calls, made side by side within the deadline."""
         late = refusals.late(self.request)
         return http.together(max(self.until - time.monotonic(), 0), calls, late)
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from calculator.errors import CheckpointError, MissingFileError, SourceError
+from calculator.numbers.units import GIB
 from calculator.sources.checkpoint.files import Files
 from calculator.sources.checkpoint.offsets import Info, Misplaced, sized
 from calculator.sources.checkpoint.safetensors import LONGEST_NAME
@@ -245,7 +246,7 @@ def chosen(files: Files, wanted: str | None, how: str) -> str:
         found = found or [n for n in listing if named.search(n.removesuffix(".gguf"))]
     if len(found) == 1:
         return found[0]
-    first = [f"{name} ({size / 2**30:.2f} GiB)" for name, size in list(listing.items())[:40]]
+    first = [f"{name} ({size / GIB:.2f} GiB)" for name, size in list(listing.items())[:40]]
     shown = ", ".join(first) + (f" and {len(listing) - 40:,} more" if len(listing) > 40 else "")
     what = "several GGUF files" if wanted is None else f"no single GGUF file for {wanted!r}"
     raise SourceError(f"{files.name} holds {what}; choose one as {how}. It has {shown}.")

@@ -6,16 +6,17 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from calculator.errors import CalculatorError, CheckpointError, HubUnreachableError, MissingFileError, SourceError
-from calculator.limits import Deadline, check_json, limits, one_request
+from calculator.limits import Deadline, check_json, limits, one_request, seconds_left
 from calculator.sources import memory
 from calculator.sources.checkpoint import gguf, safetensors
 from calculator.sources.checkpoint.files import Files, Folder, Repository
 from calculator.sources.checkpoint.tensors import Checkpoint
-from calculator.sources.hub import disk, http
+from calculator.sources.hub import disk, http, refusals
 from calculator.sources.hub.ids import check, parse_file
 from calculator.sources.hub.refusals import MAX_BYTES
 from calculator.sources.paths import path_of
@@ -147,8 +148,10 @@ def from_hub(
             files = Repository(repo_id, revision, token, deadline or ambient)
             return replace(_folder(files, file, how), source=files.provenance)
 
+    patience = seconds_left(limits().seconds)
+    late = partial(refusals.late, refusals.Request(repo_id, revision, http.endpoint(), patience))
     try:
-        found = memory.answered(key, limits().failure_seconds, ask)
+        found = memory.answered(key, limits().failure_seconds, ask, patience, late)
     except HubUnreachableError:
         cached = _snapshot(repo_id, revision, opened_by) if limits().disk else None
         if cached is None:

@@ -30,6 +30,7 @@ class Priced(NamedTuple):
 
     @property
     def elements(self) -> int:
+        """Elements of the tensor."""
         return math.prod(self.shape)
 
 

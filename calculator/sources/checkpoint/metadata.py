@@ -77,9 +77,11 @@ class Metadata:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Metadata:
+        """The metadata of a checkpoint, with its tensors' shapes."""
         return cls(checkpoint.metadata, {t.name: t.shape for t in checkpoint.tensors})
 
     def said(self, key: str) -> Any:
+        """What the file says under a key of its architecture; None for nothing."""
         return self.metadata.get(f"{self.architecture}.{key}")
 
     def number(self, *keys: str) -> int | None:
@@ -107,6 +109,7 @@ class Metadata:
         return next((self.shapes[n] for i in range(self.blocks) if (n := f"blk.{i}.{name}") in self.shapes), None)
 
     def has(self, name: str) -> bool:
+        """Whether the file holds a tensor of that name."""
         return self.shape(name) is not None
 
     @cached_property
@@ -127,14 +130,17 @@ class Metadata:
 
     @property
     def layers(self) -> int:
+        """Layers of the language model, without those that predict further tokens."""
         return self.blocks - self.predicting
 
     @cached_property
     def heads(self) -> tuple[int, ...]:
+        """Query heads of each layer."""
         return self.each("attention.head_count")[: self.layers]
 
     @cached_property
     def kv_heads(self) -> tuple[int, ...]:
+        """Key and value heads of each layer."""
         return self.each("attention.head_count_kv")[: self.layers] or self.heads
 
     @cached_property
@@ -157,6 +163,7 @@ class Metadata:
 
     @property
     def chunked(self) -> bool:
+        """Whether a window is a chunk, which ends all at once."""
         pattern = WINDOWS.get(self.architecture)
         return bool(pattern and pattern.chunked)
 
@@ -179,6 +186,7 @@ class Metadata:
 
     @property
     def causal(self) -> bool:
+        """Whether a token sees only those before it."""
         return self.said("attention.causal") is not False and self.architecture not in NOT_CAUSAL
 
     @property

@@ -27,6 +27,7 @@ class Info(NamedTuple):
 
     @property
     def elements(self) -> int:
+        """Elements of the tensor."""
         return math.prod(self.shape)
 
 

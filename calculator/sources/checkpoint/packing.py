@@ -66,10 +66,12 @@ class Stored:
 
     @property
     def elements(self) -> int:
+        """Elements of the weight."""
         return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
+        """Bytes of the data and its scales."""
         return self.data.nbytes + sum(t.nbytes for t in self.scales)
 
 

@@ -24,6 +24,7 @@ class StoredTensor:
 
     @property
     def elements(self) -> int:
+        """Elements of the tensor."""
         return math.prod(self.shape)
 
 

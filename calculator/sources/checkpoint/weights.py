@@ -22,18 +22,22 @@ class Weights:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Shape of one of the tensors."""
         return self.members[0].shape
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all of them."""
         return sum(s.nbytes for s in self.members)
 
     @property
     def elements(self) -> int:
+        """Elements of all of them."""
         return sum(s.elements for s in self.members)
 
     @property
     def module(self) -> str:
+        """Name of the module that holds them."""
         return self.name.removesuffix(".weight")
 
 

@@ -89,7 +89,8 @@ def fetch_file(
     opened_by = memory.scope(http.token_sent(token, repo_id))
     key = ("config", request.endpoint, repo_id, revision, file, opened_by)
     try:
-        return memory.answered(key, limits().failure_seconds, lambda: _from_hub(request, token, opened_by))
+        ask, late = partial(_from_hub, request, token, opened_by), partial(refusals.late, request)
+        return memory.answered(key, limits().failure_seconds, ask, request.timeout, late)
     except HubUnreachableError:
         cached = _cached(request, opened_by) if limits().disk else None
         if cached is None:

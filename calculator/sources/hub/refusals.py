@@ -36,10 +36,12 @@ class Request:
 
     @property
     def host(self) -> str:
+        """Host and port of the Hub, without a user's name or password."""
         return urlsplit(self.endpoint).netloc.rpartition("@")[2]
 
     @property
     def page(self) -> str:
+        """Address of the repository's page."""
         address = urlsplit(self.endpoint)
         return address._replace(netloc=self.host, path=f"{address.path}/{self.repo_id}").geturl()
 

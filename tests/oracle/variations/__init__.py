@@ -23,6 +23,7 @@ Every module here may define, and none has to be put on a list:
   NOTES        type -> what else is to be known about a recording
   BEYOND       type -> functions of (model, workload): FLOPs that transformers counts beyond the engine
   ADDED        type -> function of model: (name, shape) of tensors that transformers builds and no checkpoint holds
+  UNLOADED     type -> function of model: elements that a checkpoint holds and transformers leaves out when it loads it
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ NO_FORWARD = _merged("NO_FORWARD")
 TRANSPOSED, RENAMED, BUFFERS = _merged("TRANSPOSED"), _merged("RENAMED"), _merged("BUFFERS")
 RESHAPED = _merged("RESHAPED")
 SCANS, NOTES, BEYOND = _merged("SCANS"), _merged("NOTES"), _merged("BEYOND")
-ADDED = _merged("ADDED")
+ADDED, UNLOADED = _merged("ADDED"), _merged("UNLOADED")
 
 # Recorded with fewer workloads, without saved bytes and without the towers' FLOPs.
 BRIEF = TYPES.keys() - core.TYPES.keys()

@@ -55,9 +55,9 @@ def keys_before_the_window(model: Model, w: Workload) -> int:
     """GPT-Neo's local attention is a mask in transformers: it keeps and scores all keys at every step."""
     if w.mode != "decode":
         return 0
-    parts = [p for layer in model.text.layers for p in layer.parts if isinstance(p, Attention) and p.window]
+    parts = [p for layer in model.text.layers for p in layer.parts if isinstance(p, Attention) and p.sees.window]
     keys = w.sequence_length + 1
-    return sum(4 * w.batch_size * max(keys - p.window, 0) * p.heads * p.head_dim for p in parts)
+    return sum(4 * w.batch_size * max(keys - p.sees.window, 0) * p.heads * p.head_dim for p in parts)
 
 
 def gradients_of_the_indexer(model: Model, w: Workload) -> int:
@@ -97,7 +97,7 @@ def values_before_the_first_token(model: Model, w: Workload) -> int:
 
 
 def halves_of_identities(model: Model) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """transformers 5.23 gives each identity expert of LongCat-Flash a gate and an up projection, which no checkpoint
+    """transformers gives each identity expert of LongCat-Flash a gate and an up projection, which no checkpoint
     holds and no token passes."""
     for layer in range(len(model.text.layers)):
         for expert in range(model.experts.experts, model.experts.choices):
@@ -112,7 +112,7 @@ def tokens_past_the_shared_keys(model: Model, w: Workload) -> int:
     if w.logits != "last":
         return 0
     layers = model.text.layers
-    own = [layer for layer in layers if not any(isinstance(p, Attention) and p.shared_kv for p in layer.parts)]
+    own = [layer for layer in layers if not any(isinstance(p, Attention) and p.sees.shared for p in layer.parts)]
     shared = counted(estimate(model, w).flops) - counted(estimate(model.with_layers(tuple(own)), w).flops)
     return -(shared // w.sequence_length * (w.sequence_length - 1))
 
@@ -152,9 +152,9 @@ def keys_before_the_chunk(model: Model, w: Workload) -> int:
     the chunk before, too."""
     if w.mode != "decode":
         return 0
-    parts = [p for layer in model.text.layers for p in layer.parts if isinstance(p, Attention) and p.chunked]
+    parts = [p for layer in model.text.layers for p in layer.parts if isinstance(p, Attention) and p.sees.chunked]
     past = w.sequence_length
-    more = [(min(past, p.window - 1) - past % p.window) * p.heads * p.head_dim for p in parts]
+    more = [(min(past, p.sees.window - 1) - past % p.sees.window) * p.heads * p.head_dim for p in parts]
     return 4 * w.batch_size * sum(more)
 
 
@@ -165,8 +165,8 @@ def blocks_not_scored(model: Model, w: Workload) -> int:
     scores = sum(op.flops * op.count for op in forward_only if op.name.endswith(".indexer.scores"))
     if w.mode == "pretraining":
         return -scores // 3
-    parts = [p for layer in model.text.layers for p in layer.parts if isinstance(p, Attention) and p.selected]
-    left = sum(max(w.sequence_length + 1 - p.selected, 0) * p.heads * p.head_dim for p in parts)
+    parts = [p for layer in model.text.layers for p in layer.parts if isinstance(p, Attention) and p.sees.selected]
+    left = sum(max(w.sequence_length + 1 - p.sees.selected, 0) * p.heads * p.head_dim for p in parts)
     return -scores + (4 * w.batch_size * left if w.mode == "decode" else 0)
 
 
@@ -204,13 +204,16 @@ def tokens_nothing_reads(model: Model, w: Workload) -> int:
     return -2 * w.batch_size * products
 
 
-def scores_again(model: Model, w: Workload) -> int:
-    """Inkling 2 attends over its blocks' states by a fused kernel, whose backward pass makes the scores again: one
-    product beside the two of the forward pass and their four gradients."""
-    if w.mode != "pretraining":
-        return 0
-    listed = every_operation(model, w, w.batch_size, w.sequence_length)
-    return sum(op.flops * op.count for op in listed if "attn_res." in op.name and op.kind == "matmul") // 6
+def padding_of_the_head(model: Model) -> int:
+    """Inkling 2's checkpoints pad the head to vocab_size rows; transformers loads those of the unpadded_vocab_size
+    tokens and writes zeros for the others."""
+    return (model.config["vocab_size"] - model.config["unpadded_vocab_size"]) * model.hidden_size
+
+
+def products_with_the_padding(model: Model, w: Workload) -> int:
+    """The logits of a padded head's rows, which transformers does not load."""
+    rows = w.batch_size * (1 if w.mode == "decode" or w.logits == "last" else w.sequence_length)
+    return -2 * rows * padding_of_the_head(model) * (3 if w.mode == "pretraining" else 1)
 
 
 def patches_made_anew(model: Model, w: Workload) -> int:

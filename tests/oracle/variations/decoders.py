@@ -14,6 +14,29 @@ TYPES: dict[str, Type] = {
         GROUPED,
         {"grouped heads": {}, "biases": {"attention_bias": True}, "tied, wide heads": {"tie_word_embeddings": True}},
     ),
+    "apertus1p5_text": (
+        "Apertus1p5TextForCausalLM",
+        GROUPED,
+        {
+            "every token": {},
+            "a head of the text's tokens": {"output_vocab_size": 700, "attention_bias": True},
+            "tied": {"tie_word_embeddings": True, "num_key_value_heads": None},
+        },
+    ),
+    "exaone": (
+        "LlamaForCausalLM",
+        {key: value for key, value in GROUPED.items() if key != "num_hidden_layers"},
+        {
+            "the authors' spelling": {"num_layers": 2, "layer_norm_epsilon": 1e-5, "activation_function": "silu"},
+            "biases, wide heads, tied": {
+                "num_hidden_layers": 3,
+                "attention_bias": True,
+                "mlp_bias": True,
+                "head_dim": 48,
+                "tie_word_embeddings": True,
+            },
+        },
+    ),
     "arcee": (
         "ArceeForCausalLM",
         GROUPED,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from variations.beyond import tokens_past_the_shared_keys
 from variations.pieces import DENSE, FULL, MLA, NO_IDS, SLIDING, Type
 
@@ -9,7 +12,49 @@ GROUPED = DENSE | NO_IDS
 OLD = {"vocab_size": 1009, "n_embd": 192, "n_layer": 3, "n_head": 6, "n_positions": 128} | NO_IDS
 LATENT = {key: value for key, value in MLA.items() if "expert" not in key and not key.startswith(("moe", "first"))}
 
+
+def in_pairs(tensors: Iterator[tuple[str, tuple[int, ...]]]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """transformers saves Dory's attention and MLP, which the published checkpoints number as layers apart, as one."""
+    halves = {"attn_alpha": "lambda_1", "mlp_alpha": "lambda_2"}
+    for name, shape in tensors:
+        if found := re.fullmatch(r"(backbone\.layers)\.(\d+)\.(mixer|attn_alpha|mlp_alpha)(.*)", name):
+            path, index, module, rest = found[1], int(found[2]), found[3], found[4]
+            name = f"{path}.{index // 2}.{halves.get(module) or ('self_attn', 'mlp')[index % 2]}{rest}"
+        yield name, shape
+
+
 TYPES: dict[str, Type] = {
+    "dory": (
+        "DoryForCausalLM",
+        GROUPED
+        | {
+            "head_dim": 40,
+            "num_hidden_layers": 5,
+            "n_input_layers": 1,
+            "n_output_layers": 1,
+            "sliding_window": 16,
+        },
+        {
+            "two loops": {},
+            "three loops, the last one's keys and values": {
+                "n_recurrent_loops": 3,
+                "recurrent_kv_cache_mode": "last_loop",
+                "attention_bias": True,
+                "mlp_bias": True,
+            },
+            "as released": {
+                "layer_types": [half for kind in (FULL, SLIDING, FULL) for half in (kind, "mlp")],
+                "num_hidden_layers": 6,
+                "n_input_layers": 2,
+                "n_recurrent_layers": 2,
+                "n_output_layers": 2,
+                "n_recurrent_loops": 4,
+                "tie_word_embeddings": True,
+            },
+            "one loop": {"n_recurrent_loops": 1, "n_recurrent_layers": 3, "num_key_value_heads": 6},
+        },
+    ),
+    "gemma4_unified_assistant": ("Gemma4UnifiedAssistantForCausalLM", {}, {}),
     "internlm3": (
         "LlamaForCausalLM",
         GROUPED | {"head_dim": 40},
@@ -317,5 +362,7 @@ TYPES: dict[str, Type] = {
 
 CONV1D = ("c_attn.weight", "q_attn.weight", "c_proj.weight", "c_fc.weight")
 TRANSPOSED = {"gpt-sw3": CONV1D, "openai-gpt": CONV1D}
-BUFFERS = {"gemma4_unified_text": ("layer_scalar",)}
+BUFFERS = dict.fromkeys(("gemma4_unified_text", "gemma4_unified_assistant"), ("layer_scalar",))
+RESHAPED = {"dory": in_pairs}
+NO_FORWARD = {"gemma4_unified_assistant": "it drafts from its target's hidden states, keys and values"}
 BEYOND = {"gemma4_unified_text": (tokens_past_the_shared_keys,)}

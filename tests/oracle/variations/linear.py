@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from variations import beyond
-from variations.pieces import DELTA_NOTE, DENSE, FULL, LINEAR, MAMBA_NOTE, MLA, MLA_NOTE, MOE, NO_IDS, VISION, Type
+from variations.pieces import (
+    DELTA_NOTE,
+    DENSE,
+    FULL,
+    LINEAR,
+    MAMBA_NOTE,
+    MLA,
+    MLA_NOTE,
+    MOE,
+    NO_IDS,
+    SLIDING,
+    VISION,
+    Type,
+)
 
 OTHER_NAMES = ("n_routed_experts", "n_shared_experts", "num_experts_per_tok", "first_k_dense_replace", "q_lora_rank")
 KIMI = {key: value for key, value in MLA.items() if key not in OTHER_NAMES} | {
@@ -16,25 +29,31 @@ KIMI = {key: value for key, value in MLA.items() if key not in OTHER_NAMES} | {
 }
 NO_CONTEXT = {key: value for key, value in DENSE.items() if key not in ("num_attention_heads", "num_key_value_heads")}
 
-QWEN4 = MOE | {
+DELTA = {
     "num_hidden_layers": 4,
     "head_dim": 40,
     "linear_num_key_heads": 2,
     "linear_num_value_heads": 4,
     "linear_key_head_dim": 24,
     "linear_value_head_dim": 32,
-    "shared_expert_intermediate_size": 104,
-    "hc_lowrank": 44,
-    "indexer_n_heads": 3,
-    "indexer_kv_heads": 1,
-    "indexer_head_dim": 48,
-    "indexer_budget": 32,
-    "indexer_compress_ratio": 4,
-    "ngram_vocab_size_base": 500,
-    "make_ngram_vocab_size_divisible_by": 64,
-    "split_ngram_parts": 5,
-    "eos_token_id": 7,
 }
+QWEN4 = (
+    MOE
+    | DELTA
+    | {
+        "shared_expert_intermediate_size": 104,
+        "hc_lowrank": 44,
+        "indexer_n_heads": 3,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 48,
+        "indexer_budget": 32,
+        "indexer_compress_ratio": 4,
+        "ngram_vocab_size_base": 500,
+        "make_ngram_vocab_size_divisible_by": 64,
+        "split_ngram_parts": 5,
+        "eos_token_id": 7,
+    }
+)
 
 LOCAL = {"hidden_size": 96, "num_attention_heads": 4}
 INKLING = MOE | {
@@ -233,6 +252,19 @@ TYPES: dict[str, Type] = {
             },
         },
     ),
+    "lara_mini": (
+        "LaraMiniForCausalLM",
+        MOE | DELTA | {"shared_expert_intermediate_size": 104, "sliding_window": 16, "num_hidden_layers": 5},
+        {
+            "as released": {},
+            "layer types, untied": {
+                "layer_types": [SLIDING, FULL, LINEAR, LINEAR, LINEAR],
+                "tie_word_embeddings": False,
+                "linear_conv_kernel_dim": 3,
+            },
+            "biases, as many key heads": {"attention_bias": True, "linear_num_key_heads": 4, "sliding_window": 40},
+        },
+    ),
     "inkling2_text": (
         "Inkling2ForCausalLM",
         INKLING | {"unpadded_vocab_size": 1000, "n_layers_per_attn_res_block": 2},
@@ -246,6 +278,33 @@ TYPES: dict[str, Type] = {
                 "num_attention_heads": 8,
             },
             "blocks of one layer": {"n_layers_per_attn_res_block": 1, "d_rel": 6, "tie_word_embeddings": True},
+        },
+    ),
+    "inkling2_loop_text": (
+        "Inkling2LoopForCausalLM",
+        INKLING
+        | {
+            "unpadded_vocab_size": 1000,
+            "n_layers_per_attn_res_block": 2,
+            "num_hidden_layers": 6,
+            "layer_types": ["hybrid_sliding", "hybrid", "hybrid_sliding", "hybrid", "hybrid_sliding", "hybrid"],
+            "loop_layer_index_start": 2,
+            "loop_layer_index_end": 4,
+            "loop_gate_rank": 28,
+        },
+        {
+            "three passes of one block": {},
+            "two passes of two blocks": {"loop_layer_index_end": 6, "loop_num_passes": 2},
+            "four passes, as the first files state them": {
+                "loop_config": {"core_start": 3, "core_end": 6, "num_passes": 4, "gate_rank": 20},
+                "n_layers_per_attn_res_block": 3,
+                "conv_kernel_size": 3,
+            },
+            "blocks of one layer, one pass": {
+                "n_layers_per_attn_res_block": 1,
+                "loop_layer_index_start": 1,
+                "loop_num_passes": 1,
+            },
         },
     ),
     "blt": (
@@ -354,7 +413,8 @@ def in_thirds(tensors: Iterator[tuple[str, tuple[int, ...]]]) -> Iterator[tuple[
         yield name, shape
 
 
-BUFFERS = {"bailing_hybrid": ("expert_bias",), "inkling2_text": ("mlp.gate.bias",)}
+INKLING2 = ("inkling2_text", "inkling2_loop_text")
+BUFFERS = {"bailing_hybrid": ("expert_bias",), **dict.fromkeys(INKLING2, ("mlp.gate.bias",))}
 RENAMED = {
     "kimi_linear": ((r"\.mlp\.", ".block_sparse_moe."),),  # of the dense layers too
     "olmo_hybrid": (("post_attention_layernorm", "feedforward_layer_norm"),),  # of the attention layers too
@@ -362,10 +422,11 @@ RENAMED = {
 RESHAPED = {"olmo_hybrid": in_thirds}
 BEYOND = {
     "rwkv": (beyond.tokens_of_every_pair,),
-    "inkling2_text": (beyond.scores_again,),
+    **dict.fromkeys(INKLING2, (beyond.products_with_the_padding,)),
     "blt": (beyond.patches_made_anew,),
     **dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), (beyond.blocks_not_scored,)),
 }
+UNLOADED = dict.fromkeys(INKLING2, beyond.padding_of_the_head)
 NO_DEFAULT = dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), "its layers need an indexer, whose sizes have no default")
 SCANS = {
     "kimi_linear": DELTA_NOTE,
@@ -376,6 +437,7 @@ SCANS = {
     "qwen4_exp_text": DELTA_NOTE,
     "qwen4_exp": DELTA_NOTE,
     "jamba": MAMBA_NOTE,
+    "lara_mini": DELTA_NOTE,
 }
 NOTES = {
     "rwkv": "a decode step of B sequences computes B × B tokens",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from variations.beyond import experts_not_chosen, keys_before_the_chunk
 from variations.pieces import ALL_EXPERTS_NOTE, DENSE, FULL, INDEX_NOTE, MLA, MLA_NOTE, MOE, NO_IDS, SLIDING, YARN, Type
 
@@ -17,6 +19,12 @@ ROUTED = GROUPED | {
 }
 LOCAL = GROUPED | {"num_local_experts": 7, "num_experts_per_tok": 3}
 INDEXED = MLA | NO_IDS | {"index_n_heads": 5, "index_head_dim": 28, "index_topk": 256, "n_group": 2, "topk_group": 1}
+
+
+def without_experts(config: dict[str, Any]) -> dict[str, Any]:
+    """The config for variations that state the experts' numbers, under one name or another."""
+    return {key: value for key, value in config.items() if key not in ("n_routed_experts", "n_shared_experts")}
+
 
 TYPES: dict[str, Type] = {
     "phimoe": (
@@ -61,6 +69,47 @@ TYPES: dict[str, Type] = {
             "two dense, two shared, tied": {
                 "first_k_dense_replace": 2,
                 "n_shared_experts": 2,
+                "tie_word_embeddings": True,
+            },
+        },
+    ),
+    "sarvam_moe": (
+        "Glm4MoeForCausalLM",
+        without_experts(ROUTED),
+        {
+            "one dense layer": {"n_routed_experts": 8, "n_shared_experts": 1},
+            "biases, no norms on queries and keys": {
+                "n_routed_experts": 8,
+                "n_shared_experts": 1,
+                "use_qk_norm": False,
+                "attention_bias": True,
+            },
+            "two dense, two shared, tied, the authors' names": {
+                "first_k_dense_replace": 2,
+                "num_shared_experts": 2,
+                "num_experts": 7,
+                "use_qkv_bias": True,
+                "tie_word_embeddings": True,
+            },
+        },
+    ),
+    "sarvam_mla": (
+        "DeepseekV3ForCausalLM",
+        without_experts(MLA) | NO_IDS,
+        {
+            "one dense layer": {"n_routed_experts": 8, "n_shared_experts": 1},
+            "no query rank": {
+                "n_routed_experts": 8,
+                "n_shared_experts": 1,
+                "q_lora_rank": None,
+                "attention_bias": True,
+            },
+            "the authors' names": {
+                "head_dim": 56,
+                "q_lora_rank": None,
+                "num_experts": 7,
+                "num_shared_experts": 2,
+                "rope_scaling": YARN | {"type": "deepseek_yarn"},
                 "tie_word_embeddings": True,
             },
         },
@@ -250,7 +299,13 @@ NO_DEFAULT = {
 }
 TRANSPOSED = {"llama4_text": ("experts.gate_up_proj", "experts.down_proj")}
 BEYOND = {"llama4_text": (experts_not_chosen, keys_before_the_chunk)}
-BUFFERS = {"hy_v3": ("expert_bias",), "ernie4_5_moe": (), "laguna": (), "deepseek_v4": ("gate.bias", "gate.tid2eid")}
+BUFFERS = {
+    "hy_v3": ("expert_bias",),
+    "sarvam_moe": ("expert_bias",),
+    "ernie4_5_moe": (),
+    "laguna": (),
+    "deepseek_v4": ("gate.bias", "gate.tid2eid"),
+}
 RENAMED = {
     "deepseek_v4": (
         (r"^embed\.", "embed_tokens."),
@@ -264,5 +319,6 @@ NOTES = {
     "glm_moe_dsa": f"{MLA_NOTE}; {INDEX_NOTE}",
     "deepseek_v4": INDEX_NOTE,
     "glm4_moe_lite": MLA_NOTE,
+    "sarvam_mla": MLA_NOTE,
     "llama4_text": ALL_EXPERTS_NOTE,
 }

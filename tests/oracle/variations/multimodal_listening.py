@@ -183,6 +183,35 @@ TYPES: dict[str, Type] = {
         {"text_config": QWEN2, "audio_config": WHISPER | {"model_type": "audioflamingo3_encoder"}},
         {"small": {}, "no bias": {"projector_bias": False, "audio_config": {"num_hidden_layers": 2}}},
     ),
+    "omniasr": (
+        "OmniASRForConditionalGeneration",
+        {
+            "text_config": GROUPED,
+            "audio_config": {
+                "model_type": "omniasr_audio",
+                "hidden_size": 96,
+                "intermediate_size": 136,
+                "num_hidden_layers": 3,
+                "num_attention_heads": 4,
+                "conv_dim": [40, 48, 56],
+                "conv_kernel": [10, 3, 2],
+                "conv_stride": [5, 2, 2],
+                "num_conv_pos_embeddings": 16,
+                "num_conv_pos_embedding_groups": 8,
+            },
+        },
+        {
+            "small": {},
+            "no bias, asked to tie": {
+                "tie_word_embeddings": True,
+                "audio_config": {"conv_bias": False, "num_conv_pos_embedding_groups": 4},
+            },
+            "asked to tie inside": {
+                "text_config": {"tie_word_embeddings": True},
+                "audio_config": {"conv_dim": [24, 32, 40]},
+            },
+        },
+    ),
     "voxtral": (
         "VoxtralForConditionalGeneration",
         {"text_config": GROUPED, "audio_config": WHISPER | {"intermediate_size": 384}},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from variations.multimodal_llava import PLAIN, SMALLER, TIED, UNTIED
-from variations.pieces import DENSE, FULL, NO_IDS, SLIDING, Type
+from variations.pieces import DENSE, FULL, INDEX_NOTE, MLA, MLA_NOTE, NO_IDS, SLIDING, Type
 
 TEXT = DENSE | NO_IDS
 ARIA = TEXT | {"moe_num_experts": 6, "moe_topk": 2, "moe_num_shared_experts": 2, "intermediate_size": 72}
@@ -104,6 +104,79 @@ TYPES: dict[str, Type] = {
             "untied, bias": {
                 **UNTIED,
                 "text_config": {"attention_bias": True, "tie_word_embeddings": False},
+                "vision_config": SMALLER | {"spatial_merge_size": 3},
+            },
+        },
+    ),
+    "apertus1p5": (
+        "Apertus1p5ForConditionalGeneration",
+        {
+            "image_token_offset": 900,
+            "audio_token_offset": 957,
+            "text_config": TEXT,
+            "vision_config": {
+                "codebook_size": 57,
+                "embed_dim": 24,
+                "latent_channels": 40,
+                "resolution": 64,
+                "base_channels": 32,
+                "channel_multiplier": [1, 2, 3],
+                "num_res_blocks": 1,
+                "attn_resolutions": [32],
+            },
+            "audio_config": {
+                "model_type": "wavtokenizer_encoder",
+                "codebook_size": 50,
+                "codebook_dim": 56,
+                "hidden_size": 56,
+                "num_filters": 8,
+                "upsampling_ratios": [3, 2],
+            },
+        },
+        {
+            "small": {},
+            "a head of the text's tokens, deeper tokenizers": {
+                "text_config": {"output_vocab_size": 900, "attention_bias": True},
+                "vision_config": {
+                    "num_res_blocks": 2,
+                    "attn_resolutions": [64, 16],
+                    "channel_multiplier": [2, 1, 1, 3],
+                },
+                "audio_config": {
+                    "norm_type": "time_group_norm",
+                    "num_residual_layers": 2,
+                    "num_lstm_layers": 1,
+                    "use_conv_shortcut": False,
+                    "compress": 4,
+                },
+            },
+            "tied": TIED,
+        },
+    ),
+    "hy_v4_vl": (
+        "HYV4VLForConditionalGeneration",
+        {
+            "text_config": MLA
+            | NO_IDS
+            | {
+                "index_n_heads": 5,
+                "index_head_dim": 28,
+                "index_topk": 256,
+                "num_hidden_layers": 6,
+                "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 2, 2]},
+            },
+            "vision_config": PLAIN | {"max_image_size": 112, "out_hidden_size": 192},
+        },
+        {
+            "small": {},
+            "listed, tied, a smaller tower": {
+                "tie_word_embeddings": True,
+                "text_config": {
+                    "num_hidden_layers": 4,
+                    "indexer_types": ["full", "full", "shared", "full"],
+                    "mlp_layer_types": ["sparse", "dense", "dense", "sparse"],
+                    "hc_mult": 3,
+                },
                 "vision_config": SMALLER | {"spatial_merge_size": 3},
             },
         },
@@ -299,6 +372,7 @@ TRANSPOSED = {
     "ernie4_5_vl_moe": ("mlp.gate.weight", "mlp.gate.weight_1"),
 }
 BUFFERS = {
+    "apertus1p5": (".inited", ".cluster_size", ".embed", ".embed_avg"),
     "florence2": ("pos_idx_to_embed", "final_logits_bias"),
     "step3p7": ("router_bias",),
     "ernie4_5_vl_moe": (),
@@ -309,6 +383,14 @@ NO_DEFAULT = {
     "chameleon": "transformers builds none without a vocabulary_map",
     "hunyuan_vl": "transformers builds none without num_key_value_heads and head_dim",
 }
+RENAMED = {
+    "hy_v4_vl": (
+        (r"\.(hc_\w+_layer)\.hc_pre\.", r".hc_pre.\1."),
+        (r"\.hc_head\.hc_", ".hc_head.hc_pre.hc_"),
+        (r"\.mlp\.(shared_experts\.)?gate_proj\.", r".mlp.\1linear_gate."),
+    ),
+}
+NOTES = {"hy_v4_vl": f"{MLA_NOTE}; {INDEX_NOTE}"}
 CANNOT_RUN = {
     ("idefics", name): "transformers insists on an image, which the layers between those of the text attend to"
     for name in TYPES["idefics"][2]

@@ -315,6 +315,15 @@ def t5_type(said: Metadata) -> str:
     return "umt5" if "enc.blk.1.attn_rel_b.weight" in said.shapes else "t5"
 
 
+def rwkv6(said: Metadata) -> Fields:
+    """Finch, whose heads are of one size and whose ranks follow from its width."""
+    return {
+        "head_size": said.number("wkv.head_size"),
+        "attention_hidden_size": f.rows(said, "time_mix_key.weight"),
+        "intermediate_size": said.number("feed_forward_length"),
+    }
+
+
 QWEN35: Fields = {"mamba_ssm_dtype": "float32"}  # as every config of Qwen3.5 states it
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -371,6 +380,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "qwen3next": Architecture("qwen3_next", (qwen_moe, f.delta_net, f.rotated)),
     "qwen3vl": Architecture("qwen3", (qwen_windows,)),
     "qwen3vlmoe": Architecture("qwen3_moe", (qwen_windows, qwen_moe)),
+    "rwkv6": Architecture("rwkv6", (rwkv6,)),
     "seed_oss": Architecture("seed_oss", (seed_oss,)),
     "smollm3": Architecture("smollm3"),
     "starcoder2": Architecture("starcoder2", (biased, lambda _: {"sliding_window": None})),

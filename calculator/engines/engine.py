@@ -9,20 +9,18 @@ from typing import Any
 from calculator.errors import WorkloadError
 from calculator.model import Model
 from calculator.passes.forward import operations
-from calculator.record.caches import Kept
+from calculator.record.caches import IndexKeys, Kept, KeysAndValues, Latent, State
 from calculator.record.operation import Operation
 from calculator.record.workload import Workload
 
 
 @dataclass(frozen=True)
 class Layers:
-    """Layers that keep the same of a sequence: something for each token, or a state (all of a layer's states
-    together) of so many bytes and elements."""
+    """Layers that keep the same of a sequence: something for each token, or a state, which is all of a layer's states
+    together."""
 
     kept: Kept
     count: int
-    state_bytes: int = 0
-    state_elements: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,36 +83,42 @@ def caches(model: Model, workload: Workload) -> list[Layers]:
     for op in operations(model, workload):
         if op.kept is None:
             continue
-        if op.kept.kind == "state":
+        if isinstance(op.kept, State):
             states.setdefault(op.layers, []).append(op)
         else:
             layers = Layers(op.kept, 0)
             counts[layers] = counts.get(layers, 0) + op.count
     for ops in states.values():
-        kept = [op.kept for op in ops if op.kept is not None]
-        layers = Layers(
-            Kept("state"), 0, sum(int(k.elements * k.width) for k in kept), sum(int(k.elements) for k in kept)
-        )
+        kept = [op.kept for op in ops if isinstance(op.kept, State)]
+        layers = Layers(State(elements=sum(int(k.elements) for k in kept), size=sum(int(k.size) for k in kept)), 0)
         counts[layers] = counts.get(layers, 0) + ops[0].count
     return [replace(layers, count=count) for layers, count in counts.items()]
 
 
-def up(value: float, unit: int) -> int:
-    """The next whole number of units."""
-    return -(-int(value) // unit)
+def up(value: Any, unit: int) -> Any:
+    """Whole units that hold the value, or each of an array's."""
+    return -(-value // unit)
+
+
+def smaller(value: Any, limit: int) -> Any:
+    """The smaller of a length, or of each of an array's, and the limit."""
+    if hasattr(value, "shape"):
+        import numpy as np
+
+        return np.minimum(value, limit)
+    return min(value, limit)
 
 
 def is_latent(layers: Layers) -> bool:
     """Whether the layers keep one compressed vector a token."""
-    return layers.kept.kind == "latent"
+    return isinstance(layers.kept, Latent)
 
 
 def is_window(layers: Layers) -> bool:
     """Whether the layers keep the keys and values of a window."""
-    return layers.kept.kind == "keys and values" and layers.kept.limit is not None
+    return isinstance(layers.kept, KeysAndValues) and layers.kept.limit is not None
 
 
 def sparse_latent(kinds: list[Layers]) -> bool:
     """Whether an indexer chooses among latents (DeepSeek-V3.2, GLM-5)."""
-    found = {k.kept.kind for k in kinds}
-    return {"latent", "index keys"} <= found
+    return {Latent, IndexKeys} <= {type(k.kept) for k in kinds}
