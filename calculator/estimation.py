@@ -107,9 +107,13 @@ class Estimate(Shown):
         """
         if self.device is None:
             raise WorkloadError('A time needs a device: estimate(model, workload, device="h200-sxm-141gb").')
+        from calculator.parallel import Layout
         from calculator.serving.device_share import time_of
+        from calculator.serving.routing import experts_read
 
-        return time_of(self.per_device, self.workload, self.device, self.sequence_length)
+        share = self.per_device
+        read = experts_read(self.model, self.workload, self.layout or Layout())
+        return time_of(share, self.workload, self.device, self.sequence_length, experts_read=read)
 
     @cached_property
     def generation(self) -> Generation | None:

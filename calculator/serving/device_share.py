@@ -58,12 +58,17 @@ def _counted(stage: Stage) -> Memory:
     return Memory([op for op in stage.operations if op.phase != "communication"], False)
 
 
-def time_of(share: PerDevice, workload: Workload, device: Device, length: Any, engine: str = "vllm") -> Seconds:
-    """One pass through all stages, without the engine's host: a prompt's prefill, or one decode step."""
+def time_of(
+    share: PerDevice, workload: Workload, device: Device, length: Any, engine: str = "vllm", experts_read: float = 1.0
+) -> Seconds:
+    """One pass through all stages, without the engine's host: a prompt's prefill, or one decode step. `experts_read`
+    is the distinct experts relative to those that the workload's routing counts."""
     prefill = workload.mode != "decode"
     e, context = efficiency(device, engine), 0 if prefill else int(length)
     found = [
-        pass_time(terms(s.operations, device, prefill=prefill, context=context), e, prefill=prefill)
+        pass_time(
+            terms(s.operations, device, prefill=prefill, context=context, experts_read=experts_read), e, prefill=prefill
+        )
         for s in share.stages
     ]
     return seconds(sum(f.bound for f in found), sum(f.expected for f in found), "pass")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from calculator import Layout, fit, load_model, serve, solve
+from calculator import Layout, Workload, device, estimate, fit, load_model, serve, solve
 from calculator.errors import DeviceError, WorkloadError
+from calculator.serving.parts import passed
 from calculator.serving.routing import drawn
 from calculator.serving.speculation import Speculation
 
@@ -98,6 +99,19 @@ def test_experts_that_tokens_prefer():
     assert drawn(256, 8, 32, 0.0) == pytest.approx(256 * (1 - (1 - 8 / 256) ** 32))
     assert drawn(256, 8, 32, 1.0) < 0.8 * drawn(256, 8, 32, 0.0)
     assert drawn(256, 8, 100_000, 1.0) == pytest.approx(256)
+
+
+def test_a_pass_of_a_mixture_takes_the_models_own_length():
+    """Without a length a pass is of 4,096 tokens, and the time of an estimate is that of its parts."""
+    model = load_model("Qwen/Qwen3-30B-A3B")
+    card = device("h200-sxm-141gb")
+    for mode in ("prefill", "decode"):
+        asked = Workload(mode=mode, batch_size=8)
+        e = estimate(model, asked, device=card)
+        assert e.time == estimate(model, Workload(mode=mode, batch_size=8, sequence_length=4096), device=card).time
+        parts = passed(model, asked, card, Layout(), "vllm")
+        host = parts.parts["Engine"]
+        assert parts.time.expected - host == pytest.approx(e.time.expected)
 
 
 @pytest.mark.parametrize(
