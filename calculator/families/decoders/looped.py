@@ -32,7 +32,7 @@ def in_pairs(c: Config) -> Config:
     listed = c.get("layer_types")
     if not isinstance(listed, list) or "mlp" not in listed:
         return c
-    halves = {name: c.get(name) // 2 for name in COUNTS if c.get(name) is not None and c.has_stated(name)}
+    halves = {name: getattr(c, name) // 2 for name in COUNTS if c.get(name) is not None and c.has_stated(name)}
     return changed(c, layer_types=listed[::2], **halves)
 
 
@@ -44,7 +44,7 @@ def sections(c: Config) -> tuple[int, int]:
     """
     count, first, last = c.num_hidden_layers, c.n_input_layers, c.n_output_layers
     looped = count - first - last if c.get("n_recurrent_layers") is None else c.n_recurrent_layers
-    if first + looped + last != count or looped < 0:
+    if first + looped + last != count or min(first, looped, last) < 0:
         raise ConfigError(
             f"n_input_layers {first}, n_recurrent_layers {looped} and n_output_layers {last} in {c.where} must add up "
             f"to the {count} layers (num_hidden_layers)."

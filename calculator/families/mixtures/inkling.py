@@ -204,6 +204,8 @@ def message_gates(c: Config) -> tuple[Part, ...]:
 def looped(c: Config) -> Config:
     """The config with what older files state in loop_config."""
     stated = c.get("loop_config") or {}
+    if not isinstance(stated, dict):
+        raise ConfigError(f"loop_config in {c.where} must be an object of the loop's numbers.")
     names = {
         "loop_layer_index_start": "core_start",
         "loop_layer_index_end": "core_end",
