@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from calculator.errors import SourceError
+
 MODES = {
     "train": "pretraining",
     "training": "pretraining",
@@ -46,28 +48,61 @@ ELSEWHERE = {
     "--max-new-tokens": "--decode-len",
     "--kv-cache-dtype": "--kv-dtype",
     "--quantization": "--dtype",
-    "--precision": "--dtype",
     "--model": "--hf-model",
     "-m": "--hf-model",
     "-hf": "--hf-model",
     "-o": "--output",
     "-v": "--version",
+    "--tensor-parallel-size": "--tp",
+    "--tp-size": "--tp",
+    "-tp": "--tp",
+    "--pipeline-parallel-size": "--pp",
+    "--pp-size": "--pp",
+    "-pp": "--pp",
+    "--data-parallel-size": "--dp",
+    "--dp-size": "--dp",
+    "-dp": "--dp",
+    "--expert-parallel-size": "--ep",
+    "--enable-expert-parallel": "--ep",
+    "--ep-size": "--ep",
+    "--context-length": "--max-model-len",
+    "--gpu": "--device",
+    "--hardware": "--device",
+    "--flavor": "--device",
+    "--quant": "--dtype",
 }
 """What vLLM, SGLang, llama.cpp and hf call our options."""
+
+COMMANDS = frozenset(("serve", "run", "estimate", "predict", "bench", "chat", "download"))
+"""First words of other tools' commands; here a command is the name of a model."""
 
 WORDS = {"help": "--help", "version": "--version", "models": "--list-models", "local": "--local"}
 
 
 def translated(given: Sequence[str]) -> list[str]:
-    """The arguments, with a first word such as `help` as the option that it means, unless a file has its name."""
+    """The arguments, with a first word such as `help` as the option that it means, unless a file has its name.
+
+    Raises:
+        SourceError: the first word is another tool's command, with a model behind it.
+    """
     first, *rest = given or [""]
-    return [WORDS[first], *rest] if first in WORDS and not Path(first).exists() else list(given)
+    if first not in COMMANDS | WORDS.keys() or Path(first).exists():
+        return list(given)
+    if first in COMMANDS and rest and not rest[0].startswith("-"):
+        raise SourceError(f"{first} is no command here; leave it out: the first word is the model, {rest[0][:80]}.")
+    return [WORDS[first], *rest] if first in WORDS else list(given)
 
 
 def meant(complaint: str, known: Iterable[str]) -> str:
-    """For argparse's complaint about an unknown option, the one that was meant as a question; "" without one."""
+    """For argparse's complaint about an unknown option, or about a value that is none of a few, what was meant as a
+    question; "" without one."""
     import difflib
 
+    refused = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", complaint)
+    if refused is not None:
+        near = difflib.get_close_matches(refused[1].lower(), re.findall(r"[\w.-]+", refused[2]), 1, 0.6)
+        near = near or [MODES[word] for word in difflib.get_close_matches(refused[1].lower(), MODES, 1, 0.7)]
+        return f" Did you mean {near[0]}?" if near and near[0] in refused[2] else ""
     found = re.match(r"unrecognized arguments: (-[^\s=]*)", complaint)
     if found is None:
         return ""

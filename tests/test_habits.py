@@ -131,6 +131,29 @@ def test_the_short_help_fits_a_screen_and_names_real_options(outcome):
     assert "--expert-capacity-factor" in full
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ((QWEN, "--tensor-parallel-size", "2"), "Did you mean --tp?"),
+        ((QWEN, "--pipeline-parallel-size=2"), "Did you mean --pp?"),
+        ((QWEN, "--enable-expert-parallel"), "Did you mean --ep?"),
+        ((QWEN, "--gpu", "h100"), "Did you mean --device?"),
+        ((QWEN, "--mode", "trian"), "Did you mean pretraining?"),
+        ((QWEN, "--mode", "decod"), "Did you mean decode?"),
+        ((QWEN, "--table", "memroy"), "Did you mean memory?"),
+        ((QWEN, "--engine", "trtllm"), "Did you mean tensorrt-llm?"),
+        (("serve", QWEN), f"serve is no command here; leave it out: the first word is the model, {QWEN}."),
+    ],
+)
+def test_words_of_other_tools_and_slips(typed, said, outcome):
+    assert said in outcome(*typed, code=2)
+
+
+def test_what_is_like_nothing_gets_no_guess(outcome):
+    assert "Did you mean" not in outcome(QWEN, "--mode", "xyzzy", code=2)
+    assert outcome(QWEN, "--engine", "vlm", code=2).rstrip().endswith("Did you mean vllm?")
+
+
 def test_words(outcome):
     assert outcome("version") == outcome("-V") == outcome("--version")
     assert outcome("models") == outcome("--list-models")
