@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar, cast
 from weakref import ref
 
@@ -20,8 +20,13 @@ def _of(c: Config) -> Built:
     place = id(c)
     entry = _CONFIGS.get(place)
     if entry is None:
-        entry = _CONFIGS[place] = ref(c, lambda _: _CONFIGS.pop(place, None)), {}
+        # The callback holds the table: when the interpreter ends, globals go first.
+        entry = _CONFIGS[place] = ref(c, partial(_forget, _CONFIGS, place)), {}
     return entry[1]
+
+
+def _forget(built: dict[int, Any], place: int, _: ref[Config]) -> None:
+    built.pop(place, None)
 
 
 def once(build: Builder) -> Builder:

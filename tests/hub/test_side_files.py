@@ -51,9 +51,10 @@ def test_a_side_file_is_read(hub: Hub, name: str, content: dict[str, Any], size:
 
 def test_where_they_are_absent_nothing_waits_for_them(hub: Hub) -> None:
     served(hub)
-    hub.fault = Fault(together=threading.Barrier(3, timeout=30), only="/resolve/main/")  # all three under way at once
-    assert weights() == PLAIN
-    assert load_model("org/name").notes == ()
+    hub.fault = Fault(together=threading.Barrier(4, timeout=30), only="/resolve/main/")  # all four under way at once
+    model = load_model("org/name")
+    assert estimate(model).memory.weights == PLAIN
+    assert model.notes == ()
 
 
 def test_a_config_that_says_it_itself_waits_for_no_other(hub: Hub) -> None:
