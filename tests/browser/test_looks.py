@@ -21,7 +21,12 @@ CHARTS = {
     "?mode=decode&draft=Qwen/Qwen3-0.6B": [BARS, {"rect": 4, "text": 6}, DOTS, RANKED, RANKED],
     "training": [{"rect": 10, "text": 10}, STEP, {"rect": 3}],
     "training?device=GeForce%20RTX%204090&devices=1": [{"rect": 10, "text": 10}, STEP, {"rect": 3}],
-    "training?model=meta-llama/Llama-3.1-70B&devices=64": [{"rect": 10, "text": 10}, STEP, {"rect": 3}, {"rect": 4}],
+    "training?model=meta-llama/Llama-3.1-70B&device=h100-sxm-80gb&devices=64&zero=0": [
+        {"rect": 10, "text": 10},
+        STEP,
+        {"rect": 3},
+        {"rect": 4},
+    ],
     "scaling": [{"area": 2}, {"line": 2}, {"line": 2}, {"line": 1}, {"rect": 20}],
     "scaling?vary=batch&mode=decode": [{"area": 2}, {"line": 2}, {"line": 3}, {"line": 1}, {"rect": 20}],
     "compare": [{"rect": 8, "text": 4}],
