@@ -48,7 +48,10 @@ def chapter(inputs: Inputs, section: str) -> None:
     st.markdown("\n\n".join(p for p in before.split("\n\n") if not p.startswith("Contents:")))
     with st.container(horizontal=True, gap="xsmall"):
         for title, anchor, _ in chapters:
-            linked(inputs, title, anchor, disabled=anchor == named[at])
+            if anchor == named[at]:
+                st.markdown(f"**{ui.plain(title)}**", width="content")
+            else:
+                linked(inputs, title, anchor)
     title, anchor, body = chapters[at]
     st.header(title, anchor=anchor)
     st.markdown(body)
@@ -56,10 +59,10 @@ def chapter(inputs: Inputs, section: str) -> None:
         linked(inputs, f"Next: {chapters[at + 1][0]}", named[at + 1])
 
 
-def linked(inputs: Inputs, title: str, anchor: str, *, disabled: bool = False) -> None:
+def linked(inputs: Inputs, title: str, anchor: str) -> None:
     """A link to a chapter that keeps the rest of the address."""
     address = {**st.query_params.to_dict(), "chapter": anchor}
-    st.page_link(inputs.here, label=ui.plain(title), query_params=address, disabled=disabled)
+    st.page_link(inputs.here, label=ui.plain(title), query_params=address)
 
 
 TITLES = {

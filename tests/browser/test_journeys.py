@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from conftest import Visitor
 from playwright.sync_api import Page, expect
 
 from calculator import estimate, load_model
@@ -120,11 +121,12 @@ def test_an_unknown_page_falls_back_to_the_first_and_keeps_the_link(visit, serve
     expect_the_link(page)
 
 
-def step(page: Page, way: str, path: str) -> None:
+def step(visitor: Visitor, way: str, path: str) -> None:
     """Back or forward to another page: a page that put back what the way to it lost is two steps of history."""
     for _ in range(2):
-        getattr(page, way)()
-        page.wait_for_timeout(800)
+        getattr(visitor.page, way)()
+        visitor.page.wait_for_timeout(500)
+        page = visitor.settled()
         if page.url.partition("?")[0].endswith(f"/{path}"):
             return
 
@@ -139,11 +141,11 @@ def test_back_forward_and_reload_keep_every_value(visit, server):
         visitor.settled()
         expect_the_link(page)
     for path in list(HEADINGS)[-2::-1]:
-        step(page, "go_back", path)
+        step(visitor, "go_back", path)
         expect(page.locator("h1")).to_have_text(HEADINGS[path])
         visitor.settled()
         expect_the_link(page)
-    step(page, "go_forward", "fit")
+    step(visitor, "go_forward", "fit")
     expect(page.locator("h1")).to_have_text(HEADINGS["fit"])
     visitor.settled()
     expect_the_link(page)

@@ -84,12 +84,7 @@ CONTRASTS = """
     if (!seen || !paints(color) || !(box.width || box.height)) continue;
     const row = (stands) => found.push([mark.parentNode.getAttribute("class"), mark.textContent, color, stands]);
     if (mark.tagName !== "text") {
-      const stands = contrast(laid(color, seen, page), page);
-      const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
-      // A line in the page's colour with another on it is the gap around that one.
-      const gap = stands === 1 && kind === "stroke" && marks.slice(place + 1).some(
-        (other) => other.parentNode.getAttribute("class").includes("mark-rule") && left(other, x, y, page));
-      if (!gap) row(stands);
+      row(contrast(laid(color, seen, page), page));
       continue;
     }
     if (!mark.textContent.trim() || paints(style.stroke)) continue;  // a halo is read with the text it belongs to

@@ -55,7 +55,7 @@ def course(
     place |= {"color": color("kind", kinds, i), "tooltip": tips(kind="Kind")}
     side: Part = {"align": "right", "dx": -8} if highest["x"] > 0.5 * end else {"align": "left", "dx": 8}
     halo = {"stroke": i.page, "strokeWidth": 5, "strokeJoin": "round"}  # clears what lies behind a text
-    lines: list[Part] = [{"color": i.page, "strokeWidth": 5}, {"color": i.limit, "strokeWidth": 2}]
+    lines: list[Part] = [{"color": i.text, "strokeWidth": 4}, {"color": i.limit, "strokeWidth": 2}]
     shape = {"type": "area", "opacity": 1, "stroke": i.page, "strokeWidth": 1}
     events = [r for r in heights if r["event"]]
     said = [*tips(event="Event"), {"field": "y", "title": titles[1], "format": ",.1f"}]
