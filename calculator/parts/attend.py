@@ -102,9 +102,18 @@ def _flash_keeps(
     log_sum = run.batch * run.queries * heads * 4
     sizes = (queries * run.width,) * 3 + (queries * 2,), (fresh * run.width,) * 3 + (fresh * 2,)
     return (
-        Saved(f"{name}.queries", *sizes[0], "input", "tensor"),
-        Saved(f"{name}.keys and values", *sizes[1], "input", "tensor"),
-        Saved(f"{name}.logarithms", log_sum, log_sum, log_sum, log_sum, "input", "tensor", "attention"),
+        Saved(f"{name}.queries", *sizes[0], need="input", region="tensor"),
+        Saved(f"{name}.keys and values", *sizes[1], need="input", region="tensor"),
+        Saved(
+            f"{name}.logarithms",
+            log_sum,
+            log_sum,
+            log_sum,
+            log_sum,
+            need="input",
+            region="tensor",
+            producer="attention",
+        ),
         *_lying(run, name, layout),
     )
 
@@ -115,9 +124,20 @@ def _lying(run: Run, name: str, layout: tuple[Number, Number]) -> tuple[Saved, .
     found = []
     if values:
         kept = (0, 0, values * run.width, 2 * values)
-        found.append(Saved(f"{name}.beside the values", *kept, "input", "tensor", "matmul"))
+        found.append(Saved(f"{name}.beside the values", *kept, need="input", region="tensor", producer="matmul"))
     if output:
-        found.append(Saved(f"{name}.output", 0, 0, output * run.width, 2 * output, "input", "tensor", "attention"))
+        found.append(
+            Saved(
+                f"{name}.output",
+                0,
+                0,
+                output * run.width,
+                2 * output,
+                need="input",
+                region="tensor",
+                producer="attention",
+            )
+        )
     return tuple(found)
 
 
@@ -168,7 +188,7 @@ def _repeated(run: Run, name: str, once: Number, shared: Number, heads: Heads) -
     """Queries, and keys or values, which modules apart repeat for every query head."""
     each = once + shared * heads.heads // heads.kv_heads
     both = once + shared
-    return (Saved(name, both, both, each, each * 2 // run.width, "input", "tensor"),)
+    return (Saved(name, both, both, each, each * 2 // run.width, need="input", region="tensor"),)
 
 
 def _softmax_keeps(run: Run, name: str, scores: Number, matrix: Number, dropout: bool) -> tuple[Saved, ...]:
@@ -177,11 +197,22 @@ def _softmax_keeps(run: Run, name: str, scores: Number, matrix: Number, dropout:
     wide = 0 if run.modules.scores16 else 4 * scores
     capped = matrix if run.modules.capped_scores else 0
     apart = matrix + wide + capped
-    found = (Saved(f"{name}.probabilities", matrix, matrix, apart, 6 * scores, "input", "tensor", "attention"),)
+    found = (
+        Saved(
+            f"{name}.probabilities",
+            matrix,
+            matrix,
+            apart,
+            6 * scores,
+            need="input",
+            region="tensor",
+            producer="attention",
+        ),
+    )
     if not dropout:
         return found
     dropped = (scores + matrix,) * 3 + (3 * scores,)
-    return (*found, Saved(f"{name}.dropped", *dropped, "input", "tensor", "attention"))
+    return (*found, Saved(f"{name}.dropped", *dropped, need="input", region="tensor", producer="attention"))
 
 
 def _cached(run: Run, tokens: Number, heads: Heads) -> Number:
@@ -236,7 +267,18 @@ def sinks(run: Run, name: str, tensor: str, heads: Number) -> None:
     the largest score of each row stands."""
     weights = (Weight(tensor, (heads,), "vector"),)
     elements = run.tokens * heads
-    kept = (Saved(f"{name}.column", 0, 0, (8 + run.width) * elements, 10 * elements, "input", "tensor", "attention"),)
+    kept = (
+        Saved(
+            f"{name}.column",
+            0,
+            0,
+            (8 + run.width) * elements,
+            10 * elements,
+            need="input",
+            region="tensor",
+            producer="attention",
+        ),
+    )
     run.add(
         name,
         "attention",

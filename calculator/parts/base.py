@@ -133,7 +133,7 @@ def input_of(
     region = "tensor" if split.input == "sharded" else "sequence"
     once = elements * run.width if saves else 0
     return (
-        Saved(f"{name}.input", once, once, once, 2 * elements, need, region),
+        Saved(f"{name}.input", once, once, once, 2 * elements, need=need, region=region),
         Saved(f"{name}.cast", autocast=2 * matrix, need="input", region="tensor", fixed=True),
     )
 
@@ -186,8 +186,17 @@ def _activation_keeps(run: Run, name: str, elements: Number, component: str, *, 
     steps = elements * ((1 if gated else 0) + max(extra, 0))
     apart = 0 if extra < 0 and not gated else inputs
     return (
-        Saved(f"{name}.input", inputs, inputs, apart, apart * 2 // run.width, "input", "tensor", "matmul"),
-        Saved(f"{name}.steps", 0, 0, steps * run.width, steps * 2, "input", "tensor"),
+        Saved(
+            f"{name}.input",
+            inputs,
+            inputs,
+            apart,
+            apart * 2 // run.width,
+            need="input",
+            region="tensor",
+            producer="matmul",
+        ),
+        Saved(f"{name}.steps", 0, 0, steps * run.width, steps * 2, need="input", region="tensor"),
     )
 
 

@@ -182,9 +182,13 @@ class Head(Part):
 
 def _logits(run: Run, logits: Number) -> tuple[Saved, ...]:
     """The log-probabilities in 32 bit; compiled kernels keep the logits and compute them again."""
-    found = [Saved("log-probabilities", 4 * logits, run.width * logits, 4 * logits, 4 * logits, "input", "tensor")]
+    found = [
+        Saved(
+            "log-probabilities", 4 * logits, run.width * logits, 4 * logits, 4 * logits, need="input", region="tensor"
+        )
+    ]
     if run.modules.capped:
-        found.append(Saved("capped logits", 0, 0, run.width * logits, 2 * logits, "input", "tensor"))
+        found.append(Saved("capped logits", 0, 0, run.width * logits, 2 * logits, need="input", region="tensor"))
     return tuple(found)
 
 

@@ -145,8 +145,17 @@ class Experts(Part):
         steps = (run.modules.expert_extra or 1 if self.gated else 0) * inner
         name, width = self._inside("activation"), run.width
         return (
-            Saved(f"{name}.input", inputs, inputs, inputs, inputs * 2 // width, "input", "tensor", "matmul"),
-            Saved(f"{name}.steps", 0, 0, steps, steps * 2 // width, "input", "tensor"),
+            Saved(
+                f"{name}.input",
+                inputs,
+                inputs,
+                inputs,
+                inputs * 2 // width,
+                need="input",
+                region="tensor",
+                producer="matmul",
+            ),
+            Saved(f"{name}.steps", 0, 0, steps, steps * 2 // width, need="input", region="tensor"),
         )
 
     def _choice_keeps(self, run: Run, scores: Number) -> tuple[Saved, ...]:
@@ -156,7 +165,7 @@ class Experts(Part):
         plain, cast = (
             run.tokens * modules.router_keeps(self.choices, self.top_k, autocast=autocast) for autocast in (False, True)
         )
-        found = [Saved(f"{name}.scores", scores * run.width, scores * 4, plain, cast, "input")]
+        found = [Saved(f"{name}.scores", scores * run.width, scores * 4, plain, cast, need="input")]
         if modules.router == "groups":
             copy = run.tokens * self.hidden * (4 if self.shared.width else 2)
             found.append(Saved(f"{name}.input", plain=copy, need="weight"))
@@ -170,8 +179,10 @@ class Experts(Part):
         cast = rows * (24 + (2 if run.modules.router == "groups" else weight) + bias) + 4 * self.experts
         name, inputs = self._inside("combine"), width * run.width
         return (
-            Saved(f"{name}.input", inputs, inputs, inputs, 2 * width, "input", "sequence", "matmul"),
-            Saved(f"{name}.indices", 0, 0, each, cast, "input"),
+            Saved(
+                f"{name}.input", inputs, inputs, inputs, 2 * width, need="input", region="sequence", producer="matmul"
+            ),
+            Saved(f"{name}.indices", 0, 0, each, cast, need="input"),
         )
 
     def _routed(self, run: Run, stream: Number) -> None:
@@ -244,7 +255,7 @@ class Experts(Part):
             matrices = known.weights if known else weights
             copy = 2 * sum(w.elements() for w in matrices if w.role == "experts")
             kept = (
-                Saved(f"{name}.input", saved, saved, saved, saved * 2 // run.width, "weight"),
+                Saved(f"{name}.input", saved, saved, saved, saved * 2 // run.width, need="weight"),
                 Saved(f"{name}.cast", autocast=copy, need="input", region="tensor", fixed=True),
             )
         run.add(

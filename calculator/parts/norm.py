@@ -93,9 +93,9 @@ class Norm(Part):
         # Under autocast the residual stream is in 32 bit, what a projection made in 16.
         stream = self.groups == 1 and self.size == run.residual
         plain, cast = (run.width, 4 if stream else 2) if narrow else (4, 4)
-        found.append(Saved(f"{self.name}.normalised", 0, 0, scaled * plain, scaled * cast, "weight"))
+        found.append(Saved(f"{self.name}.normalised", 0, 0, scaled * plain, scaled * cast, need="weight"))
         if run.modules.norms == "one plus":  # 1 + w in 32 bit
-            found.append(Saved(f"{self.name}.scale", 0, 0, 4 * self.size, 4 * self.size, "input", fixed=True))
+            found.append(Saved(f"{self.name}.scale", 0, 0, 4 * self.size, 4 * self.size, need="input", fixed=True))
         return tuple(found)
 
 

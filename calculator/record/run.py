@@ -221,7 +221,7 @@ class Run(Tokens):
             return ()
         need = "weight" if step.kind in ("matmul", "convolution") else "input"
         region = "tensor" if step.split.input == "sharded" else "sequence"
-        return (Saved(f"{step.name}.input", size, size, size, size, need, region),)
+        return (Saved(f"{step.name}.input", size, size, size, size, need=need, region=region),)
 
 
 _WRITTEN: Recent[tuple[tuple[Part, ...], tuple[Operation, ...]]] = Recent(20_000)
