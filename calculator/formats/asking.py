@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from calculator.errors import ConfigError
@@ -33,11 +34,13 @@ Hits: TypeAlias = frozenset[int]
 NOTHING: Hits = frozenset()
 
 
+@lru_cache(maxsize=16_384)
 def bare(module: str) -> str:
     """A module's path without what wraps the language model."""
     return WRAPPERS.sub("", module).removesuffix(".weight")
 
 
+@lru_cache(maxsize=16_384)
 def translations(short: str) -> list[str]:
     """The path in the words of transformers, and of those MLX keeps, where it is in DeepSeek-V4's own; an image tower's
     by the names that libraries give it."""
@@ -84,6 +87,7 @@ class Asker:
             elif how == "tensor":
                 self.tensors[what].add(i)
         self.words = {how: sorted({name.count(".") + 1 for name in names}) for how, names in self.plain.items()}
+        self.begins = {how: {name.partition(".")[0] for name in names} for how, names in self.plain.items()}
         self.automaton = Automaton(patterns) if patterns else None
         self._classes: dict[tuple[str, bool], Hits] = {}
         self._parts: dict[tuple[int, int, int], list[tuple[int, Numbers]]] = {}
@@ -161,14 +165,14 @@ class Asker:
         found = set(self.tensors.get(module, ()))
         short = bare(module)
         found |= self.plain["name"].get(short, NOTHING)
-        if self.plain["below"]:
+        if self.plain["below"] and short.partition(".")[0] in self.begins["below"]:
             words = short.split(".")
             for count in self.words["below"]:
                 found |= self.plain["below"].get(".".join(words[:count]), NOTHING)
         if self.plain["within"]:
             words, names = module.split("."), self.plain["within"]
-            for count in self.words["within"]:
-                for i in range(len(words) - count + 1):
+            for i in (i for i, word in enumerate(words) if word in self.begins["within"]):
+                for count in self.words["within"]:
                     found |= names.get(".".join(words[i : i + count]), NOTHING)
         return frozenset(found)
 
