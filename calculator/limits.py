@@ -6,6 +6,7 @@ Every kind of input is held against them before anything is made of it. The limi
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -147,20 +148,38 @@ def check_json(text: str | bytes, where: str, error: type[CalculatorError] = Con
     """Hold JSON against the limits of a config before it is parsed.
 
     Raises:
-        CalculatorError: of the given kind, it is too long or holds too many values.
+        CalculatorError: of the given kind, it is too long, holds too many values or nests too deep.
     """
     bound = limits()
     if len(text) > bound.config_bytes:
         raise error(f"{where} is larger than {bound.config_bytes / 1e6:g} MB, so it is no config.json.")
-    if isinstance(text, bytes):
-        values = sum(map(text.count, (b",", b"[", b"{")))
-    else:
-        values = sum(map(text.count, (",", "[", "{")))
+    raw = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    opened = raw.count(b"[") + raw.count(b"{")
+    values = raw.count(b",") + opened
     if values > bound.config_values:
         raise error(
             f"{where} holds some {values:,} values, and at most {bound.config_values:,} are read; a model's "
             "config.json has a few thousand."
         )
+    if opened > NESTED and _depth(raw) > NESTED:
+        raise error(
+            f"{where} nests objects and lists more than {NESTED} deep, so it is no config.json, which has a few levels."
+        )
+
+
+NESTED = 100
+"""Levels of a config's JSON. How many Python itself parses differs from version to version."""
+_TOKEN = rb'"(?:[^"\\]|\\.)*(?:"|\Z)|[\[{\]}]'
+_STEP = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
+
+
+def _depth(text: bytes) -> int:
+    """How deep brackets stand in one another, those in strings left out."""
+    deepest = depth = 0
+    for token in re.finditer(_TOKEN, text, re.DOTALL):
+        depth += _STEP.get(token[0], 0)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 @dataclass

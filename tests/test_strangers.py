@@ -22,6 +22,7 @@ from calculator.limits import SERVER, applied, building, times
 from calculator.record.workload import Workload
 from calculator.report import charts, clean, output
 from calculator.sources.load import model_from_config
+from calculator.sources.paths import parse_config
 from pages.shared import guard
 from pages.shared.model import packed, unpacked
 
@@ -55,7 +56,7 @@ def test_a_valid_config_too_large_for_a_link_is_read(open_page: Any) -> None:
         (b"[" + b"{}," * 1_000_000 + b"{}]", "some 2,000,00"),
         (b" " * 6_000_000, "larger than 5 MB"),
         (b"\xff\xfe\x00", "is not text"),
-        (b"[" * 100_000, "not valid JSON"),
+        (b"[" * 100_000, "nests objects and lists more than 100 deep"),
         (b'{"model_type": "llama", "hidden_size": ' + b"9" * 5000 + b"}", "not valid JSON"),
     ],
 )
@@ -271,3 +272,11 @@ def test_the_collector_is_left_to_look_again_after_a_while(monkeypatch: pytest.M
         assert guard._settled[0] == when
     finally:
         gc.unfreeze()
+
+
+@pytest.mark.parametrize("text", ['{"a":' * 101 + "1" + "}" * 101, '{"a":' + "[" * 100 + "]" * 100 + "}"])
+def test_how_deep_a_config_may_nest_is_the_same_on_every_python(text: str) -> None:
+    with pytest.raises(SourceError, match="nests objects and lists more than 100 deep"):
+        parse_config(text, "x.json")
+    strings = {"model_type": "[{" * 200, "a": 'quoted "[[[" and \\'}
+    assert parse_config(json.dumps(strings)) == strings

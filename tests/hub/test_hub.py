@@ -373,7 +373,13 @@ def test_refusals_are_not_answered_from_the_cache(hub: Hub, model: Model, refuse
 # What is no configuration
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"<html></html>", b"{'a': 1}", b"\xff\xfe\x00", b"[" * 200_000])
+def test_what_nests_too_deep(model: Model, refused: Refused, tmp_path: Path) -> None:
+    model.files["config.json"] = b"[" * 200_000
+    assert "The config.json of org/name nests objects and lists more than 100 deep" in refused(ConfigError)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"<html></html>", b"{'a': 1}", b"\xff\xfe\x00"])
 def test_what_is_not_json(model: Model, refused: Refused, tmp_path: Path, body: bytes) -> None:
     model.files["config.json"] = body
     assert "The config.json of org/name is not JSON" in refused(ConfigError)
