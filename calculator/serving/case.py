@@ -25,7 +25,7 @@ USED, OVERHEAD = 0.9, 1.5 * GIB
 model's cache (`fit` says why)."""
 
 
-KNOWN = 64  # cases, and prompts of each, that are kept
+KNOWN = 16  # cases, and answers of each, that are kept
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,9 @@ class Visitor:
 
     async def visit(self, until: float) -> None:
         url = f"ws://{self.address}/_stcore/stream"
-        options = {"subprotocols": ["streamlit"], "max_size": None, "ping_interval": None, "compression": None}
-        async with websockets.connect(url, **options) as stream:
+        asked = [websockets.Subprotocol("streamlit")]
+        opened = websockets.connect(url, subprotocols=asked, max_size=None, ping_interval=None, compression=None)
+        async with opened as stream:
             await self._rerun(stream, None)
             self.waits.clear()  # the first run imports and builds; what is measured comes after it
             while time.monotonic() < until:

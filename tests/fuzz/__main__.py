@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.fuzz import judge, kinds
+from . import judge, kinds
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from calculator.config import DATA, defaults_of
 from calculator.estimation import estimate
 from calculator.families import FAMILIES
-from calculator.passes.totals import MEMORY_KINDS
+from calculator.record.vocabulary import MEMORY_KINDS
 from calculator.report import output
 from calculator.sources.catalogue import entries
 from calculator.sources.load import model_from_config

@@ -24,7 +24,26 @@ from calculator.sources.checkpoint import Checkpoint, compare, gguf, report, saf
 from calculator.sources.checkpoint.unknown import model_from_checkpoint
 from calculator.sources.load import model_from_config
 
-NUMBERS = (0, -1, 1, 3, 2**31, 2**32, 2**53, 2**63, 2**64 - 1, 10**30, 1.5, None, True, "x", [], {}, [1], float("inf"))
+NUMBERS: tuple[Any, ...] = (
+    0,
+    -1,
+    1,
+    3,
+    2**31,
+    2**32,
+    2**53,
+    2**63,
+    2**64 - 1,
+    10**30,
+    1.5,
+    None,
+    True,
+    "x",
+    [],
+    {},
+    [1],
+    float("inf"),
+)
 
 
 class Held:
@@ -47,6 +66,9 @@ class Held:
 
     def all(self, calls: Sequence[Any]) -> list[Any]:
         return [call() for call in calls]
+
+    def headers(self, index: str) -> None:
+        """Not offered."""
 
 
 @cache

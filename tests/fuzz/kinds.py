@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tests.fuzz import configs, headers, pages, questions, words
+from . import configs, headers, pages, questions, words
 
 Make = Callable[[int, int], Iterable[Any]]
 

@@ -13,7 +13,8 @@ from calculator.errors import RAISE, CalculatorError
 from calculator.hardware import devices
 from calculator.record.options import OPTIONS
 from calculator.sources.catalogue import entries
-from tests.fuzz import configs
+
+from . import configs
 
 APP = Path(__file__).parents[2] / "app.py"
 PAGES = ("", "fit", "speed", "training", "compare", "scaling", "experts", "checkpoint", "methods")
@@ -37,7 +38,23 @@ FIELDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("heads", "kv_heads", "ffn", "vocab", "experts", "top_k", "expert_ffn"), ("2", "8", "4096")),
     **{option.key: (*map(str, option.choices), "1", "4096", "max") for option in OPTIONS},
 }
-STRANGE = ("", "0", "-1", "inf", "nan", "1e400", "9" * 400, "1.5", "max", "x", "a" * 5000, "\x1b[2J", "é", "😀", "\0")
+STRANGE: tuple[str, ...] = (
+    "",
+    "0",
+    "-1",
+    "inf",
+    "nan",
+    "1e400",
+    "9" * 400,
+    "1.5",
+    "max",
+    "x",
+    "a" * 5000,
+    "\x1b[2J",
+    "é",
+    "😀",
+    "\0",
+)
 STRANGE += ("![x](http://e.example/x.png)", "=1+1", "../../etc/passwd", "http://[", "[]", "null", "true", "%00", "1,2")
 
 

@@ -22,9 +22,29 @@ from calculator.serving.serve import serve
 from calculator.sources.adapters.build import adapted
 from calculator.sources.load import load_model
 from calculator.training import train
-from tests.fuzz.configs import STRANGE, mutated
 
-NUMBERS = (0, -1, 1, 0.5, 1e-9, 80, 1e9, 1e12, 1e308, math.inf, math.nan, 10**400, True, None, "80", [], {}, "\x1b[2J")
+from .configs import STRANGE, mutated
+
+NUMBERS: tuple[Any, ...] = (
+    0,
+    -1,
+    1,
+    0.5,
+    1e-9,
+    80,
+    1e9,
+    1e12,
+    1e308,
+    math.inf,
+    math.nan,
+    10**400,
+    True,
+    None,
+    "80",
+    [],
+    {},
+    "\x1b[2J",
+)
 BASES = ("Qwen/Qwen2.5-7B", "openai/gpt-oss-20b", "state-spaces/mamba-370m-hf", "openai-community/gpt2")
 
 
@@ -60,7 +80,13 @@ def run_device(described: Mapping[str, Any]) -> None:
     fewest(model, card, max_model_len=4096)
     s = serve(model, device=card, prompt_length=512, output_length=64)
     t = train(model, device=card, sequence_length=512)
-    for amount in (s.ttft.expected, s.tpot.lower_bound, s.per_user, t.peak, t.step_time and t.step_time.expected):
+    for amount in (
+        s.ttft.expected,
+        s.tpot.lower_bound,
+        s.per_user,
+        t.peak,
+        t.step_time.expected if t.step_time else None,
+    ):
         assert amount is None or (math.isfinite(amount) and amount >= 0), amount
     for cost in (s.cost_per_million_tokens, t.cost(1e9)):
         assert cost is None or cost >= 0, cost
@@ -75,7 +101,23 @@ LINES = (
     "Graph capturing finished in {} secs, took {} GiB", "total_gpu_memory ({}GiB)", "kv_cache_dtype=fp8{}",
     "Free memory on device ({}/{} GiB)", "decode_context_parallel_size={}", "--max-num-batched-tokens {}",
 )  # fmt: skip
-PRINTED = ("0", "1", "-1", "4", "14.25", "0.9", "131,072", "0.11.0", ",", ".", "", "1.2.3", "1e400", "nan", "9" * 400)
+PRINTED: tuple[str, ...] = (
+    "0",
+    "1",
+    "-1",
+    "4",
+    "14.25",
+    "0.9",
+    "131,072",
+    "0.11.0",
+    ",",
+    ".",
+    "",
+    "1.2.3",
+    "1e400",
+    "nan",
+    "9" * 400,
+)
 PRINTED += ("9" * 100_000, "," * 10_000, "1," * 10_000, "x" * 10_000, "\x1b[2J", "é", "'")
 
 
@@ -105,7 +147,14 @@ PATTERNS = (r"((.|\w))+Z", "(.?){30}", "(a*)*b", "(", "[", "\\", "(?<=x)", r"\1"
 def adapters(count: int, seed: int) -> Iterator[dict[str, Any]]:
     """Settings of adapters, with fields of any kind and patterns of any length."""
     rng = random.Random(seed)
-    fields = ("r", "target_modules", "rank_pattern", "exclude_modules", "modules_to_save", "layers_to_transform")
+    fields: tuple[str, ...] = (
+        "r",
+        "target_modules",
+        "rank_pattern",
+        "exclude_modules",
+        "modules_to_save",
+        "layers_to_transform",
+    )
     fields += ("layers_pattern", "use_dora", "bias", "num_virtual_tokens", "init_r", "target_parameters", "peft_type")
     fields += ("feedforward_modules", "token_dim", "num_layers", "prefix_projection", "trainable_token_indices")
     for _ in range(count):

@@ -21,7 +21,8 @@ from calculator.arguments import parser
 from calculator.cli import main
 from calculator.errors import CalculatorError
 from calculator.sources.catalogue import entries
-from tests.fuzz import configs
+
+from . import configs
 
 WORDS = (
     *("", "0", "-1", "1", "7", "4096", "max", "inf", "nan", "1e9", "10**9", "9" * 5000, str(10**12), str(10**13)),
@@ -125,7 +126,7 @@ def run_command(given: list[str]) -> None:
         lines = [line for line in said.splitlines() if line.startswith("error: ")]
         assert len(lines) == 1, said
         raise CalculatorError(lines[0])
-    written = out.buffer.getvalue()  # type: ignore[attr-defined]
+    written = out.buffer.getvalue()
     assert b"\x1b" not in written
 
 
