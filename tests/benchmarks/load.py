@@ -125,7 +125,7 @@ class Visitor:
         if kind == "exception" or (kind == "alert" and element.alert.format == Alert.ERROR):
             raise RuntimeError(element.exception.message or element.alert.body)
         field = getattr(element, kind) if kind in ("number_input", "text_input") else None
-        if field is not None and field.label == "Batch size":
+        if field is not None and field.label in ("Batch size", "Sequences a step"):  # the latter of training
             self.batch = WidgetState(id=field.id)
             if kind == "text_input":
                 self.batch.string_value = ""
