@@ -224,10 +224,10 @@ class Run(Tokens):
         return (Saved(f"{step.name}.input", size, size, size, size, need=need, region=region),)
 
 
-_WRITTEN: Recent[tuple[tuple[Part, ...], tuple[Operation, ...]]] = Recent(10_000)
+_WRITTEN: Recent[tuple[tuple[Part, ...], tuple[Operation, ...]]] = Recent(20_000)
 """What the parts of layers wrote, by the tuple's identity, which lives as long as its entry; at most so many
 operations. Parameters, plans and rules of one model each ask for the same few tuples."""
-_EQUAL: Recent[tuple[Operation, ...]] = Recent(10_000)
+_EQUAL: Recent[tuple[Operation, ...]] = Recent(20_000)
 """The same by value: in a sweep over configs most models have a layer that another had."""
 ONE_TOKEN = Workload()
 
