@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
+from calculator.config import LARGEST
 from calculator.formats.named import TORCH_DTYPES
 from calculator.numbers import units
 from calculator.numbers.blocks import Block, Facts, Grid, Shown
@@ -164,6 +165,17 @@ class Model(Shown):
     def stacks(self) -> tuple[Stack, ...]:
         """Towers, encoder and language model, in the order they run."""
         return (*self.towers, *((self.encoder,) if self.encoder else ()), self.text)
+
+    def stated(self, *names: str) -> int | float | None:
+        """The first of these fields of the language model's config that is a number above zero. A family holds against
+        their kinds only the fields it reads, so the others may be anything."""
+        inner = self.config.get("text_config")
+        for config in (inner, self.config) if isinstance(inner, Mapping) else (self.config,):
+            for name in names:
+                value = config.get(name)
+                if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LARGEST:
+                    return value
+        return None
 
     @property
     def layers(self) -> int:

@@ -14,6 +14,9 @@ from typing import Any
 from calculator.engines.engine import Layers, smaller, up
 from calculator.record.caches import EncoderKeysAndValues, KeysAndValues, State
 
+ENDLESS = 1 << 31
+"""Blocks where they hold nothing: more tokens than any other stage has room for."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -64,11 +67,13 @@ class Blocks:
 
     def count(self, pool: int) -> int:
         """Blocks in a pool of bytes: "# GPU blocks"."""
+        if not self.size:  # a stage of layers that keep nothing
+            return ENDLESS if pool > 0 else 0
         return max(0, int(pool // self.size))
 
     def tokens(self, pool: int) -> int:
         """ "GPU KV cache size": the blocks are shared by all groups."""
-        return self.count(pool) // sum(g.groups for g in self.groups) * self.block * self.ranks
+        return self.count(pool) // max(sum(g.groups for g in self.groups), 1) * self.block * self.ranks
 
     def needed(self, length: Any) -> Any:
         """Bytes that one sequence of the length takes."""

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from calculator.errors import ConfigError
 from calculator.formats.gguf_names import stored_as
 from calculator.formats.mixtures import BASES, Facts, Recipe, category, order, unquantized
 from calculator.formats.named import FORMATS, GGML_FORMATS, Exact, Format, format_named
@@ -120,21 +121,33 @@ def _divided(model: Model, names: tuple[str, ...], rows: int, columns: int) -> l
     """Rows and columns of the tensors that one is split into: equal shares of its rows, but for those below."""
     if len(names) == 1:
         return [(rows, columns)]
-    config = model.config.get("text_config") or model.config
     kinds = [name.rpartition(".weight")[0].rpartition(".")[2] for name in names]
     if kinds == ["attn_k_b", "attn_v_b"]:
         # The keys' half is transposed for absorption: its rows are as long as a head's part without rotation.
-        nope, value = int(config["qk_nope_head_dim"]), int(config["v_head_dim"])
+        nope, value = _sizes(model, "nope_dim", "value_dim")
         heads = rows // (nope + value)
         return [(heads * columns, nope), (heads * value, columns)]
     if kinds == ["attn_qkv", "attn_gate"]:
-        gate = int(config["linear_num_value_heads"]) * int(config["linear_value_head_dim"])
+        gate = math.prod(_sizes(model, "value_heads", "value_dim"))
         return [(rows - gate, columns), (gate, columns)]
     if kinds == ["attn_q", "attn_k", "attn_v"]:
-        keys = int(config["num_key_value_heads"])
-        group = rows // (int(config["num_attention_heads"]) + 2 * keys)
+        heads, keys = _sizes(model, "heads", "kv_heads")
+        group = rows // (heads + 2 * keys)
         return [(rows - 2 * keys * group, columns), (keys * group, columns), (keys * group, columns)]
     return [(rows * (i + 1) // len(names) - rows * i // len(names), columns) for i in range(len(names))]
+
+
+def _sizes(model: Model, *names: str) -> tuple[int, ...]:
+    """Sizes of the first part of a layer that has all of them: what was built, however the config says it.
+
+    Raises:
+        ConfigError: there is no such part, so that the file's tensors are not known.
+    """
+    for layer, _ in model.text.groups:
+        for part in layer.parts:
+            if all(hasattr(part, name) for name in names):
+                return tuple(int(getattr(part, name)) for name in names)
+    raise ConfigError(f"{model.name} has no layer with {' and '.join(names)}, so its GGUF tensors are not known here.")
 
 
 def _facts(model: Model, pieces: list[_Piece], *, tied: bool) -> Facts:

@@ -10,6 +10,7 @@ from calculator.engines.memory.shares import weights_listed
 from calculator.errors import CalculatorError
 from calculator.model import Model
 from calculator.parallel import Layout
+from calculator.parts import Attention
 from calculator.record.caches import Latent
 
 
@@ -21,9 +22,10 @@ def divisors(count: int) -> list[int]:
 
 def heads_of(model: Model) -> int:
     """Query heads, which tensor parallelism divides; 0 for a model without attention."""
-    text = model.config.get("text_config") or model.config
-    found = text.get("num_attention_heads") or text.get("n_head") or text.get("num_heads") or 0
-    return int(found) if isinstance(found, int) else int(found[0]) if found else 0
+    found = model.stated("num_attention_heads", "n_head", "num_heads")
+    if found is None:  # a list, layer by layer
+        found = next((p.heads for layer in model.text.layers for p in layer.parts if isinstance(p, Attention)), 0)
+    return int(found)
 
 
 def has_latent(model: Model) -> bool:

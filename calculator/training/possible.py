@@ -30,8 +30,8 @@ def check(model: Model, training: Training, layout: Layout, micro_batches: int) 
         )
     if "parameters" in training.offloaded and training.zero < 3 and layout.dp * layout.cp > 1:
         raise WorkloadError("Parameters are offloaded where copies shard them; give zero 3 with offload parameters.")
-    heads = model.config.get("num_attention_heads") or model.config.get("n_head")
-    if isinstance(heads, int) and heads % layout.attention_tp:
+    heads = int(model.stated("num_attention_heads", "n_head") or 0)
+    if heads % layout.attention_tp:
         fitting = [n for n in range(1, min(heads, 64) + 1) if heads % n == 0]
         raise WorkloadError(
             f"tp {layout.attention_tp} does not divide the {heads} attention heads of {model.name}; choose one of "

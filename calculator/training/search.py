@@ -65,9 +65,9 @@ def plans(
 def layouts(model: Model, device: Device, devices: int, sequence_length: int) -> Iterator[Layout]:
     """Layouts of exactly so many devices: a tensor group within one domain, whole layers a stage, long sequences over
     up to eight, and the experts of a mixture over what divides them."""
-    heads = model.config.get("num_attention_heads") or model.config.get("n_head") or 0
+    heads = int(model.stated("num_attention_heads", "n_head") or 0)
     for tp in _divisors(min(devices, max(device.domain, 1), 16), devices):
-        if isinstance(heads, int) and heads and heads % tp:
+        if heads and heads % tp:
             continue
         for pp in _divisors(min(model.layers, 64), devices // tp):
             for cp in _divisors(8 if sequence_length >= LONG else 1, devices // tp // pp):

@@ -250,3 +250,11 @@ def test_states_alone_fill_no_pool_with_tokens(engine: str, model: str, pp: int)
     shares = fit_map(found, np.array([1, 2]), np.array([1024, 2048, 4096]))
     assert shares.shape == (2, 3)
     assert (shares[0, 0] < shares[0, 2]) == found.growing
+
+
+@pytest.mark.parametrize("odd", [{"rotary_pct": "x"}, {"qk_rope_head_dim": [1]}, {"text_config": None}])
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "llama.cpp"])
+def test_fields_that_the_family_does_not_read_may_be_anything(engine: str, odd: dict[str, object]) -> None:
+    sizes = {"num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4, "vocab_size": 1000}
+    model = calculator.load_model({"model_type": "llama", "intermediate_size": 512, **sizes, **odd})
+    assert calculator.fit(model, "h100", engine, max_model_len=2048).fits

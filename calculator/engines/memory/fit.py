@@ -12,6 +12,7 @@ from calculator.engines.memory import llama_cpp, sglang, tensorrt_llm, transform
 from calculator.engines.memory.ask import Ask, Budget, Item, layout_counts, longest
 from calculator.engines.memory.pages import grows
 from calculator.engines.memory.settings import checked
+from calculator.engines.memory.shares import weights_listed
 from calculator.engines.memory.shown import blocks_of
 from calculator.errors import WorkloadError
 from calculator.formats.cache import cache_format_named
@@ -107,7 +108,8 @@ class Fit(Shown):
         """Sequences of a length, or of each of an array's, that the pool holds."""
         if self.budget.pool <= 0:
             return length * 0
-        found = self.budget.pool // self.budget.cache.needed(length)
+        needed = self.budget.cache.needed(length)  # nothing on a stage whose layers keep nothing
+        found = self.budget.pool // (needed + (needed == 0))
         limit = self.budget.sequences
         if limit is None:
             return found
@@ -298,6 +300,11 @@ def fit(
         known,
         _version(known.pop("version", None)),
     )
+    if not any(op.kept for op in weights_listed(model, ask.dtype, ask.kv_dtype)):
+        raise WorkloadError(
+            f"{model.name} keeps no cache from one pass to the next, as encoders and drafts that read their target's "
+            "do, so an engine has no pool to divide; what it holds is in estimate (without --fits and the like)."
+        )
     return Fit(
         model, ask.device, engine, ask.layout, dtype, kv_dtype, known, ask.longest, concurrency, RULES[engine](ask)
     )

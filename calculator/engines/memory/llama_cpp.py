@@ -74,7 +74,6 @@ def compute_buffer(ask: Ask, micro: int) -> int:
     logits = micro * (vocabulary + hidden) * 4
     if ask.get("flash_attn", default=True):
         return logits
-    config = ask.model.config
-    heads = (config.get("text_config") or config).get("num_attention_heads") or 1
+    heads = int(ask.model.stated("num_attention_heads") or 1)
     cells = -(-ask.longest // 256) * 256
     return max(logits, micro * 4 * (heads * cells + cells + 4 * hidden))

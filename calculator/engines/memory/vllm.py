@@ -105,11 +105,11 @@ def rotary_table(ask: Ask, listed: Iterable[Operation]) -> int:
     """Bytes of the table of cosines and sines: positions × rotated features × element."""
     if not any(op.name.endswith(".rotary") for op in listed):
         return 0
-    config = ask.model.config
-    text = config.get("text_config") or config
-    heads = text.get("num_attention_heads") or 1
-    width = text.get("qk_rope_head_dim") or text.get("head_dim") or ask.model.hidden_size // heads
-    share = text.get("partial_rotary_factor") or text.get("rotary_pct") or 1
+    stated = ask.model.stated
+    width = stated("qk_rope_head_dim") or stated("head_dim")
+    if width is None:
+        width = ask.model.hidden_size // int(stated("num_attention_heads") or 1)
+    share = min(stated("partial_rotary_factor", "rotary_pct") or 1, 1)
     return int((ask.model.context_length or 0) * int(width * share) * ask.width)
 
 
