@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,4 +28,7 @@ def test_a_command_answers(command: str, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_python_runs() -> None:
     (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    exec(compile(block, "README.md", "exec"), {})
+    names: dict[str, Any] = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert names["model"].parameters.total == 7_615_616_512
+    assert names["grid"].memory.total.shape == (1000, 1000)
