@@ -25,6 +25,8 @@ NUMBERS |= {name: typed.least for name, typed in TYPED.items()} | {"step": 1}
 CHOICES = {o.key: o for o in OPTIONS if o.choices}
 SHARED = (*(o.key for o in OPTIONS), "device", "devices", "engine", "price", "draft")
 """Of the sidebar: what every page's link holds, whether or not the page has a field for it."""
+SIDEBAR = (*SHARED, "source", "model", "hub", "kind", "tied", *TYPED)
+"""What keys the sidebar's fields of more than one page have in the session."""
 HELD, PAGE = "link_held", "link_page"  # of the session: the shared part of the last run's link, and its page
 SOURCES = ("popular", "hub", "file", "manual")
 FORMER = {"source": {"upload": "file"}, "table": {"flops": "compute", "reuse": "intensity"}}  # what older links say
@@ -86,7 +88,20 @@ def keep(page: str, *, hides: bool) -> None:
             link.update({n: v for n, v in lost.items() if not link.is_bound(n)})
         if lost:
             link.set_initial_query_params_from_current()
+    if arrived:
+        _say_again()
     st.session_state[PAGE] = page
+
+
+def _say_again() -> None:
+    """Send what the sidebar's fields hold to the browser once more.
+
+    Who leaves a page while its first run ends has a browser that forgets values which it has just sent: it shows the
+    fields empty, the server works with what they held.
+    """
+    for name in SIDEBAR:
+        if name in st.session_state:
+            st.session_state[name] = st.session_state[name]
 
 
 def remember() -> None:
