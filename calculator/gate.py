@@ -110,6 +110,9 @@ def _check_part(part: Part) -> None:
             raise ConfigError(f"{what}: {name} is 0; it must be a whole number, one or more.")
     if part.MEASURED:
         return
+    experts = values.get("experts")
+    if isinstance(experts, int) and experts > limits().copies:  # also where one tensor holds all of them
+        raise ConfigError(f"{what}: experts is {shown(experts)}; at most {limits().copies:,} are built here.")
     for few, many in (("top_k", "experts"), ("kv_heads", "heads")):
         least, most = values.get(few), values.get(many)
         if isinstance(least, int) and isinstance(most, int) and least > most:
