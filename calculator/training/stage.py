@@ -118,7 +118,7 @@ BESIDE = frozenset(("optimizer", "precision", "recompute", "zero", "loss", "base
 BESIDE |= {"optimizer_in_backward", "loading"}
 """Fields of a recipe that change nothing of what a stage's layers keep, beyond the kernels and the width of inputs."""
 
-_LAID: Recent[tuple[Model, list[StageKept]]] = Recent(20_000)
+_LAID: Recent[tuple[Model, list[StageKept]]] = Recent(10_000)
 """Stages that were lately laid out, of at most so many operations and layers together: a page of recipes asks for the
 same ones again and again. They are never changed."""
 
