@@ -17,6 +17,7 @@ from calculator.engines.memory import fit
 from calculator.errors import CalculatorError
 from calculator.estimation import estimate
 from calculator.families import FAMILIES
+from calculator.limits import STANDARD
 from calculator.model import Model
 from calculator.parallel.layout import Layout
 from calculator.record.vocabulary import MEMORY_KINDS
@@ -29,6 +30,7 @@ from calculator.training import train
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "transformers")
 EXTREMES = (0, -1, 10**9)
+LONGEST = STANDARD.config_values
 STRANGE: tuple[Any, ...] = (
     *(0, -1, 1, 2, 3, 7, 10**9, 10**12, 10**18, 10**30, 1.5, -0.5, 1e308, math.inf, math.nan, True, False, None),
     *("", "x", "a" * 10_000, "((.+))+Z", "../../etc/passwd", "\x1b[31m", "=1+1", "![x](http://x/y.png)"),
@@ -118,9 +120,10 @@ def mutated(rng: random.Random, value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and choice < 0.4:
         return value + rng.choice((-1, 1, 7, -value, value, value * 1000, -2 * value))
     if isinstance(value, list) and value and choice < 0.5:
-        return rng.choice((value[:-1], value * 2, value[::-1], [*value, rng.choice(STRANGE)], value[0], value * 300))
+        longer = value * min(300, -(-LONGEST // len(value)))  # what is longer is refused by its bytes, unread
+        return rng.choice((value[:-1], value * 2, value[::-1], [*value, rng.choice(STRANGE)], value[0], longer))
     if isinstance(value, str) and choice < 0.3:
-        return value * rng.choice((0, 2, 3000))
+        return value * min(rng.choice((0, 2, 3000)), -(-LONGEST // max(len(value), 1)))
     return copy.deepcopy(rng.choice(STRANGE))
 
 
