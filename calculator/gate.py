@@ -9,7 +9,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -99,12 +99,21 @@ def _parts_in(part: Part) -> Iterator[Part]:
                 yield from _parts_in(inner)  # type: ignore[arg-type]
 
 
+def _values_of(part: Part) -> dict[str, Any]:
+    """The part's fields, and those of the records that describe it (what an attention sees, its heads)."""
+    found = dict(vars(part))
+    for value in vars(part).values():
+        if type(value) not in PLAIN and is_dataclass(value) and not hasattr(value, "write"):
+            found = {f.name: getattr(value, f.name) for f in fields(value)} | found
+    return found
+
+
 PLAIN = frozenset((int, bool, str, float, type(None)))
 
 
 def _check_part(part: Part) -> None:
     what = f"{type(part).__name__} {part.name!r}"
-    values = vars(part)
+    values = _values_of(part)
     for name in POSITIVE & values.keys():
         if values[name] == 0 and not isinstance(values[name], bool):
             raise ConfigError(f"{what}: {name} is 0; it must be a whole number, one or more.")
@@ -127,6 +136,13 @@ def check_copies(model: Model) -> None:
     """
     for stack in (*model.stacks, *model.apart):
         for parts in (stack.before, *(layer.parts for layer, _ in stack.groups), stack.after):
+            for inner in (inner for part in parts for inner in _parts_in(part)):
+                experts = getattr(inner, "experts", 0)  # which one tensor may hold, without copies
+                if isinstance(experts, int) and experts > limits().copies:
+                    what = f"{type(inner).__name__} {inner.name!r}"
+                    raise ConfigError(
+                        f"{what}: experts is {shown(experts)}; at most {limits().copies:,} are built here."
+                    )
             for weight in (weight for op in written(parts) for weight in op.weights):
                 if weight.copies > limits().copies:
                     raise ConfigError(
