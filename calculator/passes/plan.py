@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from calculator.formats.alike import Alike
 from calculator.formats.named import FORMATS, GGML_FORMATS, MIXTURES, Format, format_named, ggml_head
 from calculator.formats.rules import LINEAR, Scheme, Share, converting
 from calculator.formats.weight import Weight
@@ -66,6 +67,12 @@ class Plan:
             return None
         tower = stack.tower is not None
         return self.scheme.form(_module(prefix, weight), weight, self.native, tower=tower, beside=self.beside)
+
+    def alike(self, stack: Stack, layers: tuple[int, ...], weights: tuple[Weight, ...]) -> list[Alike]:
+        """Layers of a stack that no rule tells apart, of those that hold these weights."""
+        if self.scheme is None:
+            return [Alike(layers, {})]
+        return self.scheme.alike(stack.path, layers, weights, tower=stack.tower is not None, beside=self.beside)
 
     def shares(self, prefix: str, weight: Weight, stack: Stack) -> list[Share]:
         """Which rules price the tensor, those of one format for all its experts together."""
@@ -130,11 +137,15 @@ def _planned_stack(stack: Stack, plan: Plan) -> PlannedStack:
         if plan.scheme is None:  # nothing tells layers apart
             groups.append(Group(layer.parts, Span(stack.path, indices), {}, layer.parallel))
             continue
+        found: list[tuple[tuple[int, ...], tuple[Format | None, ...]]] = []
+        for same in plan.alike(stack, indices, weights):
+            with plan.scheme.standing_for(same):
+                found.append((same.layers, formats(f"{stack.path}.{same.layers[0]}.", weights)))
         alike: dict[tuple[Format | None, ...], list[int]] = {}
-        for index in indices:
-            alike.setdefault(formats(f"{stack.path}.{index}.", weights), []).append(index)
+        for layers, forms in found:  # by their first layer
+            alike.setdefault(forms, []).extend(layers)
         for forms, members in alike.items():
-            span = Span(stack.path, tuple(members))
+            span = Span(stack.path, tuple(sorted(members)))
             groups.append(Group(layer.parts, span, _chosen(weights, forms), layer.parallel))
     first, last = (
         Group(parts, Span(stack.path, after=after), _chosen(weights, formats("", weights)))
