@@ -9,8 +9,8 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import is_dataclass
-from functools import lru_cache
+from dataclasses import fields, is_dataclass
+from functools import cache, lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -99,13 +99,20 @@ def _parts_in(part: Part) -> Iterator[Part]:
                 yield from _parts_in(inner)  # type: ignore[arg-type]
 
 
+@cache
+def _positive(kind: Any) -> tuple[str, ...]:
+    """The fields of a kind of part of which none may be zero."""
+    return tuple(f.name for f in fields(kind) if f.name in POSITIVE)
+
+
 PLAIN = frozenset((int, bool, str, float, type(None)))
 
 
 def _check_part(part: Part) -> None:
     what = f"{type(part).__name__} {part.name!r}"
     values = vars(part)
-    for name in POSITIVE & values.keys():
+    kind: Any = type(part)
+    for name in _positive(kind):
         if values[name] == 0 and not isinstance(values[name], bool):
             raise ConfigError(f"{what}: {name} is 0; it must be a whole number, one or more.")
     if part.MEASURED:
@@ -137,6 +144,7 @@ def check_copies(model: Model) -> None:
 
 AMOUNTS = ("parameters", "active", "flops", "weight_bytes", "reads", "writes", "cache_bytes", "live")
 _amounts = attrgetter(*AMOUNTS)
+WHOLE = frozenset((int,))
 
 
 def _check_operations(parts: tuple[Part, ...]) -> int:
@@ -145,16 +153,22 @@ def _check_operations(parts: tuple[Part, ...]) -> int:
     for op in listed:
         for weight in op.weights:
             for size in (*weight.shape, weight.copies):
-                if not _whole(size):
+                if (type(size) is not int or not 0 <= size < MOST) and not _whole(size):
                     raise ConfigError(f"Tensor {weight.name!r} would have the shape {shown(weight.shape)}.")
-        for name, amount in zip(AMOUNTS, _amounts(op), strict=True):
-            if not (amount >= 0 if type(amount) is int else _sound(amount)):
+        amounts = _amounts(op)
+        if WHOLE.issuperset(map(type, amounts)) and min(amounts) >= 0:
+            continue
+        for name, amount in zip(AMOUNTS, amounts, strict=True):
+            if not _sound(amount):
                 raise ConfigError(f"Operation {op.name!r} would have {shown(amount)} {name}.")
     return len(listed)
 
 
+MOST = 10**40
+
+
 def _whole(value: Any, least: int = 0) -> bool:
-    return (type(value) is int or (isinstance(value, int) and not isinstance(value, bool))) and least <= value < 10**40
+    return (isinstance(value, int) and not isinstance(value, bool)) and least <= value < MOST
 
 
 def _sound(value: Any) -> bool:
