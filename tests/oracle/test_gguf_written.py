@@ -1,4 +1,4 @@
-"""GGUF files written by gguf-py's own writer, with its keys and its names of tensors, against the configs they are of."""
+"""GGUF files written by gguf-py's own writer, with its keys and names of tensors, against the configs they are of."""
 
 from __future__ import annotations
 
@@ -24,22 +24,10 @@ from calculator import estimate, load_model  # noqa: E402
 EVERY = CASES | BESIDE_DECODERS
 ARCHITECTURES = {name: number for number, name in gguf.MODEL_ARCH_NAMES.items()}
 LISTED = (
-    *(
-        "llama",
-        "qwen2",
-        "qwen3",
-        "qwen3moe",
-        "qwen3next",
-        "qwen35",
-        "qwen35moe",
-        "gemma",
-        "gemma2",
-        "gemma3",
-        "gemma3n",
-    ),
-    *("gemma4", "phi2", "phi3", "gpt-oss", "deepseek2", "glm4", "glm4moe", "granite", "granitemoe", "granitehybrid"),
-    *("lfm2", "lfm2moe", "nemotron", "nemotron_h", "falcon-h1", "mamba", "mamba2", "rwkv6", "starcoder2", "command-r"),
-    *("olmo2", "minimax-m2", "bert", "nomic-bert", "t5", "t5encoder", "mistral3"),
+    *("llama", "qwen2", "qwen3", "qwen3moe", "qwen3next", "qwen35", "qwen35moe", "gemma", "gemma2", "gemma3"),
+    *("gemma3n", "gemma4", "phi2", "phi3", "gpt-oss", "deepseek2", "glm4", "glm4moe", "granite", "granitemoe"),
+    *("granitehybrid", "lfm2", "lfm2moe", "nemotron", "nemotron_h", "falcon-h1", "mamba", "mamba2", "rwkv6"),
+    *("starcoder2", "command-r", "olmo2", "minimax-m2", "bert", "nomic-bert", "t5", "t5encoder", "mistral3"),
 )
 
 
