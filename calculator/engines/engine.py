@@ -126,4 +126,4 @@ def sparse_latent(kinds: list[Layers]) -> bool:
 
 def state_bytes(entry: Compressed) -> int:
     """Bytes that a compressor keeps of one token: a vector and its gate in 32 bit, twice where entries overlap (4)."""
-    return 2 * (1 + (entry.ratio == 4)) * int(entry.elements) * 4
+    return (4 if entry.ratio == 4 else 2) * int(entry.elements) * 4

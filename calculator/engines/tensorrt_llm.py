@@ -54,7 +54,8 @@ def compressed(kinds: list[Layers], length: int, settings: Settings) -> tuple[in
     block = settings.block_size or COMPRESSED_BLOCKS[0]
     if block not in COMPRESSED_BLOCKS:
         raise NotModelled(f"TensorRT-LLM keeps such a cache in blocks of 128 or 256 tokens, not of {block:,}.")
-    size, steps = 0, []
+    size = 0
+    steps: list[str] = []
     for k in kinds:
         kept = k.kept
         if isinstance(kept, Compressed):
