@@ -96,7 +96,8 @@ def _inside(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
 
 
 def _says(settings: Any) -> bool:
-    return isinstance(settings, Mapping) and bool(settings)
+    """Whether a block says anything; a method of null or "none" and nothing else is no quantization."""
+    return isinstance(settings, Mapping) and any(value not in (None, "none", "None") for value in settings.values())
 
 
 def _opened(settings: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -100,6 +100,13 @@ def test_a_block_in_the_thinker_of_an_omni_model() -> None:
     ]
 
 
+@pytest.mark.parametrize("method", [None, "none"])
+def test_no_method_is_no_quantization(method: str | None) -> None:
+    model = quantized({"quant_method": method})
+    assert weights(model) == KEPT + 2 * ALL
+    assert not any("quantized" in note for note in model.notes)
+
+
 def test_a_method_of_its_own_is_told_by_name() -> None:
     model: Model = model_from_config(SMALL | {"quantization_config": {"quant_method": "sinq", "nbits": 4}})
     assert any("'sinq' is not known here" in note for note in model.notes)
