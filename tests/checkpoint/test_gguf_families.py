@@ -12,7 +12,7 @@ from converter import convert
 from writers import GGML, Tensors, write_gguf
 
 from calculator import estimate, load_model
-from calculator.errors import CheckpointError
+from calculator.errors import CheckpointError, WorkloadError
 from calculator.model import Model
 from calculator.record.run import weights_of
 from calculator.sources.checkpoint.llama_cpp.architectures import ARCHITECTURES
@@ -379,6 +379,18 @@ def test_encoders_and_models_of_two_sides(
         assert mine.flops.total == theirs.flops.total
         assert mine.memory.kv_cache == theirs.memory.kv_cache
         assert mine.memory.weights == theirs.memory.weights
+
+
+@pytest.mark.parametrize(("architecture", "said"), [("llama", {"attention.causal": False}), ("llama-embed", {})])
+def test_a_decoder_that_looks_both_ways_keeps_no_cache(tmp_path: Path, architecture: str, said: dict[str, Any]) -> None:
+    """Embedding models on a decoder's layers."""
+    known = as_converted(SMALL | {"model_type": "llama"})
+    found = load_model(convert(tmp_path / "x.gguf", architecture, known, said))
+    assert found.parameters == known.parameters
+    assert found.model_type == "llama"
+    assert estimate(found, mode="prefill", sequence_length=512).memory.kv_cache == 0
+    with pytest.raises(WorkloadError, match="no decode mode"):
+        estimate(found, mode="decode")
 
 
 DENSE = {"block_count": 2, "context_length": 4096, "embedding_length": 256, "feed_forward_length": 768}
