@@ -100,6 +100,18 @@ def test_a_block_in_the_thinker_of_an_omni_model() -> None:
     ]
 
 
+def test_mlx_converts_what_joins_a_tower_to_the_language_model() -> None:
+    """mlx-vlm skips the paths of towers; LLaVA's projector is none. Gemma 3's projection is a bare array."""
+    mlx = {"quantization": {"group_size": 64, "bits": 4}}
+    llava = dict(load_model("llava-hf/llava-1.5-7b-hf").config) | mlx
+    kept = llava | {"quantization": mlx["quantization"] | {f"multi_modal_projector.linear_{i}": False for i in (1, 2)}}
+    assert weights(model_from_config(llava)) == 4_409_864_192
+    assert weights(model_from_config(kept)) == 4_409_864_192 + (1024 + 4096) * 4096 * 23 // 16
+    gemma = model_from_config(dict(load_model("google/gemma-3-4b-it").config) | mlx)
+    assert weights(gemma) == 3_022_809_824
+    assert not any("matches no tensor" in note for note in gemma.notes)
+
+
 @pytest.mark.parametrize("method", [None, "none"])
 def test_no_method_is_no_quantization(method: str | None) -> None:
     model = quantized({"quant_method": method})
