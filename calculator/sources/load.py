@@ -82,7 +82,7 @@ def load_model(
         return model_from_config(source)
     if not isinstance(source, str | Path):
         raise SourceError(f"A model is named by text, a path or a parsed config, not by {type(source).__name__}.")
-    text = str(source).strip()
+    text = catalogue.tidied(str(source))
     if text == "-":
         return _given(read_stdin(), "standard input", "standard input", base, token)
     if not text:

@@ -14,7 +14,7 @@ from typing import Any
 from calculator.formats.named import FORMATS, Format, grouped
 from calculator.formats.readers.common import IGNORED, Result, pieces
 from calculator.formats.readers.modelopt import experts_rule, quantized_layers
-from calculator.formats.rules import Rule, Scheme, converting, listed
+from calculator.formats.rules import LINEAR, Rule, Scheme, converting, listed, names
 
 UNSAID = ("eh_proj", "compressor", "indexer.weights_proj")
 """Modules that stay as they are in FP8 checkpoints that do not say so: what joins the vectors in front of a prediction
@@ -22,9 +22,11 @@ layer (DeepSeek-V3, MiMo), and the compressors and the indexer's weights of Deep
 close with these in 16 bit, and engines build them without quantization."""
 
 
-def _whole(title: str, form: Format, settings: Mapping[str, Any], field: str = "quant_method") -> Result:
+def _whole(
+    title: str, form: Format, settings: Mapping[str, Any], field: str = "quant_method", roles: frozenset[str] = LINEAR
+) -> Result:
     """One format for all matrices but those left out."""
-    return Scheme(title, (*listed(settings, *IGNORED), *converting("Linear", form, field))), None
+    return Scheme(title, (*listed(settings, *IGNORED), *converting("Linear", form, field, roles))), None
 
 
 def fp8(settings: Mapping[str, Any]) -> Result:
@@ -43,10 +45,14 @@ def fp8(settings: Mapping[str, Any]) -> Result:
         field = "activation_scheme" if "activation_scheme" in settings else "quant_method"
     own, _ = quantized_layers(settings)
     experts = experts_rule(settings)
+    tables = (
+        Rule("within", n, Format("fp8", 8, tile_rows=0, scale_bits=32), "modules_to_convert", frozenset(("embedding",)))
+        for n in names(settings, "modules_to_convert")
+    )  # tables with one scale each (Qwen4-Exp's n-grams)
     # Where modelopt has gone over an FP8 checkpoint, `ignore` names what it left in FP8.
     kept = ("modules_to_not_convert", "ignored_layers") if own or experts else IGNORED
     unsaid = (Rule("within", name, None, "") for name in UNSAID)
-    rules = (*listed(settings, *kept), *own, *experts, *unsaid, *converting("Linear", form, field))
+    rules = (*listed(settings, *kept), *tables, *own, *experts, *unsaid, *converting("Linear", form, field))
     return Scheme(title + (f"; experts {experts[0].form.name}" if experts and experts[0].form else ""), rules), None
 
 
@@ -60,15 +66,27 @@ def mxfp4(settings: Mapping[str, Any]) -> Result:
 
 def hqq(settings: Mapping[str, Any]) -> Result:
     """HQQ keeps a 16-bit scale and a 16-bit zero point per group."""
-    options = settings.get("quant_config") or {}
+    options = pieces(settings, "quant_config")
+    tagged = {tag: own for tag, own in options.items() if isinstance(own, Mapping) and "weight_quant_params" in own}
+    if tagged:
+        # A tag is a module's path without the model, the layers and every number; what has none stays as it is.
+        rules = list(listed(settings, *IGNORED, "skip_modules"))
+        for tag, own in tagged.items():
+            path = r"(?:\.\d+)*\.".join(tag.split("."))
+            rules.append(Rule("search", rf"(?:^|\.){path}$", _hqq_format(own["weight_quant_params"]), "quant_config"))
+        return Scheme("HQQ, by kind of module", tuple(rules)), None
     weights = options.get("weight_quant_params") or settings
     if not isinstance(weights, Mapping) or "nbits" not in weights:
-        return None, "HQQ's bits differ by layer"
+        return None, "HQQ's block states no bits"
     bits, group = int(weights["nbits"]), int(weights.get("group_size") or 0)
+    return _whole(f"HQQ {bits}-bit, groups of {group or 'a row'}", _hqq_format(weights), settings, "nbits")
+
+
+def _hqq_format(weights: Mapping[str, Any]) -> Format:
+    bits, group = int(weights.get("nbits") or 4), int(weights.get("group_size") or 0)
     # Ten 3-bit numbers share 32 bits, 5- and 6-bit ones take a byte each; what is beyond whole bits is on the scale.
     beyond = {3: Fraction(group, 5), 5: Fraction(3 * group), 6: Fraction(2 * group)}.get(bits, Fraction(0))
-    form = grouped(Format(f"int{bits}", bits, scale_bits=32 + beyond), columns=group)
-    return _whole(f"HQQ {bits}-bit, groups of {group or 'a row'}", form, settings, "nbits")
+    return grouped(Format(f"int{bits}", bits, scale_bits=32 + beyond), columns=group)
 
 
 def quanto(settings: Mapping[str, Any]) -> Result:
@@ -129,7 +147,9 @@ def torchao(settings: Mapping[str, Any]) -> Result:
     modules = {**pieces(data, "module_fqn_to_config"), **pieces(data, "fqn_to_config")}
     if not modules:
         form, title = _torchao_format(inner)
-        return _whole(title, form, settings, "quant_type") if form else (None, title)
+        ends = settings.get("include_input_output_embeddings") is True
+        roles = LINEAR | {"embedding", "head"} if ends else LINEAR
+        return _whole(title, form, settings, "quant_type", roles) if form else (None, title)
     rules, whole = list(listed(settings, *IGNORED)), modules.pop("_default", None)
     for expression in (False, True):  # names go before expressions
         for name, own in modules.items():
