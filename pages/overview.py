@@ -20,6 +20,8 @@ from pages.shared.needs import Needs, needs
 from pages.shared.show import Figure, Inputs, Paper
 from pages.shared.why import compute, intensity, memory, token, why
 
+BESIDE = 320  # pixels of the picture of operations, beside which others stand
+
 
 def show(inputs: Inputs) -> None:
     paper = Paper(inputs, "overview")
@@ -207,7 +209,7 @@ def times(paper: Paper, inputs: Inputs, found: Passed) -> None:
     ]
     finding = f"{ranked[0].name} takes {found.parts[ranked[0].name] / whole:.0%} of {ui.seconds(whole)}."
     with ui.card("Where the time goes"):
-        paper.chart("time_by_part", charts.ranked(ranked, finding, ui.ink(), unit="ms"))
+        paper.chart("time_by_part", charts.ranked(ranked, finding, ui.ink(), unit="ms", height=BESIDE))
 
 
 def parts(paper: Paper, inputs: Inputs) -> None:
@@ -225,7 +227,7 @@ def parts(paper: Paper, inputs: Inputs) -> None:
     ]
     finding = f"{ranked[0].name} computes {by_component[found[0]] / whole:.0%} of {ui.flops(whole)}."
     with ui.card("Where the compute goes"):
-        paper.chart("flops_by_component", charts.ranked(ranked, finding, ui.ink(), unit="FLOP"))
+        paper.chart("flops_by_component", charts.ranked(ranked, finding, ui.ink(), unit="FLOP", height=BESIDE))
 
 
 if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script
