@@ -244,7 +244,7 @@ def test_the_encoder_s_layers_are_named(open_page):
 
 
 def test_the_inputs_are_the_same_on_every_page(open_page):
-    link = {"model": "Qwen/Qwen3-30B-A3B", "mode": "decode", "batch": 7, "length": 1000, "kv": "fp8"}
+    link = {"model": "Qwen/Qwen3-30B-A3B", "mode": "decode", "batch": 7, "length": 1000, "kv": "fp8", "logits": "all"}
     sidebars = []
     for page in PAGES:
         at = open_page(page, **link)
@@ -263,6 +263,14 @@ def test_the_inputs_are_the_same_on_every_page(open_page):
             recipe = {"step", "tokens", "method", "optimizer", "train_as", "loss", "zero", "recompute"}
             shared = {"source", "model", "hub_token", "length", "device", "devices", "price"}
             assert found.keys() - shared == recipe
+
+
+def test_the_folded_options_are_drawn_once_they_are_asked_for(open_page):
+    assert "logits" not in {w.key for w in open_page().sidebar.segmented_control}
+    at = open_page(logits="all")
+    assert at.sidebar.segmented_control(key="logits").value == "all"
+    at.sidebar.segmented_control(key="logits").set_value("last").run()
+    assert at.sidebar.segmented_control(key="logits").value == "last"  # stays, now that the link is empty again
 
 
 def test_every_page_keeps_its_own_inputs_in_the_link(open_page):

@@ -92,7 +92,8 @@ CASES = {
 
 def arithmetic(settings):
     model = model_from_config({**LLAMA, "quantization_config": settings})
-    (found,) = {op.step.arithmetic for op in estimate(model, mode="decode").operations if op.step.name.endswith("q_proj")}
+    steps = [op.step for op in estimate(model, mode="decode").operations]
+    (found,) = {step.arithmetic for step in steps if step.name.endswith("q_proj")}
     return found
 
 

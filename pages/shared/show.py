@@ -24,6 +24,7 @@ from calculator.numbers import units as fmt
 from calculator.record.workload import Workload
 from calculator.report import clean
 from calculator.report.charts import DARK, LIGHT, Chart, Ink
+from calculator.report.why import Explained, explain
 from pages.shared import buttons
 from pages.shared.recipe import Recipe
 from pages.shared.workload import Hardware
@@ -60,10 +61,16 @@ class Inputs:
         """The estimate of what is in the sidebar."""
         return estimate(self.model, self.workload)
 
+    @cached_property
+    def explained(self) -> list[Explained]:
+        """Every operation with its amounts as formulas; made once for all that is said of it."""
+        return explain(self.model, self.workload)
+
     def forget(self) -> None:
         """Let go of the estimate once the page is drawn: the page's downloads keep these inputs as long as the session
         lives, and make it again where someone asks for one."""
-        self.__dict__.pop("estimate", None)
+        for made in ("estimate", "explained"):
+            self.__dict__.pop(made, None)
 
     @property
     def device(self) -> Device | None:
@@ -275,6 +282,17 @@ def card(title: str, explanation: str = "") -> Iterator[None]:
     with st.container(border=True, height="stretch", gap="xsmall"):
         st.header(title, anchor=False, help=explanation or None)
         yield
+
+
+@contextmanager
+def folded(title: str, key: str, icon: str) -> Iterator[bool]:
+    """A part of a page that is only made once it is opened, which the link tells: whether it is open.
+
+    What is not made costs nothing when the sidebar changes.
+    """
+    fold = st.expander(title, key=key, icon=icon, bind="query-params")
+    with fold:
+        yield bool(fold.open)
 
 
 def sides() -> Any:
