@@ -17,6 +17,7 @@ from pages.shared import show as ui
 from pages.shared.guard import error
 from pages.shared.needs import serving
 from pages.shared.show import Figure, Inputs, Paper
+from pages.shared.start import Started, starts
 
 KINDS = {
     "weights": "Weights",
@@ -56,9 +57,8 @@ def show(inputs: Inputs) -> None:
     with ui.card("Sequences × tokens", "The share of the cache pool that so many sequences of so many tokens take"):
         plane(paper, mine)
     changes(paper, mine)
-    if mine.fits and mine.engine in COMMANDS:
-        with ui.card("How to start it"):
-            st.code(shell(mine), language="bash", wrap_lines=True)
+    if mine.fits:
+        starts([Started("", mine)])
     with ui.card(
         "Fewest devices that hold it", "Cheapest first. The whole width is what the engine may use of one device"
     ):
