@@ -197,7 +197,7 @@ def terms(inputs: Inputs, cases: list[Case]) -> str:
     precisions = ", ".join(dict.fromkeys(c.precision for c in cases))
     return (
         f"{ui.MODE_WORDS[w.mode].capitalize()} · batch {w.batch_size:,} × {length} tokens · weights {precisions} "
-        f"(auto is each checkpoint's own)" + (f" · {inputs.hardware.engine}" if inputs.device else "")
+        f"(auto is each checkpoint's own)" + (f" · {ui.engine(inputs.hardware.engine)}" if inputs.device else "")
     )
 
 

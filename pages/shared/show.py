@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import pandas as pd
 import streamlit as st
@@ -20,24 +19,72 @@ import streamlit as st
 from calculator.estimation import Estimate, estimate
 from calculator.hardware import Device
 from calculator.model import Model
-from calculator.numbers import units as fmt
 from calculator.record.workload import Workload
 from calculator.report import clean
 from calculator.report.charts import DARK, LIGHT, Chart, Ink
 from calculator.report.why import Explained, explain
 from pages.shared import buttons
 from pages.shared.recipe import Recipe
+from pages.shared.words import (  # the words of every page
+    count as count,
+)
+from pages.shared.words import (
+    device_name as device_name,
+)
+from pages.shared.words import (
+    devices as devices,
+)
+from pages.shared.words import (
+    digits as digits,
+)
+from pages.shared.words import (
+    engine as engine,
+)
+from pages.shared.words import (
+    flops as flops,
+)
+from pages.shared.words import (
+    flops_scale as flops_scale,
+)
+from pages.shared.words import (
+    gib as gib,
+)
+from pages.shared.words import (
+    intensity as intensity,
+)
+from pages.shared.words import (
+    likely as likely,
+)
+from pages.shared.words import (
+    linked as linked,
+)
+from pages.shared.words import (
+    percent as percent,
+)
+from pages.shared.words import (
+    plain as plain,
+)
+from pages.shared.words import (
+    seconds as seconds,
+)
+from pages.shared.words import (
+    size as size,
+)
+from pages.shared.words import (
+    stored as stored,
+)
+from pages.shared.words import (
+    tokens as tokens,
+)
+from pages.shared.words import (
+    unbroken as unbroken,
+)
 from pages.shared.workload import Hardware
 
 Rows = Sequence[Mapping[str, Any]]
-plain = clean.markdown
 NAME, PURPOSE = "Transformer calculator", "Exact memory, compute and speed"
-SOURCES = {"huggingface.co", "github.com", "arxiv.org", "raw.githubusercontent.com"}
 MODE_WORDS = {"pretraining": "one training step", "prefill": "prefill", "decode": "one decode step"}
-SPELLED = {1: "one", 2: "two", 4: "four", 8: "eight"}
 LINE = 36  # pixels of a table's line
-gib, flops, count, intensity, percent = fmt.gib, fmt.flops, fmt.count, fmt.intensity, fmt.percent
-size, digits, seconds, tokens = fmt.size, fmt.digits, fmt.seconds, fmt.tokens
 
 
 NAMED = {"flops": "Compute", "reuse": "Intensity"}
@@ -91,24 +138,6 @@ def ink() -> Ink:
     return DARK if st.context.theme.type == "dark" else LIGHT
 
 
-def device_name(device: Device) -> str:
-    """A device without its memory and socket: H200 SXM 141GB is an H200."""
-    return re.sub(r"\s+(?:\(.*|(?:SXM\d?|PCIe|NVL)\b.*|\d+(?:/\d+)?\s?GB.*)$", "", device.name)
-
-
-def likely(t: Any) -> str:
-    """The range of a time and its bound, in the unit of what is expected."""
-    amount, _ = seconds(t.expected).rsplit(" ", 1)
-    scale = float(amount.replace(",", "").lstrip("<")) / t.expected
-    low, high, least = (digits(v * scale) for v in (t.low, t.high, t.lower_bound))
-    return f"likely {low}–{high}, never under {least}"
-
-
-def devices(number: int, device: Device) -> str:
-    """So many devices in words."""
-    return f"{SPELLED.get(number, f'{number:,}')}\u00a0{plain(device_name(device))}"
-
-
 @dataclass
 class Paper:
     """One page as it is drawn; what is drawn is kept for the page's data."""
@@ -124,7 +153,7 @@ class Paper:
     def answer(self, sentence: str, terms: str = "") -> None:
         """The page's heading, which answers its question, and the terms it holds on."""
         with st.container(gap="xsmall"):  # the browser draws anew whatever comes after a place where warnings appear
-            st.title(sentence.replace(" × ", "\u00a0×\u00a0"), anchor=False)
+            st.title(unbroken(sentence), anchor=False)
             if terms:
                 st.markdown(f":gray[{terms}]")
             if "Mobi" in str(st.context.headers.get("User-Agent", "")):  # elsewhere the sidebar stands open
@@ -294,41 +323,10 @@ def sides() -> Any:
     return st.grid(2, min_column_width=400)
 
 
-def linked(text: str) -> str:
-    """Text as it reads, with the addresses that bundled models name as their source as short Markdown links."""
-    pieces = re.split(r"(https?://[\w.-]+/[\w./@%-]*[\w/])", text)
-    return "".join(_link(p) if i % 2 and urlsplit(p).netloc in SOURCES else _between(p) for i, p in enumerate(pieces))
-
-
-def _between(text: str) -> str:
-    """Text between addresses, with the spaces at its ends."""
-    return f"{' ' * text[:1].isspace()}{plain(text)}{' ' * text[1:][-1:].isspace()}"
-
-
-def _link(address: str) -> str:
-    _, _, host, *path = address.split("/")
-    return f"[{host}/{'/'.join(path[:2])}]({address})"
-
-
 def frame(rows: Rows, columns: list[str] | None = None) -> pd.DataFrame:
     """Rows for Streamlit, which sends whole numbers as 64 bit: larger ones become floats. (CSV keeps them whole.)"""
     shown = [{k: float(v) if isinstance(v, int) and abs(v) >= 2**63 else v for k, v in row.items()} for row in rows]
     return pd.DataFrame(shown, columns=columns)
-
-
-def flops_scale(largest: float) -> tuple[float, str]:
-    """A unit in which the largest amount reads well."""
-    for unit, scale in (
-        ("ZFLOP", 1e21),
-        ("EFLOP", 1e18),
-        ("PFLOP", 1e15),
-        ("TFLOP", 1e12),
-        ("GFLOP", 1e9),
-        ("MFLOP", 1e6),
-    ):
-        if largest >= scale:
-            return scale, unit
-    return 1.0, "FLOP"
 
 
 def number(title: str, pattern: str = "%,d", top: float = 0, **more: Any) -> Any:
