@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,75 +17,22 @@ from calculator.estimation import Estimate, estimate
 from calculator.hardware import Device
 from calculator.model import Model
 from calculator.record.workload import Workload
-from calculator.report import clean
 from calculator.report.charts import DARK, LIGHT, Chart, Ink
 from calculator.report.why import Explained, explain
-from pages.shared import buttons
+from pages.shared import buttons, files, words
 from pages.shared.recipe import Recipe
-from pages.shared.words import (  # the words of every page
-    count as count,
-)
-from pages.shared.words import (
-    device_name as device_name,
-)
-from pages.shared.words import (
-    devices as devices,
-)
-from pages.shared.words import (
-    digits as digits,
-)
-from pages.shared.words import (
-    engine as engine,
-)
-from pages.shared.words import (
-    flops as flops,
-)
-from pages.shared.words import (
-    flops_scale as flops_scale,
-)
-from pages.shared.words import (
-    gib as gib,
-)
-from pages.shared.words import (
-    intensity as intensity,
-)
-from pages.shared.words import (
-    likely as likely,
-)
-from pages.shared.words import (
-    linked as linked,
-)
-from pages.shared.words import (
-    percent as percent,
-)
-from pages.shared.words import (
-    plain as plain,
-)
-from pages.shared.words import (
-    seconds as seconds,
-)
-from pages.shared.words import (
-    size as size,
-)
-from pages.shared.words import (
-    stored as stored,
-)
-from pages.shared.words import (
-    tokens as tokens,
-)
-from pages.shared.words import (
-    unbroken as unbroken,
-)
 from pages.shared.workload import Hardware
 
 Rows = Sequence[Mapping[str, Any]]
+plain, linked, unbroken, stored, engine = words.plain, words.linked, words.unbroken, words.stored, words.engine
+devices, device_name, likely, flops_scale = words.devices, words.device_name, words.likely, words.flops_scale
+gib, flops, count, intensity, percent = words.gib, words.flops, words.count, words.intensity, words.percent
+size, digits, seconds, tokens = words.size, words.digits, words.seconds, words.tokens
 NAME, PURPOSE = "Transformer calculator", "Exact memory, compute and speed"
 MODE_WORDS = {"pretraining": "one training step", "prefill": "prefill", "decode": "one decode step"}
 LINE = 36  # pixels of a table's line
 
 
-NAMED = {"flops": "Compute", "reuse": "Intensity"}
-"""Tables by their title where their files have another name."""
 NOTHING = Hardware(None, None, "vllm", None)
 
 
@@ -213,8 +157,8 @@ class Paper:
             st.markdown("Raw numbers, in bytes, FLOPs and seconds, each row with what was asked.")
             st.download_button(
                 "Everything (ZIP)",
-                self._archive,
-                f"{self._file(self.page)}.zip",
+                lambda: files.archive(self.inputs, self.tables, self.charts),
+                f"{files.name(self.inputs, self.page)}.zip",
                 "application/zip",
                 key="zip",
                 on_click="ignore",
@@ -223,7 +167,7 @@ class Paper:
             for name in self.tables:
                 self._download(name)
             if self.charts:
-                buttons.save_pictures([self._file(name) for name in self.charts])
+                buttons.save_pictures([files.name(self.inputs, name) for name in self.charts])
                 st.caption(
                     "The archive also holds each picture's data and its Vega-Lite specification. A picture's own "
                     "corner saves it as PNG."
@@ -231,60 +175,14 @@ class Paper:
 
     def _download(self, name: str) -> None:
         st.download_button(
-            f"{NAMED.get(name, name.replace('_', ' ').capitalize())} (CSV)",
-            lambda: clean.as_csv(self._told(self.tables[name]())),
-            f"{self._file(name)}.csv",
+            f"{files.title(name)} (CSV)",
+            lambda: files.table(self.inputs, self.tables[name]()),
+            f"{files.name(self.inputs, name)}.csv",
             "text/csv",
             key=f"csv_{name}",
             on_click="ignore",
             icon=":material/download:",
         )
-
-    def _told(self, rows: Rows) -> Rows:
-        """The rows, each with what was asked."""
-        if self.inputs is None:
-            return rows
-        w = self.inputs.workload
-        asked = {
-            "model": self.inputs.model.name,
-            "mode": w.mode,
-            "batch": w.batch_size,
-            "length": self.inputs.estimate.sequence_length,
-            "weights_as": w.dtype,
-            "precision": self.inputs.estimate.precision,
-        }
-        return [{**{k: v for k, v in asked.items() if k not in row}, **row} for row in rows]
-
-    def _file(self, what: str) -> str:
-        """model_mode_batch_length_precision_what, fit for a file."""
-        if self.inputs is None:
-            return what
-        w = self.inputs.workload
-        words = [
-            self.inputs.name,
-            w.mode,
-            f"b{w.batch_size}",
-            f"n{self.inputs.estimate.sequence_length}",
-            w.dtype,
-            what,
-        ]
-        return "_".join("".join(ch if ch.isalnum() or ch in "-." else "_" for ch in str(word)) for word in words)
-
-    def _archive(self) -> bytes:
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, rows in self.tables.items():
-                archive.writestr(f"{self._file(name)}.csv", clean.as_csv(self._told(rows())))
-            for name, drawn in self.charts.items():
-                archive.writestr(f"charts/{self._file(name)}.csv", clean.as_csv(self._told(drawn.rows)))
-                archive.writestr(f"charts/{self._file(name)}.vl.json", json.dumps(standalone(drawn)))
-        return packed.getvalue()
-
-
-def standalone(drawn: Chart) -> dict[str, Any]:
-    """A chart's specification for any Vega-Lite viewer."""
-    schema = "https://vega.github.io/schema/vega-lite/v6.json"
-    return {"$schema": schema, "description": drawn.finding, "width": 900, "background": "white", **drawn.spec}
 
 
 def masthead() -> Any:
