@@ -50,7 +50,7 @@ def sentence(inputs: Inputs, found: Needs) -> str:
     e, w = inputs.estimate, inputs.workload
     what = f"{w.batch_size:,} × {ui.tokens(e.sequence_length)} tokens"
     doing = "Training" if w.mode == "pretraining" else ""
-    subject = f"{doing} {ui.plain(inputs.name)} in {ui.plain(precision(inputs))} with {what}".strip()
+    subject = f"{doing} {ui.plain(inputs.name)} in {ui.stored(precision(inputs))} with {what}".strip()
     amount = ui.size(e.memory.total).replace(" ", "\u00a0")
     return f"{subject} needs :primary[{amount}]{found.verdict}."
 
@@ -64,12 +64,12 @@ def terms(inputs: Inputs, found: Needs) -> str:
     e, w = inputs.estimate, inputs.workload
     said = [
         f"{ui.MODE_WORDS[w.mode].capitalize()} · batch {w.batch_size:,} × {e.sequence_length:,} tokens",
-        f"weights {ui.plain(e.precision)}",
+        f"weights {ui.stored(e.precision)}",
     ]
     if w.mode != "pretraining":
-        said.append(f"KV cache {ui.plain(e.kv_precision)}")
+        said.append(f"KV cache {ui.stored(e.kv_precision)}")
         if inputs.device is not None:
-            said.append(f"{inputs.hardware.engine}, 90 % of a device in use")
+            said.append(f"{ui.engine(inputs.hardware.engine)}, 90 % of a device in use")
     return " · ".join([*said, *([found.remark] if found.remark else [])])
 
 

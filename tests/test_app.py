@@ -395,11 +395,11 @@ def test_the_largest_numbers_the_inputs_take(open_page, page):
 def test_a_model_of_the_hub(open_page, hub):
     at = open_page(source="hub", hub="https://huggingface.co/someone/tiny/tree/v1")
     assert hub.asked == [("someone/tiny", "v1", None)]
-    assert at.title[0].value.startswith("tiny in bfloat16 with 1")
+    assert at.title[0].value.startswith("tiny in BF16 with 1")
     assert f"{TINY_PARAMETERS:,}" in words(at)
     assert "someone/tiny@0123456 on the Hugging Face Hub" in words(at)
     at.segmented_control(key="mode").set_value("decode").run()
-    assert at.title[0].value.startswith("tiny in bfloat16 with 1")
+    assert at.title[0].value.startswith("tiny in BF16 with 1")
     assert len(hub.asked) == 1  # read once
 
 
@@ -448,7 +448,7 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(open_page, hub):
     hub.answer = TINY
     at.text_input(key="hub_token").set_value(TOKEN).run()
     assert hub.asked == [("someone/tiny", None, None), ("someone/tiny", None, TOKEN)]
-    assert at.title[0].value.startswith("tiny in bfloat16 with 1")
+    assert at.title[0].value.startswith("tiny in BF16 with 1")
     assert TOKEN not in words(at)
     assert TOKEN not in str(dict(at.query_params))
     # What one visitor's token opened is not shown to a visitor without it.

@@ -33,7 +33,7 @@ PAGES = ("overview", "scaling", "compare", "experts", "methods")
 ASKED = ("model", "mode", "batch", "length", "weights_as", "precision")
 CHARTS = {"overview": 4, "scaling": 5, "compare": 1, "experts": 3, "methods": 0}
 FOLDS = ("breakdown", "engines", "formulas")
-OPENED = {"overview": dict.fromkeys(FOLDS, "true"), "methods": {"section": "model"}}
+OPENED = {"overview": dict.fromkeys(FOLDS, "true"), "scaling": {"sweep": "true"}, "methods": {"section": "model"}}
 QWEN, MIXTURE = "Qwen/Qwen2.5-7B", "Qwen/Qwen3-30B-A3B"
 GPT2, MAMBA = "openai-community/gpt2", "state-spaces/mamba-370m-hf"
 LATENT, HYBRID, VISION = "deepseek-ai/DeepSeek-V3.1", "Qwen/Qwen3-Next-80B-A3B-Instruct", "Qwen/Qwen3-VL-8B-Instruct"
@@ -381,7 +381,7 @@ def test_every_operation_can_be_asked_why(open_page, name):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("axis", ["length", "batch"])
 def test_the_sweep_is_the_same_as_one_estimate_after_another(open_page, pictures, downloads, axis, mode):
-    at = open_page("scaling", model=MIXTURE, mode=mode, vary=axis, **{f"to_{axis}": "4,096"})
+    at = open_page("scaling", model=MIXTURE, mode=mode, vary=axis, sweep="true", **{f"to_{axis}": "4,096"})
     assert not at.exception
     rows = parsed(downloads[f"sweep_{axis}.csv"]())
     assert rows[-1][axis] == 4096

@@ -17,7 +17,7 @@ CHARTS = {
     "?mode=pretraining": [BARS, DOTS, RANKED],
     "?source=manual&device=none": [BARS, DOTS, RANKED],
     f"?mode=decode&{MIXTURE}": [BARS, DOTS, RANKED],
-    "fit": [{"rect": 3, "text": 3}, {"rect": 10, "text": 10}, {"rect": 3, "text": 3}],
+    "fit": [{"rect": 3, "text": 3}, {"rect": 3, "text": 3}, {"rect": 10, "text": 10}],
     "speed": [{"line": 2, "symbol": 5}, BARS],
     "?mode=decode&draft=Qwen/Qwen3-0.6B": [BARS, {"rect": 4, "text": 6}, DOTS, RANKED],
     "training": [{"rect": 10, "text": 10}, STEP, {"rect": 3}],

@@ -116,8 +116,7 @@ def legend_width(names: Iterable[str]) -> int:
 def color(field: str, shades: Mapping[str, str], i: Ink, *, legend: bool = True, narrow: int = 3) -> Part:
     """Colours by name; the legend on top in one line, or in rows of `narrow` where one line has no room."""
     scale = {"domain": list(shades), "range": list(shades.values())}
-    # A phone has some 270 px beside an axis: names as long as "Norms and residuals" stand two in a row.
-    narrow = min(narrow, 2) if max(map(len, shades), default=0) > 14 else narrow
+    narrow = in_a_row(shades, narrow)
     if not legend:
         return {"field": field, "type": "nominal", "scale": scale, "legend": None}
     shown = {
@@ -139,7 +138,14 @@ def color(field: str, shades: Mapping[str, str], i: Ink, *, legend: bool = True,
     return {"field": field, "type": "nominal", "scale": scale, "legend": shown}
 
 
+def in_a_row(names: Iterable[str], narrow: int = 3) -> int:
+    """Entries of a legend that stand side by side on a phone, which has some 270 px beside an axis: two of names as
+    long as "Norms and residuals", one of longer ones."""
+    longest = max(map(len, names), default=0)
+    return min(narrow, 1 if longest > 20 else 2 if longest > 14 else 3)
+
+
 def legend_lines(names: Sequence[str], narrow: int = 3) -> int:
     """Lines that a legend may take on a phone."""
-    narrow = min(narrow, 2) if max(map(len, names), default=0) > 14 else narrow
+    narrow = in_a_row(names, narrow)
     return 1 if legend_width(names) < 330 else -(-len(names) // narrow)
