@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from calculator.errors import ConfigError, shown
-from calculator.limits import limits
+from calculator.limits import limits, remembered
 
 DATA = Path(__file__).parent / "data"
 LARGEST = 10**12  # far beyond any number of a real model
@@ -29,7 +29,7 @@ def _defaults() -> str:
     return (DATA / "defaults.json").read_text(encoding="utf-8")
 
 
-@cache
+@remembered(1024)
 def defaults_of(model_type: str) -> Mapping[str, Any]:
     """What a model type assumes: {"defaults", "aliases", "sub_configs"}; empty for a type that is not known.
 

@@ -103,6 +103,11 @@ class Scheme:
     place: str = ""
 
     @cached_property
+    def by_name(self) -> bool:
+        """Whether a rule looks at names, and so may tell layers apart that are alike otherwise."""
+        return any(rule.how != "class" for rule in self.rules)
+
+    @cached_property
     def _asker(self) -> Asker:
         return Asker([(r.how, r.what, r.pattern, r.roles, r.towers) for r in self.rules])
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from calculator.errors import ConfigError
 from calculator.formats.named import FORMATS, GGML_FORMATS, MIXTURES, Format, format_named, ggml_head
 from calculator.formats.rules import LINEAR, Scheme, Share, converting
 from calculator.formats.weight import Weight
+from calculator.limits import limits
 from calculator.model import Model, Stack
 from calculator.numbers.symbolic import Number
 from calculator.record.operation import Span, Step
@@ -81,9 +83,15 @@ def _module(prefix: str, weight: Weight) -> str:
 
 
 def planned(model: Model, dtype: str, training: bool) -> Plan:
-    """The plan of a model for a precision by name, as `plan_of` keeps it."""
+    """The plan of a model for a precision by name, as `plan_of` keeps it.
+
+    Raises:
+        ConfigError: it has too many tensors to ask rules about each.
+    """
     native, title = _native(model, dtype)
     scheme = _scheme(model, dtype, training)
+    if scheme is not None and scheme.by_name:
+        _check_asked(model)
     if scheme is not None and dtype == "auto":
         title = scheme.title
     plan = Plan(native, title, scheme, bool(model.towers))
@@ -112,10 +120,21 @@ def _scheme(model: Model, dtype: str, training: bool) -> Scheme | None:
     if form.name in MIXTURES:
         from calculator.passes.recipe import mixed_scheme
 
+        _check_asked(model)
         return mixed_scheme(model, form.name)
     if form.name in GGML_FORMATS:
         return _ggml_scheme(model, form)
     return Scheme(form.title, converting("Linear of the layers", form, "dtype", LINEAR, towers=False), place="")
+
+
+def _check_asked(model: Model) -> None:
+    groups = (group for stack in model.stacks for group in stack.groups)
+    asked = sum(len(indices) * len(weights_of(layer.parts)) for layer, indices in groups)
+    if asked > limits().asked:
+        raise ConfigError(
+            f"{model.name} has {asked:,} tensors in its layers; rules of quantization that name tensors are asked "
+            f"about {limits().asked:,} at most. Check the number of layers in the config, or choose another precision."
+        )
 
 
 def _planned_stack(stack: Stack, plan: Plan) -> PlannedStack:
@@ -131,8 +150,11 @@ def _planned_stack(stack: Stack, plan: Plan) -> PlannedStack:
             groups.append(Group(layer.parts, Span(stack.path, indices), {}, layer.parallel))
             continue
         alike: dict[tuple[Format | None, ...], list[int]] = {}
-        for index in indices:
-            alike.setdefault(formats(f"{stack.path}.{index}.", weights), []).append(index)
+        if not plan.scheme.by_name:
+            alike[formats(f"{stack.path}.{indices[0]}.", weights)] = list(indices)
+        else:
+            for index in indices:
+                alike.setdefault(formats(f"{stack.path}.{index}.", weights), []).append(index)
         for forms, members in alike.items():
             span = Span(stack.path, tuple(members))
             groups.append(Group(layer.parts, span, _chosen(weights, forms), layer.parallel))
