@@ -109,11 +109,11 @@ def _parts_in(part: Part) -> Iterator[Part]:
 
 def _values_of(part: Part) -> dict[str, Any]:
     """The part's fields, and those of the records that describe it (what an attention sees, its heads)."""
-    found = dict(vars(part))
-    for value in vars(part).values():
-        if type(value) not in PLAIN and is_dataclass(value) and not hasattr(value, "write"):
-            found = {f.name: getattr(value, f.name) for f in fields(value)} | found
-    return found
+    values = vars(part)
+    inner = [v for v in values.values() if type(v) not in PLAIN and is_dataclass(v) and not hasattr(v, "write")]
+    if not inner:
+        return values
+    return {f.name: getattr(value, f.name) for value in inner for f in fields(value)} | values
 
 
 PLAIN = frozenset((int, bool, str, float, type(None)))
@@ -161,6 +161,7 @@ def check_copies(model: Model) -> None:
 
 AMOUNTS = ("parameters", "active", "flops", "weight_bytes", "reads", "writes", "cache_bytes", "live")
 _amounts = attrgetter(*AMOUNTS)
+WHOLE = frozenset((int,))
 
 
 def _check_operations(parts: tuple[Part, ...]) -> int:
@@ -169,16 +170,22 @@ def _check_operations(parts: tuple[Part, ...]) -> int:
     for op in listed:
         for weight in op.weights:
             for size in (*weight.shape, weight.copies):
-                if not _whole(size):
+                if (type(size) is not int or not 0 <= size < MOST) and not _whole(size):
                     raise ConfigError(f"Tensor {weight.name!r} would have the shape {shown(weight.shape)}.")
-        for name, amount in zip(AMOUNTS, _amounts(op), strict=True):
-            if not (amount >= 0 if type(amount) is int else _sound(amount)):
+        amounts = _amounts(op)
+        if WHOLE.issuperset(map(type, amounts)) and min(amounts) >= 0:
+            continue
+        for name, amount in zip(AMOUNTS, amounts, strict=True):
+            if not _sound(amount):
                 raise ConfigError(f"Operation {op.name!r} would have {shown(amount)} {name}.")
     return len(listed)
 
 
+MOST = 10**40
+
+
 def _whole(value: Any, least: int = 0) -> bool:
-    return (type(value) is int or (isinstance(value, int) and not isinstance(value, bool))) and least <= value < 10**40
+    return (isinstance(value, int) and not isinstance(value, bool)) and least <= value < MOST
 
 
 def _sound(value: Any) -> bool:
@@ -261,12 +268,12 @@ def blamed(
     raw: Mapping[str, Any], build: Callable[[Mapping[str, Any]], object], error: Exception, took: float
 ) -> str | None:
     """The field without whose value a model could be built, in words; None where no single one is to blame, or where
-    trying takes too long: the build that failed took so many seconds."""
-    until = time.monotonic() + 0.5
+    trying takes too long: the build that failed took so many seconds of its thread, whatever else the machine does."""
+    until = time.thread_time() + 0.5
     if took > 0.2:
         return None
     for path, value in _suspects(raw):
-        if time.monotonic() > until:
+        if time.thread_time() > until:
             return None
         if path[-1] in str(error):
             return None  # the sentence names it already

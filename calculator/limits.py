@@ -30,7 +30,7 @@ class Limits:
         layers: of a stack. distinct_layers: of them that differ from one another.
         repeats: of all loops over numbers of a config together, while a model is built. parts: the parts made then.
         operations: of one pass. copies: of one kind of weight in a layer (experts).
-        asked: tensors of a model's layers that rules of quantization are asked about one by one.
+        named: tensors of a model's layers in one of llama.cpp's mixtures, which has a rule for each.
         tensors: of a checkpoint over all its files. header_bytes: the same, in bytes.
         seconds: for everything that one request asks of the Hub, headers included, so that with drawing it is answered
             within ten.
@@ -49,7 +49,7 @@ class Limits:
     repeats: int = 100_000
     parts: int = 100_000
     operations: int = 6_000
-    asked: int = 40_000
+    named: int = 40_000
     copies: int = 100_000
     tensors: int = 1_000_000
     header_bytes: int = 200_000_000
@@ -71,7 +71,7 @@ SERVER = Limits(
     repeats=20_000,
     parts=30_000,
     operations=3_000,
-    asked=20_000,
+    named=20_000,
     copies=20_000,
     tensors=200_000,
     header_bytes=25_000_000,
@@ -199,8 +199,8 @@ def remembered(entries: int, longest: int = 200) -> Callable[[Callable[Asked, Va
         kept: Callable[Asked, Value] = lru_cache(maxsize=entries)(call)  # type: ignore[assignment]
 
         def asked(*args: Asked.args, **named: Asked.kwargs) -> Value:
-            for value in (*args, *named.values()):
-                if isinstance(value, str | tuple) and len(value) > longest:
+            for value in (*args, *named.values()) if named else args:
+                if isinstance(value, (str, tuple)) and len(value) > longest:
                     return call(*args, **named)
             return kept(*args, **named)
 

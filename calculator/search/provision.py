@@ -128,7 +128,7 @@ def _replica(found: Fit, traffic: Traffic) -> Replica:
     names = (found.engine, found.layout, found.dtype, found.kv_dtype)
     case = case_of(Same(found.model), Same(found.device), *names, (), 0.0)
     cached = int(traffic.prompt_length * traffic.prefix_hit)
-    return Replica(found, case, Request(traffic.prompt_length, cached, traffic.output_length))
+    return Replica(found, case, Request.like(traffic.prompt_length, cached, traffic.output_length))
 
 
 def _known(halves: Iterable[Callable[[], Half]]) -> Iterator[Half]:

@@ -15,18 +15,23 @@ CHUNK = 8192  # tokens of a prefill's chunk
 
 @dataclass(frozen=True)
 class Request:
-    """A request's tokens: of its prompt, how many of them are found in the cache, and of its answer; and how much
-    prompts vary (mean of squares over squared mean)."""
+    """A request's tokens.
+
+    Attributes:
+        prompt, output: of its prompt and its answer. cached: of the prompt, found in the cache. mean: of its sequence
+            while it generates, on average. variation: how much prompts vary (mean of squares over squared mean).
+    """
 
     prompt: int
     cached: int
     output: int
+    mean: int
     variation: float = 1.0
 
-    @property
-    def mean(self) -> int:
-        """Tokens of its sequence while it generates, on average."""
-        return self.prompt + self.output // 2
+    @staticmethod
+    def like(prompt: int, cached: int, output: int) -> Request:
+        """One of many that are alike."""
+        return Request(prompt, cached, output, prompt + output // 2)
 
 
 @dataclass(frozen=True)

@@ -209,19 +209,18 @@ THOUSANDS = (
 )
 
 
-def test_rules_that_name_tensors_are_asked_about_so_many() -> None:
+def test_a_mixture_has_rules_for_so_many_tensors() -> None:
     """A mixture of llama.cpp has a rule a tensor: 60,000 of them took seconds, again for each precision tried."""
     assert judged(THOUSANDS, configs.run).faults == []
     llama = model_from_config(THOUSANDS[2])
     assert estimate(llama, dtype="int4").memory.weights > 0  # one rule for all matrices tells no layers apart
     assert estimate(llama, dtype="q4_k").memory.weights > 0
-    with pytest.raises(ConfigError, match=r"has 90,000 tensors in its layers; .* about 40,000 at most"):
+    with pytest.raises(ConfigError, match=r"has 90,000 tensors in its layers; .* of 40,000 at most"):
         estimate(llama, dtype="q4_k_m")
     few = model_from_config(THOUSANDS[2] | {"num_hidden_layers": 2000})
     assert estimate(few, dtype="q4_k_m").memory.weights > 0
     gptq = {"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {r"-:.*layers\.7\..*": {}}}
-    with pytest.raises(ConfigError, match="about 40,000 at most"):
-        estimate(model_from_config(THOUSANDS[2] | {"quantization_config": gptq}))
+    assert judged([THOUSANDS[2] | {"quantization_config": gptq}], configs.run).faults == []
 
 
 def test_a_file_s_own_sizes_are_taken_where_a_head_s_size_is_stated() -> None:
