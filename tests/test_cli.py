@@ -443,7 +443,7 @@ def test_explain_of_several_models_in_markdown(outcome: Callable[..., str]) -> N
 
 
 def test_list_models(outcome: Callable[..., str]) -> None:
-    listed = json.loads(outcome("--list-models", "--format", "json"))
+    listed = json.loads(outcome("--list-models", "--format", "json"))["models"]
     assert [row["id"] for row in listed] == [entry.id for entry in catalogue.entries()]
     (row,) = [row for row in listed if row["id"] == QWEN]
     assert (list(row), row["name"], row["type"]) == (["id", "name", "type", "date"], "Qwen2.5 7B", "qwen2")

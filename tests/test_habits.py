@@ -73,6 +73,25 @@ def test_every_answer_in_json_says_which_schema_it_has(asked, outcome):
     assert found["tool"]["name"] == "transformer-calculator"
 
 
+LOCAL = "model place path on_disk parameters weights kv_cache memory error"
+
+
+@pytest.mark.parametrize(
+    ("option", "key", "columns"),
+    [
+        ("--list-models", "models", "id name type date"),
+        ("--list-types", "types", "type example"),
+        ("--list-devices", "devices", "id name year GiB GB/s 16-bit_TFLOP/s"),
+        ("--local", "models", LOCAL),
+    ],
+)
+def test_lists_in_json_say_which_schema_they_have(option, key, columns, outcome, machine):
+    found = json.loads(outcome(option, "--json"))
+    assert list(found) == ["schema", "tool", key]
+    assert (found["schema"], found["tool"]["name"]) == (1, "transformer-calculator")
+    assert [name.replace(" ", "_") for name in found[key][0]] == columns.split()
+
+
 def test_json_of_lists_is_a_list(outcome):
     found = json.loads(outcome(QWEN, "--batch-size", "1,2", "--seq-len", "128", "--json"))
     assert [e["workload"]["batch_size"] for e in found] == [1, 2]
@@ -273,7 +292,7 @@ def machine(tmp_path, monkeypatch):
 
 
 def test_the_models_of_this_machine(outcome, machine):
-    rows = {(r["place"], r["model"]): r for r in json.loads(outcome("--local", "--seq-len", "64", "--json"))}
+    rows = {(r["place"], r["model"]): r for r in json.loads(outcome("--local", "--seq-len", "64", "--json"))["models"]}
     assert set(rows) == {
         ("Hugging Face", "org/one"),
         ("Hugging Face", "org/broken"),
