@@ -141,10 +141,11 @@ def _placing(options: argparse.Namespace) -> Placing | None:
     sizes = {n: v for n in ("micro_batches", "plans", "export") if (v := getattr(options, n)) is not None}
     if options.device is None and not recipe and not sizes and not recipes.divided(options):
         return None
-    from calculator.hardware import device
     from calculator.placing import Placing
 
-    named = answers.any_device if options.mode == "pretraining" else device  # of memory alone there is no time
+    named = (
+        answers.any_device if options.mode == "pretraining" else answers.named_device
+    )  # of memory alone there is no time
     card = None if options.device is None else named(options.device)
     return Placing(card, recipes.layout_of(options), options.engine, recipe, **sizes)
 

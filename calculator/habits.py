@@ -12,14 +12,21 @@ MODES = {
     "train": "pretraining",
     "training": "pretraining",
     "pretrain": "pretraining",
+    "pre-training": "pretraining",
     "finetune": "pretraining",
     "fine-tune": "pretraining",
     "finetuning": "pretraining",
+    "fine-tuning": "pretraining",
+    "sft": "pretraining",
     "generate": "decode",
     "decoding": "decode",
+    "generation": "decode",
     "prompt": "prefill",
 }
 """Other names of the modes. A full fine-tuning step does what a pretraining step does."""
+
+BOTH = ("inference", "infer", "serve", "serving")
+"""What people call what is two modes here."""
 
 METHODS = {
     "awq": "int4",
@@ -70,6 +77,9 @@ ELSEWHERE = {
     "--hardware": "--device",
     "--flavor": "--device",
     "--quant": "--dtype",
+    "--csv": "--format csv",
+    "--markdown": "--format markdown",
+    "--md": "--format markdown",
 }
 """What vLLM, SGLang, llama.cpp and hf call our options."""
 
@@ -99,6 +109,8 @@ def meant(complaint: str, known: Iterable[str]) -> str:
     import difflib
 
     refused = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", complaint)
+    if refused is not None and refused[1].lower() in BOTH and "prefill" in refused[2]:
+        return " Reading the prompt is prefill, generating is decode."
     if refused is not None:
         near = difflib.get_close_matches(refused[1].lower(), re.findall(r"[\w.-]+", refused[2]), 1, 0.6)
         near = near or [MODES[word] for word in difflib.get_close_matches(refused[1].lower(), MODES, 1, 0.7)]

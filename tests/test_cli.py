@@ -506,7 +506,7 @@ ERRORS = {
     "gpt2 --batch-size 0": "batch_size must be a whole number from 1 to 1,000,000,000,000, not 0.",
     "gpt2 --seq-len -5": "sequence_length must be a whole number from 1 to 1,000,000,000,000, not -5.",
     "gpt2 --dtype int3": "Precision 'int3' is not known; choose one of auto, fp32, fp16, bf16, fp8, int8, int4, "
-    "mxfp4, nvfp4, nf4.",
+    "mxfp4, nvfp4, nf4, or a mixture of llama.cpp such as q4_k_m.",
     "gpt2 --kv-dtype nf4": "The KV cache cannot be kept in 'nf4'; choose one of auto, fp32, fp16, bf16, fp8, int8, "
     "fp8_ds_mla, fp8_per_token_head, int8_per_token_head, nvfp4, fp4_e2m1, mxfp4, int4, q8_0, q5_1, q5_0, q4_1, q4_0, "
     "iq4_nl, f16, fp8_e4m3, fp8_e5m2, or two of them for keys and values, as q8_0/q4_0.",
@@ -550,9 +550,9 @@ def test_a_bad_config_is_one_line(content: str, start: str, run: Run, tmp_path: 
 
 
 def test_errors_in_a_process_of_its_own() -> None:
-    ended = process("gpt2", "--mode", "serving")
+    ended = process("gpt2", "--mode", "sideways")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("error: Argument --mode: invalid choice: 'serving'")
+    assert ended.stderr.startswith("error: Argument --mode: invalid choice: 'sideways'")
     assert ended.stderr.endswith("; see python -m calculator --help.\n")
 
 

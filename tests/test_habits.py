@@ -159,6 +159,13 @@ def test_the_short_help_fits_a_screen_and_names_real_options(outcome):
         ((QWEN, "--gpu", "h100"), "Did you mean --device?"),
         ((QWEN, "--mode", "trian"), "Did you mean pretraining?"),
         ((QWEN, "--mode", "decod"), "Did you mean decode?"),
+        ((QWEN, "--mode", "inference"), "Reading the prompt is prefill, generating is decode."),
+        ((QWEN, "--csv"), "Did you mean --format csv?"),
+        ((QWEN, "--dtype", "fpp8"), "Did you mean fp8?"),
+        ((QWEN, "--dtype", "q4km"), "Did you mean q4_k_m?"),
+        ((QWEN, "--fits", "80G"), "is written 80GiB (2^30 bytes) or 80GB (10^9)."),
+        ((QWEN, "--fits", "80"), "is written 80GiB (2^30 bytes) or 80GB (10^9)."),
+        ((QWEN, "--fits", "h10"), "the nearest are h100-"),
         ((QWEN, "--table", "memroy"), "Did you mean memory?"),
         ((QWEN, "--engine", "trtllm"), "Did you mean tensorrt-llm?"),
         (("serve", QWEN), f"serve is no command here; leave it out: the first word is the model, {QWEN}."),
@@ -201,13 +208,23 @@ def test_did_you_mean(outcome, given, meant):
     assert outcome(QWEN, given, "8", code=2).endswith(f" Did you mean {meant}?\n")
 
 
+def test_an_empty_pipe_says_so(outcome, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b" \n")))
+    assert outcome("-", code=2).startswith("error: Nothing came on standard input;")
+
+
 def test_a_wrong_model_is_met_with_the_nearest(outcome, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "Did you mean Qwen/Qwen3-32B or" in outcome("Qwen/Qwen3-32", code=2)
 
 
 @pytest.mark.parametrize(
-    ("mode", "meant"), [("train", "pretraining"), ("training", "pretraining"), ("finetune", "pretraining")]
+    ("mode", "meant"),
+    [
+        *((mode, "pretraining") for mode in ("train", "training", "finetune", "fine-tuning", "SFT")),
+        ("generate", "decode"),
+        ("prompt", "prefill"),
+    ],
 )
 def test_modes_by_other_names(outcome, mode, meant):
     assert json.loads(outcome("gpt2", "--mode", mode, "--seq-len", "64", "--json"))["workload"]["mode"] == meant
