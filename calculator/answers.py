@@ -135,11 +135,15 @@ def any_device(said: str) -> Device:
     from calculator.hardware import Device
 
     match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*(GiB|GB|MiB|MB|[GM]|)\s*", said, re.IGNORECASE)
-    if not match:
-        return named_device(said)
-    number, unit = match.groups()
+    number, unit = match.groups() if match else ("", "")
     if len(unit) < 2:
-        raise DeviceError(f"A device of so much memory is written {number}GiB (2^30 bytes) or {number}GB (10^9).")
+        try:
+            return named_device(said)  # 4090 is a card
+        except DeviceError as error:
+            if not number:
+                raise
+            told = f"A device of so much memory is written {number}GiB (2^30 bytes) or {number}GB (10^9)."
+            raise DeviceError(told) from error
     units = {"gib": GIB, "gb": GB, "mib": MIB, "mb": 10**6}
     size = round(float(number) * units[unit.lower()])
     return Device(id=said.strip().lower(), name=f"a device of {said.strip()}", memory=size, bandwidth=1.0, peak={})
