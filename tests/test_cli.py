@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from typing import Any
 import pytest
 from writers import write_gguf, write_safetensors
 
-from calculator import asked, cli
+from calculator import asked, cli, terminal
+from calculator.errors import WorkloadError
 from calculator.families import FAMILIES
 from calculator.sources import catalogue
 from calculator.sources.load import load_model
@@ -703,3 +705,30 @@ def test_settings_of_engines_and_llama_cpp_s_cache_flags(run: Run) -> None:
     for flags, size in {"-ctk q8_0 -ctv q4_0": 436_207_616, "--cache-type-k q8_0": 822_083_584}.items():
         assert json.loads(run(*shlex.split(f"{base} {flags}"))[1])["memory"]["kv_cache"] == size
     assert "say the same" in run(*shlex.split(f"{base} -ctk q8_0 --kv-dtype fp8"))[2]
+
+
+class Terminal(io.StringIO):
+    """Standard error that a person watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_takes_longer_than_a_second_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Terminal()
+    monkeypatch.setattr(sys, "stderr", watched)
+    monkeypatch.setattr(terminal, "PATIENCE", 0.01)
+    with terminal.working("Trying layouts"):
+        while "Trying layouts (0 s)" not in watched.getvalue():
+            time.sleep(0.01)
+    assert watched.getvalue().endswith("\r\x1b[K")
+    monkeypatch.setattr(terminal, "PATIENCE", 60.0)
+    watched.truncate(watched.seek(0))
+    with pytest.raises(WorkloadError), terminal.working("Trying layouts"):
+        raise WorkloadError("It cannot be.")
+    assert watched.getvalue() == ""
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(terminal, "PATIENCE", 0.001)
+    with terminal.working("Trying layouts"):
+        time.sleep(0.02)
+    assert sys.stderr.getvalue() == ""

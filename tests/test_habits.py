@@ -354,5 +354,8 @@ def test_completion_knows_models_and_formats(monkeypatch):
     assert QWEN in actions["models"].completer("Qwen/Qwen3-8")
     assert completion.names("qwen3-8b")[0] == "Qwen3-8B"
     assert {"auto", "fp8", "int4"} <= set(actions["dtype"].completer)
+    assert {"local", "h100-sxm-80gb"} <= set(actions["device"].completer) & set(actions["fits"].completer)
+    assert "gb300-nvl72" in actions["provision"].completer
+    assert {"max-context", "fastest"} <= set(actions["solve"].completer)
     monkeypatch.setitem(sys.modules, "argcomplete", None)
     assert cli.main(["--version"]) == 0
