@@ -1,4 +1,3 @@
-# In a Space of Hugging Face the README.md begins with these lines: ---, sdk: docker, app_port: 7860, ---.
 FROM python:3.13-slim
 RUN useradd --create-home --uid 1000 user
 WORKDIR /home/user/app

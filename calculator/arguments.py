@@ -63,7 +63,8 @@ class Parser(argparse.ArgumentParser):
         """Raise CalculatorError: one sentence, with the option that was probably meant."""
         said = message.rstrip(".")
         guess = habits.meant(message, self._option_string_actions)
-        raise CalculatorError(f"{said[:1].upper()}{said[1:]}; see {self.prog} --help{' all' if guess else ''}.{guess}")
+        everything = " all" if guess or not habits.in_short_help(message) else ""
+        raise CalculatorError(f"{said[:1].upper()}{said[1:]}; see {self.prog} --help{everything}.{guess}")
 
     def print_help(self, file: Any = None) -> None:
         """Write the help to standard output, which may be closed."""

@@ -160,6 +160,10 @@ def test_the_short_help_fits_a_screen_and_names_real_options(outcome):
         ((QWEN, "--mode", "trian"), "Did you mean pretraining?"),
         ((QWEN, "--mode", "decod"), "Did you mean decode?"),
         ((QWEN, "--mode", "inference"), "Reading the prompt is prefill, generating is decode."),
+        ((QWEN, "--mode", "qlora"), "Did you mean --mode train --method qlora?"),
+        ((QWEN, "--solve"), "; see transformer-calculator --help all."),
+        ((QWEN, "--fits"), "; see transformer-calculator --help."),
+        (("--list",), "Did you mean --list-models?"),
         ((QWEN, "--csv"), "Did you mean --format csv?"),
         ((QWEN, "--dtype", "fpp8"), "Did you mean fp8?"),
         ((QWEN, "--dtype", "q4km"), "Did you mean q4_k_m?"),
@@ -182,7 +186,9 @@ def test_what_is_like_nothing_gets_no_guess(outcome):
 
 def test_words(outcome):
     assert outcome("version") == outcome("-V") == outcome("--version")
-    assert outcome("models") == outcome("--list-models")
+    assert outcome("models") == outcome("list") == outcome("--list-models")
+    assert outcome("devices", "--json") == outcome("--list-devices", "--json")
+    assert outcome("types") == outcome("--list-types")
 
 
 def test_a_file_called_help_is_a_model(outcome, tmp_path, monkeypatch):
