@@ -159,9 +159,10 @@ class Config(Mapping[str, Any]):
             raise AttributeError(name)
         value = self.get(name)
         if value is None:
+            where = self.where[:1].upper() + self.where[1:]
             raise ConfigError(
-                f"{self.where} has no {name!r}, which a model of type {self.model_type!r} needs and for which that "
-                "type has no default; add the field."
+                f"{where} has no {name!r}, which a model of type {self.model_type!r} needs and for which that type has "
+                "no default; add the field."
             )
         if is_size(name):
             self._check_whole(name, value)

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -99,10 +99,13 @@ def _parts_in(part: Part) -> Iterator[Part]:
                 yield from _parts_in(inner)  # type: ignore[arg-type]
 
 
-@cache
-def _positive(kind: Any) -> tuple[str, ...]:
-    """The fields of a kind of part of which none may be zero."""
-    return tuple(f.name for f in fields(kind) if f.name in POSITIVE)
+def _values_of(part: Part) -> dict[str, Any]:
+    """The part's fields, and those of the records that describe it (what an attention sees, its heads)."""
+    values = vars(part)
+    inner = [v for v in values.values() if type(v) not in PLAIN and is_dataclass(v) and not hasattr(v, "write")]
+    if not inner:
+        return values
+    return {f.name: getattr(value, f.name) for value in inner for f in fields(value)} | values
 
 
 PLAIN = frozenset((int, bool, str, float, type(None)))
@@ -110,9 +113,8 @@ PLAIN = frozenset((int, bool, str, float, type(None)))
 
 def _check_part(part: Part) -> None:
     what = f"{type(part).__name__} {part.name!r}"
-    values = vars(part)
-    kind: Any = type(part)
-    for name in _positive(kind):
+    values = _values_of(part)
+    for name in POSITIVE & values.keys():
         if values[name] == 0 and not isinstance(values[name], bool):
             raise ConfigError(f"{what}: {name} is 0; it must be a whole number, one or more.")
     if part.MEASURED:
@@ -134,6 +136,13 @@ def check_copies(model: Model) -> None:
     """
     for stack in (*model.stacks, *model.apart):
         for parts in (stack.before, *(layer.parts for layer, _ in stack.groups), stack.after):
+            for inner in (inner for part in parts for inner in _parts_in(part)):
+                experts = getattr(inner, "experts", 0)  # which one tensor may hold, without copies
+                if isinstance(experts, int) and experts > limits().copies:
+                    what = f"{type(inner).__name__} {inner.name!r}"
+                    raise ConfigError(
+                        f"{what}: experts is {shown(experts)}; at most {limits().copies:,} are built here."
+                    )
             for weight in (weight for op in written(parts) for weight in op.weights):
                 if weight.copies > limits().copies:
                     raise ConfigError(
@@ -251,12 +260,12 @@ def blamed(
     raw: Mapping[str, Any], build: Callable[[Mapping[str, Any]], object], error: Exception, took: float
 ) -> str | None:
     """The field without whose value a model could be built, in words; None where no single one is to blame, or where
-    trying takes too long: the build that failed took so many seconds."""
-    until = time.monotonic() + 0.5
+    trying takes too long: the build that failed took so many seconds of its thread, whatever else the machine does."""
+    until = time.thread_time() + 0.5
     if took > 0.2:
         return None
     for path, value in _suspects(raw):
-        if time.monotonic() > until:
+        if time.thread_time() > until:
             return None
         if path[-1] in str(error):
             return None  # the sentence names it already

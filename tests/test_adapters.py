@@ -164,6 +164,10 @@ def test_a_token_touches_the_pairs_of_its_experts():
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
+        (
+            {"fine_tune_type": "lora", "lora_parameters": {"rank": 8}, "model": "mlx/Some-4bit"},
+            "of mlx-lm, rank 8.*Some-4bit",
+        ),
         ({"peft_type": "LOKR", "base_model_name_or_path": "a/b"}, r"adapter \(LOKR\) of a/b, whose size is not known"),
         (lora(target_modules=["nope"], base_model_name_or_path="Qwen/Qwen3-8B"), "none of its target_modules"),
         (lora(target_modules=["q_proj"]), "names no base model"),

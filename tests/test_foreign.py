@@ -42,6 +42,16 @@ DREAM = {"model_type": "Dream", "architectures": ["DreamModel"], "hidden_size": 
 @pytest.mark.parametrize(
     ("raw", "parameters"),
     [
+        (  # Falcon's own code, before transformers had it
+            {"model_type": "RefinedWebModel", "architectures": ["RWForCausalLM"], "n_layer": 32, "n_head": 71}
+            | {"hidden_size": 4544, "multi_query": True, "parallel_attn": True, "bias": False, "vocab_size": 65024},
+            6921720704,
+        ),
+        (
+            {"model_type": "RefinedWeb", "architectures": ["RWForCausalLM"], "n_layer": 60, "n_head": 128}
+            | {"n_head_kv": 8, "hidden_size": 8192, "parallel_attn": True, "bias": False, "vocab_size": 65024},
+            41303293952,
+        ),
         (NEMO, 12_247_782_400),  # Mistral Nemo, transformers 5.24 on the meta device
         # Mixtral 8x7B
         (NEMO | {"dim": 4096, "n_layers": 32, "vocab_size": 32000, "moe": {"num_experts": 8, "num_experts_per_tok": 2}},
@@ -134,6 +144,10 @@ def test_a_folder_of_another_form_is_named(tmp_path, file, owner):
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
+        (
+            {"model_type": "RefinedWeb", "n_layer": 60, "hidden_size": 8192, "vocab_size": 65024},
+            "Falcon's own code states no n_head",
+        ),
         ({k: v for k, v in NEMO.items() if k != "n_heads"}, "The params.json states no n_heads"),
         (LLAMA_3 | {"vocab_size": -1}, "vocab_size -1: Meta's code takes it from the tokenizer"),
         (NEMO | {"multimodal": {"whisper_model_args": {"encoder_args": {}}}}, "an audio encoder"),

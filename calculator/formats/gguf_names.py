@@ -232,7 +232,7 @@ norm                                output_norm
 norm_f                              output_norm
 final_norm                          output_norm
 final_layernorm                     output_norm
-embedding_norm                      output_norm|token_embd_norm
+embedding_norm                      token_embd_norm|output_norm
 lm_head                             output
 head                                output
 ln_out                              output_norm

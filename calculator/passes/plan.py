@@ -198,7 +198,7 @@ def _forget(key: Any, whose: ref[Model]) -> None:
         model.plans.pop(key[1], None)
 
 
-_KEPT: Recent[ref[Model]] = Recent(60_000, _forget)
+_KEPT: Recent[ref[Model]] = Recent(30_000, _forget)
 """The plans that models hold, of at most so many operations over all models: one model has a plan for each format."""
 
 

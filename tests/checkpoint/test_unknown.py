@@ -172,6 +172,26 @@ def test_an_unknown_type_without_headers(tmp_path: Path) -> None:
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (
+            {"model_type": "dots3_note", "text_config": {"model_type": "dots3_note_text"}},
+            "give text_config as a config",
+        ),
+        ({"model_type": "newest", "llm_config": {"model_type": "qwen3"}}, r"is \(llm_config, qwen3\)"),
+        (
+            {"model_type": "musicgen", "decoder": {"model_type": "musicgen_decoder"}},
+            "nearest known types are musicflamingo",
+        ),
+        ({"model_type": "zzzzzz", "text_config": {"model_type": "zzz"}}, "no known type is called alike"),
+    ],
+)
+def test_a_type_that_nothing_reads_is_met_with_what_is_known(config: dict[str, Any], words: str) -> None:
+    with pytest.raises(UnknownModelTypeError, match=words):
+        load_model(config)
+
+
 def test_a_folder_with_nothing(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"There is no file .*config\.json"):
         load_model(tmp_path)

@@ -33,8 +33,8 @@ DEFAULT_TARGETS: dict[str, tuple[str, ...]] = {
 
 
 def is_adapter(raw: Mapping[str, Any]) -> bool:
-    """Whether a parsed JSON is an adapter_config.json."""
-    return isinstance(raw.get("peft_type"), str)
+    """Whether a parsed JSON is an adapter_config.json, peft's or mlx-lm's."""
+    return isinstance(raw.get("peft_type"), str) or isinstance(raw.get("lora_parameters"), Mapping)
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class Settings:
         Raises:
             ConfigError: of a kind that is not known here, or a field is of the wrong kind.
         """
+        if "peft_type" not in raw:
+            raise _of_mlx(raw)
         kind, base = str(raw["peft_type"]).upper(), str(raw.get("base_model_name_or_path") or "")
         if kind not in KINDS:
             raise ConfigError(
@@ -119,6 +121,17 @@ class Settings:
             listed = ((place, Pattern(text, whole=whole)) for place, text in enumerate(patterns))
             self._automata[field] = Automaton(listed)
         return min(self._automata[field].matches(name), default=None)
+
+
+def _of_mlx(raw: Mapping[str, Any]) -> ConfigError:
+    """What is said of an adapter of mlx-lm, which adapts other modules by default from one version to the next."""
+    base = shown(raw["model"]) if raw.get("model") else "a model it does not name"
+    rank = shown(raw["lora_parameters"].get("rank"))
+    return ConfigError(
+        f"This is an adapter (LoRA of mlx-lm, rank {rank}) of {base}: which modules it stands beside depends on the "
+        f"version of mlx-lm, so that its size is not known from {FILE}; give the base model, or the adapter in peft's "
+        "form with its target_modules."
+    )
 
 
 def whole(key: str, value: Any) -> int:
