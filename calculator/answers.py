@@ -183,14 +183,12 @@ def _read_elsewhere(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace, model: Model) -> str:
-    from calculator.hardware import device
-
     draft = None
     if options.draft:
         draft = options.draft if options.draft == "mtp" else load_all([options.draft], None, options.token)[0]
     lengths = {"prompt_length": options.prompt_length or 4096, "output_length": options.output_length or 1024}
     found = traffic.served(
-        options, model, device(options.serve), draft, **lengths, **_precision(options), **_settings(options)
+        options, model, named_device(options.serve), draft, **lengths, **_precision(options), **_settings(options)
     )
     return _shown(options, found.to_dict(), found.summary(), found.rows(), traffic.lines(found))
 

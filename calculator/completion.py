@@ -21,14 +21,21 @@ def names(prefix: str) -> list[str]:
 def values() -> dict[str, tuple[str, ...]]:
     """What options may be that are no choices of the parser: those of the catalogues."""
     from calculator.hardware import devices
-    from calculator.search.provision import racks
+    from calculator.search.racks import racks
     from calculator.search.solve import GOALS
     from calculator.training.solve import GOALS as OF_TRAINING
 
     cards = ("local", *(d.id for d in devices()))
     formats = {"dtype": ("auto", *FORMATS, *BASES), "kv_dtype": ("auto", *CACHE_TYPES)}
     goals = tuple(dict.fromkeys((*GOALS, *OF_TRAINING)))
-    return {**formats, "device": cards, "fits": cards, "provision": tuple(r.id for r in racks()), "solve": goals}
+    return {
+        **formats,
+        "device": cards,
+        "fits": cards,
+        "serve": cards,
+        "provision": tuple(r.id for r in racks()),
+        "solve": goals,
+    }
 
 
 def complete(parser: argparse.ArgumentParser) -> None:
