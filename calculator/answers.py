@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from calculator import traffic
 from calculator.asked import load_all
-from calculator.errors import CalculatorError, SourceError, WorkloadError
+from calculator.errors import CalculatorError, DeviceError, SourceError, WorkloadError
 from calculator.limits import limits
 from calculator.numbers.reading import whole
 from calculator.numbers.units import GB, GIB, MIB, gib
@@ -129,19 +129,42 @@ def answer(options: argparse.Namespace, models: Sequence[Model]) -> tuple[str, i
     return _log(options, model), 0
 
 
-def any_device(said: str) -> Device:
-    """A device by its name, or one of so much memory ("80GiB", "24 GB").
+RENTED = "hf:"
+"""Before the name of a machine that Hugging Face rents for its Jobs."""
+
+
+def named_device(said: str) -> Device:
+    """A device by its name, or of a machine that Hugging Face rents ("hf:a100-large").
 
     Raises:
         CalculatorError: no such device.
     """
-    from calculator.hardware import Device, device
+    from calculator.hardware import device
+    from calculator.hardware.rented import rented_device
 
-    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*(GiB|GB|MiB|MB)\s*", said, re.IGNORECASE)
-    if not match:
-        return device(said)
+    return rented_device(said.removeprefix(RENTED)) if said.startswith(RENTED) else device(said)
+
+
+def any_device(said: str) -> Device:
+    """A device as `named_device` knows it, or one of so much memory ("80GiB", "24 GB").
+
+    Raises:
+        CalculatorError: no such device.
+    """
+    from calculator.hardware import Device
+
+    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*(GiB|GB|MiB|MB|[GM]|)\s*", said, re.IGNORECASE)
+    number, unit = match.groups() if match else ("", "")
+    if len(unit) < 2:
+        try:
+            return named_device(said)  # 4090 is a card
+        except DeviceError as error:
+            if not number:
+                raise
+            told = f"A device of so much memory is written {number}GiB (2^30 bytes) or {number}GB (10^9)."
+            raise DeviceError(told) from error
     units = {"gib": GIB, "gb": GB, "mib": MIB, "mb": 10**6}
-    size = round(float(match.group(1)) * units[match.group(2).lower()])
+    size = round(float(number) * units[unit.lower()])
     return Device(id=said.strip().lower(), name=f"a device of {said.strip()}", memory=size, bandwidth=1.0, peak={})
 
 
@@ -188,14 +211,12 @@ def _read_elsewhere(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace, model: Model) -> str:
-    from calculator.hardware import device
-
     draft = None
     if options.draft:
         draft = options.draft if options.draft == "mtp" else load_all([options.draft], None, options.token)[0]
     lengths = {"prompt_length": options.prompt_length or 4096, "output_length": options.output_length or 1024}
     found = traffic.served(
-        options, model, device(options.serve), draft, **lengths, **_precision(options), **_settings(options)
+        options, model, named_device(options.serve), draft, **lengths, **_precision(options), **_settings(options)
     )
     return _shown(options, found.to_dict(), found.summary(), found.rows(), traffic.lines(found))
 

@@ -85,7 +85,10 @@ def read_stdin() -> dict[str, Any]:
     """
     if sys.stdin is None or sys.stdin.isatty():
         raise SourceError("The model - is a config.json on standard input; pipe one in, or give a name or a path.")
-    return _parsed(sys.stdin.buffer.read(limits().config_bytes + 1), "standard input", "Standard input")
+    body = sys.stdin.buffer.read(limits().config_bytes + 1)
+    if not body.strip():
+        raise SourceError("Nothing came on standard input; the model - is a config.json that is piped in.")
+    return _parsed(body, "standard input", "Standard input")
 
 
 def _parsed(body: bytes, shown: str, where: str) -> dict[str, Any]:
