@@ -86,7 +86,10 @@ def _draw() -> None:
         st.warning(ui.plain(dropped), icon=":material/link_off:")
     if model is not None and workload is not None:
         chosen.append(ui.Inputs(model, workload, hardware, recipe, draft, current))
-        current.run()
+        try:
+            current.run()
+        finally:
+            chosen[0].forget()
         return
     ui.masthead()
     st.title(current.title, anchor=False)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from calculator import traffic
+from calculator.asked import load_all
 from calculator.errors import CalculatorError, SourceError, WorkloadError
 from calculator.limits import limits
 from calculator.numbers.reading import whole
@@ -44,11 +46,14 @@ def add_options(add: Callable[..., Any]) -> None:
     for name in SHARED:
         kind = FRACTION if name.endswith(("utilization", "static")) else _count
         add(f"--{name.replace('_', '-')}", type=kind, metavar="N", help="the engine's own setting")
-    add("--requests-per-second", type=float, metavar="N", help="with --provision: requests that arrive")
+    add("--requests-per-second", type=float, metavar="N", help="with --serve and --provision: requests that arrive")
     for name, words in (("prompt", "of a request's prompt; default: 4096"), ("output", "generated; default: 1024")):
-        add(f"--{name}-length", type=_count, metavar="N", help=f"with --provision and --solve: tokens {words}")
+        said = f"with --serve, --provision and --solve: tokens {words}"
+        said += "; with --serve also 512-4096, exponential:1024, lognormal:1024:0.8" if name == "prompt" else ""
+        add(f"--{name}-length", type=_length, metavar="N", help=said)
     add("--ttft", type=float, metavar="SECONDS", help="the first token at the latest, with --provision and --solve")
     add("--tpot", type=float, metavar="SECONDS", help="each further token at the latest")
+    traffic.add_options(add, _count)
 
 
 def _count(value: str) -> int:
@@ -59,10 +64,15 @@ def _count(value: str) -> int:
         raise argparse.ArgumentTypeError(f"{value[:40]!r} is no whole number such as 4096, 32k or 1e6") from None
 
 
-QUESTIONS = ("fits", "provision", "solve", "vllm_log")
+def _length(value: str) -> int | str:
+    """A number, or a distribution of them, which is read where one is allowed."""
+    return value if re.match("[0-9]+ *-|[a-z]+:", value) else _count(value)
+
+
+QUESTIONS = ("fits", "serve", "provision", "solve", "vllm_log")
 OWN: tuple[str, ...] = (
     *("tokens", "devices", "users", "max_model_len", *SHARED, "requests_per_second"),
-    *("prompt_length", "output_length", "ttft", "tpot"),
+    *("prompt_length", "output_length", "ttft", "tpot", *traffic.OWN),
 )
 INSTEAD = {"max_model_len": "; the length of a workload is --seq-len", "users": "; its batch is --batch-size"}
 
@@ -79,9 +89,8 @@ def asked(options: argparse.Namespace) -> bool:
     if not found:
         alone = [name for name in OWN if getattr(options, name) is not None] + ["launch"] * options.launch
         if alone:
-            raise WorkloadError(
-                f"{_flag(alone[0])} is read with --fits, --provision, --solve or --vllm-log{INSTEAD.get(alone[0], '')}."
-            )
+            where = "--fits, --serve, --provision, --solve or --vllm-log"
+            raise WorkloadError(f"{_flag(alone[0])} is read with {where}{INSTEAD.get(alone[0], '')}.")
     return bool(found)
 
 
@@ -96,10 +105,13 @@ def answer(options: argparse.Namespace, models: Sequence[Model]) -> tuple[str, i
         CalculatorError: several models, or an option that is not known.
     """
     if len(models) != 1:
-        raise WorkloadError("--fits, --solve, --provision and --vllm-log ask about one model; name one.")
+        raise WorkloadError("--fits, --serve, --solve, --provision and --vllm-log ask about one model; name one.")
     (model,) = models
+    _read_elsewhere(options)
     if options.fits:
         return _fits(options, model)
+    if options.serve:
+        return _serve(options, model), 0
     if options.provision:
         from calculator.search.provision import provision
 
@@ -135,8 +147,33 @@ def _precision(options: argparse.Namespace) -> dict[str, Any]:
     return {"engine": options.engine, "dtype": str(options.dtype), "kv_dtype": str(options.kv_dtype)}
 
 
+def _read_elsewhere(options: argparse.Namespace) -> None:
+    """
+    Raises:
+        WorkloadError: an option of --serve stands beside another question.
+    """
+    alone = [] if options.serve else [name for name in traffic.OWN if getattr(options, name) is not None]
+    if options.provision:
+        alone = [name for name in alone if name != "prefix_hit"]
+    if alone:
+        raise WorkloadError(f"{_flag(alone[0])} is read with --serve.")
+
+
+def _serve(options: argparse.Namespace, model: Model) -> str:
+    from calculator.hardware import device
+
+    draft = None
+    if options.draft:
+        draft = options.draft if options.draft == "mtp" else load_all([options.draft], None, options.token)[0]
+    lengths = {"prompt_length": options.prompt_length or 4096, "output_length": options.output_length or 1024}
+    found = traffic.served(
+        options, model, device(options.serve), draft, **lengths, **_precision(options), **_settings(options)
+    )
+    return _shown(options, found.to_dict(), found.summary(), found.rows(), traffic.lines(found))
+
+
 def _traffic(options: argparse.Namespace) -> dict[str, Any]:
-    names = ("requests_per_second", "prompt_length", "output_length", "ttft", "tpot")
+    names = ("requests_per_second", "prompt_length", "output_length", "ttft", "tpot", "prefix_hit")
     return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
@@ -167,8 +204,8 @@ def _solve(options: argparse.Namespace, model: Model) -> str:
 
     if options.solve == "fastest" and options.solve not in GOALS:
         raise WorkloadError("The goal fastest is of training; give --mode train with it.")
-    traffic = _traffic(options)
-    traffic.pop("requests_per_second", None)
+    asked = _traffic(options)
+    asked.pop("requests_per_second", None)
     found = solve(
         model,
         options.solve,
@@ -176,7 +213,7 @@ def _solve(options: argparse.Namespace, model: Model) -> str:
         devices=options.devices,
         max_model_len=options.max_model_len,
         concurrency=options.users or 1,
-        **traffic,
+        **asked,
         **_precision(options),
         **_settings(options),
     )

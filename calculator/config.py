@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ def defaults_of(model_type: str) -> Mapping[str, Any]:
     return defaults_of(found) if isinstance(found, str) else found
 
 
+@lru_cache(maxsize=4096)
 def is_size(name: str) -> bool:
     """Whether a field of that name counts something or says how large it is."""
     return name.startswith(COUNTS) or name.endswith(SIZES) or name == "depth"
@@ -122,10 +123,11 @@ class Config(Mapping[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The field, held against what it is in the types that have it; `config[name]` is the value as it stands."""
-        value = super().get(name, default)
+        name = self.aliases.get(name, name)
+        value = self[name] if name in self._values else default
         kind = _kind(value)
         if self.strict and kind and (kind != "whole" or value > LARGEST):
-            self._check_kind(self.aliases.get(name, name), value, kind)
+            self._check_kind(name, value, kind)
         return value
 
     def _check_kind(self, name: str, value: Any, kind: str) -> None:
@@ -167,10 +169,13 @@ class Config(Mapping[str, Any]):
         return value
 
     def _check_whole(self, name: str, value: Any) -> None:
+        layers = name.endswith(("_layers", "depth"))
+        if type(value) is int and 0 <= value <= LARGEST and not layers:
+            return
         values = value if isinstance(value, list | tuple) else [value]
         if not all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in values):
             raise ConfigError(f"{name} in {self.where} is {shown(value)}; it must be a whole number, zero or more.")
-        most = limits().layers if name.endswith(("_layers", "depth")) else LARGEST
+        most = limits().layers if layers else LARGEST
         if max(values, default=0) > most:
             raise ConfigError(
                 f"{name} in {self.where} is {shown(value)}, but at most {most:,} is allowed; check the file."

@@ -9,7 +9,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -99,12 +99,21 @@ def _parts_in(part: Part) -> Iterator[Part]:
                 yield from _parts_in(inner)  # type: ignore[arg-type]
 
 
+def _values_of(part: Part) -> dict[str, Any]:
+    """The part's fields, and those of the records that describe it (what an attention sees, its heads)."""
+    values = vars(part)
+    inner = [v for v in values.values() if type(v) not in PLAIN and is_dataclass(v) and not hasattr(v, "write")]
+    if not inner:
+        return values
+    return {f.name: getattr(value, f.name) for value in inner for f in fields(value)} | values
+
+
 PLAIN = frozenset((int, bool, str, float, type(None)))
 
 
 def _check_part(part: Part) -> None:
     what = f"{type(part).__name__} {part.name!r}"
-    values = vars(part)
+    values = _values_of(part)
     for name in POSITIVE & values.keys():
         if values[name] == 0 and not isinstance(values[name], bool):
             raise ConfigError(f"{what}: {name} is 0; it must be a whole number, one or more.")
@@ -127,6 +136,13 @@ def check_copies(model: Model) -> None:
     """
     for stack in (*model.stacks, *model.apart):
         for parts in (stack.before, *(layer.parts for layer, _ in stack.groups), stack.after):
+            for inner in (inner for part in parts for inner in _parts_in(part)):
+                experts = getattr(inner, "experts", 0)  # which one tensor may hold, without copies
+                if isinstance(experts, int) and experts > limits().copies:
+                    what = f"{type(inner).__name__} {inner.name!r}"
+                    raise ConfigError(
+                        f"{what}: experts is {shown(experts)}; at most {limits().copies:,} are built here."
+                    )
             for weight in (weight for op in written(parts) for weight in op.weights):
                 if weight.copies > limits().copies:
                     raise ConfigError(
@@ -137,6 +153,7 @@ def check_copies(model: Model) -> None:
 
 AMOUNTS = ("parameters", "active", "flops", "weight_bytes", "reads", "writes", "cache_bytes", "live")
 _amounts = attrgetter(*AMOUNTS)
+WHOLE = frozenset((int,))
 
 
 def _check_operations(parts: tuple[Part, ...]) -> int:
@@ -145,16 +162,22 @@ def _check_operations(parts: tuple[Part, ...]) -> int:
     for op in listed:
         for weight in op.weights:
             for size in (*weight.shape, weight.copies):
-                if not _whole(size):
+                if (type(size) is not int or not 0 <= size < MOST) and not _whole(size):
                     raise ConfigError(f"Tensor {weight.name!r} would have the shape {shown(weight.shape)}.")
-        for name, amount in zip(AMOUNTS, _amounts(op), strict=True):
-            if not (amount >= 0 if type(amount) is int else _sound(amount)):
+        amounts = _amounts(op)
+        if WHOLE.issuperset(map(type, amounts)) and min(amounts) >= 0:
+            continue
+        for name, amount in zip(AMOUNTS, amounts, strict=True):
+            if not _sound(amount):
                 raise ConfigError(f"Operation {op.name!r} would have {shown(amount)} {name}.")
     return len(listed)
 
 
+MOST = 10**40
+
+
 def _whole(value: Any, least: int = 0) -> bool:
-    return (type(value) is int or (isinstance(value, int) and not isinstance(value, bool))) and least <= value < 10**40
+    return (isinstance(value, int) and not isinstance(value, bool)) and least <= value < MOST
 
 
 def _sound(value: Any) -> bool:

@@ -45,7 +45,7 @@ class Limits:
     distinct_layers: int = 1_000
     repeats: int = 100_000
     parts: int = 100_000
-    operations: int = 20_000
+    operations: int = 6_000
     copies: int = 100_000
     tensors: int = 1_000_000
     header_bytes: int = 200_000_000

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -325,11 +327,16 @@ def tables(paper: Paper, inputs: Inputs) -> None:
         )
         chosen = KIND.get(named, named)
         rows = [{**r, "component": TITLES[r["component"]]} if "component" in r else r for r in e.rows(chosen)]
-        height = 460 if chosen == "operations" else "auto"
+        height: int | Literal["auto"] = 460 if chosen == "operations" else "auto"
         shown, columns = COLUMNS[chosen](rows)
-        paper.table(chosen, shown, columns, f"{named.capitalize()} table", raw=lambda: e.rows(chosen), height=height)  # type: ignore[arg-type]
+        paper.table(chosen, shown, columns, f"{named.capitalize()} table", raw=raw_rows(inputs, chosen), height=height)
     for kind in (KIND.get(name, name) for name in names):
-        paper.tables[kind] = lambda kind=kind: e.rows(kind)  # type: ignore[misc]
+        paper.tables[kind] = raw_rows(inputs, kind)
+
+
+def raw_rows(inputs: Inputs, kind: str) -> Callable[[], list[dict[str, Any]]]:
+    """What makes a table of the estimate, which the inputs make again where it was let go of."""
+    return lambda: inputs.estimate.rows(kind)
 
 
 if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script

@@ -57,9 +57,10 @@ def index_ranges(indices: tuple[int, ...]) -> str:
     return ",".join(words) if len(words) <= 4 else f"{','.join(words[:3])},…,{words[-1]}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Step:
-    """What is the same of an operation in every workload: made once for a kind of layer in one precision.
+    """What is the same of an operation in every workload: made once for a kind of layer in one precision, and never
+    changed (frozen, it would take eight times as long to make).
 
     Attributes:
         name: the checkpoint's own module name inside the layer. target: its last word, as adapters name it ("q_proj").

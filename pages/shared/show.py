@@ -60,6 +60,11 @@ class Inputs:
         """The estimate of what is in the sidebar."""
         return estimate(self.model, self.workload)
 
+    def forget(self) -> None:
+        """Let go of the estimate once the page is drawn: the page's downloads keep these inputs as long as the session
+        lives, and make it again where someone asks for one."""
+        self.__dict__.pop("estimate", None)
+
     @property
     def device(self) -> Device | None:
         """The device that was chosen, None for none."""

@@ -7,6 +7,7 @@ bitsandbytes functional.py, pytorch/ao, mobiusml/hqq core/quantize.py, huggingfa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -29,18 +30,18 @@ def _whole(
 
 
 def fp8(settings: Mapping[str, Any]) -> Result:
-    """Blocks with a 32-bit scale each, or one scale a matrix; with modelopt's `quantized_layers` and `moe_quant_algo`
-    where a checkpoint has them, too (DeepSeek-V4 in NVFP4)."""
+    """Blocks with a 32-bit scale each, or one scale a matrix; inputs are quantized, too, whatever the scheme. With
+    modelopt's `quantized_layers` and `moe_quant_algo` where a checkpoint has them (DeepSeek-V4 in NVFP4)."""
     block = settings.get("weight_block_size")
     if block:
         if not isinstance(block, list | tuple) or len(block) != 2:
             raise ValueError(f"weight_block_size {block!r} is not [rows, columns]")
-        form = Format("fp8", 8, tile_rows=int(block[0]), tile_columns=int(block[1]), scale_bits=32)
+        form = Format("fp8", 8, tile_rows=int(block[0]), tile_columns=int(block[1]), scale_bits=32, arithmetic="fp8")
         title, field = f"FP8, one 32-bit scale per {block[0]}×{block[1]} block", "weight_block_size"
     else:
         # A static activation scheme stores the input's scale beside the weight's.
         scales = 64 if settings.get("activation_scheme") == "static" else 32
-        form, title = Format("fp8", 8, tile_rows=0, scale_bits=scales), "FP8, one scale per matrix"
+        form, title = Format("fp8", 8, tile_rows=0, scale_bits=scales, arithmetic="fp8"), "FP8, one scale per matrix"
         field = "activation_scheme" if "activation_scheme" in settings else "quant_method"
     own, _ = quantized_layers(settings)
     experts = experts_rule(settings)
@@ -56,7 +57,7 @@ def fp8(settings: Mapping[str, Any]) -> Result:
 
 
 def fbgemm_fp8(settings: Mapping[str, Any]) -> Result:
-    return _whole("FBGEMM FP8, one scale a row", Format("fp8", 8, scale_bits=32), settings)
+    return _whole("FBGEMM FP8, one scale a row", Format("fp8", 8, scale_bits=32, arithmetic="fp8"), settings)
 
 
 def mxfp4(settings: Mapping[str, Any]) -> Result:
@@ -101,7 +102,8 @@ def quanto(settings: Mapping[str, Any]) -> Result:
     }
     if kind not in forms:
         return None, f"Quanto's weights {kind!r} are not known here"
-    return _whole(f"Quanto {kind}", forms[kind], settings, "weights")
+    inputs = {"int8": "int8", "float8": "fp8"}.get(str(settings.get("activations")), "")
+    return _whole(f"Quanto {kind}", replace(forms[kind], arithmetic=inputs), settings, "weights")
 
 
 def eetq(settings: Mapping[str, Any]) -> Result:
@@ -117,7 +119,7 @@ def bitsandbytes(settings: Mapping[str, Any]) -> Result:
         return Scheme("weights as they were (bitsandbytes, its flags are off)", ()), None
     if eight:
         # A byte beside each matrix names its layout.
-        form = Format("int8", 8, scale_bits=32, tensor_bits=8)
+        form = Format("int8", 8, scale_bits=32, tensor_bits=8, arithmetic="int8")
         return _whole("bitsandbytes LLM.int8()", form, settings, "load_in_8bit")
     double = bool(settings.get("bnb_4bit_use_double_quant"))
     scale = Fraction(8 * 256 + 32, 256) if double else 32
@@ -170,17 +172,20 @@ def _torchao_format(said: Mapping[str, Any]) -> tuple[Format | None, str]:
     """The format of one of torchao's types and its title, or None with the reason why it is not known."""
     kind, options = str(said.get("_type", "")).lower(), said.get("_data") or {}
     group = int(options.get("group_size") or 128)
+    # Int8DynamicActivationInt4Weight, float8_dynamic_activation_float8_weight ...: what the inputs become stands first.
+    inputs = ("fp8" if kind.startswith("float8") else "int8") if "activation" in kind else ""
     if "intx" in kind:
         # IntxUnpackedToInt8Tensor: a byte each whatever the bits, a 16-bit scale and an 8-bit zero point per group.
         grain = options.get("weight_granularity") or options.get("granularity") or {}
         size = int((grain.get("_data") or {}).get("group_size") or 32) if grain.get("_type") == "PerGroup" else 0
         title = f"torchao integers in bytes, groups of {size}" if size else "torchao integers in bytes, one scale a row"
-        return grouped(Format("int8", 8, scale_bits=16, zero_bits=8), columns=size), title
+        return grouped(Format("int8", 8, scale_bits=16, zero_bits=8, arithmetic=inputs), columns=size), title
     if "int4" in kind:
         # A 16-bit scale and a 16-bit zero point per group (Int4Tensor and the tensor-core layout).
-        return grouped(Format("int4", 4, scale_bits=32), columns=group), f"torchao int4, groups of {group}"
+        form = Format("int4", 4, scale_bits=32, arithmetic=inputs)
+        return grouped(form, columns=group), f"torchao int4, groups of {group}"
     if "int8" in kind:
-        return FORMATS["int8"], "torchao int8"
+        return replace(FORMATS["int8"], arithmetic=inputs), "torchao int8"
     if "float8" in kind:
-        return FORMATS["fp8"], "torchao float8"
+        return replace(FORMATS["fp8"], arithmetic=inputs), "torchao float8"
     return None, f"torchao type {kind!r} is not known here"
