@@ -53,6 +53,8 @@ def model_from_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any] | No
     """
     said = dict(config if config is not None else checkpoint.config or {})
     gguf = checkpoint.format == "gguf"
+    if gguf:
+        _check_type(checkpoint)
     facts = facts_of_gguf(Metadata.of(checkpoint)) if gguf else facts_of_config(said)
     stored = [s for s in unpacked(checkpoint, said) if not CACHE_SCALE.fullmatch(s.name)]
     builder = Builder(facts)
@@ -66,6 +68,27 @@ def model_from_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any] | No
         reason = str(error).rstrip(".") or type(error).__name__
         raise CheckpointError(f"No model can be built from the headers of {checkpoint.name}: {reason}.") from error
     return model
+
+
+def _check_type(checkpoint: Checkpoint) -> None:
+    """Raises:
+    CheckpointError: the GGUF file says that it holds something else than a model (general.type).
+    """
+    said = checkpoint.metadata
+    kind = str(said.get("general.type") or "")
+    if kind == "adapter":
+        names = ("general.base_model.0.repo_url", "general.base_model.0.name")
+        base = next((str(said[name])[:200] for name in names if said.get(name)), "a model that it does not name")
+        elements = sum(t.elements for t in checkpoint.tensors)
+        raise CheckpointError(
+            f"{checkpoint.name} is an adapter (LoRA) of {base}, with {elements:,} parameters in {checkpoint.nbytes:,} "
+            "bytes; load the base model, or the adapter as peft saved it (adapter_config.json), which stands beside it."
+        )
+    if kind == "imatrix":
+        raise CheckpointError(
+            f"{checkpoint.name} is an importance matrix, which llama.cpp's quantizer reads, and no model; load the "
+            "model's own file."
+        )
 
 
 def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], builder: Builder) -> Model:
@@ -265,6 +288,8 @@ def _notes(
         notes.append(f"{len(builder.odd)} tensor(s) such as {builder.odd[0]} have shapes that do not tell their FLOPs.")
     if certainty["parameters"] == UNKNOWN:
         notes.append("Some weights are packed in a way that is not known here: their elements are counted as stored.")
+    if checkpoint.metadata.get("general.type") == "mmproj":
+        notes.append("This file (mmproj) is the tower and projector alone; the language model is a file of its own.")
     if towers:
         notes.append("What is not the language model by its names is held and not run.")
     if later:
