@@ -172,3 +172,20 @@ def test_a_folder_of_another_form_is_named(tmp_path, file, owner):
 def test_what_is_missing_is_said(raw, words):
     with pytest.raises(CalculatorError, match=words):
         load_model(raw)
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    {
+        "pytorch_model.bin": "a checkpoint of torch",
+        "consolidated.00.pth": "a checkpoint of torch",
+        "model.onnx": "a graph of ONNX",
+        "gemma.litertlm": "a model of LiteRT",
+        "weights.npz": "arrays of NumPy",
+    }.items(),
+)
+def test_weights_that_are_not_opened_are_named(tmp_path, file, kind):
+    (tmp_path / file).write_bytes(b"PK")
+    for path in (tmp_path / file, tmp_path):
+        with pytest.raises(CalculatorError, match=f"{file}' is {kind}.* is not opened here; give the config.json"):
+            load_model(path)

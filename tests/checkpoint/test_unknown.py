@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from models import DEEPSEEK, EVERY, GPT_OSS, LLAMA, MAMBA, QWEN3_MOE, folder, tensors
-from writers import Tensors, write_gguf
+from writers import Tensors, write_gguf, write_safetensors
 
 from calculator import Workload, compare, estimate, explain, load_checkpoint, load_model
 from calculator.errors import CheckpointError, SourceError, UnknownModelTypeError
@@ -320,3 +320,11 @@ def test_a_projectors_gguf_file_says_that_it_is_no_language_model(tmp_path: Path
     model = load_model(write_gguf(tmp_path / "x.gguf", stored, said))
     assert model.parameters.total == 2 * 64 * 64 + 256 * 64
     assert any("mmproj" in note for note in model.notes)
+
+
+def test_an_adapters_tensors_without_their_config_say_what_they_are(tmp_path: Path) -> None:
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
+    stored: Tensors = {f"{name}A.weight": ("BF16", (32, 4096)), f"{name}B.weight": ("BF16", (4096, 32))}
+    model = load_model(write_safetensors(tmp_path / "adapter_model.safetensors", stored))
+    assert model.parameters.total == 2 * 32 * 4096
+    assert any("an adapter's tensors alone" in note for note in model.notes)

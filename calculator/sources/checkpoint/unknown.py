@@ -6,6 +6,7 @@ routed to it. What the shapes cannot tell, attention and its cache, comes from t
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ from calculator.sources.checkpoint.tensors import Checkpoint
 from calculator.sources.checkpoint.weights import Numbered, Weights, by_layer, folded, squared
 
 EXACT, DERIVED, UNKNOWN = "exact", "derived", "unknown"
+LORA = re.compile(r"lora_(?:[AB]|[ab]|embedding_[AB]|magnitude_vector)(?:\.|$)")
 IMPOSSIBLE = (TypeError, AttributeError, ArithmeticError, IndexError, KeyError, ValueError, RuntimeError)
 """What names and shapes that no model has lead to."""
 
@@ -288,6 +290,10 @@ def _notes(
         notes.append(f"{len(builder.odd)} tensor(s) such as {builder.odd[0]} have shapes that do not tell their FLOPs.")
     if certainty["parameters"] == UNKNOWN:
         notes.append("Some weights are packed in a way that is not known here: their elements are counted as stored.")
+    if all(LORA.search(t.name) for t in checkpoint.tensors):
+        notes.append(
+            "These are an adapter's tensors alone (LoRA); its adapter_config.json names what it stands beside."
+        )
     if checkpoint.metadata.get("general.type") == "mmproj":
         notes.append("This file (mmproj) is the tower and projector alone; the language model is a file of its own.")
     if towers:
