@@ -17,6 +17,7 @@ from pages.shared import show as ui
 from pages.shared.guard import error
 from pages.shared.needs import serving
 from pages.shared.show import Figure, Inputs, Paper
+from pages.shared.start import Started, starts
 
 KINDS = {
     "weights": "Weights",
@@ -53,16 +54,21 @@ def show(inputs: Inputs) -> None:
     paper.figures(*figures(inputs, mine, least))
     with ui.card(f"How {TITLES[mine.engine]} divides {'each' if count > 1 else 'the'} device"):
         memory(paper, mine)
-    with ui.card("Sequences × tokens", "The share of the cache pool that so many sequences of so many tokens take"):
-        plane(paper, mine)
     changes(paper, mine)
-    if mine.fits and mine.engine in COMMANDS:
-        with ui.card("How to start it"):
-            st.code(shell(mine), language="bash", wrap_lines=True)
-    with ui.card(
-        "Fewest devices that hold it", "Cheapest first. The whole width is what the engine may use of one device"
-    ):
-        choices(paper, inputs)
+    with ui.sides():
+        with ui.card(
+            "Fewest devices that hold it", "Cheapest first. The whole width is what the engine may use of one device"
+        ):
+            choices(paper, inputs)
+        with st.container():
+            with ui.card(
+                "Sequences × tokens",
+                "The share of the cache pool that so many sequences of so many take. A click asks for them.",
+            ):
+                plane(paper, mine)
+            if mine.fits:
+                starts([Started("", mine)])
+    shares(paper, mine)
     paper.data(fit=lambda: [whole(mine)])
 
 
@@ -84,8 +90,8 @@ def sentence(inputs: Inputs, mine: Fit) -> str:
 def terms(inputs: Inputs) -> str:
     e, w = inputs.estimate, inputs.workload
     return (
-        f"Asked: {w.batch_size:,} × {e.sequence_length:,} tokens · weights {ui.plain(e.precision)} · KV cache "
-        f"{ui.plain(e.kv_precision)} · memory as {TITLES[inputs.hardware.engine]} divides it"
+        f"Asked: {w.batch_size:,} × {e.sequence_length:,} tokens · weights {ui.stored(e.precision)} · KV cache "
+        f"{ui.stored(e.kv_precision)} · memory as {TITLES[inputs.hardware.engine]} divides it"
     )
 
 
@@ -120,7 +126,7 @@ def figures(inputs: Inputs, mine: Fit, least: Fit | None) -> list[Figure]:
 
 
 def memory(paper: Paper, mine: Fit) -> None:
-    """Where the memory goes with what was asked, and every share with the rule or the log that it comes from."""
+    """Where the memory goes with what was asked."""
     label = f"{mine.concurrency:,} × {ui.tokens(mine.max_model_len)} tokens"
     verdict = f"{ui.size(mine.free)} free" if mine.fits else f"✕ {ui.size(mine.short_by)} short"
     shares = {KINDS[kind]: size / GIB for kind, size in mine.shares.items() if size}
@@ -128,19 +134,25 @@ def memory(paper: Paper, mine: Fit) -> None:
     finding = f"{label} take {ui.size(mine.taken)} of {ui.size(mine.capacity)}: {verdict}."
     bar = charts.Bar(label, verdict, shares)
     paper.chart("memory", charts.stacked([bar], SHADES, finding, ui.ink(), limits=[limit]))
+
+
+def shares(paper: Paper, mine: Fit) -> None:
+    """Every share of the device with the rule or the log that it comes from."""
     rows = mine.rows()
     paper.tables["shares"] = lambda: rows
-    st.table(  # of lines that wrap: sources are sentences
-        [
-            {
-                "Share": ui.plain(row["name"]),
-                "Size": ui.size(row["bytes"]),
-                "Known": row["certainty"],
-                "Source": ui.plain(row["source"]),
-            }
-            for row in rows
-        ]
-    )
+    with ui.folded("How each share is known", "shares", ":material/fact_check:") as opened:
+        if opened:
+            st.table(  # of lines that wrap: sources are sentences
+                [
+                    {
+                        "Share": ui.plain(row["name"]),
+                        "Size": ui.size(row["bytes"]),
+                        "Known": row["certainty"],
+                        "Source": ui.plain(row["source"]),
+                    }
+                    for row in rows
+                ]
+            )
 
 
 def plane(paper: Paper, mine: Fit) -> None:
@@ -156,7 +168,14 @@ def plane(paper: Paper, mine: Fit) -> None:
     )
     here = (short(mine.max_model_len), f"{mine.concurrency:,}")
     titles = ("Tokens of each sequence", "Sequences")
-    paper.chart("map", charts.grid(cells, titles, finding, ui.ink(), rows=rows, here=here))
+    named = {(cell.across, cell.up): row for cell, row in zip(cells, rows, strict=True)}
+
+    def ask(across: str, up: str) -> None:
+        row = named.get((across, up))
+        if row is not None:
+            st.session_state["length"], st.session_state["batch"] = f"{row['tokens']:,}", f"{row['sequences']:,}"
+
+    paper.chart("map", charts.grid(cells, titles, finding, ui.ink(), rows=rows, here=here), picked=ask)
     paper.tables["map"] = lambda: rows
 
 

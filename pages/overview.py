@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from typing import Any, Literal
-
 import streamlit as st
 
 from calculator.engines.memory.fit import fit
 from calculator.estimation import Estimate, estimate
-from calculator.model import Model, Stack
 from calculator.numbers.units import BYTES, KIB
-from calculator.parts import Attention, LatentAttention
 from calculator.passes.totals import intensity_class
 from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 from calculator.report import charts
 from calculator.serving.parts import Passed
 from pages.shared import show as ui
+from pages.shared.breakdown import breakdown
 from pages.shared.caches import caches, keeps
-from pages.shared.columns import COLUMNS
 from pages.shared.drafts import both
+from pages.shared.facts import facts
 from pages.shared.needs import Needs, needs
 from pages.shared.show import Figure, Inputs, Paper
 from pages.shared.why import compute, intensity, memory, token, why
+
+BESIDE = 320  # pixels of the picture of operations, beside which others stand
 
 
 def show(inputs: Inputs) -> None:
@@ -42,9 +39,8 @@ def show(inputs: Inputs) -> None:
             parts(paper, inputs)
     with st.container():
         facts(inputs)
-    tables(paper, inputs)
-    with st.container():
-        caches(paper, inputs)
+    breakdown(paper, inputs)
+    caches(paper, inputs)
     why(inputs)
     paper.data()
 
@@ -54,7 +50,7 @@ def sentence(inputs: Inputs, found: Needs) -> str:
     e, w = inputs.estimate, inputs.workload
     what = f"{w.batch_size:,} × {ui.tokens(e.sequence_length)} tokens"
     doing = "Training" if w.mode == "pretraining" else ""
-    subject = f"{doing} {ui.plain(inputs.name)} in {ui.plain(precision(inputs))} with {what}".strip()
+    subject = f"{doing} {ui.plain(inputs.name)} in {ui.stored(precision(inputs))} with {what}".strip()
     amount = ui.size(e.memory.total).replace(" ", "\u00a0")
     return f"{subject} needs :primary[{amount}]{found.verdict}."
 
@@ -68,12 +64,12 @@ def terms(inputs: Inputs, found: Needs) -> str:
     e, w = inputs.estimate, inputs.workload
     said = [
         f"{ui.MODE_WORDS[w.mode].capitalize()} · batch {w.batch_size:,} × {e.sequence_length:,} tokens",
-        f"weights {ui.plain(e.precision)}",
+        f"weights {ui.stored(e.precision)}",
     ]
     if w.mode != "pretraining":
-        said.append(f"KV cache {ui.plain(e.kv_precision)}")
+        said.append(f"KV cache {ui.stored(e.kv_precision)}")
         if inputs.device is not None:
-            said.append(f"{inputs.hardware.engine}, 90 % of a device in use")
+            said.append(f"{ui.engine(inputs.hardware.engine)}, 90 % of a device in use")
     return " · ".join([*said, *([found.remark] if found.remark else [])])
 
 
@@ -213,7 +209,7 @@ def times(paper: Paper, inputs: Inputs, found: Passed) -> None:
     ]
     finding = f"{ranked[0].name} takes {found.parts[ranked[0].name] / whole:.0%} of {ui.seconds(whole)}."
     with ui.card("Where the time goes"):
-        paper.chart("time_by_part", charts.ranked(ranked, finding, ui.ink(), unit="ms"))
+        paper.chart("time_by_part", charts.ranked(ranked, finding, ui.ink(), unit="ms", height=BESIDE))
 
 
 def parts(paper: Paper, inputs: Inputs) -> None:
@@ -231,112 +227,7 @@ def parts(paper: Paper, inputs: Inputs) -> None:
     ]
     finding = f"{ranked[0].name} computes {by_component[found[0]] / whole:.0%} of {ui.flops(whole)}."
     with ui.card("Where the compute goes"):
-        paper.chart("flops_by_component", charts.ranked(ranked, finding, ui.ink(), unit="FLOP"))
-
-
-def facts(inputs: Inputs) -> None:
-    """What the model is, in small labelled cells, and where that is known from."""
-    with ui.card("The model"):
-        with st.grid("auto", min_column_width=150, gap=("xsmall", "small")):
-            for label, value in described(inputs.model).items():
-                st.markdown(f":small[:gray[{label}]]  \n**{ui.plain(value)}**")
-        certainty(inputs.model)
-        notes = ui.plain(" ".join(inputs.estimate.notes))
-        st.caption(f"Config: {ui.linked(inputs.model.source)}. {notes} {inputs.estimate.conventions}")
-        g = inputs.estimate.generation
-        if g is not None:
-            st.caption(
-                f"Generating {g.tokens:,} tokens for each of {inputs.workload.batch_size:,} sequences: "
-                f"{ui.flops(g.flops.total)}, {ui.gib(g.traffic.total)} moved, KV cache grows to {ui.gib(g.kv_cache)}."
-            )
-
-
-def certainty(model: Model) -> None:
-    """Of a model that no family reads: what is exact, what follows from fields of its config, what is not known."""
-    if not model.certainty:
-        return
-    colors = {"exact": "green", "derived": "blue", "unknown": "orange"}
-    icons = {"exact": ":material/check:", "derived": ":material/function:", "unknown": ":material/help:"}
-    with st.container(horizontal=True):
-        for quantity, word in model.certainty.items():
-            name = quantity.replace("_", " ").replace("flops", "FLOPs").replace("kv", "KV")
-            st.badge(f"{name}: {word}", color=colors[word], icon=icons[word])  # type: ignore[arg-type]
-
-
-def described(model: Model) -> dict[str, str]:
-    """The model's facts, label to value."""
-    p, experts = model.parameters, model.experts
-    found = {"Parameters": f"{p.total:,}"}
-    if p.active != p.total:
-        found["Active per token"] = f"{p.active:,}, the embedding in full"
-    if p.touched != p.active and p.touched < p.total:
-        found["Touched per token"] = f"{p.touched:,}, only the rows that are looked up"
-    found["Layers"] = _kinds(model.text)
-    if model.encoder is not None:
-        found["Encoder layers"] = _kinds(model.encoder)
-    found["Width"] = f"{model.hidden_size:,}"
-    found |= attention_facts(model)
-    if experts is not None:
-        shared = f", {experts.shared.width:,} wide shared" if experts.shared.width else ""
-        found["Experts"] = f"{experts.top_k} of {experts.experts}{shared}"
-    found["Vocabulary"] = f"{model.vocabulary_size:,}"
-    found["Context"] = f"{model.context_length:,}" if model.context_length else "not limited"
-    found["Checkpoint"] = model.scheme.title if model.scheme else model.stated_dtype or "no dtype stated"
-    found["Type"] = model.model_type
-    return found
-
-
-def _kinds(stack: Stack) -> str:
-    """How many layers of each kind: "5 sliding attention + 1 full attention"."""
-    counts = Counter(layer.kind for layer in stack.layers)
-    return " + ".join(f"{n} {kind}" for kind, n in counts.items())
-
-
-def attention_facts(model: Model) -> dict[str, str]:
-    """Heads, from the first layer that has any."""
-    for part in (part for layer in model.text.layers for part in layer.parts):
-        if isinstance(part, Attention):
-            return {"Heads": f"{part.heads} query, {part.kv_heads} key-value, of {part.head_dim}"}
-        if isinstance(part, LatentAttention):
-            return {"Heads": f"{part.heads}, latent rank {part.kv_rank}"}
-    return {}
-
-
-KIND = {"compute": "flops", "intensity": "reuse"}
-"""Tables by their title, where their name in files is another."""
-
-
-def tables(paper: Paper, inputs: Inputs) -> None:
-    """One of the breakdowns; all of them in the page's data."""
-    e = inputs.estimate
-    names = ["memory", "compute", "intensity", "operations", "formats"]
-    if keeps(inputs):
-        names += ["cache", "engines"]
-    with ui.card("Breakdown"):
-        named = (
-            st.segmented_control(
-                "Table",
-                names,
-                default="memory",
-                required=True,
-                key="table",
-                bind="query-params",
-                label_visibility="collapsed",
-            )
-            or "memory"
-        )
-        chosen = KIND.get(named, named)
-        rows = [{**r, "component": TITLES[r["component"]]} if "component" in r else r for r in e.rows(chosen)]
-        height: int | Literal["auto"] = 460 if chosen == "operations" else "auto"
-        shown, columns = COLUMNS[chosen](rows)
-        paper.table(chosen, shown, columns, f"{named.capitalize()} table", raw=raw_rows(inputs, chosen), height=height)
-    for kind in (KIND.get(name, name) for name in names):
-        paper.tables[kind] = raw_rows(inputs, kind)
-
-
-def raw_rows(inputs: Inputs, kind: str) -> Callable[[], list[dict[str, Any]]]:
-    """What makes a table of the estimate, which the inputs make again where it was let go of."""
-    return lambda: inputs.estimate.rows(kind)
+        paper.chart("flops_by_component", charts.ranked(ranked, finding, ui.ink(), unit="FLOP", height=BESIDE))
 
 
 if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script

@@ -46,18 +46,16 @@ def show(inputs: Inputs) -> None:
     with ui.card("Memory by precision of the weights", "At the sidebar's batch and length; the cache keeps its own"):
         precisions(paper, inputs)
     rows = sweep_rows(sweep, points)
-    with ui.card("The sweep"):
-        shown = [
-            {
-                **r,
-                **{k: r[k] / 2**30 for k in r if k.endswith("_bytes")},
-                "flops": r["flops"] / 1e12,
-            }
-            for r in rows
-            if r[axis] & (r[axis] - 1) == 0
-        ]
-        columns = table_columns(inputs)
-        paper.table(f"sweep_{axis}", shown, columns, "The sweep at powers of two", raw=lambda: rows)
+    paper.tables[f"sweep_{axis}"] = lambda: rows
+    with ui.folded("The sweep, number by number", "sweep", ":material/table_rows:") as opened:
+        if opened:
+            powers = [r for r in rows if r[axis] & (r[axis] - 1) == 0]
+            shown = [
+                {**r, **{k: r[k] / 2**30 for k in r if k.endswith("_bytes")}, "flops": r["flops"] / 1e12}
+                for r in powers
+            ]
+            columns = table_columns(inputs)
+            paper.table(f"sweep_{axis}", shown, columns, "The sweep at powers of two", raw=lambda: rows)
     paper.data()
 
 
@@ -87,8 +85,8 @@ def _rounded(value: int) -> int:
 def terms(inputs: Inputs, axis: str) -> str:
     e, w = inputs.estimate, inputs.workload
     fixed = f"batch {w.batch_size:,}" if axis == "length" else f"{e.sequence_length:,} tokens each"
-    cache = "" if w.mode == "pretraining" else f" · KV cache {e.kv_precision}"
-    return f"{ui.MODE_WORDS[w.mode].capitalize()} · {fixed} · weights {ui.plain(precision(inputs))}{cache}"
+    cache = "" if w.mode == "pretraining" else f" · KV cache {ui.stored(e.kv_precision)}"
+    return f"{ui.MODE_WORDS[w.mode].capitalize()} · {fixed} · weights {ui.stored(precision(inputs))}{cache}"
 
 
 def choose_axis() -> tuple[str, Any]:

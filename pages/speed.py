@@ -81,8 +81,8 @@ def terms(inputs: Inputs, s: Serving) -> str:
     w = inputs.workload
     group = " as one tensor group" if s.layout.devices > 1 else ""
     return (
-        f"{ui.plain(inputs.name)}, weights {ui.plain(inputs.estimate.precision)} · "
-        f"{ui.devices(s.layout.devices, s.device)}{group} · {s.engine} · "
+        f"{ui.plain(inputs.name)}, weights {ui.stored(inputs.estimate.precision)} · "
+        f"{ui.devices(s.layout.devices, s.device)}{group} · {ui.engine(s.engine)} · "
         f"prompts of {inputs.estimate.sequence_length:,} tokens, answers of {w.decode_length:,}"
     )
 

@@ -8,9 +8,7 @@ from typing import Any
 import streamlit as st
 
 from calculator.errors import CalculatorError, WorkloadError
-from calculator.report import charts
 from calculator.training import Trained
-from calculator.training.course import course
 from calculator.training.export import FRAMEWORKS
 from pages.shared import recipe, steps
 from pages.shared import show as ui
@@ -54,7 +52,7 @@ def show(inputs: Inputs) -> None:
         steps.strategies(paper, case)
     if case.step_time is not None:
         with ui.card(*steps.titled(case)):
-            moments(paper, case)
+            steps.moments(paper, case)
         with ui.card("Where the time of a step goes"):
             steps.times(paper, case)
     if case.layout.pp > 1:
@@ -198,33 +196,6 @@ def cures(paper: Paper, case: Trained) -> None:
     paper.tables["fixes"] = lambda: rows
 
 
-def moments(paper: Paper, case: Trained) -> None:
-    """What runs when, and the memory that lives meanwhile."""
-    found = course(case)
-    assert case.device is not None
-    peak = case.fullest.peak_event
-    where = steps.EVENTS.get(peak.name, peak.name)
-    finding = (
-        f"The peak of {ui.size(peak.total)} is reached in {where}; a step takes {ui.seconds(case.step_time.expected)}."  # type: ignore[union-attr]
-    )
-    limit = charts.Limit(case.device.memory / GIB, f"{ui.device_name(case.device)} {ui.size(case.device.memory)}")
-    level = [(m.second, steps.kinds(m.terms), steps.EVENTS.get(m.event, m.event)) for m in found.moments]
-    said = f"peak {ui.size(peak.total)}: {where}"
-    drawn = charts.course(
-        found.phases,
-        level,
-        (steps.PHASES, steps.SHADES),
-        ("Seconds", "GiB"),
-        finding,
-        ui.ink(),
-        limit=limit,
-        peak=said,
-    )
-    paper.chart("step_over_time", drawn)
-    rows = [{"event": e.name, "bytes": e.total, **e.terms} for e in case.events]
-    paper.tables["events"] = lambda: rows
-
-
 def plans(paper: Paper, inputs: Inputs, found: Found) -> None:
     """The search as a table."""
     rows = [plan_row(inputs, t) for t in found.plans]
@@ -292,6 +263,7 @@ def starts(case: Trained) -> None:
                 default="torchtitan" if case.training.method == "full" else "trl",
                 required=True,
                 key="trainer",
+                bind="query-params",
                 label_visibility="collapsed",
             )
             or "trl"

@@ -33,9 +33,10 @@ class Chart(NamedTuple):
     def encodings(self) -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
         """(channel, definition, its cells) of every field that is read from rows."""
         for la in self.layers:
+            made = {step.get("as") for step in la.get("transform", ())}  # by the browser, out of the rows
             for channel, definition in la["encoding"].items():
                 for each in definition if isinstance(definition, list) else [definition]:
-                    if "field" in each:
+                    if "field" in each and each["field"] not in made:
                         yield channel, each, [row[each["field"]] for row in la["data"]["values"]]
 
 

@@ -244,7 +244,7 @@ def test_the_encoder_s_layers_are_named(open_page):
 
 
 def test_the_inputs_are_the_same_on_every_page(open_page):
-    link = {"model": "Qwen/Qwen3-30B-A3B", "mode": "decode", "batch": 7, "length": 1000, "kv": "fp8"}
+    link = {"model": "Qwen/Qwen3-30B-A3B", "mode": "decode", "batch": 7, "length": 1000, "kv": "fp8", "logits": "all"}
     sidebars = []
     for page in PAGES:
         at = open_page(page, **link)
@@ -263,6 +263,14 @@ def test_the_inputs_are_the_same_on_every_page(open_page):
             recipe = {"step", "tokens", "method", "optimizer", "train_as", "loss", "zero", "recompute"}
             shared = {"source", "model", "hub_token", "length", "device", "devices", "price"}
             assert found.keys() - shared == recipe
+
+
+def test_the_folded_options_are_drawn_once_they_are_asked_for(open_page):
+    assert "logits" not in {w.key for w in open_page().sidebar.segmented_control}
+    at = open_page(logits="all")
+    assert at.sidebar.segmented_control(key="logits").value == "all"
+    at.sidebar.segmented_control(key="logits").set_value("last").run()
+    assert at.sidebar.segmented_control(key="logits").value == "last"  # stays, now that the link is empty again
 
 
 def test_every_page_keeps_its_own_inputs_in_the_link(open_page):
@@ -387,11 +395,11 @@ def test_the_largest_numbers_the_inputs_take(open_page, page):
 def test_a_model_of_the_hub(open_page, hub):
     at = open_page(source="hub", hub="https://huggingface.co/someone/tiny/tree/v1")
     assert hub.asked == [("someone/tiny", "v1", None)]
-    assert at.title[0].value.startswith("tiny in bfloat16 with 1")
+    assert at.title[0].value.startswith("tiny in BF16 with 1")
     assert f"{TINY_PARAMETERS:,}" in words(at)
     assert "someone/tiny@0123456 on the Hugging Face Hub" in words(at)
     at.segmented_control(key="mode").set_value("decode").run()
-    assert at.title[0].value.startswith("tiny in bfloat16 with 1")
+    assert at.title[0].value.startswith("tiny in BF16 with 1")
     assert len(hub.asked) == 1  # read once
 
 
@@ -440,7 +448,7 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(open_page, hub):
     hub.answer = TINY
     at.text_input(key="hub_token").set_value(TOKEN).run()
     assert hub.asked == [("someone/tiny", None, None), ("someone/tiny", None, TOKEN)]
-    assert at.title[0].value.startswith("tiny in bfloat16 with 1")
+    assert at.title[0].value.startswith("tiny in BF16 with 1")
     assert TOKEN not in words(at)
     assert TOKEN not in str(dict(at.query_params))
     # What one visitor's token opened is not shown to a visitor without it.

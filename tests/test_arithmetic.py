@@ -95,7 +95,7 @@ CASES = {
 
 def arithmetic(settings):
     model = model_from_config({**LLAMA, "quantization_config": settings})
-    steps = (op.step for op in estimate(model, mode="decode").operations)
+    steps = [op.step for op in estimate(model, mode="decode").operations]
     (found,) = {step.arithmetic for step in steps if step.name.endswith("q_proj")}
     return found
 

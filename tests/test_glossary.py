@@ -16,7 +16,7 @@ ROWS = [
 WORDS = [row[0] for row in ROWS]
 RULED_OUT = {word.strip().removesuffix(" as a title") for row in ROWS for word in row[2].split(",") if word.strip()}
 RULED_OUT -= {"for what is run"}
-TITLE = re.compile(r"""(?:card|Figure|number)\(\s*f?["']([^"'{]+)""")
+TITLE = re.compile(r"""(?:card|folded|Figure|number)\(\s*f?["']([^"'{]+)""")
 # The checkpoint's own words, and the name of the number itself.
 ALLOWED = {"FLOP per byte", "Context"}
 
@@ -45,3 +45,16 @@ def test_the_words_are_those_of_titles(word):
     from calculator.record.vocabulary import TITLES
 
     assert any(title.startswith(word) for _, title in titles()) or word in TITLES.values()
+
+
+@pytest.mark.parametrize(
+    "page", ["overview", "fit", "speed", "training", "compare", "scaling", "experts", "checkpoint", "methods"]
+)
+def test_no_heading_of_a_page_says_what_the_glossary_rules_out(open_page, page):
+    at = open_page(page, model="Qwen/Qwen3-30B-A3B", breakdown="true", engines="true", formulas="true", sweep="true")
+    said = [e.value for kind in (at.title, at.header, at.subheader) for e in kind]
+    said += [e.label for kind in (at.metric, at.expander) for e in kind]
+    assert len(said) >= 5
+    for word in RULED_OUT:
+        pattern = re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
+        assert [title for title in said if pattern.search(title) and title not in ALLOWED] == []

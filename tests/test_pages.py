@@ -32,6 +32,8 @@ from pages.shared.model import packed
 PAGES = ("overview", "scaling", "compare", "experts", "methods")
 ASKED = ("model", "mode", "batch", "length", "weights_as", "precision")
 CHARTS = {"overview": 4, "scaling": 5, "compare": 1, "experts": 3, "methods": 0}
+FOLDS = ("breakdown", "engines", "formulas")
+OPENED = {"overview": dict.fromkeys(FOLDS, "true"), "scaling": {"sweep": "true"}, "methods": {"section": "model"}}
 QWEN, MIXTURE = "Qwen/Qwen2.5-7B", "Qwen/Qwen3-30B-A3B"
 GPT2, MAMBA = "openai-community/gpt2", "state-spaces/mamba-370m-hf"
 LATENT, HYBRID, VISION = "deepseek-ai/DeepSeek-V3.1", "Qwen/Qwen3-Next-80B-A3B-Instruct", "Qwen/Qwen3-VL-8B-Instruct"
@@ -80,7 +82,7 @@ def approximately(expected):
 @pytest.mark.parametrize("name", MODELS, ids=lambda name: name.split("/")[-1])
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_in_every_mode(open_page, charts_of, page, name):
-    at = open_page(page, model=name, mode=MODES[0], **({"section": "model"} if page == "methods" else {}))
+    at = open_page(page, model=name, mode=MODES[0], **OPENED.get(page, {}))
     for mode in MODES:
         at.segmented_control(key="mode").set_value(mode).run()
         assert [e.value for e in at.exception] == []
@@ -234,7 +236,7 @@ def test_generation_is_told_in_decode_mode_only(open_page):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", [QWEN, LATENT, MAMBA])
 def test_the_charts_of_the_calculator_add_up(open_page, pictures, name, mode):
-    open_page(model=name, mode=mode, device="none")
+    open_page(model=name, mode=mode, device="none", engines="true")
     e = estimate(load_model(name), mode=mode)
     memory = [row for row in pictures["memory_by_kind"].rows if row["bar"] == "As asked"]
     unit = next(UNITS[key] for key in memory[0] if key in UNITS)
@@ -272,7 +274,7 @@ def test_the_answer_names_devices(open_page, pictures):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_tables_of_the_calculator_are_the_engines(open_page, mode):
-    at = open_page(model=LATENT, mode=mode, batch=2)
+    at = open_page(model=LATENT, mode=mode, batch=2, breakdown="true")
     e = estimate(load_model(LATENT), mode=mode, batch_size=2)
     memory = shown(at)
     assert [r["component"] for r in memory] == [TITLES[r["component"]] for r in e.rows("memory")]
@@ -324,6 +326,17 @@ def test_the_files_of_the_calculator_hold_the_raw_numbers(open_page, downloads, 
             assert len(archive.read(chart.replace(".vl.json", ".csv")).splitlines()) > 1
 
 
+def test_what_is_folded_is_made_when_it_is_opened(open_page, charts_of):
+    at = open_page()
+    assert (len(charts_of(at)), len(at.dataframe), len(at.table)) == (3, 0, 0)
+    for fold, drawn in zip(FOLDS, [(3, 1, 0), (4, 0, 0), (3, 0, 1)], strict=True):
+        at = open_page(**{fold: "true"})
+        assert (len(charts_of(at)), len(at.dataframe), len(at.table)) == drawn
+    for field, kinds in (("table", (1, 0)), ("why", (0, 1))):  # a link that names a field opens its fold
+        at = open_page(**{field: "operations" if field == "table" else "FLOPs"})
+        assert (len(at.dataframe), len(at.table)) == kinds
+
+
 def test_why_a_total_is_what_it_is(open_page):
     e = estimate(load_model(QWEN))
     for total, expected in (
@@ -343,7 +356,7 @@ def test_why_a_total_is_what_it_is(open_page):
 
 
 def test_why_one_operation_is_what_it_is(open_page):
-    at = open_page()
+    at = open_page(formulas="true")
     options = at.selectbox(key="why").options
     listed = explain(load_model(QWEN), Workload())
     assert next(o for o in options if "model.layers" in o) == "input_layernorm · model.layers.0-27"
@@ -357,7 +370,7 @@ def test_why_one_operation_is_what_it_is(open_page):
 def test_every_operation_can_be_asked_why(open_page, name):
     listed = [x.operation for x in explain(load_model(name), Workload(mode="decode"))]
     labels = [f"{op.name} · {op.layers}".rstrip(" ·") for op in listed]
-    options = open_page(model=name, mode="decode").selectbox(key="why").options
+    options = open_page(model=name, mode="decode", formulas="true").selectbox(key="why").options
     assert set(labels) <= set(options)
     assert len(labels) == len(set(labels))
 
@@ -368,7 +381,7 @@ def test_every_operation_can_be_asked_why(open_page, name):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("axis", ["length", "batch"])
 def test_the_sweep_is_the_same_as_one_estimate_after_another(open_page, pictures, downloads, axis, mode):
-    at = open_page("scaling", model=MIXTURE, mode=mode, vary=axis, **{f"to_{axis}": "4,096"})
+    at = open_page("scaling", model=MIXTURE, mode=mode, vary=axis, sweep="true", **{f"to_{axis}": "4,096"})
     assert not at.exception
     rows = parsed(downloads[f"sweep_{axis}.csv"]())
     assert rows[-1][axis] == 4096

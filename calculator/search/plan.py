@@ -139,8 +139,9 @@ class Plan(Shown):
 
     @property
     def joules_per_token(self) -> float | None:
-        """Of the whole rack at its rated power."""
-        return self.rack.watts / self.output_tokens_per_second if self.output_tokens_per_second else None
+        """Of the whole rack at its rated power; None where that is not known."""
+        rate, watts = self.output_tokens_per_second, self.rack.watts
+        return watts / rate if rate and watts else None
 
     @property
     def fits(self) -> bool:
@@ -166,8 +167,10 @@ class Plan(Shown):
         if p is None or d is None:
             return "nothing"
         if self.together:
-            many = f"{d.replicas} × {d.devices} devices ({d.fit.layout})"
-            return f"{many}, each of which reads prompts and generates"
+            if d.replicas == d.devices == 1:
+                return "one device, which reads prompts and generates"
+            each = f"{d.devices} devices ({d.fit.layout})" if d.devices > 1 else "one device"
+            return f"{d.replicas} × {each}, each of which reads prompts and generates"
         return (
             f"{p.replicas} × {p.devices} devices for prompts ({p.fit.layout}) and {d.replicas} × {d.devices} to "
             f"generate ({d.fit.layout})"
@@ -205,7 +208,7 @@ class Plan(Shown):
         costs = ("cost_per_hour", "cost_per_million_tokens", "joules_per_token", "fits", "verdict", "racks", "together")
         return {
             "model": self.model.name,
-            "rack": {f.name: getattr(self.rack, f.name) for f in fields(Rack)},
+            "rack": {f.name: getattr(self.rack, f.name) for f in fields(Rack)} | {"device": self.device.id},
             "traffic": {f.name: getattr(self.traffic, f.name) for f in fields(Traffic)},
             "phases": self.rows(),
             **{name: getattr(self, name) for name in (*rates, *costs)},

@@ -10,6 +10,7 @@ from typing import Any
 
 from calculator.config import DATA
 from calculator.errors import WorkloadError, shown
+from calculator.hardware import Device
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,13 @@ class Rack:
     """A machine or rack that is sold whole.
 
     Attributes:
-        device: its device's id; devices: how many. watts: of the whole. source: where that was read.
+        device: its device's id, or a Device; devices: how many. watts: of the whole, 0 where that is not known.
+            source: where that was read.
     """
 
     id: str
     name: str
-    device: str
+    device: str | Device
     devices: int
     watts: int
     source: str

@@ -28,6 +28,8 @@ SHARED = (*(o.key for o in OPTIONS), "device", "devices", "engine", "price", "dr
 SIDEBAR = (*SHARED, "source", "model", "hub", "kind", "tied", *TYPED)
 """What keys the sidebar's fields of more than one page have in the session."""
 HELD, PAGE = "link_held", "link_page"  # of the session: the shared part of the last run's link, and its page
+FOLDS = {"table": "breakdown", "why": "formulas"}
+"""Fields within a fold, and what opens it: a link that names the one opens the other."""
 SOURCES = ("popular", "hub", "file", "manual")
 FORMER = {"source": {"upload": "file"}, "table": {"flops": "compute", "reuse": "intensity"}}  # what older links say
 
@@ -47,6 +49,8 @@ def amend() -> None:
     for name in unread():
         if st.query_params[name] in FORMER.get(name, {}):
             st.query_params[name] = FORMER[name][st.query_params[name]]
+        if name in FOLDS:
+            st.query_params[FOLDS[name]] = "true"
         if name == "source" and st.query_params[name] not in SOURCES:
             _drop(name, SOURCES, "popular", notes)
         elif name in CHOICES and st.query_params[name] not in CHOICES[name].choices:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import json
-import re
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import pandas as pd
 import streamlit as st
@@ -20,27 +16,23 @@ import streamlit as st
 from calculator.estimation import Estimate, estimate
 from calculator.hardware import Device
 from calculator.model import Model
-from calculator.numbers import units as fmt
 from calculator.record.workload import Workload
-from calculator.report import clean
-from calculator.report.charts import DARK, LIGHT, Chart, Ink
-from pages.shared import buttons
+from calculator.report.charts import DARK, LIGHT, PICK, Chart, Ink
+from calculator.report.why import Explained, explain
+from pages.shared import buttons, files, words
 from pages.shared.recipe import Recipe
 from pages.shared.workload import Hardware
 
 Rows = Sequence[Mapping[str, Any]]
-plain = clean.markdown
+plain, linked, unbroken, stored, engine = words.plain, words.linked, words.unbroken, words.stored, words.engine
+devices, device_name, likely, flops_scale = words.devices, words.device_name, words.likely, words.flops_scale
+gib, flops, count, intensity, percent = words.gib, words.flops, words.count, words.intensity, words.percent
+size, digits, seconds, tokens = words.size, words.digits, words.seconds, words.tokens
 NAME, PURPOSE = "Transformer calculator", "Exact memory, compute and speed"
-SOURCES = {"huggingface.co", "github.com", "arxiv.org", "raw.githubusercontent.com"}
 MODE_WORDS = {"pretraining": "one training step", "prefill": "prefill", "decode": "one decode step"}
-SPELLED = {1: "one", 2: "two", 4: "four", 8: "eight"}
 LINE = 36  # pixels of a table's line
-gib, flops, count, intensity, percent = fmt.gib, fmt.flops, fmt.count, fmt.intensity, fmt.percent
-size, digits, seconds, tokens = fmt.size, fmt.digits, fmt.seconds, fmt.tokens
 
 
-NAMED = {"flops": "Compute", "reuse": "Intensity"}
-"""Tables by their title where their files have another name."""
 NOTHING = Hardware(None, None, "vllm", None)
 
 
@@ -60,10 +52,16 @@ class Inputs:
         """The estimate of what is in the sidebar."""
         return estimate(self.model, self.workload)
 
+    @cached_property
+    def explained(self) -> list[Explained]:
+        """Every operation with its amounts as formulas; made once for all that is said of it."""
+        return explain(self.model, self.workload)
+
     def forget(self) -> None:
         """Let go of the estimate once the page is drawn: the page's downloads keep these inputs as long as the session
         lives, and make it again where someone asks for one."""
-        self.__dict__.pop("estimate", None)
+        for made in ("estimate", "explained"):
+            self.__dict__.pop(made, None)
 
     @property
     def device(self) -> Device | None:
@@ -90,24 +88,6 @@ def ink() -> Ink:
     return DARK if st.context.theme.type == "dark" else LIGHT
 
 
-def device_name(device: Device) -> str:
-    """A device without its memory and socket: H200 SXM 141GB is an H200."""
-    return re.sub(r"\s+(?:\(.*|(?:SXM\d?|PCIe|NVL)\b.*|\d+(?:/\d+)?\s?GB.*)$", "", device.name)
-
-
-def likely(t: Any) -> str:
-    """The range of a time and its bound, in the unit of what is expected."""
-    amount, _ = seconds(t.expected).rsplit(" ", 1)
-    scale = float(amount.replace(",", "").lstrip("<")) / t.expected
-    low, high, least = (digits(v * scale) for v in (t.low, t.high, t.lower_bound))
-    return f"likely {low}–{high}, never under {least}"
-
-
-def devices(number: int, device: Device) -> str:
-    """So many devices in words."""
-    return f"{SPELLED.get(number, f'{number:,}')}\u00a0{plain(device_name(device))}"
-
-
 @dataclass
 class Paper:
     """One page as it is drawn; what is drawn is kept for the page's data."""
@@ -123,7 +103,7 @@ class Paper:
     def answer(self, sentence: str, terms: str = "") -> None:
         """The page's heading, which answers its question, and the terms it holds on."""
         with st.container(gap="xsmall"):  # the browser draws anew whatever comes after a place where warnings appear
-            st.title(sentence.replace(" × ", "\u00a0×\u00a0"), anchor=False)
+            st.title(unbroken(sentence), anchor=False)
             if terms:
                 st.markdown(f":gray[{terms}]")
             if "Mobi" in str(st.context.headers.get("User-Agent", "")):  # elsewhere the sidebar stands open
@@ -145,10 +125,21 @@ class Paper:
                                 with st.popover("Why", type="tertiary", icon=":material/function:"):
                                     st.markdown(card.why)
 
-    def chart(self, name: str, drawn: Chart) -> None:
-        """A chart with its finding for those who cannot see it."""
+    def chart(self, name: str, drawn: Chart, *, picked: Callable[[str, str], None] | None = None) -> None:
+        """A chart with its finding for those who cannot see it. `picked` is called with where a cell was clicked."""
         self.charts[name] = drawn
-        st.vega_lite_chart(None, drawn.spec, width="stretch", alt=drawn.finding)
+        if picked is None:
+            st.vega_lite_chart(None, drawn.spec, width="stretch", alt=drawn.finding)
+            return
+        key = f"{self.page}_{name}_picked"
+
+        def tell() -> None:
+            for cell in st.session_state[key].selection.get(PICK, ()):
+                picked(str(cell.get("x")), str(cell.get("y")))
+
+        st.vega_lite_chart(
+            None, drawn.spec, width="stretch", alt=drawn.finding, on_select=tell, selection_mode=PICK, key=key
+        )
 
     def table(
         self,
@@ -183,8 +174,8 @@ class Paper:
             st.markdown("Raw numbers, in bytes, FLOPs and seconds, each row with what was asked.")
             st.download_button(
                 "Everything (ZIP)",
-                self._archive,
-                f"{self._file(self.page)}.zip",
+                lambda: files.archive(self.inputs, self.tables, self.charts),
+                f"{files.name(self.inputs, self.page)}.zip",
                 "application/zip",
                 key="zip",
                 on_click="ignore",
@@ -193,7 +184,7 @@ class Paper:
             for name in self.tables:
                 self._download(name)
             if self.charts:
-                buttons.save_pictures([self._file(name) for name in self.charts])
+                buttons.save_pictures([files.name(self.inputs, name) for name in self.charts])
                 st.caption(
                     "The archive also holds each picture's data and its Vega-Lite specification. A picture's own "
                     "corner saves it as PNG."
@@ -201,60 +192,14 @@ class Paper:
 
     def _download(self, name: str) -> None:
         st.download_button(
-            f"{NAMED.get(name, name.replace('_', ' ').capitalize())} (CSV)",
-            lambda: clean.as_csv(self._told(self.tables[name]())),
-            f"{self._file(name)}.csv",
+            f"{files.title(name)} (CSV)",
+            lambda: files.table(self.inputs, self.tables[name]()),
+            f"{files.name(self.inputs, name)}.csv",
             "text/csv",
             key=f"csv_{name}",
             on_click="ignore",
             icon=":material/download:",
         )
-
-    def _told(self, rows: Rows) -> Rows:
-        """The rows, each with what was asked."""
-        if self.inputs is None:
-            return rows
-        w = self.inputs.workload
-        asked = {
-            "model": self.inputs.model.name,
-            "mode": w.mode,
-            "batch": w.batch_size,
-            "length": self.inputs.estimate.sequence_length,
-            "weights_as": w.dtype,
-            "precision": self.inputs.estimate.precision,
-        }
-        return [{**{k: v for k, v in asked.items() if k not in row}, **row} for row in rows]
-
-    def _file(self, what: str) -> str:
-        """model_mode_batch_length_precision_what, fit for a file."""
-        if self.inputs is None:
-            return what
-        w = self.inputs.workload
-        words = [
-            self.inputs.name,
-            w.mode,
-            f"b{w.batch_size}",
-            f"n{self.inputs.estimate.sequence_length}",
-            w.dtype,
-            what,
-        ]
-        return "_".join("".join(ch if ch.isalnum() or ch in "-." else "_" for ch in str(word)) for word in words)
-
-    def _archive(self) -> bytes:
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, rows in self.tables.items():
-                archive.writestr(f"{self._file(name)}.csv", clean.as_csv(self._told(rows())))
-            for name, drawn in self.charts.items():
-                archive.writestr(f"charts/{self._file(name)}.csv", clean.as_csv(self._told(drawn.rows)))
-                archive.writestr(f"charts/{self._file(name)}.vl.json", json.dumps(standalone(drawn)))
-        return packed.getvalue()
-
-
-def standalone(drawn: Chart) -> dict[str, Any]:
-    """A chart's specification for any Vega-Lite viewer."""
-    schema = "https://vega.github.io/schema/vega-lite/v6.json"
-    return {"$schema": schema, "description": drawn.finding, "width": 900, "background": "white", **drawn.spec}
 
 
 def masthead() -> Any:
@@ -277,46 +222,26 @@ def card(title: str, explanation: str = "") -> Iterator[None]:
         yield
 
 
+@contextmanager
+def folded(title: str, key: str, icon: str) -> Iterator[bool]:
+    """A part of a page that is only made once it is opened, which the link tells: whether it is open.
+
+    What is not made costs nothing when the sidebar changes.
+    """
+    fold = st.expander(title, key=key, icon=icon, bind="query-params")
+    with fold:
+        yield bool(fold.open)
+
+
 def sides() -> Any:
     """Cards side by side, beneath each other where there is no room."""
     return st.grid(2, min_column_width=400)
-
-
-def linked(text: str) -> str:
-    """Text as it reads, with the addresses that bundled models name as their source as short Markdown links."""
-    pieces = re.split(r"(https?://[\w.-]+/[\w./@%-]*[\w/])", text)
-    return "".join(_link(p) if i % 2 and urlsplit(p).netloc in SOURCES else _between(p) for i, p in enumerate(pieces))
-
-
-def _between(text: str) -> str:
-    """Text between addresses, with the spaces at its ends."""
-    return f"{' ' * text[:1].isspace()}{plain(text)}{' ' * text[1:][-1:].isspace()}"
-
-
-def _link(address: str) -> str:
-    _, _, host, *path = address.split("/")
-    return f"[{host}/{'/'.join(path[:2])}]({address})"
 
 
 def frame(rows: Rows, columns: list[str] | None = None) -> pd.DataFrame:
     """Rows for Streamlit, which sends whole numbers as 64 bit: larger ones become floats. (CSV keeps them whole.)"""
     shown = [{k: float(v) if isinstance(v, int) and abs(v) >= 2**63 else v for k, v in row.items()} for row in rows]
     return pd.DataFrame(shown, columns=columns)
-
-
-def flops_scale(largest: float) -> tuple[float, str]:
-    """A unit in which the largest amount reads well."""
-    for unit, scale in (
-        ("ZFLOP", 1e21),
-        ("EFLOP", 1e18),
-        ("PFLOP", 1e15),
-        ("TFLOP", 1e12),
-        ("GFLOP", 1e9),
-        ("MFLOP", 1e6),
-    ):
-        if largest >= scale:
-            return scale, unit
-    return 1.0, "FLOP"
 
 
 def number(title: str, pattern: str = "%,d", top: float = 0, **more: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from calculator.report import charts
 from calculator.training import Trained
+from calculator.training.course import course
 from pages.shared import show as ui
 from pages.shared.recipe import side_by_side
 from pages.shared.show import Paper
@@ -154,3 +155,30 @@ def stages(paper: Paper, case: Trained) -> None:
     finding = f"Stage {full.index + 1} of {len(bars)} is the fullest, {ui.size(full.peak)}."
     limit = charts.Limit(case.device.memory / GIB, f"{ui.device_name(case.device)} {ui.size(case.device.memory)}")
     paper.chart("memory_by_stage", charts.stacked(bars, SHADES, finding, ui.ink(), limits=[limit], thick=22))
+
+
+def moments(paper: Paper, case: Trained) -> None:
+    """What runs when, and the memory that lives meanwhile."""
+    found = course(case)
+    assert case.device is not None
+    peak = case.fullest.peak_event
+    where = EVENTS.get(peak.name, peak.name)
+    finding = (
+        f"The peak of {ui.size(peak.total)} is reached in {where}; a step takes {ui.seconds(case.step_time.expected)}."  # type: ignore[union-attr]
+    )
+    limit = charts.Limit(case.device.memory / GIB, f"{ui.device_name(case.device)} {ui.size(case.device.memory)}")
+    level = [(m.second, kinds(m.terms), EVENTS.get(m.event, m.event)) for m in found.moments]
+    said = f"peak {ui.size(peak.total)}: {where}"
+    drawn = charts.course(
+        found.phases,
+        level,
+        (PHASES, SHADES),
+        ("Seconds", "GiB"),
+        finding,
+        ui.ink(),
+        limit=limit,
+        peak=said,
+    )
+    paper.chart("step_over_time", drawn)
+    rows = [{"event": e.name, "bytes": e.total, **e.terms} for e in case.events]
+    paper.tables["events"] = lambda: rows

@@ -9,7 +9,7 @@ import streamlit as st
 from calculator.numbers.symbols import MEANINGS
 from calculator.record.vocabulary import AMOUNT_LIST, AMOUNTS, HELD, MEMORY_KINDS
 from calculator.record.vocabulary import TITLES as NAMES
-from calculator.report.why import Explained, Formula, explain
+from calculator.report.why import Explained, Formula
 from calculator.serving.parts import Passed
 from pages.shared import show as ui
 from pages.shared.show import Inputs
@@ -56,7 +56,7 @@ def token(found: Passed) -> str:
 
 def _largest(inputs: Inputs, amount: str) -> str:
     """The operations with the most of an amount, each with its formula filled in."""
-    listed = explain(inputs.model, inputs.workload)
+    listed = inputs.explained
     parts = [(x.formulas[amount].value * times(x, amount), x) for x in listed if amount in x.formulas]
     lines = []
     for value, x in sorted(parts, key=lambda p: -p[0])[:BRIEF]:
@@ -69,27 +69,32 @@ def _largest(inputs: Inputs, amount: str) -> str:
 
 def why(inputs: Inputs) -> None:
     """Every amount as a formula with the values filled in: a total over all operations, or all amounts of one."""
-    listed = explain(inputs.model, inputs.workload)
-    with st.container(border=True):
-        st.header("Why this number", anchor=False)
-        totals = [title for amount, title in TOTALS.items() if any(amount in x.formulas for x in listed)]
-        by_label = {f"{x.operation.name} · {x.operation.layers}".rstrip(" ·"): x for x in listed}
-        number = st.selectbox(
-            "A total, or one operation",
-            [*totals, *by_label],
-            index=totals.index("FLOPs"),
-            key="why",
-            bind="query-params",
-            help="Every number on this page is a sum over the operations, of formulas in the symbols below.",
-        )
-        if number in by_label:
-            rows, formulas = operation_formulas(by_label[number]), list(by_label[number].formulas.values())
-        else:
-            rows, formulas = total_formulas(listed, next(a for a, title in TOTALS.items() if title == number))
-        st.table(rows)
-        st.markdown(composed(inputs))
-        legend = {s: v for f in formulas for s, v in f.legend.items() if s in MEANINGS}
-        st.caption(" · ".join(f"{s} = {v:,} ({MEANINGS[s]})" for s, v in legend.items()))
+    with ui.folded("Why: every number as a formula", "formulas", ":material/function:") as opened:
+        if opened:
+            _formulas(inputs)
+
+
+def _formulas(inputs: Inputs) -> None:
+    listed = inputs.explained
+    totals = [title for amount, title in TOTALS.items() if any(amount in x.formulas for x in listed)]
+    by_label = {f"{x.operation.name} · {x.operation.layers}".rstrip(" ·"): x for x in listed}
+    number = st.selectbox(
+        "A total, or one operation",
+        [*totals, *by_label],
+        index=totals.index("FLOPs"),
+        key="why",
+        bind="query-params",
+        persist_state="session",
+        help="Every number on this page is a sum over the operations, of formulas in the symbols below.",
+    )
+    if number in by_label:
+        rows, formulas = operation_formulas(by_label[number]), list(by_label[number].formulas.values())
+    else:
+        rows, formulas = total_formulas(listed, next(a for a, title in TOTALS.items() if title == number))
+    st.table(rows)
+    st.markdown(composed(inputs))
+    legend = {s: v for f in formulas for s, v in f.legend.items() if s in MEANINGS}
+    st.caption(" · ".join(f"{s} = {v:,} ({MEANINGS[s]})" for s, v in legend.items()))
 
 
 def composed(inputs: Inputs) -> str:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from calculator.numbers.units import digits
 from calculator.report.charts.base import (
-    BLACK,
     WHITE,
     Chart,
     Ink,
@@ -122,42 +121,36 @@ def _pieces(
 
 
 def _values(pieces: list[Part], y: Part, top: float, limits: Sequence[Limit], down: int) -> list[Part]:
-    """Name and amount in each part where both fit clear of the limits, else the amount, else nothing."""
+    """Name and amount in each part where both fit clear of the limits, else the amount, else nothing.
+
+    One layer, because each costs the browser a millisecond at every change.
+    """
     room = f"(datum.x1 - datum.x0) / {top} * width"
     clear = "".join(f" && abs(datum.mid - {at}) / {top} * width > 4 * length(datum.TEXT) + 4" for at, _ in limits)
-    fits = f"({room} > 7 * length(datum.long) + 12{clear.replace('TEXT', 'long')})"
-    fits_short = f"!{fits} && {room} > 7 * length(datum.short) + 8{clear.replace('TEXT', 'short')}"
-    found = []
-    for shade in (WHITE, BLACK):
-        inked = [p for p in pieces if p["ink"] == shade]
-        for name, test in (("long", fits), ("short", fits_short)):
-            place = {"x": q("mid", [0, top]), "y": y, "text": {"field": name}}
-            if inked:
-                found.append(layer(inked, words(shade, size=12.5, weight=600, yOffset=down), place, test))
-    return found
+    fits = f"{room} > 7 * length(datum.long) + 12{clear.replace('TEXT', 'long')}"
+    fits_short = f"{room} > 7 * length(datum.short) + 8{clear.replace('TEXT', 'short')}"
+    said = {"calculate": f"{fits} ? datum.long : {fits_short} ? datum.short : ''", "as": "said"}
+    place = {"x": q("mid", [0, top]), "y": y, "text": {"field": "said"}}
+    mark = words({"expr": "datum.ink"}, size=12.5, weight=600, yOffset=down)
+    return [layer(pieces, mark, place, "datum.said != ''", calculated=[said])]
 
 
 def _limits(
     bars: Sequence[Bar], y: Part, limits: Sequence[Limit], top: float, thick: int, down: int, i: Ink
 ) -> list[Part]:
-    found = []
-    for at, name in limits:
-        here = [{"bar": bar.label, "at": at} for bar in bars]
-        mark = {
-            "type": "tick",
-            "size": thick + 4,
-            "thickness": 2.5,
-            "color": i.limit,
-            "yOffset": down,
-            "opacity": 1,
-        }
-        found.append(layer(here, mark, {"x": q("at", [0, top]), "y": y}))
-        room = f"{at / top} * width > 6.5 * {len(name)}"  # on a phone a long name stands to the right of its mark
-        for side, test in (("right", room), ("left", f"!({room})")):
-            text = words(i.limit, size=12, align=side, baseline="top", dy=2, dx=1)
-            place = {"x": q("at", [0, top]), "y": {"value": "height"}, "text": {"value": name}}
-            found.append(layer(here[:1], text, place, test))
-    return found
+    if not limits:
+        return []
+    here = [{"bar": bar.label, "at": at} for at, _ in limits for bar in bars]
+    mark = {"type": "tick", "size": thick + 4, "thickness": 2.5, "color": i.limit, "yOffset": down, "opacity": 1}
+    # On a phone a long name stands to the right of its mark.
+    side = {"expr": f"datum.at / {top} * width > 6.5 * length(datum.name) ? 'right' : 'left'"}
+    text = words(i.limit, size=12, align=side, baseline="top", dy=2, dx=1)
+    place = {"x": q("at", [0, top]), "y": {"value": "height"}, "text": {"field": "name"}}
+    names = [{"at": at, "name": name} for at, name in limits]
+    return [layer(here, mark, {"x": q("at", [0, top]), "y": y}), layer(names, text, place)]
+
+
+PITCH = 46  # pixels from one ranked bar to the next, where nothing asks for more
 
 
 class Rank(NamedTuple):
@@ -169,8 +162,14 @@ class Rank(NamedTuple):
     shade: str
 
 
-def ranked(rows: Sequence[Rank], finding: str, i: Ink, *, unit: str = "value") -> Chart:
-    """A bar for each row on a line as long as the scale, its name above on the left, its value above on the right."""
+def ranked(rows: Sequence[Rank], finding: str, i: Ink, *, unit: str = "value", height: float = 0) -> Chart:
+    """A bar for each row on a line as long as the scale, its name above on the left, its value above on the right.
+
+    `height`: pixels that the rows share where they stand beside a taller picture.
+    """
+    height = max(height, PITCH * max(len(rows), 1))
+    thick = 13 * height / max(len(rows), 1) / PITCH
+    down = thick / 2 + 4.5
     top = max((r.value for r in rows), default=0) or 1.0
     data = [{"name": r.name, "value": r.value, "text": r.text, "shade": r.shade} for r in rows]
     y: Part = {
@@ -180,17 +179,19 @@ def ranked(rows: Sequence[Rank], finding: str, i: Ink, *, unit: str = "value") -
         "axis": None,
         "scale": {"padding": 0},
     }
-    box: Part = {"type": "bar", "height": 13, "yOffset": 11, "cornerRadiusEnd": 3}
+    box: Part = {"type": "bar", "height": thick, "yOffset": down, "cornerRadiusEnd": 3}
     left: Part = {"y": y, "x": {"value": 0}}
     right: Part = {"y": y, "x": {"value": "width"}}
     shade = {"field": "shade", "type": "nominal", "scale": None}
     place = {"y": y, "x": q("value", [0, top]), "color": shade, "tooltip": tips(name=" ", text="Amount")}
     # A line to the end of the scale: seen on either page, and no amount.
-    track = layer(data, {"type": "rule", "yOffset": 11, "color": i.muted}, left | {"x2": {"value": "width"}})
+    track = layer(data, {"type": "rule", "yOffset": down, "color": i.muted}, left | {"x2": {"value": "width"}})
     layers = [track, layer(data, box, place)]
     for where, field, mark in (
         (left, "name", {"align": "left"}),
         (right, "text", {"align": "right", "weight": 600}),
     ):
-        layers.append(layer(data, words(i.text, yOffset=-7, **mark), where | {"text": {"field": field}}))
-    return Chart(drawn(layers, 46 * max(len(rows), 1), i), [{"name": r.name, unit: r.value} for r in rows], finding)
+        layers.append(
+            layer(data, words(i.text, yOffset=down - thick / 2 - 11.5, **mark), where | {"text": {"field": field}})
+        )
+    return Chart(drawn(layers, height, i), [{"name": r.name, unit: r.value} for r in rows], finding)

@@ -76,27 +76,31 @@ def q(field: str, domain: Sequence[float], axis: Part | None = None, **scale: An
     return {"field": field, "type": "quantitative", "scale": shape, "axis": axis}
 
 
-def layer(rows: Sequence[Mapping[str, Any]], mark: Part, encoding: Part, where: str = "") -> Part:
-    """Marks over rows of their own."""
-    filtered = {"transform": [{"filter": where}]} if where else {}
-    return {"data": {"values": [dict(r) for r in rows]}, "mark": mark, "encoding": encoding} | filtered
+def layer(
+    rows: Sequence[Mapping[str, Any]], mark: Part, encoding: Part, where: str = "", calculated: Sequence[Part] = ()
+) -> Part:
+    """Marks over rows of their own, of which an expression may be calculated, and then one kept."""
+    steps = [*calculated, *([{"filter": where}] if where else [])]
+    transform = {"transform": steps} if steps else {}
+    return {"data": {"values": [dict(r) for r in rows]}, "mark": mark, "encoding": encoding} | transform
 
 
-def words(color: str, *, size: Any = 13, weight: int = 400, **more: Any) -> Part:
+def words(color: Any, *, size: Any = 13, weight: int = 400, **more: Any) -> Part:
     """A mark of text."""
     return {"type": "text", "color": color, "fontSize": size, "fontWeight": weight, "baseline": "middle", **more}
 
 
 def note(x: Part, y: Part, at: tuple[float, float], text: str, color: str, **more: Any) -> Part:
     """A text at a place of two axes."""
+    return notes(x, y, [{"x": at[0], "y": at[1], "t": text}], color, **more)
+
+
+def notes(x: Part, y: Part, rows: Sequence[Mapping[str, Any]], color: Any, **more: Any) -> Part:
+    """Texts at places of two axes; what differs from one to the next is an expression over its row."""
     shape: Part = {"size": 12, "align": "left"} | more
-    mark = words(color, **shape)
-    encoding = {
-        "x": {**x, "field": "x"},
-        "y": {**y, "field": "y"},
-        "text": {"field": "t"},
-    }
-    return layer([{"x": at[0], "y": at[1], "t": text}], mark, encoding)
+    return layer(
+        rows, words(color, **shape), {"x": {**x, "field": "x"}, "y": {**y, "field": "y"}, "text": {"field": "t"}}
+    )
 
 
 def tips(**titles: str) -> list[Part]:
@@ -112,8 +116,7 @@ def legend_width(names: Iterable[str]) -> int:
 def color(field: str, shades: Mapping[str, str], i: Ink, *, legend: bool = True, narrow: int = 3) -> Part:
     """Colours by name; the legend on top in one line, or in rows of `narrow` where one line has no room."""
     scale = {"domain": list(shades), "range": list(shades.values())}
-    # A phone has some 270 px beside an axis: names as long as "Norms and residuals" stand two in a row.
-    narrow = min(narrow, 2) if max(map(len, shades), default=0) > 14 else narrow
+    narrow = in_a_row(shades, narrow)
     if not legend:
         return {"field": field, "type": "nominal", "scale": scale, "legend": None}
     shown = {
@@ -135,7 +138,14 @@ def color(field: str, shades: Mapping[str, str], i: Ink, *, legend: bool = True,
     return {"field": field, "type": "nominal", "scale": scale, "legend": shown}
 
 
+def in_a_row(names: Iterable[str], narrow: int = 3) -> int:
+    """Entries of a legend that stand side by side on a phone, which has some 270 px beside an axis: two of names as
+    long as "Norms and residuals", one of longer ones."""
+    longest = max(map(len, names), default=0)
+    return min(narrow, 1 if longest > 20 else 2 if longest > 14 else 3)
+
+
 def legend_lines(names: Sequence[str], narrow: int = 3) -> int:
     """Lines that a legend may take on a phone."""
-    narrow = min(narrow, 2) if max(map(len, names), default=0) > 14 else narrow
+    narrow = in_a_row(names, narrow)
     return 1 if legend_width(names) < 330 else -(-len(names) // narrow)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from calculator.report.charts.base import BLACK, WHITE, Chart, Ink, Part, color, drawn, ink_on, layer, tips, words
+from calculator.report.charts.base import Chart, Ink, Part, color, drawn, ink_on, layer, tips, words
 
 CELL = 34  # pixels of a cell's height
 HALF, FULL = "Up to a half", "Up to all"
@@ -18,6 +18,10 @@ class Cell(NamedTuple):
     across: str
     up: str
     share: float | None
+
+
+PICK = "cell"
+"""The selection of a click, with the cell's x and y."""
 
 
 def _step(share: float | None) -> str:
@@ -58,18 +62,17 @@ def grid(
     place: Part = {"x": x, "y": y, "tooltip": tip}
     cells_of = layer(fitting, box, place | {"color": color("step", shades, i, narrow=2)})
     layers = [cells_of] if fitting else []
-    written = {"x": x, "y": y, "text": {"field": "text"}}
-    for shade in (WHITE, BLACK):
-        inked = [d for d in fitting if ink_on(shades[d["step"]]) == shade]
-        if inked:
-            layers.append(layer(inked, words(shade, size=12), written))
-    beyond = [d for d in data if d["step"] == BEYOND]
-    if beyond:
-        layers.append(layer(beyond, words(i.muted, size=12), written | {"tooltip": tip}))
+    written = {"x": x, "y": y, "text": {"field": "text"}, "tooltip": tip}
+    inks = {step: ink_on(shade) for step, shade in shades.items()} | {BEYOND: i.muted}
+    layers.append(layer([d | {"ink": inks[d["step"]]} for d in data], words({"expr": "datum.ink"}, size=12), written))
     mine = [d for d in data if (d["x"], d["y"]) == here]
     if mine:
         frame: Part = {"type": "rect", "fill": None, "stroke": i.text, "strokeWidth": 2.5}
         layers.append(layer(mine, frame, {"x": x, "y": y}))
+    # What is clicked, wherever in a cell; on top, so that no word is in the way.
+    select = {"type": "point", "fields": ["x", "y"], "clear": False}
+    clicked = layer(data, {"type": "rect", "opacity": 0, "cursor": "pointer"}, {"x": x, "y": y, "tooltip": tip})
+    layers.append(clicked | {"params": [{"name": PICK, "select": select}]})
     height = CELL * len({c.up for c in cells}) + 80
     return Chart(drawn(layers, height, i), rows, finding)
 

@@ -14,6 +14,7 @@ from calculator.report.charts.base import (
     drawn,
     layer,
     note,
+    notes,
     q,
     tips,
 )
@@ -105,21 +106,26 @@ def _marks(
     high: float,
     i: Ink,
 ) -> list[Part]:
-    found = []
+    found: list[Part] = []
+    said: list[Part] = []
     if here is not None and ends[0] <= here <= ends[1]:
         rule: Part = {"type": "rule", "color": i.muted, "strokeDash": [4, 3]}
         found.append(layer([{"x": here}], rule, {"x": x}))
         right = math.log(here / ends[0]) > 0.7 * math.log(ends[1] / ends[0])
-        side: Part = {"align": "right", "dx": -5} if right else {"align": "left", "dx": 5}
-        halo = {"stroke": i.page, "strokeWidth": 5, "strokeJoin": "round"}  # clears what lies behind a text
-        found += [note(x, y, (here, high), "as asked", i.text, dy=8, **side, **h) for h in (halo, {})]
+        side = {"side": "right", "dx": -5} if right else {"side": "left", "dx": 5}
+        said.append({"x": here, "y": high, "t": "as asked", "dy": 8, "ink": i.text, **side})
     if limit is not None:
         rule = {"type": "rule", "color": i.limit, "strokeWidth": 2}
         found.append(layer([{"value": limit[0]}], rule, {"y": y}))
-        halo = {"stroke": i.page, "strokeWidth": 5, "strokeJoin": "round"}
         left = here is not None and math.log(here / ends[0]) > 0.5 * math.log(ends[1] / ends[0])  # clear of "as asked"
-        at, side = (ends[0], {"dx": 5}) if left or here is None else (ends[1], {"align": "right", "dx": -5})
-        found += [note(x, y, (at, limit[0]), limit[1], i.limit, dy=-8, **side, **h) for h in (halo, {})]
+        at, side = (
+            (ends[0], {"side": "left", "dx": 5}) if left or here is None else (ends[1], {"side": "right", "dx": -5})
+        )
+        said.append({"x": at, "y": limit[0], "t": limit[1], "dy": -8, "ink": i.limit, **side})
+    if said:
+        place = {name: {"expr": f"datum.{field}"} for name, field in (("align", "side"), ("dx", "dx"), ("dy", "dy"))}
+        halo = {"stroke": i.page, "strokeWidth": 5, "strokeJoin": "round"}  # clears what lies behind a text
+        found += [notes(x, y, said, {"expr": "datum.ink"}, **place, **h) for h in (halo, {})]
     return found
 
 
@@ -185,20 +191,25 @@ def dots(
     x = q("x", [low, high], {"title": "FLOP per byte", "values": _powers(low, high), "labelExpr": PLAIN}, type="log")
     y = q("y", [bottom, up], {"title": y_title, "values": _powers(bottom, up), "labelExpr": PLAIN}, type="log")
     layers = []
+    line: list[Part] = []
+    said: list[Part] = []
     for number, (bandwidth, peak, name) in enumerate(roof):
         ridge = peak / bandwidth
         start = max(low, bottom / bandwidth)
-        line = [{"x": start, "y": start * bandwidth}, {"x": ridge, "y": peak}, {"x": high, "y": peak}]
-        dash = {"strokeDash": [4, 3]} if number else {}
-        layers.append(layer(line, {"type": "line", "color": i.muted, "strokeWidth": 2, **dash}, {"x": x, "y": y}))
+        corners = ((start, start * bandwidth), (ridge, peak), (high, peak))
+        line += [{"x": at, "y": level, "roof": name, "dashed": bool(number)} for at, level in corners]
         # Nothing lies above the roof: its upper left corner is free, wherever the operations stand.
         sample = "┄" if number else "─"
-        said = f"{sample} {name}, ridge at {ridge:,.0f}"
-        layers.append(note(x, y, (low, up), said, i.muted, dx=6, dy=10 + 17 * number))
-    for at, name in bounds:
-        if low < at < high:
-            layers.append(layer([{"x": at}], {"type": "rule", "color": i.muted, "strokeDash": [4, 3]}, {"x": x}))
-            layers.append(note(x, y, (at, up), name, i.muted, dx=4, dy=8))
+        said.append({"x": low, "y": up, "t": f"{sample} {name}, ridge at {ridge:,.0f}", "dy": 10 + 17 * number})
+    if roof:
+        dash = {"condition": {"test": "datum.dashed", "value": [4, 3]}, "value": [1, 0]}
+        roofs = {"x": x, "y": y, "detail": {"field": "roof"}, "strokeDash": dash}
+        layers.append(layer(line, {"type": "line", "color": i.muted, "strokeWidth": 2}, roofs))
+        layers.append(notes(x, y, said, i.muted, dx=6, dy={"expr": "datum.dy"}))
+    seen = [{"x": at, "y": up, "t": name} for at, name in bounds if low < at < high]
+    if seen:
+        layers.append(layer(seen, {"type": "rule", "color": i.muted, "strokeDash": [4, 3]}, {"x": x}))
+        layers.append(notes(x, y, seen, i.muted, dx=4, dy=8))
     rows = [
         {"operation": p.name, "component": p.part, "x": p.x, "y": p.y, "size": p.size, "text": p.text} for p in points
     ]
