@@ -23,13 +23,13 @@ def main() -> None:
 
 
 # Pages that ask their own question, in the mode they ask it of.
-MODE_OF = {"Speed": "decode", "Fit": "decode", "Training": "pretraining"}
+MODE_OF = {"Speed": "decode", "Serving": "decode", "Fit": "decode", "Training": "pretraining"}
 
 
 def _draw() -> None:
     """The sidebar's widgets belong to the app, not to a page, so their values and the URL survive a change of page."""
     from calculator.errors import CalculatorError
-    from pages import checkpoint, compare, experts, fit, methods, overview, scaling, speed, training
+    from pages import checkpoint, compare, experts, fit, methods, overview, scaling, serving, speed, training
     from pages.shared import show as ui
     from pages.shared.drafts import choose_draft
     from pages.shared.fields import Refused
@@ -52,6 +52,7 @@ def _draw() -> None:
             st.Page(page(overview.show), title="Overview", default=True),
             st.Page(page(fit.show), title="Fit", url_path="fit"),
             st.Page(page(speed.show), title="Speed", url_path="speed"),
+            st.Page(page(serving.show), title="Serving", url_path="serving"),
             st.Page(page(training.show), title="Training", url_path="training"),
             st.Page(page(compare.show), title="Compare", url_path="compare"),
         ],
@@ -76,7 +77,8 @@ def _draw() -> None:
         if trains:
             workload, recipe = choose_training(model, refused)
         else:
-            workload, recipe = choose_workload(model, refused, mode=MODE_OF.get(current.title, "")), Recipe()
+            mode, batched = MODE_OF.get(current.title, ""), current.title != "Serving"
+            workload, recipe = choose_workload(model, refused, mode=mode, batched=batched), Recipe()
         hardware = choose_hardware(refused, serves=not trains)
         if not trains:
             workload = choose_more(workload, model, refused, drafted=choose_draft if first else None)
@@ -86,7 +88,10 @@ def _draw() -> None:
         st.warning(ui.plain(dropped), icon=":material/link_off:")
     if model is not None and workload is not None:
         chosen.append(ui.Inputs(model, workload, hardware, recipe, draft, current))
-        current.run()
+        try:
+            current.run()
+        finally:
+            chosen[0].forget()
         return
     ui.masthead()
     st.title(current.title, anchor=False)

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from calculator.parallel import Layout
     from calculator.search.fixes import Fix
     from calculator.search.map import fit_map
-    from calculator.search.provision import Plan, Rack, Traffic, provision, racks
+    from calculator.search.plan import Plan
+    from calculator.search.provision import provision
+    from calculator.search.racks import Rack, Traffic, racks
     from calculator.search.solve import Solution, solve
     from calculator.serving.serve import Serving, serve
     from calculator.sources.checkpoint import Checkpoint, Comparison, load_checkpoint
@@ -116,11 +118,11 @@ LATER = {
     "Fix": "search.fixes",
     "fit_map": "search.map",
     "Solution": "search.solve",
-    "Plan": "search.provision",
-    "Rack": "search.provision",
-    "Traffic": "search.provision",
+    "Plan": "search.plan",
+    "Rack": "search.racks",
+    "Traffic": "search.racks",
     "provision": "search.provision",
-    "racks": "search.provision",
+    "racks": "search.racks",
     "solve": "search.solve",
     "Serving": "serving.serve",
     "serve": "serving.serve",

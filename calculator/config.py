@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from calculator.errors import ConfigError, shown
-from calculator.limits import limits
+from calculator.limits import limits, remembered
 
 DATA = Path(__file__).parent / "data"
 LARGEST = 10**12  # far beyond any number of a real model
@@ -29,7 +29,7 @@ def _defaults() -> str:
     return (DATA / "defaults.json").read_text(encoding="utf-8")
 
 
-@cache
+@remembered(1024)
 def defaults_of(model_type: str) -> Mapping[str, Any]:
     """What a model type assumes: {"defaults", "aliases", "sub_configs"}; empty for a type that is not known.
 
@@ -45,6 +45,7 @@ def defaults_of(model_type: str) -> Mapping[str, Any]:
     return defaults_of(found) if isinstance(found, str) else found
 
 
+@remembered(4096)
 def is_size(name: str) -> bool:
     """Whether a field of that name counts something or says how large it is."""
     return name.startswith(COUNTS) or name.endswith(SIZES) or name == "depth"
@@ -122,10 +123,11 @@ class Config(Mapping[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The field, held against what it is in the types that have it; `config[name]` is the value as it stands."""
-        value = super().get(name, default)
+        name = self.aliases.get(name, name)
+        value = self[name] if name in self._values else default
         kind = _kind(value)
         if self.strict and kind and (kind != "whole" or value > LARGEST):
-            self._check_kind(self.aliases.get(name, name), value, kind)
+            self._check_kind(name, value, kind)
         return value
 
     def _check_kind(self, name: str, value: Any, kind: str) -> None:
@@ -157,19 +159,23 @@ class Config(Mapping[str, Any]):
             raise AttributeError(name)
         value = self.get(name)
         if value is None:
+            where = self.where[:1].upper() + self.where[1:]
             raise ConfigError(
-                f"{self.where} has no {name!r}, which a model of type {self.model_type!r} needs and for which that "
-                "type has no default; add the field."
+                f"{where} has no {name!r}, which a model of type {self.model_type!r} needs and for which that type has "
+                "no default; add the field."
             )
         if is_size(name):
             self._check_whole(name, value)
         return value
 
     def _check_whole(self, name: str, value: Any) -> None:
+        layers = name.endswith(("_layers", "depth"))
+        if type(value) is int and 0 <= value <= LARGEST and not layers:
+            return
         values = value if isinstance(value, list | tuple) else [value]
         if not all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in values):
             raise ConfigError(f"{name} in {self.where} is {shown(value)}; it must be a whole number, zero or more.")
-        most = limits().layers if name.endswith(("_layers", "depth")) else LARGEST
+        most = limits().layers if layers else LARGEST
         if max(values, default=0) > most:
             raise ConfigError(
                 f"{name} in {self.where} is {shown(value)}, but at most {most:,} is allowed; check the file."

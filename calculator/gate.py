@@ -9,8 +9,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import is_dataclass
-from functools import lru_cache
+from dataclasses import fields, is_dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from calculator.config import Config, is_size, kinds_of
 from calculator.errors import CalculatorError, ConfigError, WorkloadError, shown
 from calculator.limits import limits
 from calculator.numbers.symbolic import Expression
+from calculator.record.recent import Recent
 from calculator.record.run import written
 from calculator.record.vocabulary import MEMORY_KINDS
 
@@ -62,7 +62,10 @@ def check_model(model: Model) -> None:
         raise ConfigError(f"hidden_size and vocab_size of this model are {sizes}; they must be whole numbers.")
 
 
-@lru_cache(maxsize=256)
+_CHECKED: Recent[int] = Recent(20_000)
+"""Operations of parts that were lately looked at, of at most so many together."""
+
+
 def _checked(parts: tuple[Part, ...]) -> int:
     """How many operations the parts write. Equal parts are looked at once, whatever model they stand in: nothing here
     depends on the rest of it, nor on limits.
@@ -70,10 +73,15 @@ def _checked(parts: tuple[Part, ...]) -> int:
     Raises:
         ConfigError: one of them no model can have.
     """
+    known = _CHECKED.get(parts)
+    if known is not None:
+        return known
     for part in parts:
         for inner in _parts_in(part):
             _check_part(inner)
-    return _check_operations(parts)
+    found = _check_operations(parts)
+    _CHECKED.put(parts, found, max(found, 1))
+    return found
 
 
 def _check_size(stack: Stack) -> None:
@@ -99,12 +107,21 @@ def _parts_in(part: Part) -> Iterator[Part]:
                 yield from _parts_in(inner)  # type: ignore[arg-type]
 
 
+def _values_of(part: Part) -> dict[str, Any]:
+    """The part's fields, and those of the records that describe it (what an attention sees, its heads)."""
+    values = vars(part)
+    inner = [v for v in values.values() if type(v) not in PLAIN and is_dataclass(v) and not hasattr(v, "write")]
+    if not inner:
+        return values
+    return {f.name: getattr(value, f.name) for value in inner for f in fields(value)} | values
+
+
 PLAIN = frozenset((int, bool, str, float, type(None)))
 
 
 def _check_part(part: Part) -> None:
     what = f"{type(part).__name__} {part.name!r}"
-    values = vars(part)
+    values = _values_of(part)
     for name in POSITIVE & values.keys():
         if values[name] == 0 and not isinstance(values[name], bool):
             raise ConfigError(f"{what}: {name} is 0; it must be a whole number, one or more.")
@@ -127,6 +144,13 @@ def check_copies(model: Model) -> None:
     """
     for stack in (*model.stacks, *model.apart):
         for parts in (stack.before, *(layer.parts for layer, _ in stack.groups), stack.after):
+            for inner in (inner for part in parts for inner in _parts_in(part)):
+                experts = getattr(inner, "experts", 0)  # which one tensor may hold, without copies
+                if isinstance(experts, int) and experts > limits().copies:
+                    what = f"{type(inner).__name__} {inner.name!r}"
+                    raise ConfigError(
+                        f"{what}: experts is {shown(experts)}; at most {limits().copies:,} are built here."
+                    )
             for weight in (weight for op in written(parts) for weight in op.weights):
                 if weight.copies > limits().copies:
                     raise ConfigError(
@@ -137,6 +161,7 @@ def check_copies(model: Model) -> None:
 
 AMOUNTS = ("parameters", "active", "flops", "weight_bytes", "reads", "writes", "cache_bytes", "live")
 _amounts = attrgetter(*AMOUNTS)
+WHOLE = frozenset((int,))
 
 
 def _check_operations(parts: tuple[Part, ...]) -> int:
@@ -145,16 +170,22 @@ def _check_operations(parts: tuple[Part, ...]) -> int:
     for op in listed:
         for weight in op.weights:
             for size in (*weight.shape, weight.copies):
-                if not _whole(size):
+                if (type(size) is not int or not 0 <= size < MOST) and not _whole(size):
                     raise ConfigError(f"Tensor {weight.name!r} would have the shape {shown(weight.shape)}.")
-        for name, amount in zip(AMOUNTS, _amounts(op), strict=True):
-            if not (amount >= 0 if type(amount) is int else _sound(amount)):
+        amounts = _amounts(op)
+        if WHOLE.issuperset(map(type, amounts)) and min(amounts) >= 0:
+            continue
+        for name, amount in zip(AMOUNTS, amounts, strict=True):
+            if not _sound(amount):
                 raise ConfigError(f"Operation {op.name!r} would have {shown(amount)} {name}.")
     return len(listed)
 
 
+MOST = 10**40
+
+
 def _whole(value: Any, least: int = 0) -> bool:
-    return (type(value) is int or (isinstance(value, int) and not isinstance(value, bool))) and least <= value < 10**40
+    return (isinstance(value, int) and not isinstance(value, bool)) and least <= value < MOST
 
 
 def _sound(value: Any) -> bool:
@@ -237,12 +268,12 @@ def blamed(
     raw: Mapping[str, Any], build: Callable[[Mapping[str, Any]], object], error: Exception, took: float
 ) -> str | None:
     """The field without whose value a model could be built, in words; None where no single one is to blame, or where
-    trying takes too long: the build that failed took so many seconds."""
-    until = time.monotonic() + 0.5
+    trying takes too long: the build that failed took so many seconds of its thread, whatever else the machine does."""
+    until = time.thread_time() + 0.5
     if took > 0.2:
         return None
     for path, value in _suspects(raw):
-        if time.monotonic() > until:
+        if time.thread_time() > until:
             return None
         if path[-1] in str(error):
             return None  # the sentence names it already

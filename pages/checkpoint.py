@@ -19,7 +19,7 @@ from calculator.sources.hub import http
 from calculator.sources.hub.ids import is_repo, parse_file
 from pages.overview import scaled
 from pages.shared import show as ui
-from pages.shared.guard import error
+from pages.shared.guard import as_drawn, error
 from pages.shared.headers import offer
 from pages.shared.show import Figure, Inputs, Paper
 
@@ -41,8 +41,10 @@ def show(inputs: Inputs) -> None:
             icon=":material/arrow_upward:",
         )
         return
+    token = st.session_state.get("hub_token") or None
     try:
-        found, comparison = compared(inputs.model, asked, st.session_state.get("hub_token") or None)
+        with st.spinner("Reading the headers from the Hub…"):
+            found, comparison = compared(inputs.model, asked, token)
     except CalculatorError as problem:
         with place:
             paper.answer("The weights' headers could not be read", PURPOSE)
@@ -72,7 +74,9 @@ def show(inputs: Inputs) -> None:
     with ui.card("Side by side"):
         side_by_side(paper, comparison)
     differences(paper, comparison)
-    paper.data(checkpoint=lambda: csv_rows(comparison), tensors=lambda: tensor_rows(found))
+    # Looked up again where someone asks: a session that kept 46,000 tensors would hold them as long as it lives.
+    again = as_drawn(lambda: compared(inputs.model, asked, token))
+    paper.data(checkpoint=lambda: csv_rows(again()[1]), tensors=lambda: tensor_rows(again()[0]))
 
 
 def sentence(c: Comparison) -> str:
@@ -106,11 +110,10 @@ def compared(model: Model, text: str, token: str | None) -> tuple[Checkpoint, Co
     """The headers and the comparison, kept for those whose token opened them: comparing 46,000 tensors takes a
     second."""
     repo_id, revision, file = parse_file(text)
-    with st.spinner("Reading the headers from the Hub…"):
-        found = load.from_hub(repo_id, revision, token, file)
-        opened_by = memory.scope(http.token_sent(token, repo_id))
-        key = ("comparison", identity(model), repo_id, revision, file, found.source, opened_by)
-        return found, memory.current().made(key, HOUR, lambda: compare(model, found))
+    found = load.from_hub(repo_id, revision, token, file)
+    opened_by = memory.scope(http.token_sent(token, repo_id))
+    key = ("comparison", identity(model), repo_id, revision, file, found.source, opened_by)
+    return found, memory.current().made(key, HOUR, lambda: compare(model, found))
 
 
 def identity(model: Model) -> str:

@@ -17,6 +17,7 @@ from pages.shared import show as ui
 from pages.shared.guard import error
 from pages.shared.needs import serving
 from pages.shared.show import Figure, Inputs, Paper
+from pages.shared.start import Started, starts
 
 KINDS = {
     "weights": "Weights",
@@ -60,11 +61,13 @@ def show(inputs: Inputs) -> None:
         ):
             choices(paper, inputs)
         with st.container():
-            with ui.card("Sequences × tokens", "The share of the cache pool that so many sequences of so many take"):
+            with ui.card(
+                "Sequences × tokens",
+                "The share of the cache pool that so many sequences of so many take. A click asks for them.",
+            ):
                 plane(paper, mine)
-            if mine.fits and mine.engine in COMMANDS:
-                with ui.card("How to start it"):
-                    st.code(shell(mine), language="bash", wrap_lines=True)
+            if mine.fits:
+                starts([Started("", mine)])
     shares(paper, mine)
     paper.data(fit=lambda: [whole(mine)])
 
@@ -165,7 +168,14 @@ def plane(paper: Paper, mine: Fit) -> None:
     )
     here = (short(mine.max_model_len), f"{mine.concurrency:,}")
     titles = ("Tokens of each sequence", "Sequences")
-    paper.chart("map", charts.grid(cells, titles, finding, ui.ink(), rows=rows, here=here))
+    named = {(cell.across, cell.up): row for cell, row in zip(cells, rows, strict=True)}
+
+    def ask(across: str, up: str) -> None:
+        row = named.get((across, up))
+        if row is not None:
+            st.session_state["length"], st.session_state["batch"] = f"{row['tokens']:,}", f"{row['sequences']:,}"
+
+    paper.chart("map", charts.grid(cells, titles, finding, ui.ink(), rows=rows, here=here), picked=ask)
     paper.tables["map"] = lambda: rows
 
 

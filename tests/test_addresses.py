@@ -47,6 +47,12 @@ def offline(monkeypatch: pytest.MonkeyPatch):
         "CohereLabs/aya-23-8B": "CohereForAI/aya-23-8B",
         "THUDM/GLM-4-9B-0414": "zai-org/GLM-4-9B-0414",
         "gpt2": "openai-community/gpt2",
+        "'Qwen/Qwen3-8B'": "Qwen/Qwen3-8B",
+        "`Qwen/Qwen3-8B` ": "Qwen/Qwen3-8B",
+        "Qwen/Qwen3-8B/": "Qwen/Qwen3-8B",
+        "models--Qwen--Qwen3-8B": "Qwen/Qwen3-8B",
+        "models--deepseek-ai--DeepSeek-V3": "deepseek-ai/DeepSeek-V3",
+        "https://hf-mirror.com/Qwen/Qwen3-8B/tree/main": "Qwen/Qwen3-8B",
     }.items(),
 )
 def test_names_of_bundled_models(text: str, found: str):

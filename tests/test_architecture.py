@@ -23,6 +23,7 @@ LAYERS = (
         "calculator.completion",
         "calculator.local",
     ),
+    ("calculator.traffic",),
     ("calculator.asked", "calculator.recipes", "calculator.terminal"),
     ("calculator.compatibility", "calculator.sources.manual"),
     ("calculator.report.output",),

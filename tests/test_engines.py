@@ -167,7 +167,49 @@ def test_vllm_s_tuples_of_a_compressed_past(source, length, kv_dtype, pages, tup
     21, 43, 21 and 20: two groups, of 22 at the most. Pro has 30 and 31 of 61."""
     found = sizes(source, length, kv_dtype=kv_dtype)
     assert found["vllm"] == pages * tuples * page
-    assert "sglang" not in found or found["sglang"] is None
+
+
+@pytest.mark.parametrize(
+    ("source", "length", "nbytes"),
+    [
+        # SGLang 0.5.12 logs bytes_per_full_token=23749.84 for Pro: 62 windows, of which one is the prediction layer's.
+        ("deepseek-ai/DeepSeek-V4-Pro", 2**20, 24842272768),  # (23,749.8375 − 0.1 × 584) × 2²⁰
+        ("deepseek-ai/DeepSeek-V4-Flash", 2**20, 16669684532),  # 15,897.45 a slot: 43 windows, 21 of ratio 4, 20 of 128
+        ("deepseek-ai/DeepSeek-V4-Flash", 1000, 16278989),  # four pages of 256 slots
+    ],
+)
+@pytest.mark.parametrize("kv_dtype", ["auto", "fp8_e4m3", "fp8_ds_mla"])
+def test_sglang_s_pools_of_a_compressed_past(source, length, nbytes, kv_dtype):
+    """Each pool is a share of the slots; all is FP8 as FlashMLA packs it, 584 bytes a vector, and states are 32 bit."""
+    assert sizes(source, length, kv_dtype=kv_dtype)["sglang"] == nbytes
+
+
+def test_sglang_has_one_format_and_whole_windows_for_a_compressed_past():
+    model = load_model("deepseek-ai/DeepSeek-V4-Flash")
+    for fields, settings in (({"kv_dtype": "bf16"}, {}), ({}, {"block_size": 64})):
+        found = {r.engine: r for r in reserved(model, Workload(mode="decode", **fields), **settings)}
+        assert found["sglang"].bytes is None
+        assert "fp8_e4m3 alone, in pages of whole multiples of 128" in found["sglang"].steps[0]
+
+
+@pytest.mark.parametrize(
+    ("length", "kv_dtype", "block", "nbytes"),
+    [
+        # Blocks of the past: 21 × (128/4 × 512 + 128/4 × 132) + 20 × 512 bytes; of the window 43 × 128 × 512; of states
+        # 21 × 128 × 2 × 2 × (512 + 128) × 4 and 20 × 128 × 2 × 512 × 4; one more of what does not grow.
+        (2**20, "fp8", None, 8192 * (21 * 32 * 644 + 20 * 512) + 2 * (2818048 + 27525120 + 10485760)),
+        (2**20, "fp8", 256, 4096 * (21 * 64 * 644 + 20 * 1024) + 2 * 2 * (2818048 + 27525120 + 10485760)),
+        (2**20, "auto", None, 8192 * (21 * 32 * 1156 + 20 * 1024) + 2 * (5636096 + 27525120 + 10485760)),
+        (100, "fp8", None, (21 * 32 * 644 + 20 * 512) + 2818048 + 2 * 27525120 + 10485760),
+    ],
+)
+def test_tensorrt_llm_s_blocks_of_a_compressed_past(length, kv_dtype, block, nbytes):
+    model = load_model("deepseek-ai/DeepSeek-V4-Flash")
+    workload = Workload(mode="decode", sequence_length=length, kv_dtype=kv_dtype)
+    found = {r.engine: r.bytes for r in reserved(model, workload, block_size=block)}
+    assert found["tensorrt-llm"] == nbytes
+    odd = {r.engine: r for r in reserved(model, Workload(mode="decode"), block_size=32)}["tensorrt-llm"]
+    assert odd.steps == ("TensorRT-LLM keeps such a cache in blocks of 128 or 256 tokens, not of 32",)
 
 
 def test_fewer_batched_tokens_are_fewer_pages_of_states():

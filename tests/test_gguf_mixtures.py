@@ -126,6 +126,18 @@ def test_bytes(mixture: str, nbytes: int) -> None:
     assert estimate(load_model("meta-llama/Llama-3.1-8B"), dtype=mixture).memory.weights == nbytes
 
 
+@pytest.mark.parametrize(
+    ("mixture", "published"),
+    {"q6_k_l": 58.40, "q5_k_l": 50.60, "q4_k_l": 43.30, "q3_k_xl": 38.06, "q2_k_l": 27.40}.items(),
+)
+def test_embedding_and_output_in_q8_0(mixture: str, published: float) -> None:
+    """The sizes on bartowski's cards of Llama 3.1 70B, in GB; a file has 8 MB of vocabulary beside its tensors."""
+    size = estimate(load_model(LLAMA_70B), dtype=mixture).memory.weights
+    assert published - 0.015 < size / 1e9 < published
+    forms = {rule.what: rule.form.name for rule in mixed_scheme(load_model(LLAMA_70B), mixture).rules}
+    assert (forms["model.embed_tokens"], forms["lm_head"]) == ("q8_0", "q8_0")
+
+
 def test_first_falcon_has_rules_of_its_own() -> None:
     recipe = Recipe("q4_k_m", Facts(layers=32, groups=71, experts=0, values=32, falcon=True), importance=False)
     assert [recipe.choose(f"blk.{i}.ffn_down.weight", 18176, 256, False) for i in range(5)] == [
@@ -157,6 +169,7 @@ def test_every_mixture_prices_every_model(name: str) -> None:
         ("hf.co/Qwen/Qwen3-8B-GGUF:Q4_K_M", "Qwen/Qwen3-8B", 5_021_827_072),
         ("bartowski/Qwen_Qwen3-8B-GGUF:q4_k_m", "Qwen/Qwen3-8B", 5_021_827_072),
         ("Qwen/Qwen3-8B:Q4_K_M", "Qwen/Qwen3-8B", 5_021_827_072),
+        ("bartowski/Qwen_Qwen3-8B-GGUF:Q4_K_L", "Qwen/Qwen3-8B", 5_483_712_512),
         ("hf://mradermacher/Qwen3-8B-i1-GGUF:Qwen3-8B.i1-Q4_K_M.gguf", "Qwen/Qwen3-8B", 5_021_827_072),
         ("qwen3:8b-q4_K_M", "Qwen/Qwen3-8B", 5_021_827_072),
         (

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import csv
+import gc
 import io
 import json
 import os
 import re
 import subprocess
 import sys
+import weakref
 import zlib
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from calculator.record.workload import Workload
 from calculator.report import charts, clean, output
 from calculator.sources.load import model_from_config
 from calculator.sources.paths import parse_config
-from pages.shared import guard
+from pages.shared import guard, show
 from pages.shared.model import packed, unpacked
 
 ROOT = Path(__file__).parents[1]
@@ -260,16 +262,37 @@ def test_no_chart_is_kept() -> None:
     assert [f for m in modules for f in vars(m).values() if hasattr(f, "cache_info")] == []
 
 
-def test_the_collector_is_left_to_look_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    import gc
+def test_a_session_keeps_no_list_of_operations(open_page: Any, downloads: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its downloads live as long as it does, which is minutes after the visitor has gone."""
+    made: list[Any] = []
+    estimate = show.estimate
 
+    def watched(*args: Any) -> Any:
+        found = estimate(*args)
+        made.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(show, "estimate", watched)
+    at = open_page()
+    assert not at.error
+    gc.collect()
+    assert made
+    assert [each for each in made if each() is not None] == []
+    assert "self_attn.q_proj" in downloads["operations.csv"]()  # made again
+
+
+def test_the_collector_is_left_to_look_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
-        monkeypatch.setattr(guard, "_settled", [0.0])
+        monkeypatch.setattr(guard, "_settled", [0.0, 0.0])
         guard.settle()
         assert gc.get_freeze_count() > 1000
-        when = guard._settled[0]
+        when = list(guard._settled)
         guard.settle()
-        assert guard._settled[0] == when
+        assert guard._settled == when
+        guard._settled[1] -= guard.SET_ASIDE_SECONDS  # what has come since is set aside, too
+        guard.settle()
+        assert guard._settled[0] == when[0]
+        assert guard._settled[1] >= when[1]
     finally:
         gc.unfreeze()
 

@@ -9,7 +9,7 @@ from typing import Any
 from calculator.errors import WorkloadError
 from calculator.model import Model
 from calculator.passes.forward import operations
-from calculator.record.caches import IndexKeys, Kept, KeysAndValues, Latent, State
+from calculator.record.caches import Compressed, IndexKeys, Kept, KeysAndValues, Latent, State
 from calculator.record.operation import Operation
 from calculator.record.workload import Workload
 
@@ -122,3 +122,8 @@ def is_window(layers: Layers) -> bool:
 def sparse_latent(kinds: list[Layers]) -> bool:
     """Whether an indexer chooses among latents (DeepSeek-V3.2, GLM-5)."""
     return {Latent, IndexKeys} <= {type(k.kept) for k in kinds}
+
+
+def state_bytes(entry: Compressed) -> int:
+    """Bytes that a compressor keeps of one token: a vector and its gate in 32 bit, twice where entries overlap (4)."""
+    return (4 if entry.ratio == 4 else 2) * int(entry.elements) * 4

@@ -64,7 +64,7 @@ def reserved(model: Model, workload: Workload, **settings: Any) -> list[Reserved
         try:
             size, steps = engine.rule(kinds, int(length), chosen)
         except NotModelled as reason:
-            found.append(Reserved(key, engine.title, engine.source, None, (str(reason),)))
+            found.append(Reserved(key, engine.title, engine.source, None, (str(reason).rstrip("."),)))
             continue
         if workload.batch_size > 1:
             steps = [*steps, f"{workload.batch_size:,} sequences × {size:,} = {size * workload.batch_size:,} bytes"]

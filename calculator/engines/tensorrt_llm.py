@@ -2,20 +2,25 @@
 
 Read from NVIDIA/TensorRT-LLM, tensorrt_llm/llmapi/llm_args.py (KvCacheConfig.tokens_per_block) and
 cpp/include/tensorrt_llm/batch_manager/kvCacheManager.h (kSWAExtraBlock) with kvCacheManager.cpp
-(calculateMaxBlockRequirementsPerBeam), 1.0.
+(calculateMaxBlockRequirementsPerBeam), 1.0. DeepSeek-V4: _torch/attention_backend/sparse/deepseek_v4
+(DeepseekV4CacheManager: what each layer keeps, and the windows of its states; get_token_bytes), 2026.
 """
 
 from __future__ import annotations
 
-from calculator.engines.engine import Engine, Layers, NotModelled, Settings, up
-from calculator.record.caches import IndexKeys, KeysAndValues, Latent, State
+from calculator.engines.engine import Engine, Layers, NotModelled, Settings, state_bytes, up
+from calculator.record.caches import Compressed, IndexKeys, KeysAndValues, Latent, State
 
 BLOCK = 32  # tokens_per_block
 EXTRA = 1  # kSWAExtraBlock: so that the window's tokens are always whole in the blocks
 
+COMPRESSED_BLOCKS = (128, 256)  # "DeepseekV4CacheManager requires tokens_per_block in [128, 256]"
+
 
 def blocks(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, list[str]]:
     """Whole blocks of every token; of a window's tokens, and one block more where the sequence is longer."""
+    if any(isinstance(k.kept, Compressed) for k in kinds):
+        return compressed(kinds, length, settings)
     block = settings.block_size or BLOCK
     size, steps = 0, []
     for k in kinds:
@@ -37,6 +42,48 @@ def blocks(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, l
         )
     steps.append(f"Together {size:,} bytes")
     return size, steps
+
+
+def compressed(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, list[str]]:
+    """DeepSeek-V4: blocks of tokens for all that a layer keeps. One of the compressed past holds an entry for every
+    `ratio` of its tokens; a window, and the tokens whose compressor states are kept, has its own blocks and one more.
+
+    Raises:
+        NotModelled: the model keeps something else too, or the block is of another size.
+    """
+    block = settings.block_size or COMPRESSED_BLOCKS[0]
+    if block not in COMPRESSED_BLOCKS:
+        raise NotModelled(f"TensorRT-LLM keeps such a cache in blocks of 128 or 256 tokens, not of {block:,}.")
+    size = 0
+    steps: list[str] = []
+    for k in kinds:
+        kept = k.kept
+        if isinstance(kept, Compressed):
+            past = block // int(kept.ratio) * int(kept.per_token)
+            size += _held(
+                steps, f"{k.count} layers (an entry for {kept.ratio} tokens)", length, length, block, past, k.count
+            )
+            tokens = (1 + (kept.ratio == 4)) * int(kept.ratio)
+            held = block * state_bytes(kept)
+            size += _held(
+                steps, f"{k.count} layers (the states of their compressors)", length, tokens, block, held, k.count
+            )
+        elif isinstance(kept, KeysAndValues) and kept.limit is not None:
+            held = block * int(kept.per_token)
+            size += _held(steps, f"{k.count} layers (the window)", length, int(kept.limit), block, held, k.count)
+        else:
+            raise NotModelled(f"How TensorRT-LLM lays out {kept.kind} beside a compressed cache is not known here.")
+    steps.append(f"Together {size:,} bytes")
+    return size, steps
+
+
+def _held(steps: list[str], what: str, length: int, tokens: int, block: int, nbytes: int, layers: int) -> int:
+    """Bytes of blocks that hold so many of a sequence's tokens, and one block more where it is longer."""
+    held = min(length, tokens)
+    count = up(held, block) + (EXTRA if held < length else 0)
+    extra = f" + {EXTRA}" if held < length else ""
+    steps.append(f"{what}: ⌈{held:,} / {block}⌉{extra} = {count:,} blocks × {nbytes:,} bytes")
+    return int(count * nbytes * layers)
 
 
 ENGINES = {

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from calculator.engines.engine import Layers, NotModelled, Settings, up
+from calculator.engines.engine import Layers, NotModelled, Settings, state_bytes, up
 from calculator.formats.cache import ENTRY
 from calculator.record.caches import Compressed, KeysAndValues
 
@@ -94,8 +94,7 @@ def _states(entries: list[tuple[Compressed, int]], aligned: int) -> list[Window]
         layers: Counter[int] = Counter()
         for entry, count in entries:
             if int(entry.ratio) == ratio:
-                row = 2 * (1 + (ratio == 4)) * int(entry.elements) * 4
-                layers[up(block * row, aligned) * aligned] += count
+                layers[up(block * state_bytes(entry), aligned) * aligned] += count
         if layers:
             found.append(Window(f"States of ratio {ratio}", (1 + (ratio == 4)) * ratio, block, layers))
     return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from itertools import takewhile
 from typing import Any
 
@@ -16,6 +15,7 @@ from calculator.config import Config
 from calculator.errors import ConfigError
 from calculator.families.fields import label_count
 from calculator.families.registry import Blueprint, Family
+from calculator.limits import remembered
 from calculator.model import Stack
 from calculator.parts import Activation, Head, Linear, Part
 
@@ -84,7 +84,7 @@ def classes(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(listed)
 
 
-@lru_cache(maxsize=512)
+@remembered(512)
 def on_top(name: str, kind: str) -> str | None:
     """What a class has on top of the layers of a type, by its name; None where neither is known."""
     if name in WHOLE:
@@ -120,7 +120,7 @@ def of_class(c: Config, built: Blueprint) -> Blueprint:
         told = any(note.startswith("The class ") for note in built.notes)
         return built if told else replace(built, notes=(*built.notes, _unknown(c, names)))
     if known == "language model" or built.reads_class or not any(isinstance(p, Head) for p in built.text.after):
-        return built
+        return replace(built, notes=(*built.notes, _of_one_layer(names[0]))) if _one_layer(built.text) else built
     said = f"The class {names[0]} {TOLD[known]}."
     return replace(built, text=_exchanged(c, built.text, _head(c, known, built.text.width)), notes=(*built.notes, said))
 
@@ -134,6 +134,19 @@ def _unknown(c: Config, names: tuple[str, ...]) -> str:
     return (
         f"The class {', '.join(names)} in architectures is not known here: what is counted is the language model of "
         f"type {c.model_type}, and what this class has more, less or otherwise is not."
+    )
+
+
+def _one_layer(stack: Stack) -> bool:
+    """Whether a decoder of a usable width has one layer. The first EAGLE heads have one and state their target's class
+    (SafeAILab/EAGLE, train/*_config.json)."""
+    return stack.causal and len(stack.layers) == 1 and stack.width >= 1024
+
+
+def _of_one_layer(name: str) -> str:
+    return (
+        f"A model of one layer: if this is an EAGLE draft head, which states its target's class, name the class "
+        f"Eagle{name} in architectures; the head over the vocabulary is then the target's and not counted."
     )
 
 

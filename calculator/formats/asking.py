@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import TypeAlias
 
 from calculator.errors import ConfigError
 from calculator.formats.automaton import Automaton, Pattern
+from calculator.limits import remembered
 
 MOST_EXPERTS = 2**16
 """Experts of one layer that rules are asked about; published models have some hundreds."""
@@ -26,6 +26,8 @@ _STACKED = {**_PROJECTIONS, "gate_up_proj": "up_proj"}
 _WORDS = {**_PROJECTIONS, "attn": "self_attn", "ffn": "mlp"}
 _TOWERS = ("visual", "vision_tower", "vision_model")
 _ENDS = {"embed": "embed_tokens", "head": "lm_head"}
+TRANSLATED = frozenset((*_WORDS, *_TOWERS, *_ENDS, "model", "language_model", "text_model", "transformer"))
+"""Words of a path that rules may spell otherwise or leave out."""
 
 Numbers: TypeAlias = tuple[int, ...]
 Entry: TypeAlias = tuple[str, str, Pattern | None, frozenset[str], bool]
@@ -34,13 +36,13 @@ Hits: TypeAlias = frozenset[int]
 NOTHING: Hits = frozenset()
 
 
-@lru_cache(maxsize=16_384)
+@remembered(16_384)
 def bare(module: str) -> str:
     """A module's path without what wraps the language model."""
     return WRAPPERS.sub("", module).removesuffix(".weight")
 
 
-@lru_cache(maxsize=16_384)
+@remembered(16_384)
 def translations(short: str) -> list[str]:
     """The path in the words of transformers, and of those MLX keeps, where it is in DeepSeek-V4's own; an image tower's
     by the names that libraries give it."""
@@ -76,6 +78,7 @@ class Asker:
         self.met: set[int] = set()  # rules that have matched something
         self.plain: dict[str, dict[str, set[int]]] = {how: defaultdict(set) for how in ("name", "below", "within")}
         self.tensors: dict[str, set[int]] = defaultdict(set)
+        self.beginnings: dict[str, set[int]] = defaultdict(set)
         self.numbers: set[int] = set()  # of experts that a name lists
         patterns = []
         for i, (how, what, pattern, _, _) in enumerate(rules):
@@ -84,10 +87,13 @@ class Asker:
             elif how in self.plain:
                 self.plain[how][bare(what)].add(i)
                 self.numbers.update(int(n) for n in _NUMBERED.findall(what))
+            elif how == "begins":
+                self.beginnings[what].add(i)
             elif how == "tensor":
                 self.tensors[what].add(i)
         self.words = {how: sorted({name.count(".") + 1 for name in names}) for how, names in self.plain.items()}
         self.begins = {how: {name.partition(".")[0] for name in names} for how, names in self.plain.items()}
+        self.lengths = sorted(set(map(len, self.beginnings)))
         self.automaton = Automaton(patterns) if patterns else None
         self._classes: dict[tuple[str, bool], Hits] = {}
         self._parts: dict[tuple[int, int, int], list[tuple[int, Numbers]]] = {}
@@ -120,7 +126,7 @@ class Asker:
             hits |= self._by_name(name) | self._by_pattern(name, tower=tower, beside=beside)
         apart: dict[int, Hits] = {}
         for before, after in numbered:
-            hits |= self._by_name(f"{before}*{after}")
+            hits |= self._by_name(f"{before}*{after}") | self._begun(spellings(before, tower=tower, beside=beside))
             for n in self.numbers:
                 if first <= n < first + count:
                     apart[n] = apart.get(n, NOTHING) | self._by_name(f"{before}{n}{after}")
@@ -177,12 +183,19 @@ class Asker:
         return frozenset(found)
 
     def _by_pattern(self, module: str, *, tower: bool, beside: bool) -> Hits:
-        found = NOTHING
+        if self.automaton is None and not self.lengths:
+            return NOTHING
+        names = spellings(module, tower=tower, beside=beside)
+        found = self._begun(names)
         if self.automaton is not None:
-            for i, name in enumerate(spellings(module, tower=tower, beside=beside)):
+            for i, name in enumerate(names):
                 hits = self.automaton.matches(name)
                 found |= hits - self.automaton.looking if i else hits
         return found
+
+    def _begun(self, names: Iterable[str]) -> Hits:
+        """Rules for a beginning of a name; those of experts' names do not go as far as their numbers."""
+        return NOTHING.union(*(self.beginnings.get(name[:n], NOTHING) for name in names for n in self.lengths))
 
     def _partition(
         self, before: str, after: str, first: int, count: int, *, tower: bool, beside: bool

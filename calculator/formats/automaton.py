@@ -89,6 +89,11 @@ class Automaton:
             found = self.ends[state] = s.done.union(hits)
         return found
 
+    def rest(self, state: int) -> tuple[tuple[int, Left], ...]:
+        """What is left of each pattern that may still match or has, by its number."""
+        s = self.states[state]
+        return (*s.left, *((number, DONE) for number in sorted(s.done)))
+
     def matches(self, name: str) -> frozenset[int]:
         """Numbers of the patterns that match the name."""
         return self.found(self.run(self.start, name))

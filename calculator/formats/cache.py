@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from calculator.errors import WorkloadError
 from calculator.formats.ggml import QUANTIZED
+from calculator.limits import remembered
 from calculator.numbers.symbolic import Number, ceil_div
 
 
@@ -152,6 +153,7 @@ CACHE_ALIASES = {
 """Other names that engines and configs give these types."""
 
 
+@remembered(256)
 def cache_format_named(name: str) -> CacheFormat:
     """The format of that name; "q8_0/q4_0" keeps keys in the first and values in the second.
 

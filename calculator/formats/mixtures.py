@@ -44,6 +44,12 @@ BASES = {
 }
 """Mixture -> the type of the tensors that no rule is about."""
 
+LARGER = {"q2_k_l": "q2_k", "q3_k_xl": "q3_k_l", "q4_k_l": "q4_k_m", "q5_k_l": "q5_k_m", "q6_k_l": "q6_k"}
+"""Mixtures of bartowski's repositories: another one of llama.cpp's with embedding and output in Q8_0 (their cards,
+"Embed/output weights"), which the quantizer takes as --token-embedding-type and --output-tensor-type."""
+
+BASES |= {name: BASES[of] for name, of in LARGER.items()}
+
 USUAL = ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "iq4_xs", "q3_k_m", "iq3_m", "q2_k", "iq2_m")
 """Those that people download most, from the largest to the smallest."""
 
@@ -133,18 +139,22 @@ class Recipe:
 
     Attributes:
         mixture: its name. facts: of the model. importance: whether there is an importance matrix, without which no
-            i-quant below IQ4 is made; those that are published have one.
+            i-quant below IQ4 is made; those that are published have one. ends: what embedding and output are stored in,
+            where that is asked for.
     """
 
     mixture: str
     facts: Facts
     importance: bool
+    ends: str | None = None
     seen: Counter[str] = field(default_factory=Counter)
 
     def choose(self, name: str, columns: int, block: int, stacked: bool) -> str:
         """The type of the next tensor, whose rows have so many columns; `block` is that of the mixture's own type,
         `stacked` whether it holds the matrices of several experts."""
         kind, base = category(name), BASES[self.mixture]
+        if self.ends and name in ("output.weight", "token_embd.weight"):
+            return self.ends
         if kind == "output" or (self.facts.tied and kind == "embedding"):
             return self._head(columns % block == 0)
         if self.mixture == "mxfp4_moe":

@@ -22,10 +22,13 @@ class Step(NamedTuple):
 
 
 class Program:
-    """Instructions that stand for patterns; each pattern has its own first one."""
+    """Instructions that stand for patterns; each pattern has its own first one, and patterns that end alike share what
+    they end with: of a list with a pattern a layer only the numbers of the layers are apart."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = [Step("match")]
+        self._known: dict[Step, int] = {}
+        self._loops: dict[tuple[Node, int], int] = {}
 
     def add(self, pattern: str, *, anywhere: bool = False, whole: bool = False) -> tuple[int, bool]:
         """The first instruction of the pattern, and whether it looks ahead. `anywhere`: it may begin after the start
@@ -58,15 +61,25 @@ class Program:
         return self._step(Step(node.kind, (then,), node.mask, node.name))
 
     def _step(self, step: Step) -> int:
-        self.steps.append(step)
-        return len(self.steps) - 1
+        known = self._known.get(step)
+        if known is None:
+            known = self._known[step] = len(self.steps)
+            self.steps.append(step)
+        return known
+
+    def _loop(self, body: Node, then: int) -> int:
+        """Where the instructions begin that read the body any number of times."""
+        known = self._loops.get((body, then))
+        if known is None:
+            known = self._loops[body, then] = len(self.steps)
+            self.steps.append(Step("split"))
+            self.steps[known] = Step("split", (self._put(body, known), then))
+        return known
 
     def _repeat(self, node: Node, then: int) -> int:
         body, low = node.items[0], node.low
         if node.high is None:
-            loop = self._step(Step("split"))
-            self.steps[loop] = Step("split", (self._put(body, loop), then))
-            then = loop
+            then = self._loop(body, then)
             low = 0 if body.empty(False) else low  # each time may read nothing
         else:
             for _ in range(node.high - low):

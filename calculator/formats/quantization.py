@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from calculator.formats.named import FORMATS
-from calculator.formats.readers import compressed, integers, mlx, modelopt, others, quark
+from calculator.formats.readers import compressed, integers, mlx, modelopt, native, others, quark
 from calculator.formats.readers.common import Result, cache_format
 from calculator.formats.rules import Rule, Scheme, converting
 
@@ -15,8 +15,10 @@ __all__ = ["READERS", "SIDE_FILES", "UNPRICED", "Block", "Rule", "Scheme", "bloc
 
 KEYS = ("quantization_config", "quantization", "compression_config")
 """What a block is called inside a config; MLX calls it `quantization`, old compressed-tensors `compression_config`."""
-INNER = ("text_config", "llm_config", "language_config")
+INNER = ("text_config", "llm_config", "language_config", "thinker_config")
 """The language model's own config in one of several models; what stands there is not about the towers."""
+WITH_TOWERS = ("thinker_config",)
+"""Those that have towers of their own."""
 SIDE_FILES = ("hf_quant_config.json", "quantize_config.json", "quant_config.json")
 """Files beside config.json in which modelopt, GPTQ and AWQ state it. A loaded config has them under these names."""
 
@@ -32,15 +34,39 @@ class Block(NamedTuple):
     def method(self) -> str:
         """The library by the name it goes by in `READERS`."""
         s = self.settings
-        said = s.get("quant_method") or ("modelopt" if "quant_algo" in s or "quantized_layers" in s else "")
-        if not said and self.place in ("quantize_config.json", "quant_config.json"):
-            said = "awq" if {"w_bit", "zero_point"} & s.keys() else "gptq"
-        if not said and "config_groups" in s:
-            said = "compressed-tensors"
-        if not said and "bits" in s:
-            said = "mlx"
+        said = s.get("quant_method") or self._unsaid()
         name = str(said).lower().replace("_", "-").rpartition("/")[2]
-        return "compressed-tensors" if name == "sparseml" else name  # what it was called until 2024
+        if name.startswith("modelopt"):
+            return "modelopt"
+        return OTHER_NAMES.get(name, name)
+
+    def _unsaid(self) -> str:
+        """The library of a block that does not name it, by the fields that it alone has."""
+        keys = self.settings.keys()
+        beside = self.place in ("quantize_config.json", "quant_config.json")
+        found = (
+            ("modelopt", {"quant_algo", "quantized_layers"} & keys),
+            ("compressed-tensors", {"config_groups"} & keys),
+            ("torchao", {"quant_type"} & keys),
+            ("bitsandbytes", {"load_in_4bit", "load_in_8bit"} & keys),
+            ("awq", {"w_bit", "q_group_size"} & keys or ("zero_point" in keys and "bits" in keys)),
+            ("gptq", {"desc_act", "damp_percent", "true_sequential", "sym"} & keys or beside),
+            ("mlx", {"bits", "mode"} & keys),
+        )
+        return next((name for name, fits in found if fits), "")
+
+
+OTHER_NAMES = {
+    "sparseml": "compressed-tensors",  # what it was called until 2024
+    "gptq-marlin": "gptq",
+    "gptq-bitblas": "gptq",
+    "awq-marlin": "awq",
+    "inc": "auto-round",
+    "autoround": "auto-round",
+    "bnb": "bitsandbytes",
+    "finegrained-fp8": "fp8",
+}
+"""Methods under names that engines give them when they load a checkpoint, and that then stand in copies of it."""
 
 
 def block_of(config: Mapping[str, Any]) -> Block | None:
@@ -49,21 +75,29 @@ def block_of(config: Mapping[str, Any]) -> Block | None:
     for key in KEYS:
         if _says(config.get(key)):
             return Block(_opened(config[key]), key)
-    for inner in INNER:
-        own = config.get(inner)
-        if not isinstance(own, Mapping):
-            continue
+    for inner, own in _inside(config):
         for key in KEYS:
             if _says(own.get(key)):
-                return Block(_opened(own[key]), f"{inner}.{key}", towers=False)
+                return Block(_opened(own[key]), f"{inner}.{key}", towers=inner in WITH_TOWERS)
     for name in SIDE_FILES:
         if _says(config.get(name)):
             return Block(_opened(config[name]), name)
     return None
 
 
+def _inside(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The configs in which the language model's own fields stand, one inside the other (Qwen's omni models)."""
+    for name in INNER:
+        own = config.get(name)
+        if isinstance(own, Mapping):
+            yield name, own
+            if name in WITH_TOWERS:
+                yield from ((f"{name}.{inner}", deeper) for inner, deeper in _inside(own))
+
+
 def _says(settings: Any) -> bool:
-    return isinstance(settings, Mapping) and bool(settings)
+    """Whether a block says anything; a method of null or "none" and nothing else is no quantization."""
+    return isinstance(settings, Mapping) and any(value not in (None, "none", "None") for value in settings.values())
 
 
 def _opened(settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -98,7 +132,7 @@ def scheme_of(config: Mapping[str, Any]) -> tuple[Scheme | None, str | None]:
 def _with_experts(settings: Mapping[str, Any], config: Mapping[str, Any], scheme: Scheme) -> Scheme:
     """The scheme with another format for routed experts where `expert_dtype` says so, in the block, beside it or in the
     language model's config (DeepSeek-V4: 4-bit floats with an 8-bit scale per 32)."""
-    inner = (own for own in (config.get(name) for name in INNER) if isinstance(own, Mapping))
+    inner = (own for _, own in _inside(config))
     if not any(said.get("expert_dtype") == "fp4" for said in (settings, config, *inner)):
         return scheme
     experts = converting("routed experts", FORMATS["mxfp4"], "expert_dtype", frozenset(("experts",)))
@@ -123,8 +157,11 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Result]] = {
     "mlx": mlx.mlx,
     "compressed-tensors": compressed.compressed_tensors,
     "modelopt": modelopt.modelopt,
-    "modelopt-fp4": modelopt.modelopt,
     "quark": quark.quark,
+    "gemma": native.gemma,
+    "metal": native.metal,
+    "mxfp8": native.mxfp8,
+    "fp-quant": native.fp_quant,
 }
 
 UNPRICED = {

@@ -6,12 +6,15 @@ tensor that none matches is not quantized. Reading a config is writing this list
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from calculator.formats.asking import Asker, Numbers
+from calculator.formats.alike import Alike, Layers
+from calculator.formats.asking import Asker, Entry, Numbers
 from calculator.formats.automaton import Pattern
 from calculator.formats.named import Format, Mixed
 from calculator.formats.weight import Weight
@@ -67,9 +70,21 @@ class Rule:
             return Pattern(rf"(?:{self.what})(?:\.|$)")
         return Pattern(self.what, anywhere=self.how == "search") if self.how in ("regex", "search") else None
 
+    @property
+    def asked(self) -> Entry:
+        """How it is looked up: a glob that only cuts names short by the beginning that they have."""
+        if self.how == "glob" and _BEGINNING.fullmatch(self.what) and len(_NUMBER.findall(self.what)) < 2:
+            return "begins", self.what[:-1], None, self.roles, self.towers
+        return self.how, self.what, self.pattern, self.roles, self.towers
+
     def __str__(self) -> str:
         given = self.form.name if self.form else "not quantized"
         return f"{self.how} {self.what}: {given} ({self.field})"
+
+
+_BEGINNING = re.compile(r"[\w.-]{0,200}[A-Za-z_]\*", re.ASCII)
+_NUMBER = re.compile(r"(?:^|\.)\d+(?=\.)", re.ASCII)
+"""Of a layer or of an expert; a beginning with one is about a layer."""
 
 
 def _globbed(text: str) -> str:
@@ -104,7 +119,25 @@ class Scheme:
 
     @cached_property
     def _asker(self) -> Asker:
-        return Asker([(r.how, r.what, r.pattern, r.roles, r.towers) for r in self.rules])
+        return Asker([r.asked for r in self.rules])
+
+    @cached_property
+    def _layers(self) -> Layers:
+        return Layers(self._asker, ((r.form, r.roles, r.towers) for r in self.rules))
+
+    def alike(
+        self, path: str, layers: tuple[int, ...], weights: Iterable[Weight], *, tower: bool, beside: bool
+    ) -> list[Alike]:
+        """Layers of a stack, which hold the same weights, in groups: the rules say the same of all in one."""
+        return self._layers.alike(path, layers, (w.name for w in weights), tower=tower, beside=beside)
+
+    @contextmanager
+    def standing_for(self, layers: Alike) -> Iterator[None]:
+        """What is asked inside is asked of the first of the layers, and counts as asked of them all."""
+        before, self._asker.met = self._asker.met, set()
+        yield
+        met = self._asker.met
+        met.update(*(others for rule, others in layers.rules.items() if rule in met), before)
 
     def pick(self, module: str, role: str, tower: bool) -> Format | None:
         """The format of one tensor by its module's path, its role and whether it is in a tower, of experts that of the
@@ -140,10 +173,12 @@ class Scheme:
             return next(iter(forms))
         return Mixed.of({form or native: count for form, count in forms.items()})
 
-    def unmatched(self, names: Iterable[str]) -> list[Rule]:
-        """Rules that name modules of which the model has none. `names`: the model's modules beside those priced."""
-        for name in names:
-            self._asker.touch(name)
+    def touch(self, module: str) -> None:
+        """The model has a module of that name, which the rules do not price."""
+        self._asker.touch(module)
+
+    def unmatched(self) -> list[Rule]:
+        """Rules that name modules of which the model has none, once it is planned and its other modules are touched."""
         asked = ((i, r) for i, r in enumerate(self.rules) if r.how not in ("class", "tensor") and r.field)
         return [r for i, r in asked if i not in self._asker.met]
 

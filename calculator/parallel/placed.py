@@ -63,7 +63,7 @@ def placed(model: Model, workload: Workload, layout: Layout) -> tuple[Stage, ...
     return tuple(stages)
 
 
-_DIVIDED: Recent[tuple[Model, tuple[Operation, ...]]] = Recent(20_000)
+_DIVIDED: Recent[tuple[Model, tuple[Operation, ...]]] = Recent(10_000)
 """Passes that were lately divided, of at most so many operations together: pipelines of any depth cut the same one, and
 what is held is the same whatever the load."""
 

@@ -96,7 +96,8 @@ def _write(planned: PlannedStack, through: Run) -> None:
     elif prompt:
         inside = replace(through, queries=through.queries + prompt)
     for group in planned.groups:
-        run = (through if group is planned.groups[-1] else inside).at(group.span, group.formats, group.steps)
+        run = through if group is planned.groups[-1] else inside
+        run.go_to(group.span, group.formats, group.steps)
         for part in group.parts:
             run.parallel = through.stream if part.name in group.parallel else 0
             part.write(run)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from calculator.errors import ConfigError
+from calculator.formats.alike import Alike
 from calculator.formats.named import FORMATS, GGML_FORMATS, MIXTURES, Format, format_named, ggml_head
 from calculator.formats.rules import LINEAR, Scheme, Share, converting
 from calculator.formats.weight import Weight
-from calculator.model import Model, Stack
+from calculator.limits import limits
+from calculator.model import Layer, Model, Stack
 from calculator.numbers.symbolic import Number
 from calculator.record.operation import Span, Step
 from calculator.record.recent import Recent
@@ -67,6 +71,12 @@ class Plan:
         tower = stack.tower is not None
         return self.scheme.form(_module(prefix, weight), weight, self.native, tower=tower, beside=self.beside)
 
+    def alike(self, stack: Stack, layers: tuple[int, ...], weights: tuple[Weight, ...]) -> list[Alike]:
+        """Layers of a stack that no rule tells apart, of those that hold these weights."""
+        if self.scheme is None:
+            return [Alike(layers, {})]
+        return self.scheme.alike(stack.path, layers, weights, tower=stack.tower is not None, beside=self.beside)
+
     def shares(self, prefix: str, weight: Weight, stack: Stack) -> list[Share]:
         """Which rules price the tensor, those of one format for all its experts together."""
         if self.scheme is None or not self.asked(weight):
@@ -81,7 +91,11 @@ def _module(prefix: str, weight: Weight) -> str:
 
 
 def planned(model: Model, dtype: str, training: bool) -> Plan:
-    """The plan of a model for a precision by name, as `plan_of` keeps it."""
+    """The plan of a model for a precision by name, as `plan_of` keeps it.
+
+    Raises:
+        ConfigError: it has too many tensors for a mixture, which names each.
+    """
     native, title = _native(model, dtype)
     scheme = _scheme(model, dtype, training)
     if scheme is not None and dtype == "auto":
@@ -112,36 +126,54 @@ def _scheme(model: Model, dtype: str, training: bool) -> Scheme | None:
     if form.name in MIXTURES:
         from calculator.passes.recipe import mixed_scheme
 
+        _check_named(model)
         return mixed_scheme(model, form.name)
     if form.name in GGML_FORMATS:
         return _ggml_scheme(model, form)
     return Scheme(form.title, converting("Linear of the layers", form, "dtype", LINEAR, towers=False), place="")
 
 
-def _planned_stack(stack: Stack, plan: Plan) -> PlannedStack:
-    def formats(prefix: str, weights: tuple[Weight, ...]) -> tuple[Format | None, ...]:
-        if plan.scheme is None:
-            return (None,) * len(weights)
-        return tuple(plan.form(prefix, weight, stack) for weight in weights)
+def _check_named(model: Model) -> None:
+    groups = (group for stack in model.stacks for group in stack.groups)
+    named = sum(len(layers) * len(weights_of(layer.parts)) for layer, layers in groups)
+    if named > limits().named:
+        raise ConfigError(
+            f"{model.name} has {named:,} tensors in its layers; a mixture, which has a rule for each, is made of "
+            f"{limits().named:,} at most. Check the number of layers in the config, or choose another precision."
+        )
 
-    groups: list[Group] = []
-    for layer, indices in stack.groups:
-        weights = weights_of(layer.parts)
-        if plan.scheme is None:  # nothing tells layers apart
-            groups.append(Group(layer.parts, Span(stack.path, indices), {}, layer.parallel))
-            continue
-        alike: dict[tuple[Format | None, ...], list[int]] = {}
-        for index in indices:
-            alike.setdefault(formats(f"{stack.path}.{index}.", weights), []).append(index)
-        for forms, members in alike.items():
-            span = Span(stack.path, tuple(members))
-            groups.append(Group(layer.parts, span, _chosen(weights, forms), layer.parallel))
+
+def _planned_stack(stack: Stack, plan: Plan) -> PlannedStack:
+    groups = [group for layer, layers in stack.groups for group in _groups_of(layer, layers, stack, plan)]
     first, last = (
-        Group(parts, Span(stack.path, after=after), _chosen(weights, formats("", weights)))
+        Group(parts, Span(stack.path, after=after), _formats_of(parts, stack, plan))
         for parts, after in ((stack.before, False), (stack.after, True))
-        for weights in (weights_of(parts),)
     )
     return PlannedStack(stack, (first, *groups, last), stack.width)
+
+
+def _groups_of(layer: Layer, layers: tuple[int, ...], stack: Stack, plan: Plan) -> Iterator[Group]:
+    """Equal layers, those apart whose formats differ."""
+    if plan.scheme is None:  # nothing tells layers apart
+        yield Group(layer.parts, Span(stack.path, layers), {}, layer.parallel)
+        return
+    weights = weights_of(layer.parts)
+    found: dict[tuple[Format | None, ...], list[int]] = {}
+    for same in plan.alike(stack, layers, weights):  # by their first layer
+        prefix = f"{stack.path}.{same.layers[0]}."
+        with plan.scheme.standing_for(same):
+            forms = tuple(plan.form(prefix, weight, stack) for weight in weights)
+        found.setdefault(forms, []).extend(same.layers)
+    for forms, members in found.items():
+        yield Group(layer.parts, Span(stack.path, tuple(sorted(members))), _chosen(weights, forms), layer.parallel)
+
+
+def _formats_of(parts: tuple[Part, ...], stack: Stack, plan: Plan) -> dict[str, Format]:
+    """The formats of what stands before or after the layers."""
+    if plan.scheme is None:
+        return {}
+    weights = weights_of(parts)
+    return _chosen(weights, tuple(plan.form("", weight, stack) for weight in weights))
 
 
 def _ggml_scheme(model: Model, form: Format) -> Scheme:
@@ -183,7 +215,7 @@ def _forget(key: Any, whose: ref[Model]) -> None:
         model.plans.pop(key[1], None)
 
 
-_KEPT: Recent[ref[Model]] = Recent(60_000, _forget)
+_KEPT: Recent[ref[Model]] = Recent(30_000, _forget)
 """The plans that models hold, of at most so many operations over all models: one model has a plan for each format."""
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from calculator.formats.named import Format
-from calculator.formats.rules import Rule
+from calculator.formats.rules import Rule, Scheme
 from calculator.formats.weight import Weight
 from calculator.model import Model, Stack
 from calculator.passes.plan import Plan
@@ -70,18 +69,27 @@ def idle_rules(model: Model, plan: Plan) -> list[Rule]:
     scheme = plan.scheme
     if scheme is None or all(rule.how in ("class", "tensor") for rule in scheme.rules):
         return []
-    names = []
     for stack in (*model.stacks, *model.apart):
         apart = any(stack is other for other in model.apart)
-        alike = ((layer.parts, [f"{stack.path}.{i}." for i in at]) for layer, at in stack.groups)
-        for parts, prefixes in ((stack.before, [""]), *alike, (stack.after, [""])):
-            for prefix, weight in product(prefixes, weights_of(parts)):
-                if plan.asked(weight) and apart:
-                    plan.shares(prefix, weight, stack)
-                elif not plan.asked(weight):
-                    name = f"{prefix}{weight.name.removesuffix('.weight')}"
-                    names += [name, name.removesuffix(".bias")]
-    return scheme.unmatched(names)
+        for parts in (stack.before, stack.after):
+            _meet(plan, scheme, stack, "", parts, apart)
+        for layer, layers in stack.groups:
+            for alike in plan.alike(stack, layers, weights_of(layer.parts)):
+                with scheme.standing_for(alike):
+                    _meet(plan, scheme, stack, f"{stack.path}.{alike.layers[0]}.", layer.parts, apart)
+    return scheme.unmatched()
+
+
+def _meet(plan: Plan, scheme: Scheme, stack: Stack, prefix: str, parts: tuple[Part, ...], apart: bool) -> None:
+    """Asks the rules about what the plan did not ask them: what they do not price, and all of a stack that is apart."""
+    for weight in weights_of(parts):
+        if plan.asked(weight):
+            if apart:
+                plan.shares(prefix, weight, stack)
+            continue
+        name = f"{prefix}{weight.name.removesuffix('.weight')}"
+        for module in dict.fromkeys((name, name.removesuffix(".bias"))):
+            scheme.touch(module)
 
 
 def idle_note(rules: list[Rule]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from calculator.errors import ConfigError
 from calculator.formats.gguf_names import stored_as
-from calculator.formats.mixtures import BASES, Facts, Recipe, category, order, unquantized
+from calculator.formats.mixtures import BASES, LARGER, Facts, Recipe, category, order, unquantized
 from calculator.formats.named import FORMATS, GGML_FORMATS, Exact, Format, format_named
 from calculator.formats.rules import ANYTHING, Rule, Scheme
 from calculator.formats.weight import Weight
@@ -49,7 +49,8 @@ def mixed_scheme(model: Model, mixture: str, *, importance: bool | None = None) 
     tied = any(isinstance(part, Head) and part.tied for part in model.text.after)
     pieces = sorted((p for stack in stacks for p in _pieces(model, stack)), key=lambda p: order(p.name))
     matrix = mixture.startswith("iq") if importance is None else importance
-    recipe = Recipe(mixture, _facts(model, pieces, tied=tied), matrix)
+    ends = "q8_0" if mixture in LARGER else None
+    recipe = Recipe(LARGER.get(mixture, mixture), _facts(model, pieces, tied=tied), matrix, ends)
     types: dict[str, Format] = {}
     held: dict[str, list[tuple[Format, _Piece]]] = defaultdict(list)
     for piece in pieces:

@@ -4,7 +4,6 @@ what training adds is made of its list (calculator/passes/training.py)."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -58,19 +57,20 @@ class Run(Tokens):
     modules: Modules = NARROW
     differentiated: bool = True
     out: list[Operation] = field(default_factory=list)
+    label: str = field(init=False)  # of the span
     stream: Number = field(init=False)
     saving: bool = field(init=False)
 
     def __post_init__(self) -> None:
         Tokens.__post_init__(self)
+        self.label = self.span.label
         self.stream = self.tokens * self.residual * self.width
         self.saving = self.training and self.differentiated
 
-    def at(self, span: Span, formats: Mapping[str, Format], steps_made: dict[str, Step]) -> Run:
-        """The same pass over equal layers with their own formats."""
-        made = copy(self)  # not `replace`: what follows from the other fields stays what it is
-        made.span, made.formats, made.steps_made = span, formats, steps_made
-        return made
+    def go_to(self, span: Span, formats: Mapping[str, Format], steps_made: dict[str, Step]) -> None:
+        """Go on over equal layers with their own formats."""
+        self.span, self.formats, self.steps_made = span, formats, steps_made
+        self.label = span.label
 
     def bytes_of(self, weight: Weight) -> Number:
         """Bytes of the weight in the format that the plan chose for it."""
@@ -178,7 +178,7 @@ class Run(Tokens):
         input_gradient: bool,
     ) -> Step:
         """What is constant of an operation."""
-        form, stored = self.native, ""
+        form, stored, count = self.native, "", self.span.count
         parameters: Number = 0
         held: Number = 0
         inputs: Number = 0
@@ -198,9 +198,9 @@ class Run(Tokens):
             self.component or component,
             kind,
             self.span,
-            self.span.label,
-            self.span.count,
-            0 if tied else self.span.count,
+            self.label,
+            count,
+            0 if tied else count,
             weights,
             parameters,
             active,
@@ -243,19 +243,23 @@ def written(parts: tuple[Part, ...]) -> tuple[Operation, ...]:
         for part in parts:
             part.write(run)
         found = tuple(run.out)
+        _check_names(found)
     size = max(len(found), 1)
     _WRITTEN.put(id(parts), (parts, found), size)
     _EQUAL.put(parts, found, size)
     return found
 
 
-def weights_of(parts: tuple[Part, ...], *, stored: bool = False) -> tuple[Weight, ...]:
-    """The weights that the parts read; with `stored`, without those that are tied to others."""
-    listed = written(parts)
-    names = [op.name for op in listed if op.weights]
+def _check_names(listed: tuple[Operation, ...]) -> None:
+    """Prices are looked up by the operation's name."""
+    names = [op.step.name for op in listed if op.step.weights]
     if len(set(names)) < len(names):
-        # Prices are looked up by the operation's name.
         raise RuntimeError(
             f"a layer has two operations of one name: {sorted(n for n in set(names) if names.count(n) > 1)}"
         )
+
+
+def weights_of(parts: tuple[Part, ...], *, stored: bool = False) -> tuple[Weight, ...]:
+    """The weights that the parts read; with `stored`, without those that are tied to others."""
+    listed = written(parts)
     return tuple(w for op in listed if op.stored or not stored for w in op.weights)

@@ -90,12 +90,21 @@ class Case:
         stages = self.stages(mode, batch, length, **more)
         return [self.terms_of(s.operations, context, prefill=prefill, read=read) for s in stages]
 
+    def verify(self, batch: int, rows: int, context: int) -> PassTime:
+        """One step that reads `rows` tokens of each sequence, as a draft's tokens are verified: engines run it as a
+        step of decode with so many queries a sequence, which share its cache (vLLM: reorder_batch_threshold)."""
+        asked = ("decode", batch * rows, max(context, 1))
+        read = experts_read(self.model, self.workload(*asked), self.layout)
+        stages = self.stages(*asked)
+        found = [self.terms_of(s.operations, context, read=read, rows=rows) for s in stages]
+        return self.timed(found, prefill=False)
+
     def terms_of(
-        self, operations: Iterable[Operation], context: int, *, prefill: bool = False, read: float = 1.0
+        self, operations: Iterable[Operation], context: int, *, prefill: bool = False, read: float = 1.0, rows: int = 1
     ) -> list[Term]:
         """What the time of some operations is computed from."""
         listed = list(operations)
-        found = terms(listed, self.device, prefill=prefill, context=context, experts_read=read)
+        found = terms(listed, self.device, prefill=prefill, context=context, experts_read=read, rows=rows)
         return self._with_host(listed, found, prefill=prefill) if self.host else found
 
     def _with_host(self, operations: list[Operation], found: list[Term], *, prefill: bool) -> list[Term]:

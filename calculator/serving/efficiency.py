@@ -61,6 +61,7 @@ class Efficiency:
     dequantized_prefill: float
     dequantized_experts: float
     compute_experts: float
+    experts_low: float
     launch: float
     step: float
     sequence: float
@@ -100,6 +101,7 @@ def efficiency(device: Device, engine: str, changed: Mapping[str, float] | None 
         dequantized_prefill=v["dequantized_prefill"],
         dequantized_experts=v["dequantized_experts"],
         compute_experts=v["compute_experts"],
+        experts_low=v["experts_low"],
         launch=v["launch_metal"] if apple else v[launch],
         step=v["step"] if served else 0.0,
         sequence=v["sequence"] if served else 0.0,

@@ -71,11 +71,11 @@ def serve(
     device: str | Device | Mapping[str, Any],
     engine: str = "vllm",
     layout: Layout | None = None,
-    prompt_length: int = 1024,
-    output_length: int = 256,
+    prompt_length: int | str = 1024,
+    output_length: int | str = 256,
     concurrency: int | None = None,
     request_rate: float | None = None,
-    requests: str | Path | Sequence[tuple[int, int]] | None = None,
+    requests: str | Path | Sequence[tuple[int, int]] | Mix | None = None,
     dtype: str = "auto",
     kv_dtype: str = "auto",
     devices: int | None = None,
@@ -94,10 +94,12 @@ def serve(
         device: a name, a Device, or numbers of one's own. layout: of one copy or of all devices; None: the largest
             tensor group that `devices` make. devices: all of them; as many times the layout's as there are copies
             behind a balancer.
-        prompt_length, output_length: tokens of a request. prefix_hit: the share of the prompt found in the cache.
+        prompt_length, output_length: tokens of a request, or a distribution of them: "512-4096", "exponential:1024",
+            "lognormal:1024:0.8" (mean, and standard deviation over it). prefix_hit: the share of the prompt that is
+            found in the cache.
         concurrency: users, each of whom asks again as soon as the answer is there; 1 by default.
         request_rate: or requests that arrive a second, whoever waits.
-        requests: instead of the lengths, pairs of them or a trace: a CSV file with the columns prompt_length,
+        requests: instead of the lengths, pairs of them, a `Mix` or a trace: a CSV file with the columns prompt_length,
             output_length and, for the rate, arrival (seconds). Times are those of the mean request.
         speculation: its `draft` (a model, or "mtp"), `tokens` drafted a step, and their `acceptance`.
         prefill_layout: of devices that only read prompts, `prefill_workers` groups of them (disaggregated); then
@@ -111,16 +113,11 @@ def serve(
     """
     card, name = device_named(device), engine_named(engine)
     chosen, copies = _copies(model, layout, devices)
-    counts = {
-        "prompt_length": prompt_length,
-        "output_length": output_length,
-        "concurrency": 1 if concurrency is None else concurrency,
-    }
-    _checked(counts | {"prefill_workers": prefill_workers, "decode_workers": decode_workers}, prefix_hit)
-    mix = Mix.alike(prompt_length, output_length) if requests is None else Mix.of(requests)
+    users = 1 if concurrency is None else concurrency
+    _checked({"concurrency": users, "prefill_workers": prefill_workers, "decode_workers": decode_workers}, prefix_hit)
+    mix = _mix(prompt_length, output_length, requests)
     if concurrency is None and request_rate is None:
         request_rate = mix.rate
-    users = 1 if concurrency is None else concurrency
     drafted = Speculation.of(speculation)
     if (request_rate is not None or drafted) and prefill_layout is not None:
         raise WorkloadError("Pools for prompts are computed for a closed loop of users, without speculation.")
@@ -131,7 +128,7 @@ def serve(
         host = max(0.0, 1 - float(settings["n_gpu_layers"]) / model.layers)
     changed = tuple(sorted((parameters or {}).items()))
     case = case_of(Same(model), Same(card), name, chosen, dtype, kv_dtype, changed, host)
-    request = Request(mix.prompt, int(mix.prompt * prefix_hit), mix.output, mix.variation)
+    request = Request(mix.prompt, int(mix.prompt * prefix_hit), mix.output, mix.running, mix.variation)
     room = case.room(mix.longest, request.mean, settings)
     groups = copies * chosen.dp
     if prefill_layout is not None:
@@ -148,6 +145,12 @@ def serve(
     used += 0 if prefill_layout is None else prefill_layout.devices * prefill_workers * copies
     held, pools = room.sequences >= 1, prefill_layout is not None
     return _answer(case, waited, request, room.memory, held, users, used, request_rate, price, pools=pools)
+
+
+def _mix(prompt: int | str, output: int | str, requests: str | Path | Sequence[tuple[int, int]] | Mix | None) -> Mix:
+    if requests is None:
+        return Mix.drawn(prompt, output)
+    return requests if isinstance(requests, Mix) else Mix.of(requests)
 
 
 def _arriving(case: Case, request: Request, rate: float, most: int, drafted: Speculation | None) -> Waited:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from calculator.numbers import units
@@ -24,7 +25,10 @@ class ServingShown(Shown):
     output_tokens_per_second: float
     fits: bool
     memory: Mapping[str, int]
+    per_device: float
+    per_user: float
     cost_per_million_tokens: float | None
+    joules_per_token: float | None
 
     def summary(self) -> str:
         """Model, devices and engine; first token, tokens after it, throughput."""
@@ -32,7 +36,42 @@ class ServingShown(Shown):
         if not self.fits:
             return f"{where}: does not fit"
         times = f"first token {milliseconds(self.ttft.expected)}, then {milliseconds(self.tpot.expected)} each"
-        return f"{where}: {times}, {self.output_tokens_per_second:,.0f} tokens/s"
+        waiting = "" if self.batch * self.layout.dp >= self.concurrency else f"; {self.batch:,} run at once"
+        return f"{where}: {times}, {self.output_tokens_per_second:,.0f} tokens/s{waiting}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each figure: quantity, value, unit; of times also lower_bound, low and high, None elsewhere."""
+        times = (("first_token", self.ttft), ("each_token_after", self.tpot), ("whole_answer", self.end_to_end))
+        kinds = ("lower_bound", "low", "high")
+        found = [
+            {"quantity": name, "value": t.expected, "unit": "s", **{k: getattr(t, k) for k in kinds}}
+            for name, t in times
+        ]
+        figures = (
+            ("users", self.concurrency, "sequences"),
+            ("at_once_on_one_copy", self.batch, "sequences"),
+            ("output", self.output_tokens_per_second, "tokens/s"),
+            ("output_per_device", self.per_device, "tokens/s"),
+            ("output_per_user", self.per_user, "tokens/s"),
+            ("cost_of_a_million_output_tokens", self.cost_per_million_tokens, "US$"),
+            ("energy_of_an_output_token", self.joules_per_token, "J"),
+        )
+        none = dict.fromkeys(kinds)
+        found += [{"quantity": n, "value": v, "unit": unit, **none} for n, v, unit in figures if v is not None]
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for json.dumps."""
+        return {
+            "model": self.model.name,
+            "device": self.device.id,
+            "layout": asdict(self.layout),
+            "engine": self.engine,
+            "fits": self.fits,
+            "verdict": self.summary(),
+            "numbers": self.rows(),
+            "memory": dict(self.memory),
+        }
 
     def blocks(self) -> Sequence[Block]:
         """What was asked, times with their ranges, memory of the fullest device."""

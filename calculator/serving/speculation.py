@@ -60,9 +60,7 @@ class Speculation:
 
     def token(self, case: Case, batch: int, context: int, host: float) -> tuple[PassTime, float]:
         """The verifying pass, and seconds a token."""
-        rows = self.tokens + 1
-        terms = case.terms("prefill", batch, rows, past_length=context, logits="all")
-        verify = case.timed(terms, prefill=False)
+        verify = case.verify(batch, self.tokens + 1, context)
         step = verify.expected + self.tokens * self._drafting(case, batch, context) + host
         gained = self.tokens_a_step
         shares = (getattr(verify, name) / gained for name in PassTime.__dataclass_fields__)

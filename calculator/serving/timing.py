@@ -13,6 +13,7 @@ from calculator.serving.efficiency import Efficiency, link_of
 
 TILE = 128  # rows and columns of a matrix product that one multiprocessor computes at a time
 TILED = 64  # rows up to which a product is bound by its weights, however it is cut
+SPLIT = 512  # terms of a sum that one multiprocessor adds at the least
 SPLIT_AT = 512  # cached tokens above which a decode step splits its attention and joins the parts
 NATIVE = frozenset(("fp32", "fp16", "bf16", ""))
 
@@ -55,13 +56,20 @@ class Term(NamedTuple):
 
 
 def terms(
-    operations: Iterable[Operation], device: Device, *, prefill: bool, context: int = 0, experts_read: float = 1.0
+    operations: Iterable[Operation],
+    device: Device,
+    *,
+    prefill: bool,
+    context: int = 0,
+    experts_read: float = 1.0,
+    rows: int = 1,
 ) -> list[Term]:
     """What the time of a pass is computed from.
 
     Args:
         operations: of one device, as `placed` gives them. context: cached tokens of a decode step.
-        experts_read: distinct experts relative to those that the operations count.
+        experts_read: distinct experts relative to those that the operations count. rows: tokens of one sequence that
+            the operations count as sequences, and that read its cache once.
     """
     found, started = [], dict[tuple[str, str], int]()
     for op in operations:
@@ -73,9 +81,11 @@ def terms(
             continue
         flops = float(op.flops) if op.kind in MATMUL_KINDS or op.kind == "scan" else 0.0
         weights, experts = float(op.weight_reads), op.component == "experts"
-        others = float(op.traffic) - weights
+        others = float(op.traffic) - weights - float(op.cache_reads) * (1 - 1 / rows)
         weights *= experts_read if experts else 1.0
         arithmetic, stored = step.arithmetic, ""
+        if device.peak_of(arithmetic) == device.peak_of("bf16"):  # no units for it: its products are 16-bit ones
+            arithmetic = arithmetic if arithmetic in NATIVE else "bf16"
         if step.format not in NATIVE and arithmetic in NATIVE:
             stored = "low"
             if experts and step.format == "mxfp4":
@@ -91,7 +101,7 @@ def terms(
             Term(
                 step.count,
                 flops / device.peak_of(arithmetic),
-                _tiles(op, device),
+                _tiles(op, device, splits=arithmetic in NATIVE),
                 weights / device.bandwidth,
                 others / device.bandwidth,
                 arithmetic,
@@ -124,7 +134,9 @@ def pass_time(found: Iterable[Term], e: Efficiency, *, prefill: bool, prompts: f
             continue
         flops, others = t.flops * prompts, t.moved * prompts
         bound += t.times * max(flops, t.weights + others)
-        reached = e.compute * e.low.get(t.arithmetic, 1.0) * (e.compute_experts if t.experts else 1.0) * t.useful
+        low = t.arithmetic in e.low
+        reached = e.compute * e.low.get(t.arithmetic, 1.0) * t.useful
+        reached *= e.compute_experts * (e.experts_low if low else 1.0) if t.experts else 1.0
         if t.stored and prefill:
             reached *= e.dequantized_prefill
         widened = {"low": e.dequantized, "experts": e.dequantized_experts}.get(t.stored, 1.0)
@@ -140,9 +152,10 @@ def pass_time(found: Iterable[Term], e: Efficiency, *, prefill: bool, prompts: f
     return PassTime(bound, busy + launches + moved, products, memory, launches, moved)
 
 
-def _tiles(op: Operation, device: Device) -> float:
+def _tiles(op: Operation, device: Device, *, splits: bool) -> float:
     """The part of the multiprocessors' work that is of use: products are cut into tiles, and the last wave of tiles
-    may be short."""
+    may be short. Kernels of 16-bit products split the sum, too, where tiles are fewer than the multiprocessors; those
+    of FP8 and FP4 do not (timings of single products by aiconfigurator-core 0.12.0, on ten devices)."""
     step, units = op.step, device.units
     if op.kind != "matmul" or not units or not step.inputs or not step.outputs:
         return 1.0
@@ -152,4 +165,6 @@ def _tiles(op: Operation, device: Device) -> float:
         return 1.0
     down = math.ceil(rows / TILE)
     tiles = down * math.ceil(float(step.outputs) / TILE) * groups
+    if splits and tiles < units:
+        tiles *= max(1, min(int(units // tiles), int(float(step.inputs) // SPLIT)))
     return tiles / (math.ceil(tiles / units) * units) * rows / (TILE * down)

@@ -15,18 +15,23 @@ CHUNK = 8192  # tokens of a prefill's chunk
 
 @dataclass(frozen=True)
 class Request:
-    """A request's tokens: of its prompt, how many of them are found in the cache, and of its answer; and how much
-    prompts vary (mean of squares over squared mean)."""
+    """A request's tokens.
+
+    Attributes:
+        prompt, output: of its prompt and its answer. cached: of the prompt, found in the cache. mean: of its sequence
+            while it generates, on average. variation: how much prompts vary (mean of squares over squared mean).
+    """
 
     prompt: int
     cached: int
     output: int
+    mean: int
     variation: float = 1.0
 
-    @property
-    def mean(self) -> int:
-        """Tokens of its sequence while it generates, on average."""
-        return self.prompt + self.output // 2
+    @staticmethod
+    def like(prompt: int, cached: int, output: int) -> Request:
+        """One of many that are alike."""
+        return Request(prompt, cached, output, prompt + output // 2)
 
 
 @dataclass(frozen=True)
@@ -81,39 +86,50 @@ def together(case: Case, request: Request, asked: int, most: int, drafted: Specu
     step, each = stepping(case, batch, request, drafted)
     prompt = reading(case, request)
     tpot = each + e.interference * (1 - e.wave) * (batch - 1) * prompt.one / request.output
-    line = queue(prompt.one, request.output * tpot, asked, e.queue)
+    waits = queue(prompt.one, request.output * tpot, asked, e.queue)
     # Those that do not fit wait until others have left; the first wave of a run waits for its own prompts.
     held = max(asked - batch, 0) / batch * request.output * tpot
     wave = e.wave * (batch - 1) / 2 * prompt.one
     return Waited(
-        prompt.alone - prompt.one + line + wave + each / 2 + e.first_token + held, tpot, batch, step, prompt.first
+        prompt.alone - prompt.one + waits + wave + each / 2 + e.first_token + held, tpot, batch, step, prompt.first
     )
 
 
 def arriving(case: Case, request: Request, rate: float, most: int, drafted: Speculation | None) -> Waited | None:
     """Prompts and steps on the same devices, requests arriving at random `rate` times a second; None where they arrive
-    faster than they can be served. As many generate at once as arrive while one does (Little's law, 1961); a prompt
-    waits by Pollaczek and Khinchine's formula for those before it."""
-    e = case.efficiency
-    prompt = reading(case, request)
-    busy = rate * prompt.one
-    if busy >= 1:
-        return None
-
-    def at(batch: int) -> tuple[PassTime, float, float]:
-        step, each = stepping(case, batch, request, drafted)
-        # Prompts take their part of every second.
-        return step, each, each / (1 - e.interference * busy)
-
+    faster than they can be served. As many generate at once as arrive while one does (Little's law, 1961)."""
     low, high = 1, most or 1
-    if at(high)[2] * request.output * rate > high:
+    if rate * reading(case, request).one >= 1 or carried(case, request, high, drafted) < rate:
         return None
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if at(middle)[2] * request.output * rate <= middle else (middle + 1, high)
-    step, each, tpot = at(low)
-    waits = busy * prompt.one * request.variation / (2 * (1 - busy))
-    return Waited(prompt.alone + waits + each / 2 + e.first_token, tpot, low, step, prompt.first)
+        low, high = (low, middle) if carried(case, request, middle, drafted) >= rate else (middle + 1, high)
+    return beside(case, request, rate, low, drafted)
+
+
+def carried(case: Case, request: Request, batch: int, drafted: Speculation | None = None) -> float:
+    """The requests a second that `batch` sequences at once make room for: each generates for as many steps as its
+    answer has tokens, and prompts take their part of every second."""
+    _, each = stepping(case, batch, request, drafted)
+    return batch / (request.output * each + batch * case.efficiency.interference * reading(case, request).one)
+
+
+def beside(case: Case, request: Request, rate: float, batch: int, drafted: Speculation | None = None) -> Waited:
+    """What users wait while `batch` sequences generate and prompts arrive `rate` times a second, on the same devices.
+    The prompts must leave the devices some time: `rate` times the seconds of one is below 1."""
+    e, prompt = case.efficiency, reading(case, request)
+    step, each = stepping(case, batch, request, drafted)
+    busy = rate * prompt.one
+    tpot = each / (1 - e.interference * busy)
+    waits = line(prompt.one, rate, request.variation)
+    return Waited(prompt.alone + waits + each / 2 + e.first_token, tpot, batch, step, prompt.first)
+
+
+def line(service: float, rate: float, variation: float = 1.0) -> float:
+    """Seconds that a prompt of `service` seconds waits for those before it, arriving at random `rate` times a second:
+    Pollaczek and Khinchine's formula (1932), with the mean of squares over the squared mean of the service."""
+    busy = rate * service
+    return busy * service * variation / (2 * (1 - busy))
 
 
 def apart(
@@ -127,18 +143,23 @@ def apart(
     e = case.efficiency
     prompt = reading(reader, request)
     service = prompt.one / workers[0]
-    handed = e.handover + moved / (link_of(case.device, sum(workers) * case.layout.devices) * e.link)
+    handed = handover(case, sum(workers) * case.layout.devices, moved)
     most = most or math.ceil(users / workers[1])
     batch = at_once(math.ceil(users / workers[1]), most)
-    line = held = 0.0
+    waits = held = 0.0
     for _ in range(4):  # who waits for a prompt does not generate meanwhile
         step, tpot = stepping(case, batch, request, None)
         generating = request.output * tpot
-        line = queue(service, generating, users, 1.0)
-        line += e.wave_pools * max(users * service / 2 - line, 0)
-        held = max(users / workers[1] * generating / (generating + line) - most, 0) / most * generating
-        batch = at_once(math.ceil(users / workers[1] * generating / (generating + line)), most)
-    return Waited(prompt.alone - service + line + handed + held + e.first_token, tpot, batch, step, prompt.first)
+        waits = queue(service, generating, users, 1.0)
+        waits += e.wave_pools * max(users * service / 2 - waits, 0)
+        held = max(users / workers[1] * generating / (generating + waits) - most, 0) / most * generating
+        batch = at_once(math.ceil(users / workers[1] * generating / (generating + waits)), most)
+    return Waited(prompt.alone - service + waits + handed + held + e.first_token, tpot, batch, step, prompt.first)
+
+
+def handover(case: Case, devices: int, moved: float) -> float:
+    """Seconds from a prompt's end until another pool's device has its `moved` bytes of cache."""
+    return case.efficiency.handover + moved / (link_of(case.device, devices) * case.efficiency.link)
 
 
 def at_once(asked: int, most: int) -> int:

@@ -78,7 +78,7 @@ def _ids(entry: Entry) -> list[str]:
 
 def find(name: str) -> Entry | None:
     """The bundled model of that id, short name or repository name, in any case; None if there is none."""
-    return _by_name().get(name.strip().lower())
+    return _by_name().get(tidied(name).lower())
 
 
 def near(name: str, count: int = 3) -> list[str]:
@@ -101,3 +101,18 @@ ALIKE = 0.75
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9.]", "", name.lower())
+
+
+CACHED = re.compile(r"models--([A-Za-z0-9_.]+(?:-[A-Za-z0-9_.]+)*)--([A-Za-z0-9_.]+(?:-[A-Za-z0-9_.]+)*)")
+
+
+def tidied(text: str) -> str:
+    """What was meant by a name with something around it: spaces, quotes, a slash at its end; or by the name that the
+    local cache gives the folder of a model."""
+    found = text.strip()
+    if len(found) > 2 and found[0] == found[-1] and found[0] in "\"'`":
+        found = found[1:-1].strip()
+    if re.fullmatch(r"[^/@:{}]+/[^/@:{}]+/", found):
+        found = found[:-1]
+    folder = CACHED.fullmatch(found)
+    return f"{folder[1]}/{folder[2]}" if folder else found

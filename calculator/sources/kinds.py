@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +69,29 @@ def reader_of(raw: Mapping[str, Any]) -> tuple[Config, Family]:
             'The config has no model_type, which says what it describes; add the field (for instance "llama").'
         )
     if kind not in FAMILIES:
-        import difflib
-
-        near = ", ".join(difflib.get_close_matches(kind, FAMILIES, 4, 0))
-        raise UnknownModelTypeError(f"Model type {kind!r} is not known here; the nearest known types are {near}.")
+        raise _unknown(raw, kind, FAMILIES)
     return Config(raw, kind), with_class(FAMILIES[kind])
+
+
+SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config")
+"""Where composite models keep the config of their language model."""
+
+
+def _unknown(raw: Mapping[str, Any], kind: str, known: Collection[str]) -> UnknownModelTypeError:
+    """What is said of a type that nothing here reads: where its language model is known, how to ask for that alone;
+    otherwise the types that are called alike."""
+    said = f"Model type {kind!r} is not known here"
+    for section in SECTIONS:
+        inner = raw.get(section)
+        of = inner.get("model_type") if isinstance(inner, Mapping) else None
+        if isinstance(of, str) and of in known:
+            return UnknownModelTypeError(
+                f"{said}, but the type of its language model is ({section}, {of}): give {section} as a config of its "
+                "own for the language model without what stands around it."
+            )
+    import difflib
+
+    near = difflib.get_close_matches(kind, known, 4, 0.5)
+    if not near:
+        return UnknownModelTypeError(f"{said}, and no known type is called alike.")
+    return UnknownModelTypeError(f"{said}; the nearest known types are {', '.join(near)}.")

@@ -82,7 +82,7 @@ def load_model(
         return model_from_config(source)
     if not isinstance(source, str | Path):
         raise SourceError(f"A model is named by text, a path or a parsed config, not by {type(source).__name__}.")
-    text = str(source).strip()
+    text = catalogue.tidied(str(source))
     if text == "-":
         return _given(read_stdin(), "standard input", "standard input", base, token)
     if not text:
@@ -335,7 +335,7 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
         ConfigError: a field is missing or impossible; UnknownModelTypeError: no family reads its model_type.
     """
     kind = raw.get("model_type")
-    start = time.monotonic()
+    start = time.thread_time()
 
     def again(other: Mapping[str, Any]) -> Model:
         return _passed(other, name, source)
@@ -345,12 +345,12 @@ def model_from_config(raw: Mapping[str, Any], *, name: str | None = None, source
     except UnknownModelTypeError:
         raise
     except ConfigError as error:
-        culprit = blamed(raw, again, error, time.monotonic() - start)
+        culprit = blamed(raw, again, error, time.thread_time() - start)
         if culprit is None:
             raise
         raise ConfigError(f"No model can be built from this config: {culprit}. {error}") from error
     except WRONG as error:
-        culprit = blamed(raw, again, error, time.monotonic() - start)
+        culprit = blamed(raw, again, error, time.thread_time() - start)
         what = f": {culprit}" if culprit else ""
         said = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(

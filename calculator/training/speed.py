@@ -157,6 +157,8 @@ def _adapter(op: Operation, training: Training, device: Device) -> float:
     width (PEFT's modules cast to 32 bit and back)."""
     width, runs = training.adapter_bytes, 3.0 + _again(op, training)
     inputs, outputs = float(op.step.inputs), float(op.step.outputs)
+    if not (inputs and outputs):
+        return 0.0
     rows = float(op.flops) / (2 * inputs * outputs)
     fused = 1.0 if training.kernels == "plain" else 0.15
     moved = rows * (inputs * (2 + 2 * width) + outputs * 7 * width) * fused

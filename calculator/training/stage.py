@@ -118,7 +118,7 @@ BESIDE = frozenset(("optimizer", "precision", "recompute", "zero", "loss", "base
 BESIDE |= {"optimizer_in_backward", "loading"}
 """Fields of a recipe that change nothing of what a stage's layers keep, beyond the kernels and the width of inputs."""
 
-_LAID: Recent[tuple[Model, list[StageKept]]] = Recent(20_000)
+_LAID: Recent[tuple[Model, list[StageKept]]] = Recent(10_000)
 """Stages that were lately laid out, of at most so many operations and layers together: a page of recipes asks for the
 same ones again and again. They are never changed."""
 
@@ -229,7 +229,11 @@ def _layer_of(op: Operation, training: Training, layout: Layout, tokens: float, 
         if op.kind == "elementwise" and op.name.endswith((".softmax", "attention.softmax")):
             own.scores += size
     if trained:
-        rows = float(op.flops) / (2 * float(op.step.inputs) * float(op.step.outputs)) if op.step.inputs else tokens
+        rows = (
+            float(op.flops) / (2 * float(op.step.inputs) * float(op.step.outputs))
+            if op.step.inputs and op.step.outputs
+            else tokens
+        )
         inputs, outputs, rank = float(op.step.inputs), float(op.step.outputs), training.rank
         copies = sum(w.copies if "*" in w.name else 1 for w in op.weights if w.role in LINEAR)
         own.adapters = (inputs + outputs) * rank * (1 if op.component != "experts" else copies)

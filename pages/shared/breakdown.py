@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Literal
+
 import streamlit as st
 
 from calculator.record.vocabulary import TITLES
@@ -16,12 +19,11 @@ KIND = {"compute": "flops", "intensity": "reuse"}
 
 def breakdown(paper: Paper, inputs: Inputs) -> None:
     """One of the tables, chosen by its title."""
-    e = inputs.estimate
     names = ["memory", "compute", "intensity", "operations", "formats"]
     if keeps(inputs):
         names += ["cache", "engines"]
     for kind in (KIND.get(name, name) for name in names):
-        paper.tables[kind] = lambda kind=kind: e.rows(kind)  # type: ignore[misc]
+        paper.tables[kind] = _raw(inputs, kind)
     with ui.folded("Breakdown by component and operation", "breakdown", ":material/table_rows:") as opened:
         if opened:
             _table(paper, inputs, names)
@@ -44,6 +46,11 @@ def _table(paper: Paper, inputs: Inputs, names: list[str]) -> None:
     )
     chosen = KIND.get(named, named)
     rows = [{**r, "component": TITLES[r["component"]]} if "component" in r else r for r in e.rows(chosen)]
-    height = 460 if chosen == "operations" else "auto"
+    height: int | Literal["auto"] = 460 if chosen == "operations" else "auto"
     shown, columns = COLUMNS[chosen](rows)
-    paper.table(chosen, shown, columns, f"{named.capitalize()} table", raw=lambda: e.rows(chosen), height=height)  # type: ignore[arg-type]
+    paper.table(chosen, shown, columns, f"{named.capitalize()} table", raw=_raw(inputs, chosen), height=height)
+
+
+def _raw(inputs: Inputs, kind: str) -> Callable[[], list[dict[str, Any]]]:
+    """What makes a table of the estimate, which the inputs make again where it was let go of."""
+    return lambda: inputs.estimate.rows(kind)

@@ -7,8 +7,9 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import streamlit as st
 from streamlit.runtime.state.session_state_proxy import get_session_state
@@ -18,6 +19,7 @@ from calculator.limits import SERVER, applied
 from calculator.report import clean
 from calculator.sources import memory
 
+T = TypeVar("T")
 LOG = logging.getLogger("calculator.app")
 
 
@@ -53,24 +55,36 @@ def _endless(text: str) -> bool:
         return False
 
 
-SETTLED_SECONDS = 300.0
-_settled = [0.0]
+SETTLED_SECONDS, SET_ASIDE_SECONDS = 300.0, 20.0
+_settled = [0.0, 0.0]
 
 
 def settle() -> None:
     """Set aside what lives long from Python's collector.
 
     Streamlit lets the collector look at every object of the process after each run: with the packages and the models
-    that is a tenth of a second, twice what drawing a page takes. What is set aside is looked at again every few
-    minutes, so that nothing is kept that nobody needs.
+    that is a tenth of a second, twice what drawing a page takes. What has come since is set aside every few seconds,
+    and what is set aside is looked at again every few minutes, so that nothing is kept that nobody needs.
     """
     now = time.monotonic()
-    if now - _settled[0] < SETTLED_SECONDS and _settled[0]:
+    if not _settled[0] or now - _settled[0] >= SETTLED_SECONDS:
+        _settled[:] = now, now
+        gc.unfreeze()
+    elif now - _settled[1] < SET_ASIDE_SECONDS:
         return
-    _settled[0] = now
-    gc.unfreeze()
+    _settled[1] = now
     gc.collect()
     gc.freeze()
+
+
+def as_drawn(make: Callable[[], T]) -> Callable[[], T]:
+    """What a download makes later, within the limits and the memory that the page was drawn in."""
+
+    def made() -> T:
+        with applied(SERVER), memory.used(visitors_memory()):
+            return make()
+
+    return made
 
 
 @contextmanager

@@ -10,11 +10,13 @@ import streamlit as st
 from calculator.errors import CalculatorError, WorkloadError
 from calculator.model import Model
 from calculator.numbers.reading import amount
+from calculator.sources import memory
 from calculator.training import Trained, search, train
 from calculator.training.recipe import METHODS, tables
 from pages.shared import fields
 
 AUTO = "auto"
+HOUR = 3600  # seconds that plans are kept, as many as the visitors' memory has room for
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
 STEP = 2**22  # tokens of a step of full training where nobody says: what models of this decade were trained with
 TUNED = 16  # sequences of a step that tunes
@@ -113,27 +115,25 @@ def found(model: Model, device: str, count: int | None, length: int, recipe: Rec
     Raises:
         CalculatorError: numbers outside what is allowed.
     """
-    said = tuple(sorted(recipe.fields.items()))
-    return _found(model, device, count, length, said, recipe.sequences)
+    # A model is built once for all who ask for it, and what is kept keeps it: its id stands for it.
+    said = (*sorted(recipe.fields.items()), recipe.sequences)
+    key = ("plans", id(model), device, count, length, said)
+    return memory.current().made(key, HOUR, lambda: _tried(model, device, count, length, recipe))
 
 
-# A model is built once for all who ask for it, and what is kept here keeps it: its id stands for it.
-@st.cache_resource(max_entries=48, show_spinner="Trying layouts…", hash_funcs={Model: id})
-def _found(
-    model: Model, device: str, count: int | None, length: int, said: tuple[tuple[str, Any], ...], sequences: int | None
-) -> Found:
-    recipe = Recipe(dict(said), sequences)
-    for devices in (count,) if count else COUNTS:
-        listed = search.plans(
-            model,
-            device=device,
-            devices=devices,
-            sequence_length=length,
-            global_batch=recipe.step(length, devices),
-            **recipe.fields,
-        )
-        if listed:
-            return Found(listed[0], listed)
+def _tried(model: Model, device: str, count: int | None, length: int, recipe: Recipe) -> Found:
+    with st.spinner("Trying layouts…"):
+        for devices in (count,) if count else COUNTS:
+            listed = search.plans(
+                model,
+                device=device,
+                devices=devices,
+                sequence_length=length,
+                global_batch=recipe.step(length, devices),
+                **recipe.fields,
+            )
+            if listed:
+                return Found(listed[0], listed)
     return Found(_too_large(model, device, count or COUNTS[-1], length, recipe), ())
 
 

@@ -17,7 +17,7 @@ from calculator.estimation import Estimate, estimate
 from calculator.hardware import Device
 from calculator.model import Model
 from calculator.record.workload import Workload
-from calculator.report.charts import DARK, LIGHT, Chart, Ink
+from calculator.report.charts import DARK, LIGHT, PICK, Chart, Ink
 from calculator.report.why import Explained, explain
 from pages.shared import buttons, files, words
 from pages.shared.recipe import Recipe
@@ -56,6 +56,12 @@ class Inputs:
     def explained(self) -> list[Explained]:
         """Every operation with its amounts as formulas; made once for all that is said of it."""
         return explain(self.model, self.workload)
+
+    def forget(self) -> None:
+        """Let go of the estimate once the page is drawn: the page's downloads keep these inputs as long as the session
+        lives, and make it again where someone asks for one."""
+        for made in ("estimate", "explained"):
+            self.__dict__.pop(made, None)
 
     @property
     def device(self) -> Device | None:
@@ -118,10 +124,21 @@ class Paper:
                                 with st.popover("Why", type="tertiary", icon=":material/function:"):
                                     st.markdown(card.why)
 
-    def chart(self, name: str, drawn: Chart) -> None:
-        """A chart with its finding for those who cannot see it."""
+    def chart(self, name: str, drawn: Chart, *, picked: Callable[[str, str], None] | None = None) -> None:
+        """A chart with its finding for those who cannot see it. `picked` is called with where a cell was clicked."""
         self.charts[name] = drawn
-        st.vega_lite_chart(None, drawn.spec, width="stretch", alt=drawn.finding)
+        if picked is None:
+            st.vega_lite_chart(None, drawn.spec, width="stretch", alt=drawn.finding)
+            return
+        key = f"{self.page}_{name}_picked"
+
+        def tell() -> None:
+            for cell in st.session_state[key].selection.get(PICK, ()):
+                picked(str(cell.get("x")), str(cell.get("y")))
+
+        st.vega_lite_chart(
+            None, drawn.spec, width="stretch", alt=drawn.finding, on_select=tell, selection_mode=PICK, key=key
+        )
 
     def table(
         self,

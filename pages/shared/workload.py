@@ -40,11 +40,14 @@ class Hardware:
     price: float | None
 
 
-def choose_workload(model: Model | None, refused: fields.Refused, *, mode: str = "") -> Workload | None:
+def choose_workload(
+    model: Model | None, refused: fields.Refused, *, mode: str = "", batched: bool = True
+) -> Workload | None:
     """Draw the workload's inputs and return the workload, None while a field refuses what it holds.
 
     Args:
-        mode: that of a page that asks its own question; "" lets the sidebar choose.
+        mode: that of a page that asks its own question; "" lets the sidebar choose. batched: whether the page asks
+            about so many sequences at once, rather than about a traffic.
     """
     values: dict[str, Any] = {}
     st.subheader("Work", anchor=False)
@@ -53,9 +56,12 @@ def choose_workload(model: Model | None, refused: fields.Refused, *, mode: str =
     shown = [o for o in OPTIONS[1:] if mode in o.modes and _applies(o, model)]
     with st.grid(2, min_column_width=100, gap="xsmall"):
         for option in shown:
+            if option.field == "batch_size" and not batched:
+                continue
             if option.group not in (PRECISION, COUNTING) and option.field not in FOLDED:
                 values[option.field] = _drawn(option, model, refused)
-    fields.preset("Sequences × tokens", "work", WORK)
+    if batched:
+        fields.preset("Sequences × tokens", "work", WORK)
     st.subheader("Precision", anchor=False)
     with st.grid(2, min_column_width=100, gap="xsmall"):
         for option in (o for o in shown if o.group == PRECISION):

@@ -1,5 +1,6 @@
 """How the app holds out with many visitors: sessions that speak the browser's websocket protocol change the batch size
-every few seconds, and an empty page with one number is measured beside it.
+(of training: the sequences of a step, so that its plans are made anew) every few seconds, and an empty page with one
+number is measured beside it. The Checkpoint page reads the headers of a Hub on this machine, of 13,000 tensors.
 
     python tests/benchmarks/load.py                    1, 10, 25 and 50 sessions of the first page
     python tests/benchmarks/load.py --pages overview fit speed --sessions 10 --seconds 20
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import random
 import socket
@@ -25,28 +27,61 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "hub"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "checkpoint"))
+
 import websockets
+from loopback import Hub, Model, Storage
+from models import DEEPSEEK, tensors
 from streamlit.proto.Alert_pb2 import Alert
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
+from writers import safetensors_bytes
 
 ROOT = Path(__file__).parents[2]
 EMPTY = 'import streamlit as st\nst.number_input("Batch size", 1, 10**9, 1, key="batch", bind="query-params")\n'
-PAGES = ("overview", "fit", "speed", "training", "compare", "scaling", "experts", "checkpoint", "methods")
+PAGES = ("overview", "fit", "speed", "serving", "training", "compare", "scaling", "experts", "checkpoint", "methods")
 THINKING = 3.0  # seconds between two changes of one visitor
+MIXTURE = DEEPSEEK | {
+    "num_hidden_layers": 48,
+    "n_routed_experts": 88,
+    "moe_intermediate_size": 2,
+}  # of many tiny tensors
+QUERIES = {"checkpoint": "source=hub&hub=org/mixture"}  # what a page needs in its link
 
 
 @contextlib.contextmanager
-def server(script: Path) -> Iterator[tuple[str, int]]:
-    """A server of the script on a free port of this machine: its address and its process."""
+def hub() -> Iterator[str]:
+    """The address of a Hub on this machine with one mixture of experts."""
+    storage = Storage()
+    server = Hub(storage)
+    header, data = safetensors_bytes(tensors(MIXTURE))
+    files = {"config.json": json.dumps(MIXTURE).encode(), "model.safetensors": header + bytes(data)}
+    server.models["org/mixture"] = Model(files)
+    try:
+        yield server.url
+    finally:
+        server.stop()
+        storage.stop()
+
+
+@contextlib.contextmanager
+def server(script: Path, hub: str = "http://127.0.0.1:9") -> Iterator[tuple[str, int]]:
+    """A server of the script on a free port of this machine, which asks no Hub but this one: its address and its
+    process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
     command += [f"--server.port={port}", "--server.address=127.0.0.1", "--server.fileWatcherType=none"]
-    process = subprocess.Popen(command, cwd=script.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    environment |= {"HF_ENDPOINT": hub}
+    process = subprocess.Popen(
+        command, cwd=script.parent, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         address = f"127.0.0.1:{port}"
         for _ in range(300):
@@ -158,16 +193,17 @@ def main() -> None:
     parser.add_argument("--query", default="", help="what stands after the ? of the app's link")
     parser.add_argument("--app", type=Path, default=ROOT / "app.py")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, hub() as address_of_hub:
         empty = Path(folder) / "empty.py"
         empty.write_text(EMPTY)
         pages = [("an empty page", empty, "")]
         pages += [(page, options.app.resolve(), "" if page == "overview" else page) for page in options.pages]
         for title, script, page in pages:
             print(f"{title}\n sessions   reruns/s   half within   95% within   CPU a rerun   memory", flush=True)
-            with server(script) as (address, pid):
+            query = options.query or QUERIES.get(page, "")
+            with server(script, address_of_hub) as (address, pid):
                 for sessions in options.sessions:
-                    print(asyncio.run(visit(address, pid, sessions, options.seconds, page, options.query)), flush=True)
+                    print(asyncio.run(visit(address, pid, sessions, options.seconds, page, query)), flush=True)
 
 
 if __name__ == "__main__":

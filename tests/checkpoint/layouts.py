@@ -3,8 +3,8 @@
 Sources: ModelCloud/GPTQModel nn_modules/qlinear; casper-hansen/AutoAWQ modules/linear; intel/auto-round
 export/export_to_autoround; vllm-project/compressed-tensors compressors and quantization/lifecycle/initialize.py;
 NVIDIA/Model-Optimizer torch/export; bitsandbytes functional.py (QuantState.as_dict); transformers integrations (mxfp4,
-bitnet, finegrained_fp8, fbgemm_fp8, eetq); ml-explore/mlx nn/layers/quantized.py; huggingface/optimum-quanto
-nn/qmodule.py; mobiusml/hqq core/quantize.py.
+bitnet, finegrained_fp8, fbgemm_fp8, eetq, gemma_quant, metal_quantization); IST-DASLab/FP-Quant;
+ml-explore/mlx nn/layers/quantized.py; huggingface/optimum-quanto nn/qmodule.py; mobiusml/hqq core/quantize.py.
 """
 
 from __future__ import annotations
@@ -190,6 +190,34 @@ def quanto8(name: str, r: int, c: int) -> Tensors:
     }
 
 
+def metal(name: str, r: int, c: int) -> Tensors:
+    """transformers' metal_quantization.py: MLX's layout under other names."""
+    beside = {f"{name}.{tail}": ("BF16", (r, c // 64)) for tail in ("scales", "qbiases")}
+    return {f"{name}.weight": ("U32", (r, c // 8)), **beside}
+
+
+def gemma4(name: str, r: int, c: int) -> Tensors:
+    """transformers' gemma_quant.py: QuantizedLinear of 4 bits."""
+    return {
+        f"{name}.weight": ("U8", (r, c // 2)),
+        f"{name}.weight_scale": ("F32", (r, 1)),
+        f"{name}.input_activation_scale": ("F32", ()),
+        f"{name}.output_activation_scale": ("F32", ()),
+    }
+
+
+def fp_quant(block: int) -> Layout:
+    """What FP-Quant exports of a layer for real quantization, with rotations of the block's size."""
+    beside = {"forward_hadamard_matrix": (block, block), "backward_hadamard_matrix": (block, block)}
+    scales = {"weight_global_scale": (1,), "act_global_scale": (1,)}
+    return lambda name, r, c: {
+        f"{name}.qweight": ("U8", (r, c // 2)),
+        f"{name}.scales": ("U8", (r, c // block)),
+        **{f"{name}.{tail}": ("F32", shape) for tail, shape in scales.items()},
+        **{f"{name}.{tail}": ("BF16", shape) for tail, shape in beside.items()},
+    }
+
+
 def group(weights: dict[str, Any], inputs: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     return {"group_0": {"targets": ["Linear"], "weights": weights, "input_activations": inputs, **more}}
 
@@ -284,6 +312,11 @@ METHODS: dict[str, tuple[dict[str, Any], Layout]] = {
         quark(QUARK_ROWS, {"dtype": "fp8_e4m3", "qscheme": "per_channel", "is_dynamic": True}),
         scaled("F8_E4M3", ("weight_scale", "F32", lambda r, _: (r,))),
     ),
+    "gemma": ({"quant_method": "gemma", "num_bits": 4}, gemma4),
+    "metal": ({"quant_method": "metal", "bits": 4, "group_size": 64}, metal),
+    "mxfp8": ({"quant_method": "mxfp8"}, scaled("F8_E4M3", ("weight_scale_inv", "F8_E8M0", lambda r, c: (r, c // 32)))),
+    "fp_quant, nvfp4": ({"quant_method": "fp_quant", "forward_dtype": "nvfp4"}, fp_quant(16)),
+    "fp_quant, mxfp4": ({"quant_method": "fp_quant", "forward_dtype": "mxfp4"}, fp_quant(32)),
     "quanto int4": ({"quant_method": "quanto", "weights": "int4"}, quanto4),
     "quanto int8": ({"quant_method": "quanto", "weights": "int8"}, quanto8),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,8 @@ from converter import convert
 from writers import GGML, Tensors, write_gguf
 
 from calculator import estimate, load_model
-from calculator.errors import CheckpointError
+from calculator.errors import CheckpointError, WorkloadError
+from calculator.model import Model
 from calculator.record.run import weights_of
 from calculator.sources.checkpoint.llama_cpp.architectures import ARCHITECTURES
 from calculator.sources.load import model_from_config
@@ -309,11 +309,18 @@ CASES: dict[str, tuple[str, str, dict[str, Any], More]] = {
 }
 
 
+def as_converted(config: dict[str, Any], dtype: str = "float32") -> Model:
+    """The model of a config without the pooler, which llama.cpp leaves out."""
+    model = model_from_config(config | {"torch_dtype": dtype})
+    after = tuple(p for p in model.text.after if not any("pooler" in w.name for w in weights_of((p,))))
+    return replace(model, text=replace(model.text, after=after), plans={})
+
+
 @pytest.mark.parametrize(("architecture", "kind", "config", "more"), CASES.values(), ids=CASES)
 def test_a_gguf_file_is_the_model_it_was_written_from(
     tmp_path: Path, architecture: str, kind: str, config: dict[str, Any], more: More
 ) -> None:
-    known = model_from_config({"torch_dtype": "float32"} | config | {"model_type": kind, "torch_dtype": "float32"})
+    known = as_converted(config | {"model_type": kind})
     path = convert(tmp_path / "x.gguf", architecture, known, more(known.config))
     found = load_model(path)
     assert found.certainty == {}, "read from the headers alone"
@@ -359,22 +366,31 @@ BESIDE_DECODERS: dict[str, tuple[str, str, dict[str, Any], More]] = {
 def test_encoders_and_models_of_two_sides(
     tmp_path: Path, architecture: str, kind: str, config: dict[str, Any], more: More
 ) -> None:
-    """llama.cpp leaves poolers out."""
-    known = model_from_config(config | {"model_type": kind, "torch_dtype": "float32"})
-    pooler = sum(math.prod(shape) for name, shape in known.tensors() if "pooler" in name)
-    after = tuple(p for p in known.text.after if not any("pooler" in w.name for w in weights_of((p,))))
-    known = replace(known, text=replace(known.text, after=after), plans={})
+    known = as_converted(config | {"model_type": kind})
     path = convert(tmp_path / "x.gguf", architecture, known, more(known.config))
     found = load_model(path)
     assert found.certainty == {}, "read from the headers alone"
     assert found.model_type == kind
-    assert (pooler > 0) == (kind == "bert")
+    whole = model_from_config(config | {"model_type": kind})
+    assert (known.parameters != whole.parameters) == (kind == "bert")
     assert found.parameters == known.parameters
     for length in (16, 500):
         mine, theirs = (estimate(m, mode="prefill", sequence_length=length) for m in (found, known))
         assert mine.flops.total == theirs.flops.total
         assert mine.memory.kv_cache == theirs.memory.kv_cache
         assert mine.memory.weights == theirs.memory.weights
+
+
+@pytest.mark.parametrize(("architecture", "said"), [("llama", {"attention.causal": False}), ("llama-embed", {})])
+def test_a_decoder_that_looks_both_ways_keeps_no_cache(tmp_path: Path, architecture: str, said: dict[str, Any]) -> None:
+    """Embedding models on a decoder's layers."""
+    known = as_converted(SMALL | {"model_type": "llama"})
+    found = load_model(convert(tmp_path / "x.gguf", architecture, known, said))
+    assert found.parameters == known.parameters
+    assert found.model_type == "llama"
+    assert estimate(found, mode="prefill", sequence_length=512).memory.kv_cache == 0
+    with pytest.raises(WorkloadError, match="no decode mode"):
+        estimate(found, mode="decode")
 
 
 DENSE = {"block_count": 2, "context_length": 4096, "embedding_length": 256, "feed_forward_length": 768}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import calculator
-from calculator import Layout, Model, fit, provision, racks
+from calculator import Layout, Model, fit, provision, racks, serve
 from calculator.cli import main
 from calculator.engines.memory.start import COMMANDS, command, engine_flags, kubernetes, shell, skypilot
 from calculator.errors import WorkloadError
@@ -36,11 +36,46 @@ def test_a_gb300_rack_has_a_whole_plan(name: str) -> None:
     assert plan.joules_per_token
     assert {row["bottleneck"] for row in plan.rows()} <= {"products", "memory", "collectives", "launches"}
     assert plan.decode.batch <= plan.decode.fit.sequences * plan.decode.fit.layout.attention_dp
-    rates = [
-        phase.tokens_per_second * phase.replicas / length
-        for phase, length in ((plan.prefill, 4096), (plan.decode, 1024))
-    ]
-    assert plan.requests_per_second == min(rates)
+    assert not plan.together
+    capacity = plan.prefill.tokens_per_second * plan.prefill.replicas / 4096
+    assert plan.requests_per_second < capacity  # whose queue would have no end
+    assert plan.requests_per_second <= plan.decode.tokens_per_second * plan.decode.replicas / 1024 * (1 + 1e-12)
+    assert plan.ttft
+    assert plan.tpot
+    assert plan.ttft <= 2
+    assert plan.tpot <= 0.05
+
+
+def test_a_model_that_takes_the_whole_machine_reads_and_generates_on_it() -> None:
+    model = load("deepseek-ai/DeepSeek-V3.1")
+    plan = provision(model, "dgx-h200")
+    assert plan.prefill
+    assert plan.decode
+    assert (plan.together, plan.decode.replicas, plan.decode.devices) == (True, 1, 8)
+    assert plan.fits, plan.guards
+    # What the plan carries, `serve` carries: the same times for the same arrivals.
+    lengths = {"prompt_length": 4096, "output_length": 1024}
+    rate = plan.requests_per_second * (1 - 1e-9)
+    at = serve(model, device="h200-sxm-141gb", layout=plan.decode.fit.layout, request_rate=rate, **lengths)
+    assert (at.ttft.expected, at.tpot.expected) == pytest.approx((plan.ttft, plan.tpot), rel=1e-6)
+    assert at.batch == plan.decode.batch
+    with pytest.raises(WorkloadError, match="the queue grows without end"):
+        serve(model, device="h200-sxm-141gb", layout=plan.decode.fit.layout, request_rate=200.0, **lengths)
+
+
+def test_pools_leave_room_for_each_other() -> None:
+    """The layout with the most generated tokens a device takes all eight, and leaves none for prompts."""
+    plan = provision(load("Qwen/Qwen3-32B"), "dgx-h100")
+    assert plan.fits, plan.guards
+    assert plan.requests_per_second > 5
+    assert plan.output_tokens_per_second == plan.requests_per_second * 1024
+
+
+def test_a_slower_first_token_carries_more() -> None:
+    rates = [provision(load("Qwen/Qwen2.5-72B"), "gb300-nvl72", {"ttft": t}).requests_per_second for t in (0.5, 2, 8)]
+    assert rates == sorted(rates)
+    hit = provision(load("Qwen/Qwen2.5-72B"), "gb300-nvl72", {"prefix_hit": 0.5})
+    assert hit.requests_per_second > rates[1]
 
 
 def test_the_command_line_gives_the_same_plan(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,6 +104,7 @@ def test_every_rack_is_made_of_a_known_device() -> None:
     [
         ("gb900", {}, "Rack 'gb900' is not known"),
         ("dgx-h100", {"users": 3}, "Traffic has no 'users'"),
+        ("dgx-h100", {"prefix_hit": 1.0}, "prefix_hit of the traffic must be a share"),
         ("dgx-h100", {"ttft": 0}, "ttft of the traffic must be a number above 0"),
     ],
 )

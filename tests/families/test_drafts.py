@@ -51,6 +51,10 @@ def test_eagle3_of_llama():
     [
         ({"architectures": ["Eagle3LlamaForCausalLM"]}, EAGLE3_SIZE),
         ({"architectures": ["Eagle3Qwen2_5vlForCausalLM"]}, EAGLE3_SIZE),
+        # a class that is its target's, as the first published heads have, one that is new, and none
+        ({"architectures": ["LlamaForCausalLM"]}, EAGLE3_SIZE),
+        ({"architectures": ["HassModel"]}, EAGLE3_SIZE),
+        ({"architectures": None}, EAGLE3_SIZE),
         # without a vocabulary of its own the head has all rows
         ({"draft_vocab_size": None}, EAGLE3_SIZE + (128256 - 32000) * 4096),
         # norms on q and k of Qwen 3's layers
@@ -64,6 +68,15 @@ def test_eagle3_of_llama():
 )
 def test_eagle3s_variants(change, parameters):
     assert total(EAGLE3 | change) == parameters
+
+
+def test_a_model_of_one_layer_may_be_an_eagle_head():
+    """SafeAILab's heads before EAGLE-3 state the class of their target and nothing that tells them from it."""
+    plain = EAGLE3 | {"architectures": ["LlamaForCausalLM"], "draft_vocab_size": None}
+    notes = " ".join(load_model(plain).notes)
+    assert "EagleLlamaForCausalLM" in notes
+    assert "one layer" not in " ".join(load_model(plain | {"num_hidden_layers": 2}).notes)
+    assert total(plain | {"architectures": ["EagleLlamaForCausalLM"]}) == LAYER + EMBEDDING + 2 * 4096 * 4096 + 2 * 4096
 
 
 def test_speculators_save_the_embedding_too():

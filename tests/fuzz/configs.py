@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from calculator.config import DATA, defaults_of
+from calculator.engines.memory import fit
+from calculator.errors import CalculatorError
 from calculator.estimation import estimate
 from calculator.families import FAMILIES
+from calculator.limits import STANDARD
+from calculator.model import Model
+from calculator.parallel.layout import Layout
 from calculator.record.vocabulary import MEMORY_KINDS
 from calculator.report import output
+from calculator.serving.serve import serve
 from calculator.sources.catalogue import entries
 from calculator.sources.load import model_from_config
+from calculator.training import train
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "transformers")
 EXTREMES = (0, -1, 10**9)
+LONGEST = STANDARD.config_values
 STRANGE: tuple[Any, ...] = (
     *(0, -1, 1, 2, 3, 7, 10**9, 10**12, 10**18, 10**30, 1.5, -0.5, 1e308, math.inf, math.nan, True, False, None),
     *("", "x", "a" * 10_000, "((.+))+Z", "../../etc/passwd", "\x1b[31m", "=1+1", "![x](http://x/y.png)"),
@@ -110,9 +120,10 @@ def mutated(rng: random.Random, value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and choice < 0.4:
         return value + rng.choice((-1, 1, 7, -value, value, value * 1000, -2 * value))
     if isinstance(value, list) and value and choice < 0.5:
-        return rng.choice((value[:-1], value * 2, value[::-1], [*value, rng.choice(STRANGE)], value[0], value * 300))
+        longer = value * min(300, -(-LONGEST // len(value)))  # what is longer is refused by its bytes, unread
+        return rng.choice((value[:-1], value * 2, value[::-1], [*value, rng.choice(STRANGE)], value[0], longer))
     if isinstance(value, str) and choice < 0.3:
-        return value * rng.choice((0, 2, 3000))
+        return value * min(rng.choice((0, 2, 3000)), -(-LONGEST // max(len(value), 1)))
     return copy.deepcopy(rng.choice(STRANGE))
 
 
@@ -143,3 +154,18 @@ def run(config: dict[str, Any]) -> None:
         output.report([e], "operations", "csv")
         if mode != "pretraining":
             output.report([e], "engines", "text")
+    on_devices(model)
+
+
+def on_devices(model: Model) -> None:
+    """What engines make of the model on a device, and a step of training; each may refuse it with a sentence."""
+    engine = ENGINES[len(model.name + model.model_type) % len(ENGINES)]
+    questions: tuple[Callable[[], Any], ...] = (
+        lambda: fit(model, "h100-sxm-80gb", engine, max_model_len=2048).to_dict(),
+        lambda: fit(model, "rtx-4090", engine, layout=Layout(pp=min(model.layers, 8))).rows(),
+        lambda: serve(model, device="h100-sxm-80gb", engine=engine, prompt_length=512, output_length=64),
+        lambda: train(model, device="h100-sxm-80gb", layout=Layout(tp=2, dp=4), sequence_length=512).fixes,
+    )
+    for ask in questions:
+        with contextlib.suppress(CalculatorError):
+            ask()

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from calculator.config import DATA, kinds_in
+from calculator.engines.memory import fit
 from calculator.errors import CalculatorError, ConfigError
+from calculator.estimation import estimate
+from calculator.families import FAMILIES
 from calculator.limits import SERVER, applied
+from calculator.parallel.layout import Layout
 from calculator.sources.load import load_model, model_from_config
 from tests.fuzz import configs, kinds, questions, words
 from tests.fuzz.judge import judged
@@ -59,6 +63,48 @@ def test_configs_that_were_found() -> None:
     assert model_from_config(XMOD).parameters.total == once.parameters.total
     with pytest.raises(ConfigError, match=r"languages in .* must be a list of names"):
         model_from_config(XMOD | {"languages": "en_XX"})
+
+
+MILLIONS = {"model_type": "granitemoehybrid", "num_local_experts": 10**12, "num_experts_per_tok": 3}
+
+
+def test_experts_in_one_tensor_are_counted_too() -> None:
+    """A tensor of all experts has no copies; who asks how many a pass reads goes through them one by one."""
+    with pytest.raises(ConfigError, match="num_local_experts"):
+        model_from_config(MILLIONS)
+    with applied(SERVER), pytest.raises(ConfigError, match="num_local_experts"):
+        model_from_config(MILLIONS | {"num_local_experts": 20_001})
+
+
+@pytest.mark.parametrize("engine", configs.ENGINES)
+@pytest.mark.parametrize("kind", ["bert", "gemma4_assistant"])
+def test_what_keeps_no_cache_has_no_pool(kind: str, engine: str) -> None:
+    with pytest.raises(CalculatorError, match="keeps no cache from one pass to the next"):
+        fit(model_from_config({"model_type": kind}), "h100-sxm-80gb", engine)
+
+
+def test_a_stage_without_a_cache_is_a_stage() -> None:
+    """Nemotron-H has layers that keep nothing, each alone on its device here: the others are the tightest."""
+    model = model_from_config({"model_type": "nemotron_h"})
+    for engine in configs.ENGINES[:3]:
+        found = fit(model, "h100-sxm-80gb", engine, layout=Layout(pp=model.layers), max_model_len=4096)
+        assert found.fits
+        assert 0 < found.cache_tokens < 2**31
+
+
+def test_every_type_by_its_defaults_on_devices() -> None:
+    """A result or a sentence by every engine's rules, for the types whose defaults build a model."""
+    kinds_of = [{"model_type": kind} for kind in sorted(FAMILIES)]
+    assert judged(kinds_of[::7], configs.run).faults == []
+
+
+def test_sizes_of_gguf_tensors_are_those_that_were_built() -> None:
+    """What a text_config leaves to its type's defaults counts as if it were stated; MiniCPM3 states no v_head_dim."""
+    heads = {"qk_nope_head_dim": 128, "v_head_dim": 128}
+    configs_of = ({"model_type": "kimi_k25"}, {"model_type": "kimi_k25", "text_config": heads})
+    held = [fit(model_from_config(config), "h100-sxm-80gb", "llama.cpp", dtype="q4_k_m") for config in configs_of]
+    assert held[0].weights == held[1].weights
+    assert fit(model_from_config({"model_type": "minicpm3"}), "h100-sxm-80gb", "llama.cpp", dtype="q4_k_m").fits
 
 
 def test_adapters_devices_and_logs_that_were_found() -> None:
@@ -137,12 +183,44 @@ def test_many_layers_that_differ_are_refused_and_many_alike_are_not() -> None:
     divisors = [d for d in range(1, 6001) if 6000 % d == 0]
     alike = heads | {"num_key_value_heads_per_layer": [divisors[i % len(divisors)] for i in range(3000)]}
     assert model_from_config(alike).layers == 3000
-    distinct = {"model_type": "gemma3n_text", "num_hidden_layers": 200, "num_kv_shared_layers": 0}
-    distinct |= {"intermediate_size": [64 * k for k in range(1, 201)], "activation_sparsity_pattern": None}
-    distinct["layer_types"] = ["full_attention"] * 200
     with applied(SERVER), pytest.raises(ConfigError, match=r"that differ from one another"):
-        model_from_config(distinct)
-    assert judged([alike, distinct], configs.run).faults == []
+        model_from_config(all_different(151))
+    with pytest.raises(ConfigError, match=r"more than 6,000 operations that differ from one another"):
+        model_from_config(all_different(172))
+    assert judged([alike, all_different(171)], configs.run).faults == []
+
+
+def all_different(layers: int) -> dict[str, object]:
+    """Layers of 35 operations each, no two alike."""
+    return {
+        "model_type": "gemma3n_text",
+        "num_hidden_layers": layers,
+        "num_kv_shared_layers": 0,
+        "intermediate_size": [64 * k for k in range(1, layers + 1)],
+        "activation_sparsity_pattern": None,
+        "layer_types": ["full_attention"] * layers,
+    }
+
+
+THOUSANDS = (
+    {"model_type": "umt5", "num_layers": 5005, "num_decoder_layers": 1, "d_model": 10**12, "d_ff": 352, "d_kv": 24},
+    {"model_type": "cohere_compass_text", "num_hidden_layers": 6006, "hidden_size": 192, "vocab_size": 1009},
+    {"model_type": "llama", "num_hidden_layers": 10_000},
+)
+
+
+def test_a_mixture_has_rules_for_so_many_tensors() -> None:
+    """A mixture of llama.cpp has a rule a tensor: 60,000 of them took seconds, again for each precision tried."""
+    assert judged(THOUSANDS, configs.run).faults == []
+    llama = model_from_config(THOUSANDS[2])
+    assert estimate(llama, dtype="int4").memory.weights > 0  # one rule for all matrices tells no layers apart
+    assert estimate(llama, dtype="q4_k").memory.weights > 0
+    with pytest.raises(ConfigError, match=r"has 90,000 tensors in its layers; .* of 40,000 at most"):
+        estimate(llama, dtype="q4_k_m")
+    few = model_from_config(THOUSANDS[2] | {"num_hidden_layers": 2000})
+    assert estimate(few, dtype="q4_k_m").memory.weights > 0
+    gptq = {"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {r"-:.*layers\.7\..*": {}}}
+    assert judged([THOUSANDS[2] | {"quantization_config": gptq}], configs.run).faults == []
 
 
 def test_a_file_s_own_sizes_are_taken_where_a_head_s_size_is_stated() -> None:

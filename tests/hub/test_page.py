@@ -120,7 +120,7 @@ def test_a_type_without_a_family_is_read_from_its_headers(open_page, charts_of, 
     assert f"{known.parameters.total:,}" in shown
     assert "parameters: exact" in shown
     assert "KV cache: derived" in shown
-    assert len(charts_of(at)) == 4
+    assert len(charts_of(at)) == 3
     for page in ("scaling", "compare", "checkpoint", "methods"):
         at = open_page(page, source="hub", hub="org/new", mode="decode")
         assert not at.exception

@@ -10,7 +10,7 @@ from calculator.cli import main
 
 def test_the_sample_is_predicted_as_well_as_the_page_says():
     runs = [r for r in validation.runs() if r.kind != validation.POOLS]
-    assert len(runs) == 490
+    assert len(runs) == 980
     assert median(r.tpot for r in runs) < 0.12
     assert quantiles([r.tpot for r in runs], n=10)[-1] < 0.42
     assert median(r.ttft for r in runs) < 0.30
@@ -25,14 +25,14 @@ def test_families_that_are_left_out_are_within_the_goal():
 
 def test_pools_whose_groups_are_stated():
     pools = [r for r in validation.runs() if r.kind == validation.POOLS]
-    assert len(pools) == 62
+    assert len(pools) == 123
     assert median(r.tpot for r in pools) < 0.2
     assert median(r.ttft for r in pools) < 0.55
 
 
 def test_few_runs_beat_the_bound():
     """Those whose source does not say that they decoded speculatively, or that never reached their concurrency."""
-    assert sum(r.beats for r in validation.runs()) <= 10
+    assert sum(r.beats for r in validation.runs()) <= 20
 
 
 def test_prompts_of_transformers_are_within_a_half():

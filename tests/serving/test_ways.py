@@ -6,6 +6,7 @@ import pytest
 
 from calculator import Layout, Workload, device, estimate, fit, load_model, serve, solve
 from calculator.errors import DeviceError, WorkloadError
+from calculator.serving.mix import Lengths, Mix
 from calculator.serving.parts import passed
 from calculator.serving.routing import drawn
 from calculator.serving.speculation import Speculation
@@ -62,11 +63,52 @@ def test_a_trace_is_its_mean_requests(tmp_path):
     trace.write_text("arrival,prompt_length,output_length\n0,1000,100\n1,3000,300\n2,2000,200\n", encoding="utf-8")
     arrived = serve(QWEN, requests=trace, **ON)
     assert arrived.output_tokens_per_second == 200  # a request a second
-    pairs = serve(QWEN, requests=[(1000, 100), (3000, 300)], concurrency=4, **ON)
-    assert pairs.tpot == serve(QWEN, prompt_length=2000, output_length=200, concurrency=4, **ON).tpot
+    assert Mix.of([(1000, 100), (3000, 300)]) == Mix(2000, 200, 3300, 2625, 1.25)
+    alike = serve(QWEN, requests=[(2000, 200)] * 3, concurrency=4, **ON)
+    assert alike.tpot == serve(QWEN, prompt_length=2000, output_length=200, concurrency=4, **ON).tpot
     trace.write_text("prompt_length\n1000\n", encoding="utf-8")
     with pytest.raises(WorkloadError, match="has no column output_length"):
         serve(QWEN, requests=trace, **ON)
+
+
+def test_long_answers_are_there_for_longer():
+    """Half of all answers are ten times as long: of the sequences that generate, ten in eleven are those."""
+    mixed = Mix.of([(100, 100), (100, 1000)])
+    assert (mixed.prompt, mixed.output) == (100, 550)
+    assert mixed.running == round((100 * 150 + 1000 * 600) / 1100) == 559
+
+
+@pytest.mark.parametrize(
+    ("said", "mean", "square", "longest"),
+    [
+        (4096, 4096, 4096**2, 4096),
+        ("4096-4096", 4096, 4096**2, 4096),
+        ("1-3", 2, (1 + 4 + 9) / 3, 3),
+        ("512 - 4096", 2304, sum(n * n for n in range(512, 4097)) / 3585, 4096),
+        ("exponential:1000", 1000, 2e6, 6908),
+        ("lognormal:1000:0", 1000, 1e6, 1000),
+        ("lognormal:1000:1", 1000, 2e6, 9265),  # exp(3.0902 sqrt(ln 2) - ln 2 / 2)
+    ],
+)
+def test_distributions_of_lengths(said, mean, square, longest):
+    found = Lengths.of(said, "prompt_length")
+    assert (found.mean, found.longest) == (pytest.approx(mean), longest)
+    assert found.square == pytest.approx(square, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "said", [0, -1, True, 1.5, "", "x", "3-2", "0-1", "uniform", "exponential:0.5", "lognormal:1:2:3", "1-9999999999"]
+)
+def test_what_is_no_length_is_refused(said):
+    with pytest.raises(WorkloadError, match="prompt_length"):
+        serve(QWEN, prompt_length=said, **ON)
+
+
+def test_prompts_that_vary_wait_longer():
+    asked = {"output_length": 200, "request_rate": 4.0, **ON}
+    alike, mixed = (serve(QWEN, prompt_length=p, **asked) for p in (2048, "1-4095"))
+    assert mixed.ttft.expected > alike.ttft.expected
+    assert mixed.tpot == alike.tpot
 
 
 def test_the_engines_memory_decides_how_many_run():

@@ -149,7 +149,7 @@ class Listed(tuple[Operation, ...]):
         return made[key]
 
 
-_LISTED: Recent[tuple[Model, Listed]] = Recent(30_000)
+_LISTED: Recent[tuple[Model, Listed]] = Recent(15_000)
 """The lists that were lately asked for, of at most so many operations together."""
 
 

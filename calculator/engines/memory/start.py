@@ -48,22 +48,44 @@ def engine_flags() -> dict[str, Any]:
     return read
 
 
-def command(found: Fit) -> list[str]:
+CONNECTED = '{{"kv_connector":"NixlConnector","kv_role":"kv_{}"}}'
+POOLS: dict[str, dict[str, list[str]]] = {
+    "vllm": {
+        "prefill": ["--kv-transfer-config", CONNECTED.format("producer")],
+        "decode": ["--kv-transfer-config", CONNECTED.format("consumer")],
+    },
+    "sglang": {
+        "prefill": ["--disaggregation-mode", "prefill"],
+        "decode": ["--disaggregation-mode", "decode"],
+    },
+    "tensorrt-llm": {"prefill": ["--server_role", "context"], "decode": ["--server_role", "generation"]},
+}
+"""Engine -> pool -> what its command says beside the rest where prompts and generation have devices of their own."""
+
+
+def command(found: Fit, pool: str = "") -> list[str]:
     """The words of the command that starts the engine with the fit's settings.
 
+    Args:
+        pool: "prefill" or "decode" for one of the pools of a plan that keeps them apart.
+
     Raises:
-        WorkloadError: the engine is a library and has no server.
+        WorkloadError: the engine is a library and has no server; or it knows no such pools.
     """
     if found.engine not in COMMANDS:
         raise WorkloadError(f"{found.engine} has no server to start; choose one of {', '.join(COMMANDS)}.")
     words: list[str] = COMMANDS[found.engine](found)
-    return words
+    if not pool:
+        return words
+    if found.engine not in POOLS:
+        raise WorkloadError(f"{found.engine} has no pools of their own; choose one of {', '.join(POOLS)}.")
+    return words + POOLS[found.engine][pool]
 
 
-def shell(found: Fit) -> str:
-    """The command as a shell reads it, a flag a line."""
+def shell(found: Fit, pool: str = "") -> str:
+    """The command as a shell reads it, a flag a line; `pool` as for `command`."""
     lines: list[list[str]] = [[]]
-    for word in command(found):
+    for word in command(found, pool):
         if word.startswith("--"):
             lines.append([])
         lines[-1].append(shlex.quote(word))
@@ -141,7 +163,11 @@ COMMANDS = {"vllm": _vllm, "sglang": _sglang, "tensorrt-llm": _tensorrt_llm, "ll
 
 
 def kubernetes(found: Fit) -> str:
-    """The resources of a container, and the shared memory that a tensor group talks through."""
+    """The resources of a container, and the shared memory that a tensor group talks through.
+
+    Raises:
+        WorkloadError: no device plugin for the vendor is known.
+    """
     vendor = {"NVIDIA": "nvidia.com/gpu", "AMD": "amd.com/gpu"}.get(found.device.vendor)
     if vendor is None:
         raise WorkloadError(f"No Kubernetes device plugin for {found.device.name} is known here.")

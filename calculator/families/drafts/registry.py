@@ -24,6 +24,15 @@ DRAFTS = re.compile(
 
 DRAFT_TYPES = re.compile(r"^(?:p?eagle3?|medusa|mlp_speculator|hydra|dflash|dspark|speculators?)$|_mtp$|^mtp$|_nextn$")
 
+FIELDS = {
+    "draft_vocab_size": "eagle3",
+    "eagle_config": "eagle3",
+    "dflash_config": "dflash",
+    "medusa_num_heads": "medusa",
+}
+"""Fields that drafts alone have: the first EAGLE-3 heads state the class and the type of their target, Medusa's authors
+state neither."""
+
 
 def draft(pattern: str, title: str) -> Callable[[Reader], Reader]:
     """Register a function as the reader of the drafts whose class or type the pattern fits."""
@@ -39,13 +48,12 @@ def draft_names(raw: Mapping[str, Any]) -> tuple[str, ...]:
     """The names by which the config says that it describes a draft; none where it does not."""
     said = raw.get("speculators_model_type")
     kind = raw.get("model_type")
-    if "medusa_num_heads" in raw and kind is None:
-        kind = "medusa"  # the authors' files state no type
-    return (
+    named = (
         *([said] if isinstance(said, str) else []),
         *([kind] if isinstance(kind, str) and DRAFT_TYPES.search(kind) else []),
         *(name for name in classes(raw) if DRAFTS.search(name)),
     )
+    return named or tuple(draft for field, draft in FIELDS.items() if raw.get(field))
 
 
 def draft_of(raw: Mapping[str, Any]) -> tuple[Config, Reader] | None:

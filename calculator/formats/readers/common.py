@@ -27,12 +27,29 @@ def pieces(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 def nvfp4(inputs: bool, *, smoothed: bool = False) -> Format:
     """A 32-bit scalar for each matrix, and one for its input where that is quantized too; `smoothed`: a 16-bit factor
     for each input channel (AWQ)."""
-    return replace(FORMATS["nvfp4"], tensor_bits=64 if inputs else 32, column_bits=16 if smoothed else 0)
+    return replace(
+        FORMATS["nvfp4"],
+        tensor_bits=64 if inputs else 32,
+        column_bits=16 if smoothed else 0,
+        arithmetic="nvfp4" if inputs else "",
+    )
 
 
-def mx(bits: int) -> Format:
+def mx(bits: int, arithmetic: str = "") -> Format:
     """OCP microscaling floats: an 8-bit scale per 32."""
-    return FORMATS["mxfp4"] if bits == 4 else Format(f"mxfp{bits}", bits, tile_columns=32, scale_bits=8)
+    form = FORMATS["mxfp4"] if bits == 4 else Format(f"mxfp{bits}", bits, tile_columns=32, scale_bits=8)
+    return replace(form, arithmetic=arithmetic)
+
+
+def computed(inputs: Any) -> str:
+    """What products are computed in where the inputs are quantized, too: the wider of the two, which is theirs. "" for
+    inputs that stay as they are."""
+    if not isinstance(inputs, Mapping):
+        return ""
+    bits = inputs.get("num_bits")
+    if inputs.get("type", "int") == "float":
+        return {8: "fp8", 4: "nvfp4"}.get(bits if isinstance(bits, int) else 8, "")
+    return "int8" if bits in (None, 8) else ""
 
 
 def cache_format(settings: Mapping[str, Any]) -> str | None:

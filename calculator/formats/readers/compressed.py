@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from calculator.formats.named import FORMATS, Format, grouped
-from calculator.formats.readers.common import Result, cache_format, mx, nvfp4, pieces
+from calculator.formats.named import Format, grouped
+from calculator.formats.readers.common import Result, cache_format, computed, mx, nvfp4, pieces
 from calculator.formats.rules import CLASSES, Rule, Scheme, names
 
 SPARSE = ("marlin-24", "sparse-24-bitmask", "sparse-bitmask")
@@ -71,9 +71,11 @@ def group_format(group: Mapping[str, Any], packing: str) -> Format | None:
     size = weights.get("group_size")
     strategy = weights.get("strategy") or ("group" if size else "tensor")
     if kind == "float" and bits == 4:
-        return nvfp4(bool(inputs)) if int(size or 16) == 16 else FORMATS["mxfp4"]
+        if int(size or 16) != 16:
+            return mx(4, "mxfp4" if computed(inputs) == "nvfp4" else computed(inputs))
+        return replace(nvfp4(bool(inputs)), arithmetic=computed(inputs))
     if packing.startswith("mxfp"):
-        return replace(mx(bits), tile_columns=int(size or 32))
+        return replace(mx(bits, computed(inputs)), tile_columns=int(size or 32))
     bits = 8 if packing in AS_BYTES else bits  # a byte each, however few bits are used
     name = f"fp{bits}" if kind == "float" else f"int{bits}"
     scale = SCALE_BITS.get(str(weights.get("scale_dtype") or "").removeprefix("torch."), 16)
@@ -81,7 +83,7 @@ def group_format(group: Mapping[str, Any], packing: str) -> Format | None:
     beside = (128 if packed else 0) + (16 if inputs and not inputs.get("dynamic", True) else 0)
     zeros = 0 if weights.get("symmetric", True) else bits if packed else 8
     columns = 32 if packed and str(weights.get("actorder")).lower() in ("group", "true", "dynamic") else 0
-    base = Format(name, bits, scale_bits=scale, zero_bits=zeros, column_bits=columns, tensor_bits=beside)
+    base = Format(name, bits, 1, 0, scale, zeros, columns, beside, arithmetic=computed(inputs))
     if strategy == "block":
         rows, wide = weights.get("block_structure") or (128, 128)
         return replace(base, tile_rows=int(rows), tile_columns=int(wide))

@@ -99,10 +99,12 @@ def _rounded(settings: Mapping[str, Any], own: Mapping[str, Any]) -> Format | No
     kind, bits, group = str(said.get("data_type", "int")), int(said.get("bits", 4)), int(said.get("group_size", 128))
     if kind == "int":
         return integer(bits, group, True)
+    inputs = int(said.get("act_bits") or 16)
     if kind.startswith("mx_fp"):
-        return mx(bits)
+        return mx(bits, {4: "mxfp4", 8: "fp8"}.get(inputs, ""))
     if kind.startswith("nv_fp"):
-        return nvfp4(int(said.get("act_bits") or 16) < 16)
+        return nvfp4(inputs < 16)
     if kind.startswith("fp") and bits == 8:
-        return replace(FORMATS["fp8"], tile_rows=0 if group == 0 else 1, scale_bits=16)
+        within = "fp8" if inputs < 16 else ""
+        return replace(FORMATS["fp8"], tile_rows=0 if group == 0 else 1, scale_bits=16, arithmetic=within)
     return None

@@ -1,5 +1,5 @@
 """MLX: every matrix whose columns divide into groups is converted, embedding, head and routers included; towers of
-vision and sound stay as they are.
+vision and sound stay as they are, and what joins them to the language model does not.
 
 Source: ml-explore/mlx nn/layers/quantized.py, mlx-lm utils.py, mlx-vlm utils.py (skip_multimodal_module).
 """
@@ -11,10 +11,16 @@ from typing import Any
 
 from calculator.formats.named import Blocks
 from calculator.formats.readers.common import Result
-from calculator.formats.rules import MATRICES, Rule, Scheme, converting
+from calculator.formats.rules import LINEAR, MATRICES, Rule, Scheme, converting
 
 MODES = {"affine": (64, 4), "mxfp4": (32, 4), "mxfp8": (32, 8), "nvfp4": (16, 4)}
 """Group size and bits that a mode has where none are stated."""
+
+JOINS = (
+    r"(?:^|\.)(?:multi_modal_projector|mm_projector|mlp1|connector|embed_vision|embed_audio)\.(?!mm_input_projection)"
+)
+"""Modules between a tower and the language model, which mlx-vlm converts: it skips paths with the names of towers
+(vision_tower, vision_model, audio_tower, ...) alone. Gemma 3's projection is a bare array, which is never converted."""
 
 
 def mlx(settings: Mapping[str, Any]) -> Result:
@@ -25,6 +31,7 @@ def mlx(settings: Mapping[str, Any]) -> Result:
         for name, own in settings.items()
         if isinstance(own, Mapping | bool)
     ]
+    rules.append(Rule("search", JOINS, default, "", LINEAR | {"embedding"}))
     whole = converting("every matrix of the language model", default, "bits", MATRICES, towers=False)
     return Scheme(f"MLX {default.bits}-bit, groups of {default.tile_columns}", (*rules, *whole)), None
 

@@ -12,37 +12,40 @@ from dataclasses import replace
 from typing import Any
 
 from calculator.formats.named import Format, grouped
-from calculator.formats.readers.common import IGNORED, Result, cache_format, mx, nvfp4, pieces
+from calculator.formats.readers.common import IGNORED, Result, cache_format, computed, mx, nvfp4, pieces
 from calculator.formats.rules import CLASSES, Rule, Scheme, converting, listed, names
 
-_FP8 = Format("fp8", 8, tile_rows=0, scale_bits=64)  # a 32-bit scale of the weight and one of the input
+# A 32-bit scale of the weight and one of the input.
+_FP8 = Format("fp8", 8, tile_rows=0, scale_bits=64, arithmetic="fp8")
 _INT4 = Format("int4", 4, tile_columns=128, scale_bits=32, column_bits=16)
 _INT8 = Format("int8", 8, scale_bits=32)
+_FP8_ROWS = Format("fp8", 8, scale_bits=32, arithmetic="fp8")
+_FP8_BLOCKS = replace(_FP8_ROWS, tile_rows=128, tile_columns=128)  # vLLM quantizes the inputs of "WO", too
 
 ALGORITHMS: dict[str, Format] = {
     "FP8": _FP8,
-    "FP8_PER_CHANNEL_PER_TOKEN": Format("fp8", 8, scale_bits=32),
-    "FP8_PC_PT": Format("fp8", 8, scale_bits=32),
-    "FP8_PB_WO": Format("fp8", 8, tile_rows=128, tile_columns=128, scale_bits=32),
-    "FP8_PB_REAL": Format("fp8", 8, tile_rows=128, tile_columns=128, scale_bits=32),
-    "FP8_BLOCK_SCALES": Format("fp8", 8, tile_rows=128, tile_columns=128, scale_bits=32),
+    "FP8_PER_CHANNEL_PER_TOKEN": _FP8_ROWS,
+    "FP8_PC_PT": _FP8_ROWS,
+    "FP8_PB_WO": _FP8_BLOCKS,
+    "FP8_PB_REAL": _FP8_BLOCKS,
+    "FP8_BLOCK_SCALES": _FP8_BLOCKS,
     "NVFP4": nvfp4(True),
     "NVFP4_AWQ": nvfp4(True, smoothed=True),
     "W4A16_NVFP4": nvfp4(False),
-    "W4A8_NVFP4_FP8": nvfp4(True),
-    "MXFP4": mx(4),
+    "W4A8_NVFP4_FP8": replace(nvfp4(True), arithmetic="fp8"),
+    "MXFP4": mx(4, "mxfp4"),
     "W4A16_MXFP4": mx(4),
-    "W4A8_MXFP4_FP8": mx(4),
-    "W4A8_MXFP4_MXFP8": mx(4),
-    "MXFP8": mx(8),
+    "W4A8_MXFP4_FP8": mx(4, "fp8"),
+    "W4A8_MXFP4_MXFP8": mx(4, "fp8"),
+    "MXFP8": mx(8, "fp8"),
     "W4A16": replace(_INT4, column_bits=0),
     "W4A16_AWQ": _INT4,
     "INT4_AWQ": _INT4,
-    "W4A8_AWQ": replace(_INT4, tensor_bits=64),
+    "W4A8_AWQ": replace(_INT4, tensor_bits=64, arithmetic="fp8"),
     "W8A16": _INT8,
     "INT8_WO": _INT8,
-    "W8A8_SQ_PER_CHANNEL": replace(_INT8, column_bits=16, tensor_bits=32),
-    "INT8_SQ": replace(_INT8, column_bits=16, tensor_bits=32),
+    "W8A8_SQ_PER_CHANNEL": replace(_INT8, column_bits=16, tensor_bits=32, arithmetic="int8"),
+    "INT8_SQ": replace(_INT8, column_bits=16, tensor_bits=32, arithmetic="int8"),
 }
 """Algorithms by name, in either case: as hf_quant_config.json writes them and as modelopt's own code calls them. AWQ
 and SmoothQuant keep a 16-bit factor for each input channel where no norm before could take it up."""
@@ -121,15 +124,19 @@ def experts_rule(settings: Mapping[str, Any]) -> tuple[Rule, ...]:
 
 
 def _group_format(group: Mapping[str, Any]) -> Format:
-    weights, inputs = group["weights"], bool(group.get("input_activations"))
+    weights, inputs = group["weights"], group.get("input_activations")
     bits, size = int(weights.get("num_bits") or 8), weights.get("group_size")
+    within = computed({"type": "float", **inputs} if isinstance(inputs, Mapping) and inputs else None)
     if weights.get("type", "float") == "int":
-        return grouped(replace(_INT4, column_bits=0), columns=int(size or 128)) if bits == 4 else _INT8
+        if bits != 4:
+            return replace(_INT8, arithmetic=within)
+        return grouped(replace(_INT4, column_bits=0, arithmetic=within), columns=int(size or 128))
     if bits == 4 and size in (None, 16, 32):
-        return mx(4) if size == 32 else nvfp4(inputs)
+        four = "mxfp4" if within == "nvfp4" else within
+        return mx(4, four) if size == 32 else replace(nvfp4(bool(inputs)), arithmetic=within)
     if bits == 4:  # W4A8_AWQ says float
-        return grouped(replace(_INT4, tensor_bits=64), columns=int(size))
+        return grouped(replace(_INT4, tensor_bits=64, arithmetic=within), columns=int(size))
     if size == 32:
-        return mx(bits)
+        return mx(bits, within)
     rows = 1 if weights.get("strategy") == "channel" else 0
-    return Format("fp8", 8, tile_rows=rows, scale_bits=64 if inputs and not rows else 32)
+    return Format("fp8", 8, tile_rows=rows, scale_bits=64 if inputs and not rows else 32, arithmetic=within)

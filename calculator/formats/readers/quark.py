@@ -7,6 +7,7 @@ it), and Quark's own quantization/config (to_dict).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from calculator.formats.named import Format, grouped
@@ -58,11 +59,18 @@ def _form(layer: Any) -> tuple[Format | None, str]:
     inputs = layer.get("input_tensors")
     first = inputs[-1] if isinstance(inputs, list) and inputs else inputs
     static = isinstance(first, Mapping) and not first.get("is_dynamic")
-    if len(stages) == 2:
-        return _staged(stages, static)
-    return (
-        _single(stages[0], static) if len(stages) == 1 else (None, f"Quark's {len(stages)} stages are not known here")
-    )
+    if len(stages) > 2:
+        return None, f"Quark's {len(stages)} stages are not known here"
+    form, reason = _staged(stages, static) if len(stages) == 2 else _single(stages[0], static)
+    return (None if form is None else replace(form, arithmetic=_within(form, first))), reason
+
+
+def _within(form: Format, inputs: Any) -> str:
+    """What products are computed in: the inputs' own type, the model's where they have none."""
+    kind = str(inputs.get("dtype")) if isinstance(inputs, Mapping) else ""
+    if kind.startswith("fp4"):
+        return "nvfp4" if form.name == "nvfp4" else "mxfp4"
+    return "fp8" if kind.startswith("fp8") else "int8" if kind in ("int8", "uint8") else ""
 
 
 def _staged(stages: list[Mapping[str, Any]], static: bool) -> tuple[Format | None, str]:

@@ -6,7 +6,7 @@ from calculator.record.vocabulary import COMPONENT_LIST, MEMORY_LIST
 from calculator.report.charts.bars import Bar, Limit, Rank, ranked, stacked
 from calculator.report.charts.base import DARK, LIGHT, Chart, Ink
 from calculator.report.charts.course import course
-from calculator.report.charts.grids import Cell, grid
+from calculator.report.charts.grids import PICK, Cell, grid
 from calculator.report.charts.planes import Dot, Point, areas, dots, frontier, lines, steps
 
 PARTS = {c.title: c.color for c in COMPONENT_LIST}
@@ -19,6 +19,7 @@ __all__ = [
     "KINDS",
     "LIGHT",
     "PARTS",
+    "PICK",
     "PLAIN",
     "SERIES",
     "Bar",

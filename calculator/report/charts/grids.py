@@ -20,6 +20,10 @@ class Cell(NamedTuple):
     share: float | None
 
 
+PICK = "cell"
+"""The selection of a click, with the cell's x and y."""
+
+
 def _step(share: float | None) -> str:
     return BEYOND if share is None or share > 1 else HALF if share <= 0.5 else FULL
 
@@ -65,6 +69,12 @@ def grid(
     if mine:
         frame: Part = {"type": "rect", "fill": None, "stroke": i.text, "strokeWidth": 2.5}
         layers.append(layer(mine, frame, {"x": x, "y": y}))
+    # What is clicked, wherever in a cell; on top, so that no word is in the way.
+    select = {"type": "point", "fields": ["x", "y"], "clear": False}
+    clicked = layer(
+        data, {"type": "rect", "opacity": 0, "cursor": "pointer", "aria": False}, {"x": x, "y": y, "tooltip": tip}
+    )
+    layers.append(clicked | {"params": [{"name": PICK, "select": select}]})
     height = CELL * len({c.up for c in cells}) + 80
     return Chart(drawn(layers, height, i), rows, finding)
 

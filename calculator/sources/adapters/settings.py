@@ -33,8 +33,8 @@ DEFAULT_TARGETS: dict[str, tuple[str, ...]] = {
 
 
 def is_adapter(raw: Mapping[str, Any]) -> bool:
-    """Whether a parsed JSON is an adapter_config.json."""
-    return isinstance(raw.get("peft_type"), str)
+    """Whether a parsed JSON is an adapter_config.json, peft's or mlx-lm's."""
+    return isinstance(raw.get("peft_type"), str) or isinstance(raw.get("lora_parameters"), Mapping)
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class Settings:
         Raises:
             ConfigError: of a kind that is not known here, or a field is of the wrong kind.
         """
+        if "peft_type" not in raw:
+            raise _of_mlx(raw)
         kind, base = str(raw["peft_type"]).upper(), str(raw.get("base_model_name_or_path") or "")
         if kind not in KINDS:
             raise ConfigError(
@@ -108,6 +110,23 @@ class Settings:
         key, rank = list(patterns.items())[place]
         return whole(f"rank_pattern[{shown(key)}]", rank)
 
+    def tokens_of(self, module: str, embedding: bool) -> int:
+        """Rows of a table that are trained beside it (trainable_token_indices): of the embedding, or of those named.
+
+        Raises:
+            ConfigError: the field is no list of tokens, nor lists by module.
+        """
+        stated = self.raw.get("trainable_token_indices")
+        if stated is None:
+            return 0
+        if isinstance(stated, list):
+            return len(stated) if embedding and "position" not in module else 0
+        if not isinstance(stated, Mapping) or not all(isinstance(rows, list) for rows in stated.values()):
+            raise ConfigError(
+                f"trainable_token_indices in {FILE} is {shown(stated)}; it must be a list of tokens, or one by module."
+            )
+        return next((len(rows) for name, rows in stated.items() if f".{module}".endswith(f".{name}")), 0)
+
     def first(self, field: str, patterns: list[str], name: str, *, whole: bool = False) -> int | None:
         """The place of the first of a field's patterns that match the name, from its start or as a whole. They are a
         stranger's, so they run in time linear in the name (`formats.automaton`), all of a field at once.
@@ -119,6 +138,17 @@ class Settings:
             listed = ((place, Pattern(text, whole=whole)) for place, text in enumerate(patterns))
             self._automata[field] = Automaton(listed)
         return min(self._automata[field].matches(name), default=None)
+
+
+def _of_mlx(raw: Mapping[str, Any]) -> ConfigError:
+    """What is said of an adapter of mlx-lm, which adapts other modules by default from one version to the next."""
+    base = shown(raw["model"]) if raw.get("model") else "a model it does not name"
+    rank = shown(raw["lora_parameters"].get("rank"))
+    return ConfigError(
+        f"This is an adapter (LoRA of mlx-lm, rank {rank}) of {base}: which modules it stands beside depends on the "
+        f"version of mlx-lm, so that its size is not known from {FILE}; give the base model, or the adapter in peft's "
+        "form with its target_modules."
+    )
 
 
 def whole(key: str, value: Any) -> int:

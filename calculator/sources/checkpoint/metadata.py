@@ -57,7 +57,7 @@ RECURRENT = frozenset(["mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv
 NEMOTRON = frozenset(("nemotron_h", "nemotron_h_moe"))  # there layers without heads may be MLPs, which state a width
 NOT_CAUSAL = frozenset(
     ("bert", "jina-bert-v2", "jina-bert-v3", "nomic-bert", "nomic-bert-moe", "neo-bert", "eurobert", "modern-bert")
-) | {"gemma-embedding", "t5encoder", "dream", "llada", "llada-moe", "rnd1"}
+) | {"gemma-embedding", "t5encoder", "dream", "llada", "llada-moe", "rnd1", "llama-embed"}
 """Architectures for which llama.cpp makes no cache (llama_model::create_memory)."""
 
 GEMMA3N_OWN = 20  # layers of Gemma 3n that keep keys and values (n_layer_kv_from_start)

@@ -2,7 +2,7 @@
 together. The header and the quantization config say all of it; no data are read.
 
 Layouts: GPTQModel and AutoAWQ (qweight, qzeros, scales, g_idx), compressed-tensors, modelopt, bitsandbytes, MXFP4
-(transformers), MLX, HQQ and Quanto.
+(transformers), MLX, HQQ, Quanto, Gemma's integers and FP-Quant.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ DATA = {
     ".weight_packed": ".weight",
     ".weight._data": ".weight",
     ".W_q": ".weight",
+    ".embedding_quantized": ".weight",
     "_blocks": "",
     ".blocks": "",
     "_packed": "",
@@ -36,7 +37,8 @@ SCALES = """
     weight._shift weight.absmax weight.quant_map scale_inv weight.nested_absmax weight.nested_quant_map
     weight_scale_inv_2 bias_scale weight_bias meta nbits group_size shape axis channel_wise packing
     unpack_view_dtype optimize view_as_float quant_scale quant_zero offload_meta compute_dtype
-    stores_quant_config encoded_state_dict round_zero zero_scale
+    stores_quant_config encoded_state_dict round_zero zero_scale input_activation_scale output_activation_scale
+    qbiases embedding_scale act_global_scale forward_hadamard_matrix backward_hadamard_matrix
 """
 """What stands beside a quantized weight, after its module's name and a dot (for packed experts an underscore)."""
 
@@ -105,8 +107,8 @@ def owner_of(name: str, names: Mapping[str, Any]) -> tuple[str, str] | None:
     if found is None:
         return None
     base, joint, kind = found.groups()
-    tails = (".weight", ".qweight", ".weight_packed", ".weight._data", ".W_q") if joint == "." else ("_blocks", "")
-    tails = (*tails, ".blocks", "_packed", "")
+    dotted = (".weight", ".qweight", ".weight_packed", ".weight._data", ".W_q", ".embedding_quantized")
+    tails = (*(dotted if joint == "." else ("_blocks", "")), ".blocks", "_packed", "")
     for tail in tails:
         owner = base + tail
         if owner in names and owner != name and (tail or _is_container(names[owner])):
@@ -143,7 +145,7 @@ def _shape(
         return t.shape, False  # integers that nothing says how to read
     if not scales or t.dtype not in CONTAINERS:
         return t.shape, True
-    if t.name.endswith(".qweight"):
+    if t.name.endswith(".qweight") and t.dtype != "U8":  # FP-Quant's are bytes of two, with a scale along the inputs
         return _columns_packed(t, scales)
     if "weight_scales" in scales and t.dtype == "I8":  # EETQ keeps the matrix transposed
         return tuple(reversed(t.shape)), True

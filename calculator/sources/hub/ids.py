@@ -7,6 +7,7 @@ import re
 from urllib.parse import unquote, urlsplit
 
 from calculator.errors import SourceError
+from calculator.sources.catalogue import tidied
 
 FILE = "config.json"
 
@@ -14,7 +15,7 @@ _ALLOWED = (
     'Allowed are "org/name", a single name such as "gpt2", either one with "@revision", '
     "or the address of a model such as https://huggingface.co/org/name."
 )
-_HOSTS = {"huggingface.co", "www.huggingface.co", "hf.co"}
+_HOSTS = {"huggingface.co", "www.huggingface.co", "hf.co", "hf-mirror.com"}
 _VIEWS = {"tree", "blob", "resolve", "raw", "blame", "commit", "commits"}
 _OTHER_KINDS = {"datasets": "a dataset", "spaces": "a Space", "buckets": "a bucket", "kernels": "a kernel"}
 _SITE_PAGES = {"api", "blog", "collections", "docs", "join", "learn", "login", "models", "new", "organizations"}
@@ -30,7 +31,7 @@ def parse_repo(text: str) -> tuple[str, str | None]:
 
     Raises SourceError when the text is neither, or is the address of something other than a model's config.json.
     """
-    stripped = model_scope(text.strip()) or text.strip()
+    stripped = model_scope(text.strip()) or tidied(text)
     path = _hub_path(stripped)
     repo_id, revision = _split_id(stripped) if path is None else _split_path(path)
     check(repo_id, revision)
@@ -43,7 +44,7 @@ def parse_file(text: str) -> tuple[str, str | None, str | None]:
 
     Raises SourceError when the text is neither an id nor an address.
     """
-    stripped = model_scope(text.strip()) or text.strip()
+    stripped = model_scope(text.strip()) or tidied(text)
     if stripped.lower().startswith("hf://"):
         return _split_scheme(stripped[5:])
     path = _hub_path(stripped) if "://" in stripped or stripped.lower().startswith(SITES) else None
@@ -84,7 +85,7 @@ def model_scope(text: str) -> str | None:
     return f"{owner}/{found[2]}"
 
 
-SITES = ("hf.co/", "huggingface.co/", "www.huggingface.co/")
+SITES = ("hf.co/", "huggingface.co/", "www.huggingface.co/", "hf-mirror.com/")
 
 
 def _split_scheme(rest: str) -> tuple[str, str | None, str | None]:

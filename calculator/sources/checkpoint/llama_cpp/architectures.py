@@ -357,6 +357,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "lfm2": Architecture("lfm2", (lfm2,)),
     "lfm2moe": Architecture("lfm2_moe", (lfm2, lfm2_experts)),
     "llama": Architecture(lambda said: "mixtral" if f.expert_count(said) else "llama", (mixtral,)),
+    "llama-embed": Architecture("llama"),
     "mamba": Architecture("mamba", (mamba,)),
     "mamba2": Architecture("mamba2", (mamba,)),
     "minimax-m2": Architecture("minimax_m2", (minimax_m2,)),

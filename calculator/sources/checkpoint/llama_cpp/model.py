@@ -103,7 +103,8 @@ def _without_absent(model: Model, stored: dict[str, StoredTensor], said: Metadat
         return bool(weights) and not any(_found(w.name, stored, said) for w in weights)
 
     encoder = not model.text.causal
-    text = replace(model.text, after=tuple(p for p in model.text.after if not (encoder and absent(p))))
+    causal = model.text.causal and said.causal  # embedding models on a decoder say that they are not
+    text = replace(model.text, after=tuple(p for p in model.text.after if not (encoder and absent(p))), causal=causal)
     apart = tuple(s for s in model.apart if any(_found(key, stored, said) for key, _ in _weights(s)))
     return replace(model, text=text, apart=apart)
 
