@@ -173,7 +173,7 @@ def terms(inputs: Inputs, plan: Plan) -> str:
     hit = f", {t.prefix_hit:.0%} of them cached" if t.prefix_hit else ""
     return (
         f"Prompts of {t.prompt_length:,} tokens{hit}, answers of {t.output_length:,} · weights "
-        f"{ui.plain(inputs.estimate.precision)} · {inputs.hardware.engine} · {ui.plain(plan.shape)}"
+        f"{ui.stored(inputs.estimate.precision)} · {ui.engine(inputs.hardware.engine)} · {ui.plain(plan.shape)}"
     )
 
 
