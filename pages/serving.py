@@ -188,7 +188,7 @@ def figures(plan: Plan) -> list[Figure]:
         Figure(
             "Throughput",
             f"{ui.digits(plan.output_tokens_per_second)} tok/s",
-            f"{ui.digits(plan.per_device)} from each of {plan.rack.devices:,} devices",
+            f"{ui.digits(plan.per_device)} from each of {plan.rack.devices:,} devices" if plan.rack.devices > 1 else "",
             "Requests a second that the slower of the phases lets through × tokens of an answer. Prompts arrive at "
             "random; their queue leaves time for the first token's target.",
         ),
