@@ -233,10 +233,21 @@ def test_the_tab_key_follows_the_reading_order(visit, server):
         )
         if key:
             reached[key] = None
-    assert list(reached)[:24] == [
+    assert list(reached)[:25] == [
         *("source", "model", "mode", "batch", "length", "generate", "work", "weights", "kv"),
         *("device", "devices", "engine", "price"),
-        *("draft", "attention", "counting", "logits", "routing", "capacity", "share", "flash_decode", "split"),
+        *(
+            "advanced",
+            "draft",
+            "attention",
+            "counting",
+            "logits",
+            "routing",
+            "capacity",
+            "share",
+            "flash_decode",
+            "split",
+        ),
         *("link", "data"),
     ]
 
