@@ -63,7 +63,8 @@ class Parser(argparse.ArgumentParser):
         """Raise CalculatorError: one sentence, with the option that was probably meant."""
         said = message.rstrip(".")
         guess = habits.meant(message, self._option_string_actions)
-        raise CalculatorError(f"{said[:1].upper()}{said[1:]}; see {self.prog} --help{' all' if guess else ''}.{guess}")
+        everything = " all" if guess or not habits.in_short_help(message) else ""
+        raise CalculatorError(f"{said[:1].upper()}{said[1:]}; see {self.prog} --help{everything}.{guess}")
 
     def print_help(self, file: Any = None) -> None:
         """Write the help to standard output, which may be closed."""
@@ -170,8 +171,9 @@ ENGINE_SETTINGS = {
 
 def _add_devices(add: Add) -> None:
     said = (
-        "a device of --list-devices, local, or a JSON file of your own: adds what it holds, the time of a pass, with "
-        "--mode decode what users wait for, with pretraining a step's memory and time"
+        "a device of --list-devices, local, hf:FLAVOR of hf jobs with its price, or a JSON file of your own: adds what "
+        "it holds, the time of a pass, with --mode decode what users wait for, with pretraining a step's memory and "
+        "time"
     )
     add("--device", metavar="NAME", help=said)
     add("--engine", choices=answers.ENGINES, default="vllm", help="whose memory and pace; default: vllm")

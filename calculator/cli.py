@@ -16,7 +16,7 @@ from calculator.errors import RAISE, CalculatorError, WorkloadError
 from calculator.lists import Listed, workloads
 from calculator.record.workload import Workload
 from calculator.report import output
-from calculator.terminal import complain, progress, without_token
+from calculator.terminal import complain, progress, without_token, working
 from calculator.version import version
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def _run(given: list[str], program: str) -> int:
     if given == ["validate"] and not os.path.exists("validate"):
         from calculator.validation import text
 
-        print(text())
+        with working("Comparing with what was measured"):
+            said = text()
+        output.write_out(f"{said}\n")
         return 0
     for value in given:
         if value.startswith("--") and value.endswith("=--"):  # argparse takes the dashes for a separator
@@ -83,7 +85,9 @@ def _run(given: list[str], program: str) -> int:
 
 def _answer(options: argparse.Namespace) -> tuple[str, int]:
     """The answer to a question about devices, and the exit status."""
-    return answers.answer(options, load_all(sources(options), options.revision, options.token, options.base))
+    models = load_all(sources(options), options.revision, options.token, options.base)
+    with working("Trying layouts"):
+        return answers.answer(options, models)
 
 
 def _content(options: argparse.Namespace) -> str:
@@ -119,9 +123,11 @@ def _content(options: argparse.Namespace) -> str:
     if (asked := _placing(options)) is not None:
         from calculator.placing import placings
 
-        if asked.export:
-            return "\n".join(p.exported for p in placings(estimates, asked))
-        return output.placed(placings(estimates, asked), options.table, options.format)
+        with working("Trying layouts" if asked.plans else "Placing on devices"):
+            found = placings(estimates, asked)
+            if asked.export:
+                return "\n".join(p.exported for p in found)
+            return output.placed(found, options.table, options.format)
     if options.table == "device":
         raise WorkloadError("--table device shows what --device NAME answers; give that too, or see --list-devices.")
     if len(runs) > 1 and options.format != "json":
@@ -141,10 +147,11 @@ def _placing(options: argparse.Namespace) -> Placing | None:
     sizes = {n: v for n in ("micro_batches", "plans", "export") if (v := getattr(options, n)) is not None}
     if options.device is None and not recipe and not sizes and not recipes.divided(options):
         return None
-    from calculator.hardware import device
     from calculator.placing import Placing
 
-    named = answers.any_device if options.mode == "pretraining" else device  # of memory alone there is no time
+    named = (
+        answers.any_device if options.mode == "pretraining" else answers.named_device
+    )  # of memory alone there is no time
     card = None if options.device is None else named(options.device)
     return Placing(card, recipes.layout_of(options), options.engine, recipe, **sizes)
 

@@ -18,7 +18,24 @@ def names(prefix: str) -> list[str]:
     return [name for name in (*ids, *(i.split("/")[-1] for i in ids)) if name.lower().startswith(wanted)]
 
 
-VALUES = {"dtype": ("auto", *FORMATS, *BASES), "kv_dtype": ("auto", *CACHE_TYPES)}
+def values() -> dict[str, tuple[str, ...]]:
+    """What options may be that are no choices of the parser: those of the catalogues."""
+    from calculator.hardware import devices
+    from calculator.search.racks import racks
+    from calculator.search.solve import GOALS
+    from calculator.training.solve import GOALS as OF_TRAINING
+
+    cards = ("local", *(d.id for d in devices()))
+    formats = {"dtype": ("auto", *FORMATS, *BASES), "kv_dtype": ("auto", *CACHE_TYPES)}
+    goals = tuple(dict.fromkeys((*GOALS, *OF_TRAINING)))
+    return {
+        **formats,
+        "device": cards,
+        "fits": cards,
+        "serve": cards,
+        "provision": tuple(r.id for r in racks()),
+        "solve": goals,
+    }
 
 
 def complete(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +44,10 @@ def complete(parser: argparse.ArgumentParser) -> None:
         import argcomplete
     except ModuleNotFoundError:
         return
+    known = values()
     for action in parser._actions:
         if action.dest in ("models", "hf_model"):
             action.completer = lambda prefix, **_: names(prefix)  # type: ignore[attr-defined]
-        elif action.dest in VALUES:
-            action.completer = argcomplete.ChoicesCompleter(VALUES[action.dest])  # type: ignore[attr-defined]
+        elif action.dest in known:
+            action.completer = argcomplete.ChoicesCompleter(known[action.dest])  # type: ignore[attr-defined]
     argcomplete.autocomplete(parser, always_complete_options="long")

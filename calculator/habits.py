@@ -12,14 +12,23 @@ MODES = {
     "train": "pretraining",
     "training": "pretraining",
     "pretrain": "pretraining",
+    "pre-training": "pretraining",
     "finetune": "pretraining",
     "fine-tune": "pretraining",
     "finetuning": "pretraining",
+    "fine-tuning": "pretraining",
+    "sft": "pretraining",
     "generate": "decode",
     "decoding": "decode",
+    "generation": "decode",
     "prompt": "prefill",
 }
 """Other names of the modes. A full fine-tuning step does what a pretraining step does."""
+
+OTHERWISE = dict.fromkeys(
+    ("inference", "infer", "serve", "serving"), "Reading the prompt is prefill, generating is decode."
+) | {method: f"Did you mean --mode train --method {method}?" for method in ("full", "lora", "qlora")}
+"""What people call a mode that is two here, or an option of one."""
 
 METHODS = {
     "awq": "int4",
@@ -70,13 +79,25 @@ ELSEWHERE = {
     "--hardware": "--device",
     "--flavor": "--device",
     "--quant": "--dtype",
+    "--list": "--list-models",
+    "--csv": "--format csv",
+    "--markdown": "--format markdown",
+    "--md": "--format markdown",
 }
 """What vLLM, SGLang, llama.cpp and hf call our options."""
 
 COMMANDS = frozenset(("serve", "run", "estimate", "predict", "bench", "chat", "download"))
 """First words of other tools' commands; here a command is the name of a model."""
 
-WORDS = {"help": "--help", "version": "--version", "models": "--list-models", "local": "--local"}
+WORDS = {
+    "help": "--help",
+    "version": "--version",
+    "models": "--list-models",
+    "list": "--list-models",
+    "types": "--list-types",
+    "devices": "--list-devices",
+    "local": "--local",
+}
 
 
 def translated(given: Sequence[str]) -> list[str]:
@@ -99,6 +120,8 @@ def meant(complaint: str, known: Iterable[str]) -> str:
     import difflib
 
     refused = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", complaint)
+    if refused is not None and "prefill" in refused[2] and refused[1].lower() in OTHERWISE:
+        return f" {OTHERWISE[refused[1].lower()]}"
     if refused is not None:
         near = difflib.get_close_matches(refused[1].lower(), re.findall(r"[\w.-]+", refused[2]), 1, 0.6)
         near = near or [MODES[word] for word in difflib.get_close_matches(refused[1].lower(), MODES, 1, 0.7)]
@@ -137,3 +160,9 @@ Exact parameters, memory, FLOPs and bytes of transformer models.
   {program} Qwen/Qwen3-8B --mode decode --batch-size 1,8,64 --seq-len 32k
   {program} Qwen/Qwen3-8B meta-llama/Llama-3.1-8B --mode decode --json
 """
+
+
+def in_short_help(complaint: str) -> bool:
+    """Whether the short help has the option that argparse complains about; so it is of complaints about none."""
+    found = re.match(r"argument (?:-\w+/)?(--[\w-]+)", complaint)
+    return found is None or found[1] in SHORT

@@ -28,7 +28,8 @@ def script() -> Path:
 
 
 def run_app(arguments: Sequence[str] = ()) -> int:
-    """Run the app until it is stopped, and return its exit status.
+    """Run the app until it is stopped, and return its exit status. Where a process can become another it becomes the
+    server, so that whoever stops it (a shell, systemd, Docker) stops the server.
 
     Args:
         arguments: for `streamlit run`, for instance --server.port 8600.
@@ -42,4 +43,6 @@ def run_app(arguments: Sequence[str] = ()) -> int:
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [sys.executable, "-m", "streamlit", "run", str(place), *arguments]
+    if os.name == "posix":
+        os.execve(sys.executable, command, environment)
     return subprocess.run(command, check=False, env=environment).returncode

@@ -60,7 +60,7 @@ def listing(workload: Workload, form: str, tell: Callable[[str], None] = lambda 
     """The list in a format of the command line."""
     listed = rows(workload, tell)
     if form == "json":
-        return output.as_json(listed)
+        return output.list_as_json("models", listed)
     if form == "csv":
         return clean.as_csv(listed)
     if not listed:

@@ -5,13 +5,48 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
+
+PATIENCE = 1.0
+"""Seconds that nobody needs to be told anything."""
+
+
+def watched() -> bool:
+    """Whether a person is watching standard error."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+@contextlib.contextmanager
+def working(line: str) -> Iterator[None]:
+    """While what is inside takes longer than a second, the line with the seconds so far, where a person is watching."""
+    if not watched():
+        yield
+        return
+    done, start = threading.Event(), time.monotonic()
+
+    def tell() -> None:
+        told = False
+        while not done.wait(PATIENCE):
+            progress(f"{line} ({time.monotonic() - start:.0f} s)")
+            told = True
+        if told:
+            progress("")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
 
 
 def progress(line: str) -> None:
     """Show the line, or clear it, where a person is watching standard error."""
-    if sys.stderr is not None and sys.stderr.isatty():
+    if watched():
         sys.stderr.write(f"\r\x1b[K{_one_line(line)[:100]}")
         sys.stderr.flush()
 

@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from typing import Any
 import pytest
 from writers import write_gguf, write_safetensors
 
-from calculator import asked, cli
+from calculator import asked, cli, terminal
+from calculator.errors import WorkloadError
 from calculator.families import FAMILIES
 from calculator.sources import catalogue
 from calculator.sources.load import load_model
@@ -443,7 +445,7 @@ def test_explain_of_several_models_in_markdown(outcome: Callable[..., str]) -> N
 
 
 def test_list_models(outcome: Callable[..., str]) -> None:
-    listed = json.loads(outcome("--list-models", "--format", "json"))
+    listed = json.loads(outcome("--list-models", "--format", "json"))["models"]
     assert [row["id"] for row in listed] == [entry.id for entry in catalogue.entries()]
     (row,) = [row for row in listed if row["id"] == QWEN]
     assert (list(row), row["name"], row["type"]) == (["id", "name", "type", "date"], "Qwen2.5 7B", "qwen2")
@@ -506,7 +508,7 @@ ERRORS = {
     "gpt2 --batch-size 0": "batch_size must be a whole number from 1 to 1,000,000,000,000, not 0.",
     "gpt2 --seq-len -5": "sequence_length must be a whole number from 1 to 1,000,000,000,000, not -5.",
     "gpt2 --dtype int3": "Precision 'int3' is not known; choose one of auto, fp32, fp16, bf16, fp8, int8, int4, "
-    "mxfp4, nvfp4, nf4.",
+    "mxfp4, nvfp4, nf4, or a mixture of llama.cpp such as q4_k_m.",
     "gpt2 --kv-dtype nf4": "The KV cache cannot be kept in 'nf4'; choose one of auto, fp32, fp16, bf16, fp8, int8, "
     "fp8_ds_mla, fp8_per_token_head, int8_per_token_head, nvfp4, fp4_e2m1, mxfp4, int4, q8_0, q5_1, q5_0, q4_1, q4_0, "
     "iq4_nl, f16, fp8_e4m3, fp8_e5m2, or two of them for keys and values, as q8_0/q4_0.",
@@ -550,9 +552,9 @@ def test_a_bad_config_is_one_line(content: str, start: str, run: Run, tmp_path: 
 
 
 def test_errors_in_a_process_of_its_own() -> None:
-    ended = process("gpt2", "--mode", "serving")
+    ended = process("gpt2", "--mode", "sideways")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("error: Argument --mode: invalid choice: 'serving'")
+    assert ended.stderr.startswith("error: Argument --mode: invalid choice: 'sideways'")
     assert ended.stderr.endswith("; see python -m calculator --help.\n")
 
 
@@ -703,3 +705,30 @@ def test_settings_of_engines_and_llama_cpp_s_cache_flags(run: Run) -> None:
     for flags, size in {"-ctk q8_0 -ctv q4_0": 436_207_616, "--cache-type-k q8_0": 822_083_584}.items():
         assert json.loads(run(*shlex.split(f"{base} {flags}"))[1])["memory"]["kv_cache"] == size
     assert "say the same" in run(*shlex.split(f"{base} -ctk q8_0 --kv-dtype fp8"))[2]
+
+
+class Terminal(io.StringIO):
+    """Standard error that a person watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_takes_longer_than_a_second_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Terminal()
+    monkeypatch.setattr(sys, "stderr", watched)
+    monkeypatch.setattr(terminal, "PATIENCE", 0.01)
+    with terminal.working("Trying layouts"):
+        while "Trying layouts (0 s)" not in watched.getvalue():
+            time.sleep(0.01)
+    assert watched.getvalue().endswith("\r\x1b[K")
+    monkeypatch.setattr(terminal, "PATIENCE", 60.0)
+    watched.truncate(watched.seek(0))
+    with pytest.raises(WorkloadError), terminal.working("Trying layouts"):
+        raise WorkloadError("It cannot be.")
+    assert watched.getvalue() == ""
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(terminal, "PATIENCE", 0.001)
+    with terminal.working("Trying layouts"):
+        time.sleep(0.02)
+    assert sys.stderr.getvalue() == ""

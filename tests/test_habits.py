@@ -73,6 +73,25 @@ def test_every_answer_in_json_says_which_schema_it_has(asked, outcome):
     assert found["tool"]["name"] == "transformer-calculator"
 
 
+LOCAL = "model place path on_disk parameters weights kv_cache memory error"
+
+
+@pytest.mark.parametrize(
+    ("option", "key", "columns"),
+    [
+        ("--list-models", "models", "id name type date"),
+        ("--list-types", "types", "type example"),
+        ("--list-devices", "devices", "id name year GiB GB/s 16-bit_TFLOP/s"),
+        ("--local", "models", LOCAL),
+    ],
+)
+def test_lists_in_json_say_which_schema_they_have(option, key, columns, outcome, machine):
+    found = json.loads(outcome(option, "--json"))
+    assert list(found) == ["schema", "tool", key]
+    assert (found["schema"], found["tool"]["name"]) == (1, "transformer-calculator")
+    assert [name.replace(" ", "_") for name in found[key][0]] == columns.split()
+
+
 def test_json_of_lists_is_a_list(outcome):
     found = json.loads(outcome(QWEN, "--batch-size", "1,2", "--seq-len", "128", "--json"))
     assert [e["workload"]["batch_size"] for e in found] == [1, 2]
@@ -140,6 +159,17 @@ def test_the_short_help_fits_a_screen_and_names_real_options(outcome):
         ((QWEN, "--gpu", "h100"), "Did you mean --device?"),
         ((QWEN, "--mode", "trian"), "Did you mean pretraining?"),
         ((QWEN, "--mode", "decod"), "Did you mean decode?"),
+        ((QWEN, "--mode", "inference"), "Reading the prompt is prefill, generating is decode."),
+        ((QWEN, "--mode", "qlora"), "Did you mean --mode train --method qlora?"),
+        ((QWEN, "--solve"), "; see transformer-calculator --help all."),
+        ((QWEN, "--fits"), "; see transformer-calculator --help."),
+        (("--list",), "Did you mean --list-models?"),
+        ((QWEN, "--csv"), "Did you mean --format csv?"),
+        ((QWEN, "--dtype", "fpp8"), "Did you mean fp8?"),
+        ((QWEN, "--dtype", "q4km"), "Did you mean q4_k_m?"),
+        ((QWEN, "--fits", "80G"), "is written 80GiB (2^30 bytes) or 80GB (10^9)."),
+        ((QWEN, "--fits", "80"), "is written 80GiB (2^30 bytes) or 80GB (10^9)."),
+        ((QWEN, "--fits", "h10"), "the nearest are h100-"),
         ((QWEN, "--table", "memroy"), "Did you mean memory?"),
         ((QWEN, "--engine", "trtllm"), "Did you mean tensorrt-llm?"),
         (("serve", QWEN), f"serve is no command here; leave it out: the first word is the model, {QWEN}."),
@@ -156,7 +186,9 @@ def test_what_is_like_nothing_gets_no_guess(outcome):
 
 def test_words(outcome):
     assert outcome("version") == outcome("-V") == outcome("--version")
-    assert outcome("models") == outcome("--list-models")
+    assert outcome("models") == outcome("list") == outcome("--list-models")
+    assert outcome("devices", "--json") == outcome("--list-devices", "--json")
+    assert outcome("types") == outcome("--list-types")
 
 
 def test_a_file_called_help_is_a_model(outcome, tmp_path, monkeypatch):
@@ -182,13 +214,23 @@ def test_did_you_mean(outcome, given, meant):
     assert outcome(QWEN, given, "8", code=2).endswith(f" Did you mean {meant}?\n")
 
 
+def test_an_empty_pipe_says_so(outcome, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b" \n")))
+    assert outcome("-", code=2).startswith("error: Nothing came on standard input;")
+
+
 def test_a_wrong_model_is_met_with_the_nearest(outcome, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "Did you mean Qwen/Qwen3-32B or" in outcome("Qwen/Qwen3-32", code=2)
 
 
 @pytest.mark.parametrize(
-    ("mode", "meant"), [("train", "pretraining"), ("training", "pretraining"), ("finetune", "pretraining")]
+    ("mode", "meant"),
+    [
+        *((mode, "pretraining") for mode in ("train", "training", "finetune", "fine-tuning", "SFT")),
+        ("generate", "decode"),
+        ("prompt", "prefill"),
+    ],
 )
 def test_modes_by_other_names(outcome, mode, meant):
     assert json.loads(outcome("gpt2", "--mode", mode, "--seq-len", "64", "--json"))["workload"]["mode"] == meant
@@ -273,7 +315,7 @@ def machine(tmp_path, monkeypatch):
 
 
 def test_the_models_of_this_machine(outcome, machine):
-    rows = {(r["place"], r["model"]): r for r in json.loads(outcome("--local", "--seq-len", "64", "--json"))}
+    rows = {(r["place"], r["model"]): r for r in json.loads(outcome("--local", "--seq-len", "64", "--json"))["models"]}
     assert set(rows) == {
         ("Hugging Face", "org/one"),
         ("Hugging Face", "org/broken"),
@@ -318,5 +360,8 @@ def test_completion_knows_models_and_formats(monkeypatch):
     assert QWEN in actions["models"].completer("Qwen/Qwen3-8")
     assert completion.names("qwen3-8b")[0] == "Qwen3-8B"
     assert {"auto", "fp8", "int4"} <= set(actions["dtype"].completer)
+    assert {"local", "h100-sxm-80gb"} <= set(actions["device"].completer) & set(actions["fits"].completer)
+    assert "gb300-nvl72" in actions["provision"].completer
+    assert {"max-context", "fastest"} <= set(actions["solve"].completer)
     monkeypatch.setitem(sys.modules, "argcomplete", None)
     assert cli.main(["--version"]) == 0

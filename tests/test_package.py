@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -72,16 +73,34 @@ def test_public_names_exist() -> None:
         assert getattr(calculator, name) is not None
 
 
-def test_the_app_is_found_and_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    called = []
-    done = subprocess.CompletedProcess([], 0)
-    monkeypatch.setattr(launch.subprocess, "run", lambda command, **options: called.append((command, options)) or done)
-    from calculator.cli import main
+SERVER = """
+import json, os, sys
+if __name__ == "__main__":
+    print(json.dumps([os.getpid(), sys.argv[1:], os.environ["PYTHONPATH"]]))
+    sys.exit(3)
+"""
 
-    assert main(["app", "--server.port", "8600"]) == 0
-    command, options = called[0]
-    assert command[1:] == ["-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", "8600"]
-    assert options["env"]["PYTHONPATH"].startswith(str(ROOT))
+
+def test_the_app_is_found_and_started_from_any_folder(tmp_path: Path) -> None:
+    """The server is the process that was started: signals reach it."""
+    (tmp_path / "streamlit").mkdir()
+    (tmp_path / "streamlit" / "__init__.py").touch()
+    (tmp_path / "streamlit" / "__main__.py").write_text(SERVER, encoding="utf-8")
+    paths = os.pathsep.join((str(tmp_path), str(ROOT)))
+    command = [sys.executable, "-m", "calculator", "app", "--server.port", "8600"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        said, _ = process.communicate(timeout=60)
+    pid, arguments, path = json.loads(said)
+    assert process.returncode == 3
+    assert arguments == ["run", str(ROOT / "app.py"), "--server.port", "8600"]
+    assert path.startswith(str(ROOT))
+    if os.name == "posix":
+        assert pid == process.pid
+
+
+def test_an_installation_without_the_app_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "PLACES", ())
     with pytest.raises(CalculatorError, match="This installation has no app"):
         launch.run_app()

@@ -85,4 +85,4 @@ def test_refusals(answer: Callable[..., tuple[str, str]], given: list[str], sent
 
 
 def test_the_catalogue_is_listed(answer: Callable[..., tuple[str, str]]) -> None:
-    assert len(json.loads(answer("--list-devices", "--json")[0])) == 108
+    assert len(json.loads(answer("--list-devices", "--json")[0])["devices"]) == 108

@@ -237,10 +237,23 @@ def format_named(name: str) -> Format:
         names = [*MIXTURES, *(n for n in GGML_FORMATS if n not in MIXTURES)]
         raise WorkloadError(
             f"{name!r} is no mixture or type of llama.cpp that a precision can be; choose one of {', '.join(names)}."
+            + _near(key)
         )
     if found is None:
-        raise WorkloadError(f"Precision {name!r} is not known; choose one of auto, {', '.join(FORMATS)}.")
+        raise WorkloadError(
+            f"Precision {name!r} is not known; choose one of auto, {', '.join(FORMATS)}, or a mixture of llama.cpp "
+            f"such as q4_k_m.{_near(key)}"
+        )
     return found
+
+
+def _near(key: str) -> str:
+    """The name that was probably meant, as a question."""
+    import difflib
+
+    known = [name for name in (*FORMATS, *ALIASES, *MIXTURES, *GGML_FORMATS) if len(name) > 2]
+    near = difflib.get_close_matches(key, known, 1, 0.8)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def grouped(base: Format, *, columns: int, name: str | None = None, zero_bits: int | None = None) -> Format:

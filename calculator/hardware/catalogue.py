@@ -121,7 +121,8 @@ def _nearest(text: str) -> str:
     import difflib
 
     names = {d.id: d.id for d in devices()} | {name.lower(): d.id for d in devices() for name in (d.name, *d.drivers)}
-    near = dict.fromkeys(names[n] for n in difflib.get_close_matches(text.lower(), names, 6, 0.3))
+    begun = [names[n] for n in names if _letters(text.lower()) and _letters(n).startswith(_letters(text.lower()))]
+    near = dict.fromkeys([*begun, *(names[n] for n in difflib.get_close_matches(text.lower(), names, 6, 0.3))])
     if not near:
         return "see calculator.devices(), or give a device of your own: name, memory_gib, bandwidth_gb_s, peak_tflops."
     return f"the nearest are {', '.join(list(near)[:4])}. A device of your own is a JSON file with {', '.join(CUSTOM)}."

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from calculator.errors import HubUnreachableError
+from calculator.errors import DeviceError, HubUnreachableError
 from calculator.hardware.catalogue import devices
 from calculator.hardware.record import Device
 from calculator.numbers.units import GB
@@ -47,6 +47,22 @@ def rented(token: str | None = None) -> list[Rented]:
             "again, or name a device of calculator.devices()."
         ) from error
     return read(listed)
+
+
+def rented_device(flavor: str, token: str | None = None) -> Device:
+    """One device of the machine of that name, as `hf jobs run --flavor` takes it, at its share of the price.
+
+    Raises:
+        DeviceError: no machine with an accelerator that the catalogue knows has that name. HubUnreachableError: the
+            Hub did not tell.
+    """
+    machines = {machine.name: machine.device for machine in rented(token)}
+    if flavor not in machines:
+        raise DeviceError(
+            f"Hugging Face rents no machine {flavor[:80]!r} with an accelerator known here; choose one of "
+            f"{', '.join(machines)}."
+        )
+    return machines[flavor]
 
 
 def read(listed: Iterable[Any]) -> list[Rented]:

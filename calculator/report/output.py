@@ -204,7 +204,7 @@ def model_listing(form: str) -> str:
     """The bundled models, popular ones first."""
     entries = catalogue.entries()
     rows = [{"id": e.id, "name": e.name, "type": e.config.get("model_type"), "date": e.date} for e in entries]
-    return _listing("Bundled models", rows, form)
+    return _listing("Bundled models", "models", rows, form)
 
 
 def type_listing(form: str) -> str:
@@ -212,9 +212,8 @@ def type_listing(form: str) -> str:
     from calculator.families import FAMILIES
 
     examples = {e.config.get("model_type"): e.id for e in reversed(catalogue.entries())}
-    return _listing(
-        "Model types", [{"type": kind, "example": examples.get(kind, "")} for kind in sorted(FAMILIES)], form
-    )
+    rows = [{"type": kind, "example": examples.get(kind, "")} for kind in sorted(FAMILIES)]
+    return _listing("Model types", "types", rows, form)
 
 
 def device_listing(form: str) -> str:
@@ -232,12 +231,12 @@ def device_listing(form: str) -> str:
         }
         for d in devices()
     ]
-    return _listing("Devices", rows, form)
+    return _listing("Devices", "devices", rows, form)
 
 
-def _listing(title: str, rows: Sequence[Row], form: str) -> str:
+def _listing(title: str, key: str, rows: Sequence[Row], form: str) -> str:
     if form == "json":
-        return _json(rows)
+        return list_as_json(key, rows)
     if form == "csv":
         return clean.as_csv(rows)
     cells = [[str(value) for value in row.values()] for row in rows]
@@ -251,6 +250,11 @@ def _listing(title: str, rows: Sequence[Row], form: str) -> str:
 def as_json(found: Row | Sequence[Row]) -> str:
     """Plain values as JSON."""
     return _json(found)
+
+
+def list_as_json(key: str, rows: Sequence[Row]) -> str:
+    """A list under its name, with the schema's number like everything else that is written as JSON."""
+    return _json({**stamp(), key: list(rows)})
 
 
 def as_blocks(blocks: Iterable[text.Block], form: str) -> str:

@@ -70,6 +70,12 @@ def read_config(path: Path) -> dict[str, Any]:
         raise SourceError(
             f"There is no file {str(file)!r}; give the path of a config.json or of the folder that holds one."
         )
+    if file.suffix not in ("", ".json"):
+        from calculator.sources.foreign.folders import unread_file
+
+        unread = unread_file(file)
+        if unread is not None:
+            raise SourceError(unread)
     try:
         with file.open("rb") as opened:
             return _parsed(opened.read(limits().config_bytes + 1), repr(str(file)), str(file))
@@ -85,7 +91,10 @@ def read_stdin() -> dict[str, Any]:
     """
     if sys.stdin is None or sys.stdin.isatty():
         raise SourceError("The model - is a config.json on standard input; pipe one in, or give a name or a path.")
-    return _parsed(sys.stdin.buffer.read(limits().config_bytes + 1), "standard input", "Standard input")
+    body = sys.stdin.buffer.read(limits().config_bytes + 1)
+    if not body.strip():
+        raise SourceError("Nothing came on standard input; the model - is a config.json that is piped in.")
+    return _parsed(body, "standard input", "Standard input")
 
 
 def _parsed(body: bytes, shown: str, where: str) -> dict[str, Any]:

@@ -44,7 +44,7 @@ from writers import safetensors_bytes
 
 ROOT = Path(__file__).parents[2]
 EMPTY = 'import streamlit as st\nst.number_input("Batch size", 1, 10**9, 1, key="batch", bind="query-params")\n'
-PAGES = ("overview", "fit", "speed", "training", "compare", "scaling", "experts", "checkpoint", "methods", "serving")
+PAGES = ("overview", "fit", "speed", "serving", "training", "compare", "scaling", "experts", "checkpoint", "methods")
 CHANGED = ("Batch size", "Sequences a step", "Requests (1/s)")  # of all pages, of training, of serving
 THINKING = 3.0  # seconds between two changes of one visitor
 MIXTURE = DEEPSEEK | {

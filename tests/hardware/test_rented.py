@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from huggingface_hub import HfApi
 from huggingface_hub._jobs_api import JobHardwareInfo
 
 import calculator
-from calculator.hardware.rented import read, rented
+from calculator.cli import main
+from calculator.hardware.rented import read, rented, rented_device
 
 
 def machine(name: str, model: str, quantity: int, vram: str, dollars: float, maker: str = "Nvidia") -> JobHardwareInfo:
@@ -61,3 +64,17 @@ def test_the_client_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HfApi, "list_jobs_hardware", fail)
     with pytest.raises(calculator.CalculatorError, match="The Hub did not tell which machines it rents"):
         rented()
+
+
+def test_a_flavor_is_a_device_on_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = [machine("t4-small", "T4", 1, "16 GB", 0.4), machine("a100x4", "A100", 4, "320 GB", 10.0)]
+    monkeypatch.setattr(HfApi, "list_jobs_hardware", lambda self, token=None: listed)
+    asked = ["Qwen/Qwen3-8B", "--mode", "decode", "--tp", "4", "--table", "device", "--json"]
+    assert main([*asked, "--device", "hf:a100x4"]) == 0
+    assert json.loads(capsys.readouterr().out)["on"]["device"] == "a100-sxm4-80gb"
+    assert rented_device("a100x4").price == pytest.approx(2.5)
+    assert main([*asked, "--device", "hf:a100"]) == 2
+    said = "Hugging Face rents no machine 'a100' with an accelerator known here; choose one of t4-small, a100x4."
+    assert said in capsys.readouterr().err

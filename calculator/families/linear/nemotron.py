@@ -87,7 +87,10 @@ def nemotron_h(c: Config) -> Blueprint:
                 latent=c.get("moe_latent_size"),
             ),
         )
-    layers = [Layer(parts[k][0], (Norm("norm", width), parts[k][1], Residual("residual", width))) for k in kinds]
+    made = {
+        k: Layer(said, (Norm("norm", width), part, Residual("residual", width))) for k, (said, part) in parts.items()
+    }
+    layers = [made[k] for k in kinds]
     # transformers ties no head of this type, whatever tie_word_embeddings says.
     return decoder(
         c,

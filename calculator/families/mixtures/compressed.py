@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 from calculator.config import Config
 from calculator.errors import ConfigError
@@ -91,6 +92,7 @@ def deepseek_v4(c: Config) -> Blueprint:
         "ffn", (("gate.tid2eid", (c.vocab_size, c.num_experts_per_tok)),), component="router", role="buffer"
     )
 
+    @cache
     def layer(kind: str, hash_layer: bool) -> Layer:
         channel: tuple[Part, ...] = (table, replace(experts, correction=None)) if hash_layer else (experts,)
         parts = (

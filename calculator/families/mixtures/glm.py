@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 from calculator.config import Config
 from calculator.families.decoders.norms import glm_attention
@@ -62,6 +63,7 @@ def sparse_latent(c: Config) -> Blueprint:
     experts = replace(experts, shared=replace(experts.shared, bias=False))
     dense = gated_mlp(c, bias=False)
 
+    @cache
     def chosen(layer: Layer, indexed: bool) -> Layer:
         norm, *rest = layer.parts
         kind = layer.kind.replace("full", "sparse latent" if indexed else "sparse latent (shared choice)")

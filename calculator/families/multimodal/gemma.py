@@ -8,6 +8,7 @@ from calculator.config import Config
 from calculator.families.fields import attention_kind, every, head_shape, layer_types, windows
 from calculator.families.layers import gated_mlp, layer_norm, mixture, plain_norm, self_attention
 from calculator.families.models import beside, blueprint, decoder, language_model, moved, with_towers
+from calculator.families.once import once
 from calculator.families.registry import Blueprint, family
 from calculator.families.towers.gemma import gemma3n_audio, gemma3n_embedder, gemma4_audio, gemma4_vision
 from calculator.families.towers.mobilenet import mobilenet_v5
@@ -174,6 +175,7 @@ def gemma4_attention(c: Config, window: int | None, shared: bool) -> Attention:
     return replace(attention, kv_heads=kv_heads, head_dim=head_dim, rotary=int(head_dim * share))
 
 
+@once
 def gemma4_layer(c: Config, window: int | None, shared: bool) -> Layer:
     width: int = c.hidden_size
     mlp = gated_mlp(c, bias=False)
