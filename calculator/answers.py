@@ -20,10 +20,13 @@ from calculator.report.clean import as_csv
 from calculator.report.rows import stamp
 
 if TYPE_CHECKING:
+    from calculator.engines.memory.fit import Fit
     from calculator.hardware import Device
     from calculator.model import Model
+    from calculator.search.plan import Plan
 
 FRACTION = float
+WAYS = ("command", "kubernetes", "skypilot")
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "transformers")
 DID_NOT_FIT = 1  # exit status of --fits
 SHARED = ("gpu_memory_utilization", "max_num_seqs", "mem_fraction_static", "n_gpu_layers")
@@ -39,7 +42,8 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--solve", metavar="GOAL", help=f"the best layout of --device for a goal: {goals}")
     add("--tokens", metavar="N", help="with --solve and --mode train: tokens of the budget, such as 1T or 300B")
     add("--vllm-log", metavar="FILE", help="what a vLLM log printed about memory beside what is predicted on --device")
-    add("--launch", action="store_true", help="with --fits: the command that starts the engine with these settings")
+    said = f"with --fits and --provision: what starts the engine with these settings: {', '.join(WAYS)}"
+    add("--launch", nargs="?", const="command", choices=WAYS, metavar="WAY", help=said)
     add("--devices", type=_count, metavar="N", help="with --solve: how many devices")
     add("--users", type=_count, metavar="N", help="sequences at once that have to fit; default: 1")
     add("--max-model-len", type=_count, metavar="N", help="tokens of the longest sequence; default: the model's limit")
@@ -87,7 +91,8 @@ def asked(options: argparse.Namespace) -> bool:
     if len(found) > 1:
         raise WorkloadError(f"{' and '.join(found)} are questions of their own; ask one at a time.")
     if not found:
-        alone = [name for name in OWN if getattr(options, name) is not None] + ["launch"] * options.launch
+        alone = [name for name in OWN if getattr(options, name) is not None]
+        alone += ["launch"] * bool(options.launch)
         if alone:
             where = "--fits, --serve, --provision, --solve or --vllm-log"
             raise WorkloadError(f"{_flag(alone[0])} is read with {where}{INSTEAD.get(alone[0], '')}.")
@@ -116,7 +121,9 @@ def answer(options: argparse.Namespace, models: Sequence[Model]) -> tuple[str, i
         from calculator.search.provision import provision
 
         plan = provision(model, options.provision, _traffic(options), **_precision(options), **_settings(options))
-        return _shown(options, plan.to_dict(), plan.verdict, plan.rows(), _plan_lines(plan.to_dict())), 0
+        words = _launched(options, _pools(plan))
+        lines = [*_plan_lines(plan.to_dict()), *(line for each in words.values() for line in ("", each))]
+        return _shown(options, plan.to_dict() | words, plan.verdict, plan.rows(), lines), 0
     if options.solve:
         return (_solve_training if options.mode == "pretraining" else _solve)(options, model), 0
     return _log(options, model), 0
@@ -170,6 +177,27 @@ def _precision(options: argparse.Namespace) -> dict[str, Any]:
     return {"engine": options.engine, "dtype": str(options.dtype), "kv_dtype": str(options.kv_dtype)}
 
 
+def _pools(plan: Plan) -> dict[str, tuple[Fit, str]]:
+    """What a plan starts, by a name for it."""
+    if plan.prefill is None or plan.decode is None:
+        return {}
+    if plan.together:
+        return {"command": (plan.decode.fit, "")}
+    return {"command_prefill": (plan.prefill.fit, "prefill"), "command_decode": (plan.decode.fit, "decode")}
+
+
+def _launched(options: argparse.Namespace, started: Mapping[str, tuple[Fit, str]]) -> dict[str, str]:
+    """The words that start each, in the way that was asked for; none where nobody asked."""
+    from calculator.engines.memory.start import kubernetes, shell, skypilot
+
+    if not options.launch:
+        return {}
+    ways: dict[str, Callable[[Fit], str]] = {"kubernetes": kubernetes, "skypilot": skypilot}
+    if options.launch in ways:
+        return {name: ways[options.launch](fit) for name, (fit, _) in started.items()}
+    return {name: shell(fit, pool) for name, (fit, pool) in started.items()}
+
+
 def _read_elsewhere(options: argparse.Namespace) -> None:
     """
     Raises:
@@ -200,7 +228,6 @@ def _traffic(options: argparse.Namespace) -> dict[str, Any]:
 
 def _fits(options: argparse.Namespace, model: Model) -> tuple[str, int]:
     from calculator.engines.memory import fit
-    from calculator.engines.memory.start import shell
 
     found = fit(
         model,
@@ -214,9 +241,9 @@ def _fits(options: argparse.Namespace, model: Model) -> tuple[str, int]:
     lines = [f"  {row['name']:<44} {gib(row['bytes']):>14}   {row['source']}" for row in found.rows()]
     lines += [f"  fix: {fix.short}: {fix.meaning}" for fix in found.fixes]
     lines += [f"note: {note}" for note in found.notes]
-    if options.launch:
-        lines += ["", shell(found)]
-    shown = found.to_dict() | ({"command": shell(found)} if options.launch else {})
+    words = _launched(options, {options.launch or "": (found, "")})
+    lines += [line for each in words.values() for line in ("", each)]
+    shown = found.to_dict() | words
     return _shown(options, shown, found.verdict, found.rows(), lines), 0 if found.fits else DID_NOT_FIT
 
 

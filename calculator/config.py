@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from calculator.errors import ConfigError, shown
-from calculator.limits import limits
+from calculator.limits import limits, remembered
 
 DATA = Path(__file__).parent / "data"
 LARGEST = 10**12  # far beyond any number of a real model
@@ -29,7 +29,7 @@ def _defaults() -> str:
     return (DATA / "defaults.json").read_text(encoding="utf-8")
 
 
-@cache
+@remembered(1024)
 def defaults_of(model_type: str) -> Mapping[str, Any]:
     """What a model type assumes: {"defaults", "aliases", "sub_configs"}; empty for a type that is not known.
 
@@ -45,7 +45,7 @@ def defaults_of(model_type: str) -> Mapping[str, Any]:
     return defaults_of(found) if isinstance(found, str) else found
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def is_size(name: str) -> bool:
     """Whether a field of that name counts something or says how large it is."""
     return name.startswith(COUNTS) or name.endswith(SIZES) or name == "depth"

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from calculator.config import Config, is_size, kinds_of
 from calculator.errors import CalculatorError, ConfigError, WorkloadError, shown
 from calculator.limits import limits
 from calculator.numbers.symbolic import Expression
+from calculator.record.recent import Recent
 from calculator.record.run import written
 from calculator.record.vocabulary import MEMORY_KINDS
 
@@ -62,7 +62,10 @@ def check_model(model: Model) -> None:
         raise ConfigError(f"hidden_size and vocab_size of this model are {sizes}; they must be whole numbers.")
 
 
-@lru_cache(maxsize=256)
+_CHECKED: Recent[int] = Recent(20_000)
+"""Operations of parts that were lately looked at, of at most so many together."""
+
+
 def _checked(parts: tuple[Part, ...]) -> int:
     """How many operations the parts write. Equal parts are looked at once, whatever model they stand in: nothing here
     depends on the rest of it, nor on limits.
@@ -70,10 +73,15 @@ def _checked(parts: tuple[Part, ...]) -> int:
     Raises:
         ConfigError: one of them no model can have.
     """
+    known = _CHECKED.get(parts)
+    if known is not None:
+        return known
     for part in parts:
         for inner in _parts_in(part):
             _check_part(inner)
-    return _check_operations(parts)
+    found = _check_operations(parts)
+    _CHECKED.put(parts, found, max(found, 1))
+    return found
 
 
 def _check_size(stack: Stack) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 from calculator.errors import CalculatorError, CheckpointError, ConfigError, shown
 
@@ -29,8 +30,10 @@ class Limits:
         layers: of a stack. distinct_layers: of them that differ from one another.
         repeats: of all loops over numbers of a config together, while a model is built. parts: the parts made then.
         operations: of one pass. copies: of one kind of weight in a layer (experts).
+        named: tensors of a model's layers in one of llama.cpp's mixtures, which has a rule for each.
         tensors: of a checkpoint over all its files. header_bytes: the same, in bytes.
-        seconds: for everything that one request asks of the Hub, headers included.
+        seconds: for everything that one request asks of the Hub, headers included, so that with drawing it is answered
+            within ten.
         own_token: whether the machine's own token (HF_TOKEN or the stored login) is sent for whoever asks.
         disk: whether what the Hub sends is kept on, and read from, the machine's disk.
         failure_seconds: how long a Hub that did not answer is not asked again for the same thing.
@@ -46,10 +49,11 @@ class Limits:
     repeats: int = 100_000
     parts: int = 100_000
     operations: int = 6_000
+    named: int = 40_000
     copies: int = 100_000
     tensors: int = 1_000_000
     header_bytes: int = 200_000_000
-    seconds: float = 10.0
+    seconds: float = 9.0
     own_token: bool = True
     disk: bool = True
     failure_seconds: float = 0.0
@@ -67,6 +71,7 @@ SERVER = Limits(
     repeats=20_000,
     parts=30_000,
     operations=3_000,
+    named=20_000,
     copies=20_000,
     tensors=200_000,
     header_bytes=25_000_000,
@@ -180,6 +185,28 @@ def _depth(text: bytes) -> int:
         depth += _STEP.get(token[0], 0)
         deepest = max(deepest, depth)
     return deepest
+
+
+Asked = ParamSpec("Asked")
+Value = TypeVar("Value")
+
+
+def remembered(entries: int, longest: int = 200) -> Callable[[Callable[Asked, Value]], Callable[Asked, Value]]:
+    """A function whose last answers are kept where strangers choose what it is asked: names, or lists of numbers. What
+    is longer than `longest` is worked out each time, so that so many entries are so many bytes too."""
+
+    def keeping(call: Callable[Asked, Value]) -> Callable[Asked, Value]:
+        kept: Callable[Asked, Value] = lru_cache(maxsize=entries)(call)  # type: ignore[assignment]
+
+        def asked(*args: Asked.args, **named: Asked.kwargs) -> Value:
+            for value in (*args, *named.values()) if named else args:
+                if isinstance(value, (str, tuple)) and len(value) > longest:
+                    return call(*args, **named)
+            return kept(*args, **named)
+
+        return wraps(call)(asked)
+
+    return keeping
 
 
 @dataclass

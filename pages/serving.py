@@ -30,10 +30,6 @@ HELD = {"weights": "Weights", "cache": "KV cache", "activations": "Activations",
 
 def show(inputs: Inputs) -> None:
     paper = Paper(inputs, "serving")
-    if not inputs.model.text.causal:
-        paper.answer(f"How {ui.plain(inputs.name)} is served")
-        st.info(f"{ui.plain(inputs.name)} generates no tokens.", icon=":material/arrow_back:")
-        return
     place = st.container(gap="small")  # the answer stands above the fields that it depends on
     with ui.card("The traffic", "Prompts are as long as the sidebar's length, answers as what it generates"):
         machine, traffic = asked(inputs)

@@ -81,9 +81,9 @@ def pictures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     found: dict[str, Any] = {}
     draw = Paper.chart
 
-    def keep(paper: Paper, name: str, drawn: Any) -> None:
+    def keep(paper: Paper, name: str, drawn: Any, **more: Any) -> None:
         found[name] = drawn
-        draw(paper, name, drawn)
+        draw(paper, name, drawn, **more)
 
     monkeypatch.setattr(Paper, "chart", keep)
     return found

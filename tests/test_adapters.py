@@ -144,6 +144,17 @@ def test_the_adapter_stays_in_16_bit_beside_a_quantized_base():
         assert bits is None or held[1] - held[0] == bits * own
 
 
+@pytest.mark.parametrize(
+    ("stated", "rows"),
+    [([1, 2, 3], 3), ({"embed_tokens": [0, 1]}, 2), ({"embed_tokens": [0, 1], "lm_head": [4, 5, 6]}, 5), ({}, 0)],
+)
+def test_rows_of_tables_that_were_trained(stated, rows):
+    """As peft 0.21 saves them: trainable_tokens_delta beside each table."""
+    raw = lora(target_modules=["q_proj"], base_model_name_or_path="Qwen/Qwen3-8B", trainable_token_indices=stated)
+    plain = lora(target_modules=["q_proj"], base_model_name_or_path="Qwen/Qwen3-8B")
+    assert load_model(raw).parameters.total - load_model(plain).parameters.total == rows * 4096
+
+
 def test_work_and_formulas_of_an_adapter():
     alone = load_model("meta-llama/Llama-3.1-8B")
     both = adapted(alone, lora(r=16, target_modules=["q_proj"]))
@@ -171,6 +182,7 @@ def test_a_token_touches_the_pairs_of_its_experts():
         ({"peft_type": "LOKR", "base_model_name_or_path": "a/b"}, r"adapter \(LOKR\) of a/b, whose size is not known"),
         (lora(target_modules=["nope"], base_model_name_or_path="Qwen/Qwen3-8B"), "none of its target_modules"),
         (lora(target_modules=["q_proj"]), "names no base model"),
+        (lora(trainable_token_indices=5, base_model_name_or_path="Qwen/Qwen3-8B"), "must be a list of tokens"),
         (lora(r=-1), "r in adapter_config.json is -1"),
         (lora(target_modules="((a+)+)+", base_model_name_or_path="Qwen/Qwen3-8B"), "none of its target_modules"),
         (lora(target_modules="(", base_model_name_or_path="Qwen/Qwen3-8B"), "opens a group that it does not close"),

@@ -14,7 +14,7 @@ from calculator import load_model
 from calculator.record.options import OPTIONS
 from calculator.sources.hub.client import HubFile
 
-PAGES = ("overview", "fit", "speed", "training", "scaling", "compare", "experts", "methods")
+PAGES = ("overview", "fit", "speed", "serving", "training", "scaling", "compare", "experts", "methods")
 TINY = {
     "model_type": "llama",
     "hidden_size": 64,
@@ -258,7 +258,8 @@ def test_the_inputs_are_the_same_on_every_page(open_page):
     for page, found in zip(PAGES, sidebars, strict=True):
         shared = {key: sidebars[0][key] for key in found if key in sidebars[0]}
         assert found.items() >= shared.items()
-        assert page == "training" or {"mode", "draft"} >= sidebars[0].keys() - found.keys()
+        apart = {"mode", "draft", *(["batch"] if page == "serving" else [])}  # which asks about a traffic
+        assert page == "training" or apart >= sidebars[0].keys() - found.keys()
         if page == "training":  # whose recipe says how weights, gradients and caches are kept
             recipe = {"step", "tokens", "method", "optimizer", "train_as", "loss", "zero", "recompute"}
             shared = {"source", "model", "hub_token", "length", "device", "devices", "price"}

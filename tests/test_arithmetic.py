@@ -86,6 +86,9 @@ CASES = {
     "torchao int4 under int8": (torchao("Int8DynamicActivationInt4WeightConfig", group_size=128), "int8"),
     "Quanto": ({"quant_method": "quanto", "weights": "int8"}, "bf16"),
     "Quanto with inputs": ({"quant_method": "quanto", "weights": "float8", "activations": "float8"}, "fp8"),
+    "FP-Quant": ({"quant_method": "fp_quant", "forward_dtype": "nvfp4"}, "nvfp4"),
+    "MXFP8": ({"quant_method": "mxfp8"}, "fp8"),
+    "Gemma": ({"quant_method": "gemma", "num_bits": 4}, "bf16"),
     "EETQ": ({"quant_method": "eetq", "weights": "int8"}, "bf16"),
 }  # fmt: skip
 

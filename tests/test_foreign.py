@@ -14,6 +14,7 @@ NEMO = {"dim": 5120, "n_layers": 40, "head_dim": 128, "hidden_dim": 14336, "n_he
 SMALL_3 = NEMO | {"hidden_dim": 32768}
 PIXTRAL = {"hidden_size": 1024, "num_channels": 3, "patch_size": 14, "rope_theta": 10000.0, "intermediate_size": 4096,
            "num_hidden_layers": 24, "num_attention_heads": 16}  # fmt: skip
+LLAMA_32 = {"n_kv_heads": 8, "vocab_size": 128256, "multiple_of": 256, "norm_eps": 1e-5, "use_scaled_rope": True}
 LLAMA_3 = {"dim": 4096, "n_layers": 32, "n_heads": 32, "n_kv_heads": 8, "vocab_size": 128256, "multiple_of": 1024,
            "ffn_dim_multiplier": 1.3, "norm_eps": 1e-05}  # fmt: skip
 MEGATRON = {"num_layers": 32, "hidden_size": 4096, "ffn_hidden_size": 14336, "num_attention_heads": 32,
@@ -42,6 +43,8 @@ DREAM = {"model_type": "Dream", "architectures": ["DreamModel"], "hidden_size": 
 @pytest.mark.parametrize(
     ("raw", "parameters"),
     [
+        (LLAMA_32 | {"dim": 2048, "n_layers": 16, "n_heads": 32, "ffn_dim_multiplier": 1.5}, 1235814400),
+        (LLAMA_32 | {"dim": 3072, "n_layers": 28, "n_heads": 24, "ffn_dim_multiplier": 1.0}, 3212749824),
         (  # Falcon's own code, before transformers had it
             {"model_type": "RefinedWebModel", "architectures": ["RWForCausalLM"], "n_layer": 32, "n_head": 71}
             | {"hidden_size": 4544, "multi_query": True, "parallel_attn": True, "bias": False, "vocab_size": 65024},
@@ -144,6 +147,10 @@ def test_a_folder_of_another_form_is_named(tmp_path, file, owner):
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
+        (LLAMA_3 | {"moe_args": {"num_experts": 16}}, "has moe_args, so that it describes more"),
+        (LLAMA_3 | {"vision_chunk_size": 448}, "has vision_chunk_size, so that"),
+        (LLAMA_3 | {"quantization_args": {"group_size": 256}}, "has quantization_args"),
+        ({"dim": 4096, "n_layers": 32}, "The params.json states no n_heads, hidden_dim, vocab_size"),
         (
             {"model_type": "RefinedWeb", "n_layer": 60, "hidden_size": 8192, "vocab_size": 65024},
             "Falcon's own code states no n_head",
@@ -165,3 +172,20 @@ def test_a_folder_of_another_form_is_named(tmp_path, file, owner):
 def test_what_is_missing_is_said(raw, words):
     with pytest.raises(CalculatorError, match=words):
         load_model(raw)
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    {
+        "pytorch_model.bin": "a checkpoint of torch",
+        "consolidated.00.pth": "a checkpoint of torch",
+        "model.onnx": "a graph of ONNX",
+        "gemma.litertlm": "a model of LiteRT",
+        "weights.npz": "arrays of NumPy",
+    }.items(),
+)
+def test_weights_that_are_not_opened_are_named(tmp_path, file, kind):
+    (tmp_path / file).write_bytes(b"PK")
+    for path in (tmp_path / file, tmp_path):
+        with pytest.raises(CalculatorError, match=f"{file}' is {kind}.* is not opened here; give the config.json"):
+            load_model(path)

@@ -48,7 +48,8 @@ def test_the_words_are_those_of_titles(word):
 
 
 @pytest.mark.parametrize(
-    "page", ["overview", "fit", "speed", "training", "compare", "scaling", "experts", "checkpoint", "methods"]
+    "page",
+    ["overview", "fit", "speed", "serving", "training", "compare", "scaling", "experts", "checkpoint", "methods"],
 )
 def test_no_heading_of_a_page_says_what_the_glossary_rules_out(open_page, page):
     at = open_page(page, model="Qwen/Qwen3-30B-A3B", breakdown="true", engines="true", formulas="true", sweep="true")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from calculator.formats.named import FORMATS
+from calculator.limits import remembered
 from calculator.parallel.layout import Layout
 from calculator.passes import plan
 from calculator.record.recent import Recent
@@ -17,6 +20,30 @@ from calculator.sources.load import load_model, model_from_config
 from calculator.training import stage
 from calculator.training.recipe import Training
 from calculator.training.stage import BESIDE, StageKept, stages
+
+COUNTED = {"_shared", "drawn", "case_of", "_model", "primes_from", "_sizes"}
+"""Cached functions that are asked about numbers, records of a fixed size, kinds of parts, or by their owner only."""
+
+
+def test_what_strangers_name_is_kept_only_where_it_is_short() -> None:
+    """A name of a config or a header may have millions of letters, and so may each of the next thousand."""
+    found = set()
+    for file in (Path(__file__).parents[1] / "calculator").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and (node.args.args or node.args.kwonlyargs):
+                kept = [ast.unparse(d).partition("(")[0] for d in node.decorator_list]
+                found |= {node.name for how in kept if how in ("cache", "lru_cache", "functools.cache")}
+    assert found == COUNTED
+    asked = []
+
+    @remembered(2, longest=3)
+    def length(name: str, more: int = 0) -> int:
+        asked.append(name)
+        return len(name) + more
+
+    assert [length(name) for name in ("abc", "abcd", "abc", "abcd")] == [3, 4, 3, 4]
+    assert asked == ["abc", "abcd", "abcd"]
+    assert length("abc", more=2) == 5
 
 
 def test_it_is_bounded_by_weight_and_forgets_what_was_not_asked_for() -> None:

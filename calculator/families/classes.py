@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from itertools import takewhile
 from typing import Any
 
@@ -16,6 +15,7 @@ from calculator.config import Config
 from calculator.errors import ConfigError
 from calculator.families.fields import label_count
 from calculator.families.registry import Blueprint, Family
+from calculator.limits import remembered
 from calculator.model import Stack
 from calculator.parts import Activation, Head, Linear, Part
 
@@ -84,7 +84,7 @@ def classes(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(listed)
 
 
-@lru_cache(maxsize=512)
+@remembered(512)
 def on_top(name: str, kind: str) -> str | None:
     """What a class has on top of the layers of a type, by its name; None where neither is known."""
     if name in WHOLE:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import TypeAlias
 
 from calculator.errors import ConfigError
 from calculator.formats.automaton import Automaton, Pattern
+from calculator.limits import remembered
 
 MOST_EXPERTS = 2**16
 """Experts of one layer that rules are asked about; published models have some hundreds."""
@@ -36,13 +36,13 @@ Hits: TypeAlias = frozenset[int]
 NOTHING: Hits = frozenset()
 
 
-@lru_cache(maxsize=16_384)
+@remembered(16_384)
 def bare(module: str) -> str:
     """A module's path without what wraps the language model."""
     return WRAPPERS.sub("", module).removesuffix(".weight")
 
 
-@lru_cache(maxsize=16_384)
+@remembered(16_384)
 def translations(short: str) -> list[str]:
     """The path in the words of transformers, and of those MLX keeps, where it is in DeepSeek-V4's own; an image tower's
     by the names that libraries give it."""

@@ -8,10 +8,10 @@ model_runner_kv_cache_mixin.py (fp4_e2m1); TensorRT-LLM, KvCacheConfig.dtype (au
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from calculator.errors import WorkloadError
 from calculator.formats.ggml import QUANTIZED
+from calculator.limits import remembered
 from calculator.numbers.symbolic import Number, ceil_div
 
 
@@ -153,7 +153,7 @@ CACHE_ALIASES = {
 """Other names that engines and configs give these types."""
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def cache_format_named(name: str) -> CacheFormat:
     """The format of that name; "q8_0/q4_0" keeps keys in the first and values in the second.
 

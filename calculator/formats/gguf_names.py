@@ -7,7 +7,8 @@ split, joined or renamed on the way.
 from __future__ import annotations
 
 import re
-from functools import cache
+
+from calculator.limits import remembered
 
 _LAYER = """
 input_layernorm                     attn_norm
@@ -277,7 +278,6 @@ def _table(text: str) -> dict[str, str]:
 LAYER, WHOLE, OUTSIDE, T5 = map(_table, (_LAYER, _WHOLE, _OUTSIDE, _T5))
 
 
-@cache
 def stored_as(name: str, architecture: str = "", layers: int = 0) -> Names:
     """The GGUF names of a checkpoint's tensor; () where none is known.
 
@@ -285,26 +285,41 @@ def stored_as(name: str, architecture: str = "", layers: int = 0) -> Names:
         name: in the safetensors checkpoint, with a star for the number of an expert.
         architecture: as general.architecture spells it. layers: of the model, after which those of MTP are numbered.
     """
-    if altup := re.fullmatch(r"model\.altup_(unembed_)?projections\.\d+\.weight", name):
+    if altup := _ALTUP.fullmatch(name):
         return (("altup_unembd_proj.weight" if altup[1] else "altup_proj.weight",),)
-    if side := re.fullmatch(r"(encoder|decoder)\.block\.(\d+)\.(layer\..+)", name):  # T5's sides
-        prefix = f"{side[1][:3]}.blk.{side[2]}."
-        return _with_suffix(side[3], _t5(side[3], side[1] == "decoder"), prefix)
-    if first := re.fullmatch(r"rwkv\.blocks\.0\.pre_ln(\.\w+)", name):
+    if side := _SIDE.fullmatch(name):
+        return _below(f"{side[1][:3]}.blk.{side[2]}.", _of_t5(side[3], side[1] == "decoder"))
+    if first := _RWKV.fullmatch(name):
         return ((f"token_embd_norm{first[1]}",),)
-    place = re.match(r"(?:(.*)\.)?(?:layers|layer|h|block|blocks)\.(\d+)\.(.+)", name)
+    place = _PLACE.match(name)
     if place is None:
         return _outside(name, layers)
-    path, number, inner = place[1] or "", int(place[2]), place[3]
-    if path == "mtp":
-        number += layers
-    prefix = f"blk.{number}."
-    if inner in WHOLE:
-        return _spelled(WHOLE[inner], "", prefix)
-    return _with_suffix(inner, _renamed(architecture), prefix)
+    number = int(place[2]) + (layers if place[1] == "mtp" else 0)
+    return _below(f"blk.{number}.", _of_layer(place[3], architecture))
 
 
-@cache
+_ALTUP = re.compile(r"model\.altup_(unembed_)?projections\.\d+\.weight")
+_SIDE = re.compile(r"(encoder|decoder)\.block\.(\d+)\.(layer\..+)")
+"""T5's sides."""
+_RWKV = re.compile(r"rwkv\.blocks\.0\.pre_ln(\.\w+)")
+_PLACE = re.compile(r"(?:(.*)\.)?(?:layers|layer|h|block|blocks)\.(\d+)\.(.+)")
+
+
+def _below(prefix: str, ways: Names) -> Names:
+    return tuple([tuple([prefix + name for name in way]) for way in ways])
+
+
+@remembered(2048)
+def _of_t5(inner: str, decoder: bool) -> Names:
+    return _with_suffix(inner, _t5(inner, decoder))
+
+
+@remembered(2048)
+def _of_layer(inner: str, architecture: str) -> Names:
+    return _spelled(WHOLE[inner], "", "") if inner in WHOLE else _with_suffix(inner, _renamed(architecture))
+
+
+@remembered(64, longest=20)
 def _renamed(architecture: str) -> dict[str, str]:
     changes: dict[str, str] = {}
     if architecture in POST_NORMS:
@@ -334,10 +349,10 @@ def _outside(name: str, layers: int) -> Names:
     return ()
 
 
-def _with_suffix(inner: str, table: dict[str, str], prefix: str) -> Names:
+def _with_suffix(inner: str, table: dict[str, str]) -> Names:
     kind = next((k for k in (".weight", ".bias") if inner.endswith(k)), "")
     found = table.get(inner.removesuffix(kind)) if kind else None
-    return _spelled(found, kind, prefix) if found else ()
+    return _spelled(found, kind, "") if found else ()
 
 
 def _spelled(text: str, kind: str, prefix: str) -> Names:

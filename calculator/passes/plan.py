@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from calculator.errors import ConfigError
 from calculator.formats.alike import Alike
 from calculator.formats.named import FORMATS, GGML_FORMATS, MIXTURES, Format, format_named, ggml_head
 from calculator.formats.rules import LINEAR, Scheme, Share, converting
 from calculator.formats.weight import Weight
+from calculator.limits import limits
 from calculator.model import Layer, Model, Stack
 from calculator.numbers.symbolic import Number
 from calculator.record.operation import Span, Step
@@ -89,7 +91,11 @@ def _module(prefix: str, weight: Weight) -> str:
 
 
 def planned(model: Model, dtype: str, training: bool) -> Plan:
-    """The plan of a model for a precision by name, as `plan_of` keeps it."""
+    """The plan of a model for a precision by name, as `plan_of` keeps it.
+
+    Raises:
+        ConfigError: it has too many tensors for a mixture, which names each.
+    """
     native, title = _native(model, dtype)
     scheme = _scheme(model, dtype, training)
     if scheme is not None and dtype == "auto":
@@ -120,10 +126,21 @@ def _scheme(model: Model, dtype: str, training: bool) -> Scheme | None:
     if form.name in MIXTURES:
         from calculator.passes.recipe import mixed_scheme
 
+        _check_named(model)
         return mixed_scheme(model, form.name)
     if form.name in GGML_FORMATS:
         return _ggml_scheme(model, form)
     return Scheme(form.title, converting("Linear of the layers", form, "dtype", LINEAR, towers=False), place="")
+
+
+def _check_named(model: Model) -> None:
+    groups = (group for stack in model.stacks for group in stack.groups)
+    named = sum(len(layers) * len(weights_of(layer.parts)) for layer, layers in groups)
+    if named > limits().named:
+        raise ConfigError(
+            f"{model.name} has {named:,} tensors in its layers; a mixture, which has a rule for each, is made of "
+            f"{limits().named:,} at most. Check the number of layers in the config, or choose another precision."
+        )
 
 
 def _planned_stack(stack: Stack, plan: Plan) -> PlannedStack:

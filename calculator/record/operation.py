@@ -4,9 +4,9 @@ layer, and `Operation`, that step in one pass of one workload."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 from calculator.formats.weight import Weight
+from calculator.limits import remembered
 from calculator.numbers.symbolic import Number
 from calculator.record.caches import Kept
 from calculator.record.saved import Saved
@@ -44,7 +44,7 @@ class Span:
         return len(self.layers) or 1
 
 
-@lru_cache(maxsize=4096)
+@remembered(1024, longest=500)
 def index_ranges(indices: tuple[int, ...]) -> str:
     """(0, 1, 2, 5) as "0-2,5"; long alternating lists are cut after a few."""
     runs: list[list[int]] = []

@@ -70,6 +70,12 @@ def read_config(path: Path) -> dict[str, Any]:
         raise SourceError(
             f"There is no file {str(file)!r}; give the path of a config.json or of the folder that holds one."
         )
+    if file.suffix not in ("", ".json"):
+        from calculator.sources.foreign.folders import unread_file
+
+        unread = unread_file(file)
+        if unread is not None:
+            raise SourceError(unread)
     try:
         with file.open("rb") as opened:
             return _parsed(opened.read(limits().config_bytes + 1), repr(str(file)), str(file))

@@ -43,7 +43,7 @@ from writers import safetensors_bytes
 
 ROOT = Path(__file__).parents[2]
 EMPTY = 'import streamlit as st\nst.number_input("Batch size", 1, 10**9, 1, key="batch", bind="query-params")\n'
-PAGES = ("overview", "fit", "speed", "training", "compare", "scaling", "experts", "checkpoint", "methods")
+PAGES = ("overview", "fit", "speed", "serving", "training", "compare", "scaling", "experts", "checkpoint", "methods")
 THINKING = 3.0  # seconds between two changes of one visitor
 MIXTURE = DEEPSEEK | {
     "num_hidden_layers": 48,

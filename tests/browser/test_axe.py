@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 AXE = os.environ.get("AXE", "")
-PAGES = ["?mode=decode", "fit", "speed", "training", "compare", "scaling", "experts", "methods", "?source=hub"]
+PAGES = [
+    "?mode=decode",
+    "fit",
+    "speed",
+    "serving",
+    "training",
+    "compare",
+    "scaling",
+    "experts",
+    "methods",
+    "?source=hub",
+]
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 # What stands in Streamlit's own front end, where no app reaches it.
 OF_STREAMLIT = {"scrollable-region-focusable"}

@@ -18,12 +18,13 @@ from calculator.numbers import units as fmt
 
 QWEN = load_model("Qwen/Qwen2.5-7B")
 GPT2 = load_model("openai-community/gpt2")
-TITLES = ["Overview", "Fit", "Speed", "Training", "Compare"]
+TITLES = ["Overview", "Fit", "Speed", "Serving", "Training", "Compare"]
 LINK = "model=openai-community/gpt2&mode=decode&batch=7&length=512&weights=int8"
 HEADINGS = {
     "": re.compile(r"^gpt2 in INT8 with 7\s×\s512 tokens needs"),
     "fit": re.compile(r"^gpt2 fits on one\sH200 with vLLM, with room for [\d,]+ sequences of 512 tokens\.$"),
     "speed": re.compile("^Each of 7 users reads"),
+    "serving": re.compile(r"^One\sH200 carries [\d,.]+\srequests a second of gpt2 from"),
     "training": re.compile("^Training all of gpt2 takes"),
     "compare": re.compile("is fastest"),
 }
@@ -63,7 +64,10 @@ def expect_the_link(page: Page) -> None:
         expect(page.locator(".st-key-weights, .st-key-kv, .st-key-batch, .st-key-generate")).to_have_count(0)
     else:
         expect(page.locator(".st-key-weights input")).to_have_value("int8")
-        expect(page.locator(".st-key-batch input")).to_have_value("7")
+        if "/serving" in page.url:  # which asks about a traffic
+            expect(page.locator(".st-key-batch")).to_have_count(0)
+        else:
+            expect(page.locator(".st-key-batch input")).to_have_value("7")
         expect(page.locator(".st-key-generate input")).to_be_visible()
     assert parameters(page) == parameters_of(LINK)
 
@@ -119,6 +123,21 @@ def test_an_unknown_page_falls_back_to_the_first_and_keeps_the_link(visit, serve
     expect(page.locator("h1")).to_contain_text("gpt2 in")
     visitor.settled()
     expect_the_link(page)
+
+
+def test_a_click_on_the_map_asks_for_what_it_shows(visit, server):
+    visitor = visit(server)
+    page = visitor.open("fit?model=Qwen/Qwen3-32B")
+    place = page.locator("[aria-label*='x: 16k; y: 8;']").first
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator(".st-key-length input")).to_have_value("16,384")
+    expect(page.locator(".st-key-batch input")).to_have_value("8")
+    expect(page.locator("h1")).to_contain_text("of 16k tokens")
+    visitor.settled()
+    assert parameters(page) == {"model=Qwen/Qwen3-32B", "batch=8", "length=16%2C384"}
 
 
 def step(visitor: Visitor, way: str, path: str) -> None:

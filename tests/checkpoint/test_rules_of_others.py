@@ -43,6 +43,14 @@ NVFP4_LAYER = {"model.layers.0.mlp.down_proj": {"quant_algo": "NVFP4"}}
         "GPTQ unsaid": (INTEGERS | {"sym": True, "desc_act": False}, KEPT + GPTQ),
         "AWQ unsaid": (INTEGERS | {"zero_point": True}, KEPT + AWQ),
         "bitsandbytes unsaid": ({"load_in_4bit": True}, KEPT + ALL // 2 + ALL // 64 * 4 + 14 * 64),
+        "bitsandbytes, a list without the head": (
+            {"load_in_4bit": True, "llm_int8_skip_modules": ["vision_tower"]},
+            NORMS + ENDS + (ALL + 1024 * 256) // 2 + (ALL + 1024 * 256) // 64 * 4 + 15 * 64,
+        ),
+        "bitsandbytes, a list with the head": (
+            {"load_in_4bit": True, "llm_int8_skip_modules": ["lm_head"]},
+            KEPT + ALL // 2 + ALL // 64 * 4 + 14 * 64,
+        ),
         "bitsandbytes off": ({"load_in_4bit": False, "load_in_8bit": False}, KEPT + 2 * ALL),
         "MLX by mode": ({"mode": "nvfp4"}, NORMS + nvfp4(ALL + ENDS)),
         "HQQ by tags": (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from models import DEEPSEEK, EVERY, GPT_OSS, LLAMA, MAMBA, QWEN3_MOE, folder, tensors
-from writers import Tensors, write_gguf
+from writers import Tensors, write_gguf, write_safetensors
 
 from calculator import Workload, compare, estimate, explain, load_checkpoint, load_model
 from calculator.errors import CheckpointError, SourceError, UnknownModelTypeError
@@ -290,3 +290,41 @@ def test_a_folder_with_one_gguf_file(tmp_path: Path) -> None:
     assert load_model(tmp_path).name == "some"
     with pytest.raises(SourceError, match="There is no file"):
         load_model(tmp_path / "other.gguf")
+
+
+LORA = {"blk.0.attn_q.weight.lora_a": ("F32", (16, 256)), "blk.0.attn_q.weight.lora_b": ("F32", (256, 16))}
+NAMED = {"general.base_model.0.repo_url": "https://huggingface.co/Qwen/Qwen3-8B"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "stored", "words"),
+    [
+        (
+            "adapter",
+            LORA,
+            r"adapter \(LoRA\) of https://huggingface.co/Qwen/Qwen3-8B, with 8,192 parameters in 32,768 bytes",
+        ),
+        ("imatrix", {"blk.0.attn_q.weight.in_sum2": ("F32", (256,))}, "is an importance matrix"),
+    ],
+)
+def test_a_gguf_file_that_is_no_model(tmp_path: Path, kind: str, stored: Tensors, words: str) -> None:
+    said = {"general.architecture": "llama", "general.type": kind} | NAMED
+    with pytest.raises(CheckpointError, match=words):
+        load_model(write_gguf(tmp_path / "x.gguf", stored, said))
+
+
+def test_a_projectors_gguf_file_says_that_it_is_no_language_model(tmp_path: Path) -> None:
+    stored: Tensors = {f"v.blk.{i}.attn_q.weight": ("F16", (64, 64)) for i in range(2)}
+    stored |= {"mm.0.weight": ("F16", (256, 64))}
+    said = {"general.architecture": "clip", "general.type": "mmproj"}
+    model = load_model(write_gguf(tmp_path / "x.gguf", stored, said))
+    assert model.parameters.total == 2 * 64 * 64 + 256 * 64
+    assert any("mmproj" in note for note in model.notes)
+
+
+def test_an_adapters_tensors_without_their_config_say_what_they_are(tmp_path: Path) -> None:
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
+    stored: Tensors = {f"{name}A.weight": ("BF16", (32, 4096)), f"{name}B.weight": ("BF16", (4096, 32))}
+    model = load_model(write_safetensors(tmp_path / "adapter_model.safetensors", stored))
+    assert model.parameters.total == 2 * 32 * 4096
+    assert any("an adapter's tensors alone" in note for note in model.notes)

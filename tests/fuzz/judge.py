@@ -20,6 +20,7 @@ LONGEST = LONGEST_MESSAGE + 10
 class Verdict:
     """How many inputs gave a result or a sentence, and what was found."""
 
+    inputs: int = 0
     results: int = 0
     sentences: int = 0
     slowest: float = 0.0
@@ -28,7 +29,7 @@ class Verdict:
 
     def __str__(self) -> str:
         return (
-            f"{self.results + self.sentences + sum(self.kinds.values()):,} inputs: {self.results:,} results, "
+            f"{self.inputs:,} inputs: {self.results:,} results, "
             f"{self.sentences:,} sentences, {sum(self.kinds.values()):,} faults; slowest {self.slowest:.2f} s, "
             f"peak {peak_bytes() / 2**20:.0f} MiB"
         )
@@ -44,6 +45,7 @@ def judged(inputs: Iterable[Any], run: Callable[[Any], object], most_faults: int
     """Run every input; what is neither a result nor a sentence, slow or large is a fault, kept once per kind."""
     verdict = Verdict()
     for each in inputs:
+        verdict.inputs += 1
         before, start = peak_bytes(), time.process_time()
         fault = _fault(verdict, each, run)
         took, grown = time.process_time() - start, peak_bytes() - before

@@ -11,6 +11,7 @@ import pytest
 from calculator.config import DATA, kinds_in
 from calculator.engines.memory import fit
 from calculator.errors import CalculatorError, ConfigError
+from calculator.estimation import estimate
 from calculator.families import FAMILIES
 from calculator.limits import SERVER, applied
 from calculator.parallel.layout import Layout
@@ -199,6 +200,27 @@ def all_different(layers: int) -> dict[str, object]:
         "activation_sparsity_pattern": None,
         "layer_types": ["full_attention"] * layers,
     }
+
+
+THOUSANDS = (
+    {"model_type": "umt5", "num_layers": 5005, "num_decoder_layers": 1, "d_model": 10**12, "d_ff": 352, "d_kv": 24},
+    {"model_type": "cohere_compass_text", "num_hidden_layers": 6006, "hidden_size": 192, "vocab_size": 1009},
+    {"model_type": "llama", "num_hidden_layers": 10_000},
+)
+
+
+def test_a_mixture_has_rules_for_so_many_tensors() -> None:
+    """A mixture of llama.cpp has a rule a tensor: 60,000 of them took seconds, again for each precision tried."""
+    assert judged(THOUSANDS, configs.run).faults == []
+    llama = model_from_config(THOUSANDS[2])
+    assert estimate(llama, dtype="int4").memory.weights > 0  # one rule for all matrices tells no layers apart
+    assert estimate(llama, dtype="q4_k").memory.weights > 0
+    with pytest.raises(ConfigError, match=r"has 90,000 tensors in its layers; .* of 40,000 at most"):
+        estimate(llama, dtype="q4_k_m")
+    few = model_from_config(THOUSANDS[2] | {"num_hidden_layers": 2000})
+    assert estimate(few, dtype="q4_k_m").memory.weights > 0
+    gptq = {"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {r"-:.*layers\.7\..*": {}}}
+    assert judged([THOUSANDS[2] | {"quantization_config": gptq}], configs.run).faults == []
 
 
 def test_a_file_s_own_sizes_are_taken_where_a_head_s_size_is_stated() -> None:

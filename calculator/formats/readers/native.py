@@ -53,7 +53,7 @@ def metal(settings: Mapping[str, Any]) -> Result:
 def mxfp8(settings: Mapping[str, Any]) -> Result:
     """8-bit floats with an 8-bit scale per 32 of a row."""
     return Scheme(
-        "MXFP8, 8-bit scale per 32", (*listed(settings, *IGNORED), *converting("Linear", mx(8), "quant_method"))
+        "MXFP8, 8-bit scale per 32", (*listed(settings, *IGNORED), *converting("Linear", mx(8, "fp8"), "quant_method"))
     ), None
 
 
@@ -66,6 +66,6 @@ def fp_quant(settings: Mapping[str, Any]) -> Result:
     if settings.get("pseudoquantization") or settings.get("store_master_weights"):
         return Scheme("weights as they were (FP-Quant)", ()), None
     group = int(settings.get("hadamard_group_size") or (16 if kind == "nvfp4" else 32))
-    form = replace(nvfp4(False) if kind == "nvfp4" else mx(4), tensor_bits=64 + 2 * 16 * group * group)
+    form = replace(nvfp4(True) if kind == "nvfp4" else mx(4, "mxfp4"), tensor_bits=64 + 2 * 16 * group * group)
     rules = (*listed(settings, *IGNORED), *converting("Linear", form, "forward_dtype", _heads(settings)))
     return Scheme(f"{kind.upper()} (FP-Quant)", rules), None

@@ -111,23 +111,25 @@ def eetq(settings: Mapping[str, Any]) -> Result:
 
 
 def bitsandbytes(settings: Mapping[str, Any]) -> Result:
-    """What `load_in_8bit` or `load_in_4bit` switches on; where they are there and off, nothing is converted."""
+    """What `load_in_8bit` or `load_in_4bit` switches on; where they are there and off, nothing is converted. A list of
+    modules to skip stands for itself: the head is only left out of it by transformers where there is no list."""
     eight = settings.get("load_in_8bit") or settings.get("_load_in_8bit")
     four = settings.get("load_in_4bit") or settings.get("_load_in_4bit")
     flags = ("load_in_4bit", "_load_in_4bit", "load_in_8bit", "_load_in_8bit")
     if not eight and not four and settings.keys() & set(flags):
         return Scheme("weights as they were (bitsandbytes, its flags are off)", ()), None
+    roles = LINEAR if settings.get("llm_int8_skip_modules") is None else LINEAR | {"head"}
     if eight:
         # A byte beside each matrix names its layout.
         form = Format("int8", 8, scale_bits=32, tensor_bits=8, arithmetic="int8")
-        return _whole("bitsandbytes LLM.int8()", form, settings, "load_in_8bit")
+        return _whole("bitsandbytes LLM.int8()", form, settings, "load_in_8bit", roles)
     double = bool(settings.get("bnb_4bit_use_double_quant"))
     scale = Fraction(8 * 256 + 32, 256) if double else 32
     tables = 16 * 32 + (256 * 32 if double else 0)  # the 16 values a code stands for, and the 256 of a scale
     kind = str(settings.get("bnb_4bit_quant_type", "fp4"))
     title = f"bitsandbytes {kind}, blocks of 64" + (", double-quantized scales" if scale != 32 else "")
     form = Format(kind, 4, tile_columns=64, scale_bits=scale, tensor_bits=tables)
-    return _whole(title, form, settings, "load_in_4bit")
+    return _whole(title, form, settings, "load_in_4bit", roles)
 
 
 def bitnet(settings: Mapping[str, Any]) -> Result:

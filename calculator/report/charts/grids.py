@@ -71,7 +71,9 @@ def grid(
         layers.append(layer(mine, frame, {"x": x, "y": y}))
     # What is clicked, wherever in a cell; on top, so that no word is in the way.
     select = {"type": "point", "fields": ["x", "y"], "clear": False}
-    clicked = layer(data, {"type": "rect", "opacity": 0, "cursor": "pointer"}, {"x": x, "y": y, "tooltip": tip})
+    clicked = layer(
+        data, {"type": "rect", "opacity": 0, "cursor": "pointer", "aria": False}, {"x": x, "y": y, "tooltip": tip}
+    )
     layers.append(clicked | {"params": [{"name": PICK, "select": select}]})
     height = CELL * len({c.up for c in cells}) + 80
     return Chart(drawn(layers, height, i), rows, finding)

@@ -98,7 +98,16 @@ def _with_share(parts: Parts, top_k: int) -> Iterator[Part]:
 
 
 def _beside(settings: Settings, model_type: str, prefix: str, op: Operation, weight: Weight) -> Parts:
-    """The adapter's parts for one tensor of an operation."""
+    """The adapter's parts for one tensor of an operation: a pair beside it, and rows of a table that were trained."""
+    module = weight.name.removesuffix(".weight")
+    shape = tuple(int(n) for n in weight.shape)
+    rows = settings.tokens_of(prefix + module, weight.role == "embedding")
+    held = (("weight", (rows, shape[-1])),)
+    trained = (VectorWeights(f"{module}.trainable_tokens_delta", held, op.component, role="adapter", idle=True),)
+    return (*(trained if rows else ()), *_pairs(settings, model_type, prefix, op, weight))
+
+
+def _pairs(settings: Settings, model_type: str, prefix: str, op: Operation, weight: Weight) -> Parts:
     module = weight.name.removesuffix(".weight")
     full = prefix + module.replace(".*", ".0")
     shape = tuple(int(n) for n in weight.shape)

@@ -110,6 +110,23 @@ class Settings:
         key, rank = list(patterns.items())[place]
         return whole(f"rank_pattern[{shown(key)}]", rank)
 
+    def tokens_of(self, module: str, embedding: bool) -> int:
+        """Rows of a table that are trained beside it (trainable_token_indices): of the embedding, or of those named.
+
+        Raises:
+            ConfigError: the field is no list of tokens, nor lists by module.
+        """
+        stated = self.raw.get("trainable_token_indices")
+        if stated is None:
+            return 0
+        if isinstance(stated, list):
+            return len(stated) if embedding and "position" not in module else 0
+        if not isinstance(stated, Mapping) or not all(isinstance(rows, list) for rows in stated.values()):
+            raise ConfigError(
+                f"trainable_token_indices in {FILE} is {shown(stated)}; it must be a list of tokens, or one by module."
+            )
+        return next((len(rows) for name, rows in stated.items() if f".{module}".endswith(f".{name}")), 0)
+
     def first(self, field: str, patterns: list[str], name: str, *, whole: bool = False) -> int | None:
         """The place of the first of a field's patterns that match the name, from its start or as a whole. They are a
         stranger's, so they run in time linear in the name (`formats.automaton`), all of a field at once.

@@ -6,6 +6,7 @@ routed to it. What the shapes cannot tell, attention and its cache, comes from t
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ from calculator.sources.checkpoint.tensors import Checkpoint
 from calculator.sources.checkpoint.weights import Numbered, Weights, by_layer, folded, squared
 
 EXACT, DERIVED, UNKNOWN = "exact", "derived", "unknown"
+LORA = re.compile(r"lora_(?:[AB]|[ab]|embedding_[AB]|magnitude_vector)(?:\.|$)")
 IMPOSSIBLE = (TypeError, AttributeError, ArithmeticError, IndexError, KeyError, ValueError, RuntimeError)
 """What names and shapes that no model has lead to."""
 
@@ -53,6 +55,8 @@ def model_from_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any] | No
     """
     said = dict(config if config is not None else checkpoint.config or {})
     gguf = checkpoint.format == "gguf"
+    if gguf:
+        _check_type(checkpoint)
     facts = facts_of_gguf(Metadata.of(checkpoint)) if gguf else facts_of_config(said)
     stored = [s for s in unpacked(checkpoint, said) if not CACHE_SCALE.fullmatch(s.name)]
     builder = Builder(facts)
@@ -66,6 +70,27 @@ def model_from_checkpoint(checkpoint: Checkpoint, config: Mapping[str, Any] | No
         reason = str(error).rstrip(".") or type(error).__name__
         raise CheckpointError(f"No model can be built from the headers of {checkpoint.name}: {reason}.") from error
     return model
+
+
+def _check_type(checkpoint: Checkpoint) -> None:
+    """Raises:
+    CheckpointError: the GGUF file says that it holds something else than a model (general.type).
+    """
+    said = checkpoint.metadata
+    kind = str(said.get("general.type") or "")
+    if kind == "adapter":
+        names = ("general.base_model.0.repo_url", "general.base_model.0.name")
+        base = next((str(said[name])[:200] for name in names if said.get(name)), "a model that it does not name")
+        elements = sum(t.elements for t in checkpoint.tensors)
+        raise CheckpointError(
+            f"{checkpoint.name} is an adapter (LoRA) of {base}, with {elements:,} parameters in {checkpoint.nbytes:,} "
+            "bytes; load the base model, or the adapter as peft saved it (adapter_config.json), which stands beside it."
+        )
+    if kind == "imatrix":
+        raise CheckpointError(
+            f"{checkpoint.name} is an importance matrix, which llama.cpp's quantizer reads, and no model; load the "
+            "model's own file."
+        )
 
 
 def _built(checkpoint: Checkpoint, said: dict[str, Any], stored: list[Stored], builder: Builder) -> Model:
@@ -265,6 +290,12 @@ def _notes(
         notes.append(f"{len(builder.odd)} tensor(s) such as {builder.odd[0]} have shapes that do not tell their FLOPs.")
     if certainty["parameters"] == UNKNOWN:
         notes.append("Some weights are packed in a way that is not known here: their elements are counted as stored.")
+    if all(LORA.search(t.name) for t in checkpoint.tensors):
+        notes.append(
+            "These are an adapter's tensors alone (LoRA); its adapter_config.json names what it stands beside."
+        )
+    if checkpoint.metadata.get("general.type") == "mmproj":
+        notes.append("This file (mmproj) is the tower and projector alone; the language model is a file of its own.")
     if towers:
         notes.append("What is not the language model by its names is held and not run.")
     if later:

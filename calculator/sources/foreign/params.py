@@ -36,7 +36,7 @@ def _typed(raw: Mapping[str, Any]) -> bool:
 
 def is_mistral(raw: Mapping[str, Any]) -> bool:
     """Whether these are the fields of Mistral's params.json."""
-    return not _typed(raw) and "dim" in raw and "n_layers" in raw and "hidden_dim" in raw
+    return not _typed(raw) and "dim" in raw and "n_layers" in raw and "multiple_of" not in raw
 
 
 def is_meta(raw: Mapping[str, Any]) -> bool:
@@ -143,6 +143,14 @@ def meta(raw: Mapping[str, Any]) -> dict[str, Any]:
             f"The params.json states vocab_size {raw.get('vocab_size')}: Meta's code takes it from the tokenizer; "
             "write the number of tokens there (32,000 for Llama 1 and 2)."
         )
+    other = next((n for n in raw if n.startswith("vision_") or isinstance(raw[n], Mapping)), None)
+    if other is not None:
+        raise ConfigError(
+            f"The params.json has {other}, so that it describes more than a Llama of text in 16 bit (experts, a vision "
+            "tower, quantized weights or adapters), which is not read here; give its config.json."
+        )
+    # Llama 3.2's small models alone have one table for embedding and head (transformers, convert_llama_weights_to_hf).
+    small = raw["dim"] < 4096 and raw["vocab_size"] == 128256
     wide = int(2 * (4 * raw["dim"]) / 3)
     if raw.get("ffn_dim_multiplier") is not None:
         wide = int(raw["ffn_dim_multiplier"] * wide)
@@ -155,6 +163,7 @@ def meta(raw: Mapping[str, Any]) -> dict[str, Any]:
         "num_key_value_heads": raw.get("n_kv_heads") or raw["n_heads"],
         "intermediate_size": -(-wide // multiple) * multiple,
         "vocab_size": raw["vocab_size"],
+        "tie_word_embeddings": small,
         "max_position_embeddings": raw.get("max_seq_len"),
         "dtype": "bfloat16",
     }
