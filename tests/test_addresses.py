@@ -105,7 +105,7 @@ def test_standard_input_and_pipes(tmp_path: Path):
     writer.join()
     empty = subprocess.run([*run, "-"], input=b"", capture_output=True, cwd=where, check=False)
     assert empty.returncode == 2
-    assert b"Nothing came on standard input" in empty.stderr
+    assert empty.stderr.startswith(b"error: Nothing came on standard input;")
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,17 @@ class Alike(NamedTuple):
 
 
 class _Named(NamedTuple):
-    """Rules that name a layer: the number as it is written -> the rule and the words around it; and numbers that are
-    written where they may be a layer's or another's."""
+    """Rules that name a layer.
+
+    Attributes:
+        rules: the number as it is written -> the rule and the words around it.
+        odd: numbers that are written where they may be a layer's or another's.
+        places: for each rule, how many of those that name no layer stand before it and are of another kind.
+    """
 
     rules: Mapping[str, list[tuple[int, Hashable]]]
     odd: set[str]
+    places: list[int]
 
 
 class Layers:
@@ -67,11 +73,10 @@ class Layers:
             return [Alike((layer,), {}) for layer in layers]  # a number behind that word may be another's
         left = {layer: self._left(f"{path}.{layer}.", tower=tower, beside=beside) for layer in layers}
         own = self._own(layers, named, left)
-        places = self._places({rule for rules in own.values() for rule, _ in rules} | _numbered(named))
         groups: dict[Hashable, list[int]] = defaultdict(list)
         for layer in layers:
             at = {rule: -1 - i for i, (rule, _) in enumerate(own[layer])}
-            said = tuple((places[rule], self.kinds[rule], words) for rule, words in own[layer])
+            said = tuple((named.places[rule], self.kinds[rule], words) for rule, words in own[layer])
             after = tuple(tuple((at.get(rule, rule), rest) for rule, rest in state) for state in left[layer])
             groups[layer if str(layer) in named.odd else (said, after)].append(layer)
         return [_group(members, own) for members in groups.values()]
@@ -80,7 +85,7 @@ class Layers:
         """Rules that name a layer by its number behind that word."""
         known = self._named.get(last)
         if known is None:
-            known = self._named[last] = _named(self.asker, last)
+            known = self._named[last] = _named(self.asker, last, self.kinds)
         return known
 
     def _left(self, prefix: str, *, tower: bool, beside: bool) -> list[Rest]:
@@ -112,29 +117,13 @@ class Layers:
             for layer in layers
         }
 
-    def _places(self, own: set[int]) -> dict[int, int]:
-        """For each rule of one layer's own, how many rules for all stand before it that are of another kind."""
-        found: dict[int, int] = {}
-        before, of_kind = 0, [0] * len(self.kinds)
-        for rule, kind in enumerate(self.kinds):
-            if rule in own:
-                found[rule] = before - of_kind[kind]
-            else:
-                before += 1
-                of_kind[kind] += 1
-        return found
-
-
-def _numbered(named: _Named) -> set[int]:
-    return {rule for rules in named.rules.values() for rule, _ in rules}
-
 
 def _group(members: list[int], own: Mapping[int, list[tuple[int, Hashable]]]) -> Alike:
     first, *others = ([rule for rule, _ in own[layer]] for layer in members)
     return Alike(tuple(members), dict(zip(first, zip(*others, strict=True), strict=True)) if others else {})
 
 
-def _named(asker: Asker, last: str) -> _Named:
+def _named(asker: Asker, last: str, kinds: Sequence[int]) -> _Named:
     found: dict[str, list[tuple[int, Hashable]]] = defaultdict(list)
     odd: set[str] = set()
     for rule, (how, name, pattern, _, _) in enumerate(asker.rules):
@@ -148,4 +137,11 @@ def _named(asker: Asker, last: str) -> _Named:
             odd.update(words[i] for i in places)
         for at in places[:1]:
             found[words[at]].append((rule, (how, at, *words[:at], *words[at + 1 :])))
-    return _Named(found, odd)
+    own = {rule for rules in found.values() for rule, _ in rules}
+    places, before, of_kind = [], 0, [0] * len(kinds)
+    for rule, kind in enumerate(kinds):
+        places.append(before - of_kind[kind])
+        if rule not in own:
+            before += 1
+            of_kind[kind] += 1
+    return _Named(found, odd, places)
