@@ -89,7 +89,7 @@ def test_more_stages_of_what_is_late_are_not_tried() -> None:
     """A late layout with room for everyone: the answer is that of all layouts, from a fraction of them."""
     targets = {"max_model_len": 8192, "concurrency": 64, "ttft": 2.0, "tpot": 0.05}
     found = solve(load("Qwen/Qwen3-32B"), "min-devices", "a10", **targets)
-    assert not found.found
+    assert not found.candidates
     assert found.asked < 40
     best = solve(load("Qwen/Qwen3-32B"), "min-devices", H100, **targets)
     assert best.value == 4
