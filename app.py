@@ -101,6 +101,7 @@ def _draw() -> None:
         error(problem)
     for sentence in refused.sentences:
         error(sentence)
+    ui.change()
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class Limits:
     repeats: int = 100_000
     parts: int = 100_000
     operations: int = 6_000
-    named: int = 40_000
+    named: int = 20_000
     copies: int = 100_000
     tensors: int = 1_000_000
     header_bytes: int = 200_000_000
@@ -71,7 +71,7 @@ SERVER = Limits(
     repeats=20_000,
     parts=30_000,
     operations=3_000,
-    named=20_000,
+    named=10_000,
     copies=20_000,
     tensors=200_000,
     header_bytes=25_000_000,

@@ -33,6 +33,8 @@ PRIORS = {
     "attention_ampere": (0.5, 0.45, 0.72),
     "attention_hopper": (0.35, 0.3, 0.65),
     "attention_blackwell": (0.4, 0.2, 0.65),
+    "alibi_ampere": (0.4, 0.25, 0.6),
+    "alibi_hopper": (0.2, 0.15, 0.5),
     "memory": (0.8, 0.5, 0.9),
     "elementwise_compiled": (1.0, 0.8, 1.5),
     "elementwise_fused": (1.8, 1.0, 3.0),

@@ -178,7 +178,7 @@ def by_type(paper: Paper, found: Checkpoint) -> None:
         for dtype, size in sorted(found.by_dtype.items(), key=lambda item: -item[1])
     ]
     finding = f"{rows[0].name} holds the most, {rows[0].text}." if rows else "No tensor is stored."
-    paper.chart("bytes_by_type", charts.ranked(rows, finding, ui.ink(), unit="bytes"))
+    paper.chart("bytes_by_type", charts.ranked(rows, finding, ui.ink(), unit="bytes", height=200))
 
 
 def side_by_side(paper: Paper, c: Comparison) -> None:

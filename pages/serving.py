@@ -173,7 +173,7 @@ def terms(inputs: Inputs, plan: Plan) -> str:
     hit = f", {t.prefix_hit:.0%} of them cached" if t.prefix_hit else ""
     return (
         f"Prompts of {t.prompt_length:,} tokens{hit}, answers of {t.output_length:,} · weights "
-        f"{ui.plain(inputs.estimate.precision)} · {inputs.hardware.engine} · {ui.plain(plan.shape)}"
+        f"{ui.stored(inputs.estimate.precision)} · {ui.engine(inputs.hardware.engine)} · {ui.plain(plan.shape)}"
     )
 
 
@@ -188,7 +188,7 @@ def figures(plan: Plan) -> list[Figure]:
         Figure(
             "Throughput",
             f"{ui.digits(plan.output_tokens_per_second)} tok/s",
-            f"{ui.digits(plan.per_device)} from each of {plan.rack.devices:,} devices",
+            f"{ui.digits(plan.per_device)} from each of {plan.rack.devices:,} devices" if plan.rack.devices > 1 else "",
             "Requests a second that the slower of the phases lets through × tokens of an answer. Prompts arrive at "
             "random; their queue leaves time for the first token's target.",
         ),

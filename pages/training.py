@@ -124,7 +124,7 @@ def terms(t: Trained) -> str:
         (
             steps.layout_words(t),
             f"{once}, {t.tokens:,} tokens a step",
-            r.precision,
+            ui.stored(r.precision),
             r.optimizer,
             f"recompute {r.recompute}",
             f"{r.loss} loss",

@@ -26,6 +26,7 @@ def attend(
     seen: Reach | None = None,
     chunked: bool = False,
     layout: tuple[Number, Number] = (0, 0),
+    kernel: str = "",
 ) -> None:
     """Scores, softmax and weighted sum: 2·pairs·n_h·(d_k + d_v) FLOPs, and the cache.
 
@@ -40,6 +41,7 @@ def attend(
         seen: what is attended to, where it is neither the sequence itself, a window of it, nor the encoder's tokens.
         chunked: the window is a chunk, which does not slide.
         layout: elements a token that modules apart keep beside the values, and beside the output.
+        kernel: the kernel of flash attention, where it is not the usual one.
     """
     if seen is None:
         sees = window if selected is None else selected
@@ -49,7 +51,7 @@ def attend(
     if run.eager:
         _eager(run, name, heads, seen, cache, dropout)
     else:
-        _flash(run, name, heads, seen, cache, layout)
+        _flash(run, name, heads, seen, cache, layout, kernel)
 
 
 def _cache(run: Run, heads: Heads, seen: Reach, limit: Number | None, across: bool, chunked: bool) -> Cache:
@@ -65,7 +67,9 @@ def _cache(run: Run, heads: Heads, seen: Reach, limit: Number | None, across: bo
     return Cache(held, 0, written, kept)
 
 
-def _flash(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, layout: tuple[Number, Number]) -> None:
+def _flash(
+    run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, layout: tuple[Number, Number], kernel: str
+) -> None:
     doubled_pairs = run.batch * seen.doubled_pairs
     queries = run.tokens * heads.heads * heads.key_dim
     fresh = run.batch * seen.fresh * heads.fresh
@@ -82,6 +86,7 @@ def _flash(run: Run, name: str, heads: Heads, seen: Reach, cache: Cache, layout:
         cache=cache._replace(read=_cached(run, seen.read, heads)),
         saved=_flash_keeps(run, name, queries, fresh, heads.heads, layout) if run.saving else 0,
         split=split,
+        kernel=kernel,
     )
     # The softmax happens on the chip: FLOPs, but no bytes of its own.
     run.add(

@@ -14,6 +14,7 @@ from calculator.parts.norm import Norm
 from calculator.parts.symbols import OF_HEADS, OUTPUTS, ROTATED, VALUE_DIM
 from calculator.record.run import Run
 from calculator.record.split import ROW
+from calculator.record.vocabulary import ALIBI
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Attention(Part):
             chunked=self.sees.chunked,
             selected=self.sees.selected,
             layout=self._layout(run, value_dim) if run.saving else (0, 0),
+            kernel=self.path(f"attention{ALIBI}") if self.sees.alibi else "",
         )
         if self.sinks:
             sinks(run, self.path("sinks"), self.path(self.sinks), self.heads)

@@ -91,12 +91,14 @@ class Sees:
         chunked: the window is a chunk that a query sees back to its start only (Llama 4).
         selected: tokens that an indexer picks for each query (MiniMax-M3).
         shared: an earlier layer's keys and values, so that the part projects and caches none (Gemma 3n).
+        alibi: what is further away counts less, by a bias on the scores instead of positions (arXiv:2108.12409).
     """
 
     window: int | None = None
     chunked: bool = False
     selected: int | None = None
     shared: bool = False
+    alibi: bool = False
     SYMBOLS: ClassVar[dict[str, Symbol]] = {"window": WINDOW, "selected": SELECTED}
 
     def __post_init__(self) -> None:

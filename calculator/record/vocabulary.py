@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+ALIBI = ".alibi"
+"""How the kernel's name of an attention ends whose scores carry a bias: frameworks run another kernel for it."""
+
 
 class Component(NamedTuple):
     """Where an operation belongs, what people call that, and its colour, the same on a light and on a dark page."""

@@ -192,8 +192,13 @@ def solve(
     asked, nearest = 0, None
     for card in _cards(device, goal):
         here: list[Candidate] = []
+        late: set[tuple[int, ...]] = set()
         for group in _groups(model, card, goal, engine, devices, layout, settings.get("dtype", "auto")):
             for tried in group:
+                # Who is late with room for everyone stays late: more stages add no speed.
+                alike = (tried.tp, tried.cp, tried.dp, tried.ep, tried.attention_dp)
+                if alike in late:
+                    continue
                 if asked == MOST_ASKED:
                     raise WorkloadError(
                         f"{goal} has more than {MOST_ASKED:,} layouts to try; name one device, fewer devices, or a "
@@ -206,6 +211,8 @@ def solve(
                     continue
                 candidate = _candidate(answer, goal, concurrency, targets)
                 here += [candidate] if candidate else []
+                if goal in LEAST and candidate is None and sequences(answer) >= concurrency:
+                    late.add(alike)
             if here:  # of goals that want the least, more devices are not better
                 break
         found += here

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from calculator.hardware import Device
 from calculator.parallel.layout import Layout
 from calculator.record.operation import MATMUL_KINDS, Operation
+from calculator.record.vocabulary import ALIBI
 from calculator.serving.efficiency import link_of
 from calculator.training.recipe import BASE_FORMATS, Training, tables
 from calculator.training.stage import StageKept, targeted
@@ -87,7 +88,7 @@ def _micro_batch(
     precision = str(training.states(layout)["compute"])
     generation = generation_of(device)
     moved, launches, bound = 0.0, 0.0, 0.0
-    rates: dict[tuple[str, str], tuple[str, float, float]] = {}  # of the few kinds of products there are
+    rates: dict[tuple[str, str, bool], tuple[str, float, float]] = {}  # of the few kinds of products there are
     for op in stage.operations:
         if op.phase == "communication":
             terms["tensor group"] += _collective(op, training, device)
@@ -96,7 +97,7 @@ def _micro_batch(
         runs = passes(op, training)
         launches += op.count * max(op.launches, 1) * runs
         if op.kind in MATMUL_KINDS or op.kind == "scan":
-            like = op.kind, op.component
+            like = op.kind, op.component, op.step.kernel.endswith(ALIBI)
             if like not in rates:
                 rates[like] = _rate_of(op, device, precision, generation, training)
             name, peak, rate = rates[like]
@@ -131,7 +132,8 @@ def _rate_of(
     """An operation's term, the peak of its arithmetic and the part of it that is reached."""
     wide = "bf16" if precision in NARROW else precision
     if op.kind == "attention" and training.attention == "flash":
-        return "attention", device.peak_of(wide), _rate(f"attention_{generation}")
+        kind = "alibi" if op.step.kernel.endswith(ALIBI) else "attention"
+        return "attention", device.peak_of(wide), _rate(f"{kind}_{generation}")
     reached = _rate(f"products_{generation}")
     if any(side % 8 for side in (op.step.inputs, op.step.outputs)):
         reached *= _rate("unaligned")

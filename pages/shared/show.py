@@ -106,8 +106,7 @@ class Paper:
             st.title(unbroken(sentence), anchor=False)
             if terms:
                 st.markdown(f":gray[{terms}]")
-            if "Mobi" in str(st.context.headers.get("User-Agent", "")):  # elsewhere the sidebar stands open
-                buttons.open_drawer()
+            change()
             for warning in self.inputs.estimate.warnings if self.inputs else ():
                 st.warning(plain(warning), icon=":material/warning:")
 
@@ -202,6 +201,12 @@ class Paper:
         )
 
 
+def change() -> None:
+    """The button that opens the sidebar on a phone; elsewhere it stands open."""
+    if "Mobi" in str(st.context.headers.get("User-Agent", "")):
+        buttons.open_drawer()
+
+
 def masthead() -> Any:
     """Name and purpose of the product, the link to what is seen, and the place for the page's data."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -210,6 +215,7 @@ def masthead() -> Any:
             st.markdown("This address holds every setting of the page.")
             query = urlencode({k: v for k, v in st.query_params.items() if k != "embed"}, quote_via=quote, safe="/,:@")
             address = str(st.context.url or "").split("?")[0]
+            address += "/" * (address.count("/") == 2)  # of the first page: the host alone
             st.code(f"{address}?{query}" if query else address or "/", language=None, wrap_lines=True)
         return st.container(width="content")
 

@@ -1,6 +1,7 @@
 """How the app holds out with many visitors: sessions that speak the browser's websocket protocol change the batch size
-(of training: the sequences of a step, so that its plans are made anew) every few seconds, and an empty page with one
-number is measured beside it. The Checkpoint page reads the headers of a Hub on this machine, of 13,000 tensors.
+(of training the sequences of a step, of serving the requests a second, so that plans are made anew) every few seconds,
+and an empty page with one number is measured beside it. The Checkpoint page reads the headers of a Hub on this machine,
+of 13,000 tensors.
 
     python tests/benchmarks/load.py                    1, 10, 25 and 50 sessions of the first page
     python tests/benchmarks/load.py --pages overview fit speed --sessions 10 --seconds 20
@@ -44,6 +45,7 @@ from writers import safetensors_bytes
 ROOT = Path(__file__).parents[2]
 EMPTY = 'import streamlit as st\nst.number_input("Batch size", 1, 10**9, 1, key="batch", bind="query-params")\n'
 PAGES = ("overview", "fit", "speed", "serving", "training", "compare", "scaling", "experts", "checkpoint", "methods")
+CHANGED = ("Batch size", "Sequences a step", "Requests (1/s)")  # of all pages, of training, of serving
 THINKING = 3.0  # seconds between two changes of one visitor
 MIXTURE = DEEPSEEK | {
     "num_hidden_layers": 48,
@@ -155,12 +157,12 @@ class Visitor:
         self.waits.append(time.monotonic() - start)
 
     def _read(self, element: Element) -> None:
-        """Remember the batch size's field, and refuse a page with an error."""
+        """Remember the field that is changed, and refuse a page with an error."""
         kind = element.WhichOneof("type")
         if kind == "exception" or (kind == "alert" and element.alert.format == Alert.ERROR):
             raise RuntimeError(element.exception.message or element.alert.body)
         field = getattr(element, kind) if kind in ("number_input", "text_input") else None
-        if field is not None and field.label in ("Batch size", "Sequences a step"):  # the latter of training
+        if field is not None and field.label in CHANGED:
             self.batch = WidgetState(id=field.id)
             if kind == "text_input":
                 self.batch.string_value = ""

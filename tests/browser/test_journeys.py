@@ -190,14 +190,16 @@ def test_the_files_hold_the_raw_numbers(visit, server):
 
 
 def test_the_pictures_are_saved_as_svg(visit, server):
-    page = visit(server).open(f"?{LINK}")
+    page = visit(server).open(f"?{LINK}&engines=true")
     expect(page.get_by_test_id("stVegaLiteChart").locator("svg.marks")).to_have_count(4)
     saved = []
     page.on("download", lambda download: saved.append(download))
     page.locator(".st-key-data button").first.click()
     page.get_by_role("button", name="Pictures (SVG)").click()
-    page.wait_for_timeout(3000)
     names = ("memory_by_kind", "roofline", "time_by_part", "cache_by_engine")
+    for _ in range(200):  # at most 20 s
+        if len(saved) < len(names):
+            page.wait_for_timeout(100)
     assert [d.suggested_filename for d in saved] == [f"gpt2_decode_b7_n512_int8_{name}.svg" for name in names]
     for each in saved:
         drawn = ElementTree.fromstring(Path(each.path()).read_text(encoding="utf-8"))

@@ -19,6 +19,7 @@ CHARTS = {
     f"?mode=decode&{MIXTURE}": [BARS, DOTS, RANKED],
     "fit": [{"rect": 3, "text": 3}, {"rect": 3, "text": 3}, {"rect": 10, "text": 10}],
     "speed": [{"line": 2, "symbol": 5}, BARS],
+    "serving": [{"rect": 3, "text": 3}, {"rect": 2, "text": 2}],
     "?mode=decode&draft=Qwen/Qwen3-0.6B": [BARS, {"rect": 4, "text": 6}, DOTS, RANKED],
     "training": [{"rect": 10, "text": 10}, STEP, {"rect": 3}],
     "training?device=GeForce%20RTX%204090&devices=1": [{"rect": 10, "text": 10}, STEP, {"rect": 3}],
@@ -233,10 +234,21 @@ def test_the_tab_key_follows_the_reading_order(visit, server):
         )
         if key:
             reached[key] = None
-    assert list(reached)[:24] == [
+    assert list(reached)[:25] == [
         *("source", "model", "mode", "batch", "length", "generate", "work", "weights", "kv"),
         *("device", "devices", "engine", "price"),
-        *("draft", "attention", "counting", "logits", "routing", "capacity", "share", "flash_decode", "split"),
+        *(
+            "advanced",
+            "draft",
+            "attention",
+            "counting",
+            "logits",
+            "routing",
+            "capacity",
+            "share",
+            "flash_decode",
+            "split",
+        ),
         *("link", "data"),
     ]
 

@@ -83,3 +83,15 @@ def test_what_does_not_fit_says_by_how_much() -> None:
 def test_an_unknown_goal_is_refused() -> None:
     with pytest.raises(WorkloadError, match="goal 'fastest' is not known"):
         solve(load("Qwen/Qwen3-8B"), "fastest", H100)
+
+
+def test_more_stages_of_what_is_late_are_not_tried() -> None:
+    """A late layout with room for everyone: the answer is that of all layouts, from a fraction of them."""
+    targets = {"max_model_len": 8192, "concurrency": 64, "ttft": 2.0, "tpot": 0.05}
+    found = solve(load("Qwen/Qwen3-32B"), "min-devices", "a10", **targets)
+    assert not found.found
+    assert found.asked < 40
+    best = solve(load("Qwen/Qwen3-32B"), "min-devices", H100, **targets)
+    assert best.value == 4
+    every = [fit(load("Qwen/Qwen3-32B"), H100, layout=Layout(tp=t, pp=p)) for t in (1, 2) for p in (2, 3, 4)]
+    assert all(f.fits for f in every)  # with fewer in the tensor group it fits, and is late

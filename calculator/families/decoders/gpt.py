@@ -118,6 +118,7 @@ def bloom(c: Config) -> Blueprint:
     """ALiBi positions, and a norm on the embeddings (arXiv:2211.05100)."""
     drop = dropped(c, "attention_dropout")
     attention = whole_heads(c, "self_attention", names=Names(out="dense", fused="query_key_value"), dropout=drop)
+    attention = replace(attention, sees=Sees(alibi=True))
     mlp = plain_mlp(c, "mlp", 4 * c.hidden_size, up="dense_h_to_4h", down="dense_4h_to_h")
     return decoder(
         c,

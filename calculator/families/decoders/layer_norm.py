@@ -18,7 +18,7 @@ from calculator.families.layers import (
 from calculator.families.models import decoder
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
-from calculator.parts import MLP, HeadNorms, Names, Norm, VectorWeights
+from calculator.parts import MLP, HeadNorms, Names, Norm, Sees, VectorWeights
 
 
 @family("gpt_neox_japanese")
@@ -75,6 +75,7 @@ def mpt(c: Config) -> Blueprint:
     attention = whole_heads(c, "attn", bias=False, names=Names(out="out_proj", fused="Wqkv"), dropout=drop)
     if settings.get("attn_type") == "grouped_query_attention":
         attention = replace(attention, kv_heads=settings.kv_n_heads)
+    attention = replace(attention, sees=Sees(alibi=bool(settings.get("alibi", True))))
     # Every published size has the expansion ratio 4, and transformers knows no other.
     mlp = MLP("ffn", c.hidden_size, 4 * c.hidden_size, gated=False)
     layer = pre_norm(c, attention, mlp, norm=unbiased_norm, names=("norm_1", "norm_2"), dropout=drop)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from calculator.config import Config
 from calculator.families.decoders.layer_norm import tied_unless_stated
 from calculator.families.fields import dropped, partly_rotated, renamed
 from calculator.families.layers import MIXTRAL_NAMES, gated_mlp, layer_norm, mixture, pre_norm, self_attention
 from calculator.families.models import GPT2_PATHS, decoder
 from calculator.families.registry import Blueprint, family
-from calculator.parts import MLP, Attention, Biases, Names, Norm, Part, Storage
+from calculator.parts import MLP, Attention, Biases, Names, Norm, Part, Sees, Storage
 
 
 @family("internlm2")
@@ -27,9 +29,9 @@ def internlm2(c: Config) -> Blueprint:
 @family("baichuan")
 def baichuan(c: Config) -> Blueprint:
     """Llama with one packed projection; the 13B sizes, which state no max_position_embeddings, use ALiBi."""
-    attention = self_attention(
-        c, names=Names(fused="W_pack"), bias=False, rotates=bool(c.get("max_position_embeddings"))
-    )
+    rotates = bool(c.get("max_position_embeddings"))
+    attention = self_attention(c, names=Names(fused="W_pack"), bias=False, rotates=rotates)
+    attention = replace(attention, sees=Sees(alibi=not rotates))
     layer = pre_norm(c, attention, gated_mlp(c, bias=False))
     c = renamed(c, max_position_embeddings="model_max_length")
     return decoder(c, layer)

@@ -30,7 +30,7 @@ from calculator.families.models import GPT2_PATHS, blueprint, decoder
 from calculator.families.registry import Blueprint, family
 from calculator.limits import times
 from calculator.model import Layer, Stack
-from calculator.parts import Attention, Biases, Embedding, Head, HeadNorms, Names
+from calculator.parts import Attention, Biases, Embedding, Head, HeadNorms, Names, Sees
 
 FOUR_H: dict[str, Any] = {"up": "dense_h_to_4h", "down": "dense_4h_to_h"}
 
@@ -188,7 +188,7 @@ def falcon(c: Config) -> Blueprint:
     )
     # The old architecture knows one key-value head (multi_query) or as many as query heads.
     kv_heads = c.first("num_kv_heads", "num_attention_heads") if new else 1 if c.flag("multi_query") else heads
-    attention = replace(attention, kv_heads=kv_heads)
+    attention = replace(attention, kv_heads=kv_heads, sees=Sees(alibi=c.flag("alibi")))
     mlp = plain_mlp(c, "mlp", c.get("ffn_hidden_size") or 4 * width, bias=bias, **FOUR_H)
     drop = dropped(c, "hidden_dropout")
     if c.flag("parallel_attn"):

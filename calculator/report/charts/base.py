@@ -140,9 +140,9 @@ def color(field: str, shades: Mapping[str, str], i: Ink, *, legend: bool = True,
 
 def in_a_row(names: Iterable[str], narrow: int = 3) -> int:
     """Entries of a legend that stand side by side on a phone, which has some 270 px beside an axis: two of names as
-    long as "Norms and residuals", one of longer ones."""
+    long as "Norms and residuals", one of much longer ones."""
     longest = max(map(len, names), default=0)
-    return min(narrow, 1 if longest > 20 else 2 if longest > 14 else 3)
+    return min(narrow, 1 if longest > 24 else 2 if longest > 14 else 3)
 
 
 def legend_lines(names: Sequence[str], narrow: int = 3) -> int:
