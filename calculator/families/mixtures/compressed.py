@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 
 from calculator.config import Config
 from calculator.errors import ConfigError
@@ -92,7 +91,6 @@ def deepseek_v4(c: Config) -> Blueprint:
         "ffn", (("gate.tid2eid", (c.vocab_size, c.num_experts_per_tok)),), component="router", role="buffer"
     )
 
-    @cache
     def layer(kind: str, hash_layer: bool) -> Layer:
         channel: tuple[Part, ...] = (table, replace(experts, correction=None)) if hash_layer else (experts,)
         parts = (
@@ -105,7 +103,9 @@ def deepseek_v4(c: Config) -> Blueprint:
         )
         return Layer(f"{kind.replace('_', ' ')} + experts{' by token' if hash_layer else ''}", parts)
 
-    layers = [layer(k, h) for k, h in zip(attention_types(c), by_token, strict=False)]
+    kinds = list(zip(attention_types(c), by_token, strict=False))
+    made = {kind: layer(*kind) for kind in dict.fromkeys(kinds)}
+    layers = [made[kind] for kind in kinds]
     text = language_model(c, layers, path="layers", embedding="embed", final="norm", head="head")
     text = replace(text, after=(HyperConnection("hc_head", width, streams, closing=True), *text.after))
     return blueprint(c, text, apart=_predicting(c, layer))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
 from calculator.config import Config
 from calculator.families.decoders.norms import glm_attention
@@ -63,14 +62,14 @@ def sparse_latent(c: Config) -> Blueprint:
     experts = replace(experts, shared=replace(experts.shared, bias=False))
     dense = gated_mlp(c, bias=False)
 
-    @cache
     def chosen(layer: Layer, indexed: bool) -> Layer:
         norm, *rest = layer.parts
         kind = layer.kind.replace("full", "sparse latent" if indexed else "sparse latent (shared choice)")
         return Layer(kind, (norm, *(index if indexed else ()), *rest))
 
-    pairs = zip(mixed_layers(c, attention, experts, sparse, dense=dense), indexed_layers(c), strict=True)
-    layers = [chosen(layer, indexed) for layer, indexed in pairs]
+    pairs = list(zip(mixed_layers(c, attention, experts, sparse, dense=dense), indexed_layers(c), strict=True))
+    made = {pair: chosen(*pair) for pair in dict.fromkeys(pairs)}
+    layers = [made[pair] for pair in pairs]
     (predicted,) = mixed_layers(c, attention, experts, [True])
     # DeepSeek-V3.2 repeats the embedding and the head, GLM-5 does not.
     copies = c.model_type == "deepseek_v32"
