@@ -130,7 +130,7 @@ def answer(options: argparse.Namespace, models: Sequence[Model]) -> tuple[str, i
 
 
 RENTED = "hf:"
-"""Before the name of a machine that Hugging Face rents for its Jobs."""
+"""Before the name of a machine that Hugging Face rents, for its Jobs or its Inference Endpoints."""
 
 
 def named_device(said: str) -> Device:

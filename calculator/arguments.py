@@ -171,9 +171,9 @@ ENGINE_SETTINGS = {
 
 def _add_devices(add: Add) -> None:
     said = (
-        "a device of --list-devices, local, hf:FLAVOR of hf jobs with its price, or a JSON file of your own: adds what "
-        "it holds, the time of a pass, with --mode decode what users wait for, with pretraining a step's memory and "
-        "time"
+        "a device of --list-devices, local, hf:NAME (a machine of hf jobs or of Inference Endpoints, with its price), "
+        "or a JSON file of your own: adds what it holds, the time of a pass, with --mode decode what users wait for, "
+        "with pretraining a step's memory and time"
     )
     add("--device", metavar="NAME", help=said)
     add("--engine", choices=answers.ENGINES, default="vllm", help="whose memory and pace; default: vllm")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, InferenceEndpointHardware
 from huggingface_hub._jobs_api import JobHardwareInfo
+from huggingface_hub.errors import LocalTokenNotFoundError
 
 import calculator
 from calculator.cli import main
-from calculator.hardware.rented import read, rented, rented_device
+from calculator.hardware.rented import endpoints, read, rented, rented_device
 
 
 def machine(name: str, model: str, quantity: int, vram: str, dollars: float, maker: str = "Nvidia") -> JobHardwareInfo:
@@ -78,3 +79,53 @@ def test_a_flavor_is_a_device_on_the_command_line(
     assert main([*asked, "--device", "hf:a100"]) == 2
     said = "Hugging Face rents no machine 'a100' with an accelerator known here; choose one of t4-small, a100x4."
     assert said in capsys.readouterr().err
+
+
+def hardware(id: str, architecture: str, count: int, gigabytes: int | None, dollars: float, status: str = "available"):
+    """A machine as the Endpoints' API tells it (GET /v2/provider/{namespace}), through the client's own reader."""
+    raw = {
+        "id": id,
+        "accelerator": "gpu" if gigabytes else "cpu",
+        "instanceType": "t",
+        "instanceSize": f"x{count}",
+        "architecture": architecture,
+        "numAccelerators": count,
+        "memoryGb": 30,
+        "gpuMemoryGb": gigabytes,
+        "pricePerHour": dollars,
+        "status": status,
+        "quota": {"maxAccelerators": 8, "usedAccelerators": 0},
+    }
+    return InferenceEndpointHardware.from_raw(raw, vendor="aws", region="us-east-1")
+
+
+LISTED = [
+    hardware("aws-us-east-1-intel-icl-x1", "Intel Sapphire Rapids", 1, None, 0.03),
+    hardware("aws-us-east-1-nvidia-l4-x4", "Nvidia L4", 4, 96, 3.8),
+    hardware("aws-us-east-1-nvidia-a100-x2", "Nvidia A100", 2, 160, 5.0),
+    hardware("aws-us-east-1-nvidia-t4-x1", "Nvidia T4", 1, 16, 0.5, "deprecated"),
+    hardware("gcp-us-central1-nvidia-h200-x8", "Nvidia H200", 8, 1128, 40.0),
+]
+
+
+def test_hardware_of_endpoints_are_devices_with_prices(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(HfApi, "list_inference_endpoints_hardware", lambda self, **asked: LISTED)
+    found = {machine.name: (machine.device.id, machine.count, machine.price) for machine in endpoints()}
+    assert found == {
+        "aws-us-east-1-nvidia-l4-x4": ("l4", 4, 3.8),
+        "aws-us-east-1-nvidia-a100-x2": ("a100-sxm4-80gb", 2, 5.0),
+        "gcp-us-central1-nvidia-h200-x8": ("h200-sxm-141gb", 8, 40.0),
+    }
+    asked = ["Qwen/Qwen3-8B", "--serve", "hf:gcp-us-central1-nvidia-h200-x8", "--json"]
+    assert main(asked) == 0
+    rows = {row["quantity"]: row["value"] for row in json.loads(capsys.readouterr().out)["numbers"]}
+    assert rows["cost_of_a_million_output_tokens"] == pytest.approx(5 / 3600 / rows["output"] * 1e6)
+
+
+def test_who_is_not_known_to_hugging_face_is_told_so(monkeypatch) -> None:
+    def unknown(self: HfApi, **asked: object) -> None:
+        raise LocalTokenNotFoundError("Token is required")
+
+    monkeypatch.setattr(HfApi, "list_inference_endpoints_hardware", unknown)
+    with pytest.raises(calculator.CalculatorError, match="set HF_TOKEN or log in"):
+        rented_device("aws-us-east-1-nvidia-l4-x4")
