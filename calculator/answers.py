@@ -384,7 +384,9 @@ def _plan_lines(plan: Mapping[str, Any]) -> list[str]:
         )
     for name, unit in (("ttft", "s"), ("tpot", "s"), ("cost_per_hour", "$/h"), ("cost_per_million_tokens", "$")):
         if plan[name] is not None:
-            lines.append(f"  {name.replace('_', ' '):<24} {plan[name]:,.4g} {unit}")
+            likely = plan["likely"].get(name)
+            said = f" (likely {likely[0]:,.3g} to {likely[1]:,.3g})" if likely else ""
+            lines.append(f"  {name.replace('_', ' '):<24} {plan[name]:,.4g} {unit}{said}")
     if plan["joules_per_token"] is not None:
         lines.append(f"  {'energy a token':<24} {plan['joules_per_token']:,.3g} J")
     return lines + [f"  [{'ok' if g['holds'] else 'NO'}] {g['guard']}: {g['figures']}" for g in plan["guards"]]

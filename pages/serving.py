@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from calculator.errors import CalculatorError
 from calculator.report import charts
-from calculator.search.fewest import MOST, fewest
+from calculator.search.fewest import MOST
 from calculator.search.plan import Phase, Plan
-from calculator.search.provision import provision
 from calculator.search.racks import Rack, Traffic, racks
-from calculator.sources import memory
 from pages.shared import show as ui
 from pages.shared.guard import error
-from pages.shared.needs import serving
+from pages.shared.plans import asked, machine_of, planned
 from pages.shared.show import Figure, Inputs, Paper
 from pages.shared.start import Started, starts
 
 GIB = 2**30
-HOUR = 3600  # seconds that plans are kept, as many as the visitors' memory has room for
-MINE = "The sidebar's devices"
 PARTS = {"products": "Products", "memory": "Memory", "collectives": "Links", "launches": "Launches"}
 SHADES = {"Products": "#2A6CE6", "Memory": "#C7850E", "Links": "#0B7780", "Launches": "#6B655C"}
 HELD = {"weights": "Weights", "cache": "KV cache", "activations": "Activations", "overhead": "Runtime"}
@@ -52,63 +47,6 @@ def show(inputs: Inputs) -> None:
     paper.data(plan=lambda: [summary(plan)])
 
 
-def asked(inputs: Inputs) -> tuple[Rack | None, Traffic]:
-    """Draw the fields; the machine is None for the sidebar's devices."""
-    named = {rack.name: rack for rack in racks()}
-    with st.grid(5, min_column_width=160, gap="small"):
-        chosen = st.selectbox(
-            "Machine",
-            [MINE, *named],
-            key="machine",
-            bind="query-params",
-            persist_state="session",
-            help="A rack or machine that is sold whole, or as many devices as the sidebar says.",
-        )
-        rate = _field("rate", "Requests (1/s)", "the most", "That arrive a second. Empty: as many as it can.", 1e6)
-        first = _field("first", "First token (s)", "2", "At the latest, with the queue. Empty: 2 s.", 1e4)
-        further = _field("next", "Next token (ms)", "50", "At the latest. Empty: 50 ms.", 1e6)
-        hit = _field("hit", "Cached (%)", "0", "Of the prompt that is found in the prefix cache.", 99.9)
-    w = inputs.workload
-    traffic = Traffic(
-        prompt_length=inputs.estimate.sequence_length,
-        output_length=w.decode_length,
-        requests_per_second=rate,
-        ttft=first or 2.0,
-        tpot=(further or 50.0) / 1e3,
-        prefix_hit=(hit or 0.0) / 100,
-    )
-    return named.get(str(chosen)), traffic
-
-
-def _field(key: str, label: str, empty: str, meaning: str, most: float) -> float | None:
-    found = st.number_input(
-        label,
-        0.01,
-        most,
-        None,
-        key=key,
-        bind="query-params",
-        persist_state="session",
-        placeholder=empty,
-        help=meaning,
-    )
-    return None if found is None else float(found)
-
-
-def machine_of(inputs: Inputs) -> Rack | None:
-    """The sidebar's devices as a machine; None where none is chosen, or none of up to MOST hold the model."""
-    device, count = inputs.device, inputs.hardware.count
-    if device is None:
-        return None
-    if count is None:
-        least = fewest(inputs.model, device, **serving(inputs))
-        count = least.layout.devices if least else None
-    if count is None:
-        return None
-    card = device if inputs.hardware.price is None else replace(device, price=inputs.hardware.price)
-    return Rack("custom", ui.devices(count, device), card, count, round(device.watts * count), "the sidebar's devices")
-
-
 def answered(paper: Paper, inputs: Inputs, machine: Rack | None, traffic: Traffic) -> Plan | None:
     """The answer and the figures; None where there is no plan to speak of."""
     try:
@@ -130,19 +68,6 @@ def answered(paper: Paper, inputs: Inputs, machine: Rack | None, traffic: Traffi
     paper.answer(sentence(inputs, plan), terms(inputs, plan))
     paper.figures(*figures(plan))
     return plan
-
-
-def planned(inputs: Inputs, rack: Rack, traffic: Traffic) -> Plan:
-    """The plan, found once for all who ask for it."""
-    w, engine = inputs.workload, inputs.hardware.engine
-    # A model is built once for all who ask for it, and what is kept keeps it: its id stands for it.
-    key = ("provision", id(inputs.model), rack.id, repr(rack), traffic, engine, w.dtype, w.kv_dtype)
-
-    def found() -> Plan:
-        with st.spinner("Trying layouts…"):
-            return provision(inputs.model, rack, traffic, engine=engine, dtype=w.dtype, kv_dtype=w.kv_dtype)
-
-    return memory.current().made(key, HOUR, found)
 
 
 def sentence(inputs: Inputs, plan: Plan) -> str:
@@ -195,24 +120,36 @@ def figures(plan: Plan) -> list[Figure]:
         Figure(
             "First token (TTFT)",
             ui.seconds(plan.ttft),
-            f"of {ui.seconds(t.ttft)}, with the queue",
+            f"of {ui.seconds(t.ttft)}, with the queue{likely(plan, 'ttft')}",
             "The prompt's pass and, between pools, handing over its cache; and the wait for prompts before it: "
-            "utilization × service / (2 (1 − utilization)), Pollaczek and Khinchine.",
+            f"utilization × service / (2 (1 − utilization)), Pollaczek and Khinchine. {LIKELY}",
         ),
         Figure(
             "Next token (TPOT)",
             ui.seconds(plan.tpot),
-            f"of {ui.seconds(t.tpot)}, {plan.users:,} at once",
-            "A step of the largest batch whose steps, and what prompts take of them, are in time.",
+            f"of {ui.seconds(t.tpot)}{likely(plan, 'tpot')}",
+            f"A step of the largest batch whose steps, and what prompts take of them, are in time: {plan.users:,} "
+            f"sequences generate at once. {LIKELY}",
         ),
         Figure(
             "Cost",
             f"${cost:,.2f}" if cost is not None else "–",
-            f"a million tokens, \\${hourly:,.2f}/h{energy}" if hourly else "no price is known",
+            f"a million tokens, \\${hourly:,.{0 if hourly >= 100 else 2}f}/h{energy}"
+            if hourly
+            else "no price is known",
             "Devices × price an hour / 3,600 / tokens a second × a million output tokens. The price is the median of "
             "list prices unless the sidebar has one for its devices.",
         ),
     ]
+
+
+LIKELY = "*Likely* held 8 of 10 measured cases of models that the time model was not fitted to."
+
+
+def likely(plan: Plan, kind: str) -> str:
+    """The measured range of a time."""
+    found = plan.likely(kind)
+    return f", likely {ui.seconds(found[0])} to {ui.seconds(found[1])}" if found else ""
 
 
 def times(paper: Paper, prefill: Phase, decode: Phase) -> None:

@@ -12,6 +12,7 @@ from calculator.hardware import Device
 from calculator.model import Model
 from calculator.numbers.blocks import Block, Facts, Grid, Shown
 from calculator.search.racks import Rack, Traffic
+from calculator.serving.seconds import ranges
 from calculator.serving.timing import PassTime
 
 BOUNDS = {
@@ -120,6 +121,15 @@ class Plan(Shown):
         """Output tokens per second and device of the rack."""
         return self.output_tokens_per_second / self.rack.devices
 
+    def likely(self, kind: str) -> tuple[float, float] | None:
+        """Seconds between which 8 of 10 measured cases lie, for "ttft" or "tpot"; None where nothing fits."""
+        time = self.ttft if kind == "ttft" else self.tpot
+        if time is None or self.decode is None:
+            return None
+        known = ranges()[kind]
+        low, high = known.get(self.decode.fit.engine if self.together else "pools", known[""])
+        return time * low, time * high
+
     @property
     def users(self) -> int:
         """Requests that generate at once."""
@@ -212,5 +222,6 @@ class Plan(Shown):
             "traffic": {f.name: getattr(self.traffic, f.name) for f in fields(Traffic)},
             "phases": self.rows(),
             **{name: getattr(self, name) for name in (*rates, *costs)},
+            "likely": {kind: self.likely(kind) for kind in ("ttft", "tpot")},
             "guards": [{"guard": what, "holds": holds, "figures": said} for what, holds, said in self.guards],
         }
