@@ -18,6 +18,8 @@ from calculator.numbers.units import GB, GIB, MIB
 
 CUSTOM = ("name", "memory_gib", "bandwidth_gb_s", "peak_tflops")
 """The fields that a device of one's own must have."""
+NEAR = 0.1
+"""Of the memory that a device is sold with, and what its driver reports or a seller rounds."""
 
 
 @cache
@@ -85,7 +87,12 @@ def _matches(text: str) -> list[Device]:
     by_name = [d for d in devices() if key in (_key(d.name), _key(f"{d.vendor} {d.name}"))]
     if by_name:
         return by_name
-    short = [d for d in devices() if _letters(key) in map(_letters, _short_names(d))]
+    said = _letters(key)
+    short = [d for d in devices() if said in map(_letters, _short_names(d))]
+    sized = re.fullmatch(r"(.+?)[ -](\d{1,4}) ?gi?b?", key)
+    if not short and sized:  # "L40S 48GB", whose id has no memory
+        alike = [d for d in devices() if _letters(sized[1]) in map(_letters, _short_names(d))]
+        short = [d for d in alike if abs(d.memory / (int(sized[2]) * GB) - 1) < NEAR]
     if key.startswith("nvidia "):
         return short  # as drivers write, and none writes "NVIDIA H100" alone: of several boards it may be any
     # Of several boards of one chip (H200 SXM, NVL, PCIe) the one of servers with links of their own is meant.
@@ -98,8 +105,9 @@ def _key(text: str) -> str:
 
 
 def _letters(key: str) -> str:
-    """Without what people leave out or add: "rtx4090", "a100-80gb", "m4-max"."""
-    return re.sub(r"[^a-z0-9.]+", "", key)
+    """Without what people leave out or add: "rtx4090", "a100-80gb", "m4-max", "H100 SXM5 80G"."""
+    bare = re.sub(r"[^a-z0-9.]+", "", key)
+    return re.sub(r"(\d)g$", r"\1gb", re.sub(r"sxm\d", "sxm", bare))
 
 
 def _short_names(found: Device) -> set[str]:
@@ -109,7 +117,7 @@ def _short_names(found: Device) -> set[str]:
     chip = [w for w in words if w not in memory]
     bare = [w for w in chip if w not in ("sxm", "sxm2", "sxm4", "pcie", "nvl", "nvl72")]
     lone = bare[1:] if bare[0] in ("rtx", "apple") else bare
-    forms = {" ".join(bare), " ".join([*bare, *memory]), " ".join(chip), " ".join(lone)}
+    forms = {" ".join(bare), " ".join([*bare, *memory]), " ".join(chip), " ".join(lone), " ".join(words)}
     return {f for form in forms if form for f in (form, f"nvidia {form}")}
 
 

@@ -46,10 +46,23 @@ def test_literal_numbers() -> None:
         ("m4-max", "apple-m4-max"),
         ("B200", "b200-sxm-180gb"),
         ("M2 Ultra", "apple-m2-ultra"),
+        ("H100 SXM 80GB", "h100-sxm-80gb"),
+        ("H100 SXM5", "h100-sxm-80gb"),
+        ("H100-80G", "h100-sxm-80gb"),
+        ("A100 SXM 40GB", "a100-sxm4-40gb"),
+        ("L40S 48GB", "l40s"),
+        ("RTX 4090 24 GB", "rtx-4090"),
+        ("MI300X 192GB", "mi300x"),
     ],
 )
 def test_a_device_by_any_of_its_names(said: str, id: str) -> None:
     assert device(said).id == id
+
+
+@pytest.mark.parametrize("said", ["L40S 24GB", "H100 48GB", "RTX 4090 16GB", "80GB"])
+def test_a_name_with_another_size_is_another_device(said: str) -> None:
+    with pytest.raises(CalculatorError, match="is not known; the nearest are"):
+        device(said)
 
 
 def test_a_name_of_several_asks_which() -> None:
