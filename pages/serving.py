@@ -206,7 +206,7 @@ def phases(paper: Paper, plan: Plan) -> None:
         "devices_a_replica": ui.number("Devices of one"),
         "layout": ui.text("Layout"),
         "batch": ui.number("Sequences of one"),
-        "milliseconds": ui.number("A pass (ms)", "%.1f"),
+        "milliseconds": ui.number("A prompt, a token (ms)", "%.1f"),
         "tokens_per_second": ui.number("All (tok/s)", "%,.0f"),
         "bottleneck": ui.text("Most of the time"),
     }

@@ -22,15 +22,15 @@ MINE = "The sidebar's devices"
 def asked(inputs: Inputs) -> tuple[Rack | None, Traffic]:
     """Draw the fields; the machine is None for the sidebar's devices."""
     named = {rack.name: rack for rack in racks()}
-    with st.grid(5, min_column_width=160, gap="small"):
-        chosen = st.selectbox(
-            "Machine",
-            [MINE, *named],
-            key="machine",
-            bind="query-params",
-            persist_state="session",
-            help="A rack or machine that is sold whole, or as many devices as the sidebar says.",
-        )
+    chosen = st.selectbox(
+        "Machine",
+        [MINE, *named],
+        key="machine",
+        bind="query-params",
+        persist_state="session",
+        help="A rack or machine that is sold whole, or as many devices as the sidebar says.",
+    )
+    with st.grid(4, min_column_width=150, gap="small"):
         rate = _field("rate", "Requests (1/s)", "the most", "That arrive a second. Empty: as many as it can.", 1e6)
         first = _field("first", "First token (s)", "2", "At the latest, with the queue. Empty: 2 s.", 1e4)
         further = _field("next", "Next token (ms)", "50", "At the latest. Empty: 50 ms.", 1e6)
