@@ -13,6 +13,7 @@ from calculator.search.fewest import MOST, fewest
 from calculator.serving.parts import passed
 from calculator.serving.serve import Serving, serve
 from pages.shared import show as ui
+from pages.shared.mixes import mixes
 from pages.shared.needs import serving
 from pages.shared.show import Figure, Inputs, Paper
 
@@ -46,6 +47,7 @@ def show(inputs: Inputs) -> None:
             times(paper, inputs, case)
     with ui.card("As the load grows"):
         load(paper, inputs, case)
+    mixes(paper, inputs, case)
     paper.data()
 
 
