@@ -137,6 +137,24 @@ def number(
             return default
 
 
+def some(key: str, label: str, empty: str, meaning: str, most: float) -> float | None:
+    """An amount above 0, or nothing; whole where `most` is."""
+    least, step = (1, 1) if isinstance(most, int) else (0.01, 0.01)
+    found = st.number_input(
+        label,
+        least,
+        most,
+        None,
+        step,
+        key=key,
+        bind="query-params",
+        persist_state="session",
+        placeholder=empty,
+        help=meaning,
+    )
+    return None if found is None else float(found)
+
+
 def count(option: Option, refused: Refused, placeholder: str = "") -> int | None:
     """A whole number of an option."""
     return number(

@@ -12,6 +12,7 @@ from calculator.errors import CalculatorError, WorkloadError
 from calculator.parallel.layout import Layout
 from calculator.serving.mix import Mix
 from calculator.serving.serve import Serving, serve
+from pages.shared import fields
 from pages.shared import show as ui
 from pages.shared.guard import error
 from pages.shared.show import Inputs, Paper
@@ -49,12 +50,14 @@ def _asked(inputs: Inputs) -> dict[str, Any]:
     """
     w = inputs.workload
     with st.grid(4, min_column_width=150, gap="small"):
-        rate = _number("arrive", "Requests (1/s)", "users wait", 1e6, "That arrive at random. Empty: the users.")
+        rate = fields.some("arrive", "Requests (1/s)", "users wait", "That arrive at random. Empty: the users.", 1e6)
         prompts = _text("prompts", "Prompts", f"{inputs.estimate.sequence_length:,}")
         answers = _text("answers", "Answers", f"{w.decode_length:,}")
-        cached = _number("cached", "Cached (%)", "0", 99.9, "Of the prompt that is found in the prefix cache.")
-        tokens = _number("drafted", "Drafted tokens", "none", 64, "Before each verification, by the model's own layer.")
-        accepted = _number("accepted", "Accepted (%)", "0", 99.9, "Chance of a drafted token, if those before it are.")
+        cached = fields.some("cached", "Cached (%)", "0", "Of the prompt that is found in the prefix cache.", 99.9)
+        tokens = fields.some(
+            "drafted", "Drafted tokens", "none", "Before a verification, by the model's own layer.", 64
+        )
+        accepted = fields.some("accepted", "Accepted (%)", "0", "Chance of a drafted token, if those before are.", 99.9)
     file = st.file_uploader(
         "Trace",
         type=["csv"],
@@ -94,23 +97,6 @@ def _served(inputs: Inputs, case: Serving, asked: dict[str, Any]) -> Serving:
         price=inputs.hardware.price,
         **asked,
     )
-
-
-def _number(key: str, label: str, empty: str, most: float, meaning: str) -> float | None:
-    least, most, step = (1, int(most), 1) if key == "drafted" else (0.01, float(most), 0.01)
-    found = st.number_input(
-        label,
-        least,
-        most,
-        None,
-        step,
-        key=key,
-        bind="query-params",
-        persist_state="session",
-        placeholder=empty,
-        help=meaning,
-    )
-    return None if found is None else float(found)
 
 
 def _text(key: str, label: str, default: str) -> int | str:

@@ -11,6 +11,7 @@ from calculator.search.plan import Plan
 from calculator.search.provision import provision
 from calculator.search.racks import Rack, Traffic, racks
 from calculator.sources import memory
+from pages.shared import fields
 from pages.shared import show as ui
 from pages.shared.needs import serving
 from pages.shared.show import Inputs
@@ -31,10 +32,10 @@ def asked(inputs: Inputs) -> tuple[Rack | None, Traffic]:
         help="A rack or machine that is sold whole, or as many devices as the sidebar says.",
     )
     with st.grid(4, min_column_width=150, gap="small"):
-        rate = _field("rate", "Requests (1/s)", "the most", "That arrive a second. Empty: as many as it can.", 1e6)
-        first = _field("first", "First token (s)", "2", "At the latest, with the queue. Empty: 2 s.", 1e4)
-        further = _field("next", "Next token (ms)", "50", "At the latest. Empty: 50 ms.", 1e6)
-        hit = _field("hit", "Cached (%)", "0", "Of the prompt that is found in the prefix cache.", 99.9)
+        rate = fields.some("rate", "Requests (1/s)", "the most", "That arrive a second. Empty: as many as it can.", 1e6)
+        first = fields.some("first", "First token (s)", "2", "At the latest, with the queue. Empty: 2 s.", 1e4)
+        further = fields.some("next", "Next token (ms)", "50", "At the latest. Empty: 50 ms.", 1e6)
+        hit = fields.some("hit", "Cached (%)", "0", "Of the prompt that is found in the prefix cache.", 99.9)
     w = inputs.workload
     traffic = Traffic(
         prompt_length=inputs.estimate.sequence_length,
@@ -45,21 +46,6 @@ def asked(inputs: Inputs) -> tuple[Rack | None, Traffic]:
         prefix_hit=(hit or 0.0) / 100,
     )
     return named.get(str(chosen)), traffic
-
-
-def _field(key: str, label: str, empty: str, meaning: str, most: float) -> float | None:
-    found = st.number_input(
-        label,
-        0.01,
-        most,
-        None,
-        key=key,
-        bind="query-params",
-        persist_state="session",
-        placeholder=empty,
-        help=meaning,
-    )
-    return None if found is None else float(found)
 
 
 def machine_of(inputs: Inputs) -> Rack | None:
