@@ -141,8 +141,9 @@ def test_a_click_on_the_map_asks_for_what_it_shows(visit, server):
 
 
 def step(visitor: Visitor, way: str, path: str) -> None:
-    """Back or forward to another page: a page that put back what the way to it lost is two steps of history."""
-    for _ in range(2):
+    """Back or forward to another page: a page that put back what the way to it lost is two steps of history, one that
+    also hides a field whose value it keeps is three. A slow machine may see one of these twice."""
+    for _ in range(4):
         getattr(visitor.page, way)()
         visitor.page.wait_for_timeout(500)
         page = visitor.settled()
