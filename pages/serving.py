@@ -13,7 +13,7 @@ from calculator.search.plan import Phase, Plan
 from calculator.search.racks import Rack, Traffic, racks
 from pages.shared import show as ui
 from pages.shared.guard import error
-from pages.shared.plans import asked, machine_of, planned
+from pages.shared.plans import SEVERAL, asked, machine_of, planned
 from pages.shared.show import Figure, Inputs, Paper
 from pages.shared.start import Started, starts
 
@@ -226,6 +226,9 @@ def others(paper: Paper, inputs: Inputs, traffic: Traffic) -> None:
     """The other machines, found when someone asks."""
     with ui.folded("Other machines", "machines", ":material/dns:") as opened:
         if not opened:
+            return
+        if len(inputs.estimate.operations) > SEVERAL:
+            st.info("Too many of its layers differ to plan every machine at once; choose one above.")
             return
         found = [planned(inputs, rack, traffic) for rack in racks()]
         found = [plan for plan in found if plan.requests_per_second]

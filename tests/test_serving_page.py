@@ -87,3 +87,16 @@ def test_other_machines_are_ranked_by_cost(open_page, pictures):
     rows = pictures["machines"].rows
     assert len(rows) == 8
     assert all(row["requests a second"] > 0 for row in rows)
+
+
+def test_a_model_whose_layers_all_differ_is_not_planned_for(open_page, monkeypatch):
+    from pages.shared import plans as asked
+
+    monkeypatch.setattr(asked, "MANY", 10)
+    at = open_page("serving", model="Qwen/Qwen3-8B")
+    assert any("operations that differ" in e.value for e in at.error)
+
+
+def test_a_pool_that_no_rule_knows_is_said(open_page):
+    at = open_page("serving", model="deepseek-ai/DeepSeek-V4-Flash", machine="NVIDIA DGX or HGX B300")
+    assert any("vLLM's pool for deepseek-ai/DeepSeek-V4-Flash is not known" in e.value for e in at.error)

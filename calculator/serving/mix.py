@@ -131,8 +131,10 @@ def _mixed(pairs: Sequence[tuple[int, int]], arrivals: Iterable[float]) -> Mix:
         raise WorkloadError(f"requests must be from 1 to {MOST:,} pairs of a prompt and an output length.")
     for row, pair in enumerate(pairs, 1):
         for what, value in zip(COLUMNS, pair, strict=True):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise WorkloadError(f"{what} of request {row} must be a whole number, 1 or more, not {value!r}.")
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LONGEST:
+                raise WorkloadError(
+                    f"{what} of request {row} must be a whole number from 1 to {LONGEST:,}, not {shown(value)}."
+                )
     prompt = fmean(p for p, _ in pairs)
     variation = fmean(p * p for p, _ in pairs) / prompt**2
     times = sorted(arrivals)
@@ -156,7 +158,10 @@ def _read(path: Path) -> Mix:
 def _parsed(file: TextIO, name: str) -> Mix:
     pairs, arrivals = [], []
     reader = csv.DictReader(file)
-    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+    try:
+        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+    except csv.Error as error:
+        raise WorkloadError(f"The trace {name!r} is no CSV file: {error}.") from error
     if missing:
         raise WorkloadError(f"The trace {name!r} has no column {missing[0]}; it needs {', '.join(COLUMNS)}.")
     try:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
+from calculator.errors import WorkloadError
 from calculator.search.fewest import fewest
 from calculator.search.plan import Plan
 from calculator.search.provision import provision
@@ -18,6 +19,9 @@ from pages.shared.show import Inputs
 
 HOUR = 3600  # seconds that plans are kept, as many as the visitors' memory has room for
 MINE = "The sidebar's devices"
+MANY, SEVERAL = 400, 200
+"""Operations that differ, of models that a machine is planned for, and that all machines are compared for: every layout
+is priced, and a server has other visitors. Of the bundled models one has more than 200."""
 
 
 def asked(inputs: Inputs) -> tuple[Rack | None, Traffic]:
@@ -63,8 +67,17 @@ def machine_of(inputs: Inputs) -> Rack | None:
 
 
 def planned(inputs: Inputs, rack: Rack, traffic: Traffic) -> Plan:
-    """The plan, found once for all who ask for it."""
+    """The plan, found once for all who ask for it.
+
+    Raises:
+        CalculatorError: a model of too many operations that differ, or a layout that cannot be.
+    """
     w, engine = inputs.workload, inputs.hardware.engine
+    if (count := len(inputs.estimate.operations)) > MANY:
+        raise WorkloadError(
+            f"{inputs.name} has {count:,} operations that differ; here a machine is planned for models of up to "
+            f"{MANY:,}. On the command line --provision plans for any."
+        )
     # A model is built once for all who ask for it, and what is kept keeps it: its id stands for it.
     key = ("provision", id(inputs.model), rack.id, repr(rack), traffic, engine, w.dtype, w.kv_dtype)
 

@@ -211,3 +211,19 @@ def test_layers_on_the_host_are_read_there():
 def test_devices_without_a_layout_are_the_largest_group_that_engines_take():
     assert serve(load_model("Qwen/Qwen2.5-7B"), device="h200-sxm-141gb", devices=8).layout == Layout(tp=4, pp=2)
     assert serve(QWEN, device="h200-sxm-141gb", devices=8).layout == Layout(tp=8)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (f"prompt_length,output_length\n{10**400},1\n", "prompt_length of request 1 must be a whole number from 1 to"),
+        (f"prompt_length,output_length\n1,{'9' * 5000}\n", "Request 1 of the trace 'trace' has no number"),
+        (f"{'x' * 200_000},b\n1,2\n", "is no CSV file"),
+        ("", "has no column prompt_length"),
+        ("prompt_length,output_length\n", "must be from 1 to 1,000,000 pairs"),
+    ],
+    ids=["huge", "endless", "a long field", "empty", "no rows"],
+)
+def test_a_stranger_s_trace_is_a_sentence(content, sentence):
+    with pytest.raises(WorkloadError, match=sentence):
+        Mix.read(content)
