@@ -4,6 +4,7 @@ it costs."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -14,10 +15,11 @@ from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.model import Model
 from calculator.numbers.units import GIB
+from calculator.search.largest import largest
 from calculator.search.layouts import divisors, layouts
 from calculator.search.plan import Guard, Phase, Plan
 from calculator.search.racks import Rack, Traffic, rack_named
-from calculator.search.solve import sequences
+from calculator.search.solution import sequences
 from calculator.serving.case import Case, Same, case_of
 from calculator.serving.efficiency import engine_named
 from calculator.serving.waiting import Request, beside, carried, handover, line, reading, stepping
@@ -157,23 +159,11 @@ def _prompts(replica: Replica, traffic: Traffic) -> Half:
 def _generation(replica: Replica, traffic: Traffic) -> Half:
     """A replica that only generates, with the most sequences whose steps are within the target."""
     case, request = replica.case, replica.request
-    batch = _largest(sequences(replica.fit), lambda n: stepping(case, n, request, None)[1] <= traffic.tpot)
+    batch = largest(sequences(replica.fit), lambda n: stepping(case, n, request, None)[1], traffic.tpot)
     step, seconds = stepping(case, max(batch, 1), request, None)
     tokens = max(batch, 1) / seconds
     phase = Phase("decode", replica.fit, step, max(batch, 1), seconds, tokens)
     return Half(phase, tokens / traffic.output_length, seconds, batch > 0)
-
-
-def _largest(most: int, holds: Callable[[int], bool]) -> int:
-    """The largest number up to `most` that holds, where those below do, too; 0 where not even one does."""
-    low, high = 0, 1
-    while high <= most and holds(high):
-        low, high = high, 2 * high
-    high = min(high, most + 1)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low
 
 
 def _apart(replicas: list[Replica], traffic: Traffic, devices: int) -> Iterator[Carried]:
@@ -212,7 +202,7 @@ def _together(replicas: list[Replica], traffic: Traffic, devices: int) -> Iterat
     for replica in replicas:
         case, request, count = replica.case, replica.request, devices // replica.devices
         try:
-            batch = _largest(sequences(replica.fit), lambda n, r=replica: _within(r, n, traffic))  # type: ignore[misc]
+            batch = largest(sequences(replica.fit), lambda n, r=replica: _late(r, n, traffic))  # type: ignore[misc]
             rate = carried(case, request, max(batch, 1))
         except CalculatorError:  # no link is known between its devices
             continue
@@ -226,13 +216,14 @@ def _together(replicas: list[Replica], traffic: Traffic, devices: int) -> Iterat
         yield Carried(prefill, decode, True, rate * count, waited.ttft, waited.tpot, batch > 0)
 
 
-def _within(replica: Replica, batch: int, traffic: Traffic) -> bool:
+def _late(replica: Replica, batch: int, traffic: Traffic) -> float:
+    """The time that misses its target by most, over that target, while so many generate at once."""
     case, request = replica.case, replica.request
     rate = carried(case, request, batch)
     if rate * reading(case, request).one >= 1:
-        return False
+        return math.inf
     waited = beside(case, request, rate, batch)
-    return waited.ttft <= traffic.ttft and waited.tpot <= traffic.tpot
+    return max(waited.ttft / traffic.ttft, waited.tpot / traffic.tpot)
 
 
 def _guards(
