@@ -94,10 +94,23 @@ class Placed:
         cells = [(_title(r["quantity"]), worded(r["value"], r["unit"])) for r in self.rows]
         remark = (
             "Memory and FLOPs are of the fullest device. A time from low to high holds 8 of 10 measured cases; no "
-            "datasheet allows less than the lower bound."
+            f"datasheet allows less than the lower bound.{self._users}"
         )
         columns = ("Layout", "Speed") if self.asked.plans else ("On each device", "Amount")
         return Grid(self._sentence or self.title, columns, cells, remark=remark)
+
+    @property
+    def _users(self) -> str:
+        """Whose the times of a decode are that follow the pass."""
+        w = self.estimate.workload
+        if w.mode != "decode" or self.asked.device is None:
+            return ""
+        who = "one user who sends" if w.batch_size == 1 else f"{w.batch_size:,} users who each send"
+        return (
+            f" First token, each token after, output and cost are those of {who} a prompt of "
+            f"{self.estimate.sequence_length:,} tokens and read{'s' if w.batch_size == 1 else ''} {w.decode_length:,} "
+            "(--decode-len) again and again, the prompts of others between."
+        )
 
     @property
     def _sentence(self) -> str:
@@ -245,7 +258,7 @@ def worded(value: Any, unit: str) -> str:
         "US$": lambda v: f"${v:,.2f}",
         "": lambda v: f"{v:.1%}",
     }
-    return words[unit](value) if unit in words else f"{value:,.0f} {unit}"
+    return words[unit](value) if unit in words else units.several(value, unit, ",.0f")
 
 
 def placings(estimates: Sequence[Estimate], asked: Placing) -> list[Placed]:

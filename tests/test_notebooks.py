@@ -82,7 +82,7 @@ def test_an_estimate_on_devices_shows_its_share() -> None:
 
 def test_deployments_and_training_steps_show_themselves() -> None:
     served = calculator.serve(QWEN, device="h100", concurrency=8)
-    assert repr(served).startswith("<Serving Qwen/Qwen3-8B on 1 × H100 SXM5 80GB, vllm: first token ")
+    assert repr(served).startswith("<Serving Qwen/Qwen3-8B on 1 × H100 SXM5 80GB, vLLM: first token ")
     html = served._repr_html_()
     assert html.count("<table>") == 3
     assert "Each token after" in html

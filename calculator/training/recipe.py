@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from calculator.config import DATA
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, choose
 from calculator.parallel.layout import Layout
 
 METHODS = ("full", "lora", "qlora")
@@ -92,16 +92,14 @@ class Training:
         for name, allowed in choices.items():
             value = getattr(self, name)
             if value not in allowed:
-                raise WorkloadError(f"{name} {value!r} is not known; choose one of {', '.join(allowed)}.")
+                raise WorkloadError(f"{name} {value!r} is not known; {choose(value, allowed)}")
         if self.loss.partition(":")[0] not in tables()["losses"] or not _chunks_named(self.loss):
-            raise WorkloadError(
-                f"loss {self.loss!r} is not known; choose one of {', '.join(tables()['losses'])}, or chunked:16."
-            )
+            said = choose(self.loss.partition(":")[0], tables()["losses"], ", or chunked:16")
+            raise WorkloadError(f"loss {self.loss!r} is not known; {said}")
         every = isinstance(self.recompute, int) and not isinstance(self.recompute, bool) and self.recompute > 0
         if not every and self.recompute not in RECOMPUTE:
-            raise WorkloadError(
-                f"recompute {self.recompute!r} is not known; choose one of {', '.join(RECOMPUTE)}, or every n-th layer."
-            )
+            said = choose(self.recompute, RECOMPUTE, ", or every n-th layer")
+            raise WorkloadError(f"recompute {self.recompute!r} is not known; {said}")
         if self.zero not in (0, 1, 2, 3):
             raise WorkloadError(f"zero must be 0, 1, 2 or 3, not {self.zero!r}.")
         if isinstance(self.rank, bool) or not isinstance(self.rank, int) or not 1 <= self.rank <= 65536:
@@ -112,7 +110,7 @@ class Training:
             raise WorkloadError("dora is of adapters; choose method lora or qlora with it.")
         for name in self.offloaded:
             if name not in OFFLOADS:
-                raise WorkloadError(f"offload {name!r} is not known; choose from {', '.join(OFFLOADS)}.")
+                raise WorkloadError(f"offload {name!r} is not known; {choose(name, OFFLOADS, words='choose from')}")
 
     @property
     def offloaded(self) -> tuple[str, ...]:
@@ -153,7 +151,7 @@ class Training:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         unknown = [name for name in changes if name not in values]
         if unknown:
-            raise WorkloadError(f"A recipe has no {unknown[0]!r}; its fields are {', '.join(values)}.")
+            raise WorkloadError(f"A recipe has no {unknown[0]!r}; {choose(unknown[0], values)}")
         return Training(**{**values, **changes})
 
 

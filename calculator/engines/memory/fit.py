@@ -22,18 +22,11 @@ from calculator.model import Model
 from calculator.numbers.blocks import Block, Shown
 from calculator.numbers.units import GIB
 from calculator.parallel import Layout
+from calculator.serving.efficiency import TITLES as TITLES
 
 if TYPE_CHECKING:
     from calculator.search.fixes import Fix
 
-TITLES = {
-    "vllm": "vLLM",
-    "sglang": "SGLang",
-    "tensorrt-llm": "TensorRT-LLM",
-    "llama.cpp": "llama.cpp",
-    "transformers": "transformers",
-}
-"""What a person calls the engines."""
 RULES: Mapping[str, Callable[[Ask], Budget]] = {
     "vllm": vllm.budget,
     "sglang": sglang.budget,

@@ -1,0 +1,233 @@
+"""Every option on the command line is read, refused or said to change nothing; every misspelt choice is answered with
+the nearest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from calculator import CalculatorError, Training, cli, fit, load_model, serve, solve
+from calculator.errors import choose, nearest
+from calculator.named import any_device
+
+QWEN = "Qwen/Qwen3-8B"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def running(*arguments: str) -> tuple[int, str, str]:
+        code = cli.main([QWEN, *arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return running
+
+
+# What a question takes from a workload's options
+
+
+def test_a_workload_s_length_and_batch_are_the_question_s(run: Run) -> None:
+    code, out, err = run("--fits", "h100", "--mode", "decode", "--seq-len", "32k", "--batch-size", "12", "--json")
+    found = fit(load_model(QWEN), "h100", max_model_len=32768, concurrency=12)
+    assert (code, err) == (1, "")
+    assert json.loads(out)["verdict"] == found.verdict
+    assert (
+        run("--fits", "h100", "--seq-len", "32k", "--max-model-len", "32k")[1]
+        == run("--fits", "h100", "--seq-len", "32k")[1]
+    )
+    assert run("--fits", "h100", "--seq-len", "max")[1] == run("--fits", "h100")[1]
+    most = solve(load_model(QWEN), "max-batch", "h100", max_model_len=8192)
+    assert run("--solve", "max-batch", "--device", "h100", "--seq-len", "8k")[1].splitlines()[0] == most.verdict
+    asked = serve(load_model(QWEN), device="h100", prompt_length=2048, output_length=200, concurrency=16)
+    said = run("--serve", "h100", "--seq-len", "2k", "--batch-size", "16", "--decode-len", "200")[1]
+    assert said.splitlines()[0] == asked.summary()
+    assert "prompts of 2,048 tokens, answers of 200" in said
+
+
+def test_the_two_types_of_a_cache_are_the_question_s_too(run: Run) -> None:
+    found = fit(load_model(QWEN), "h100", kv_dtype="q8_0/q4_0", engine="llama.cpp")
+    said = run("--fits", "h100", "--engine", "llama.cpp", "-ctk", "q8_0", "-ctv", "q4_0")[1]
+    assert said.splitlines()[0] == found.verdict
+    assert found.cache_tokens > fit(load_model(QWEN), "h100", engine="llama.cpp").cache_tokens
+
+
+REFUSED = {
+    "--fits h100 --seq-len 32k --max-model-len 8k": "--seq-len and --max-model-len say the same here; give one of them",
+    "--fits h100 --device a100": "--device is not read with --fits; its own value names the device",
+    "--fits h100 --devices 2": "--devices is not read with --fits; devices that divide the model are --tp or --pp",
+    "--fits h100 --tokens 1T": "--tokens is not read with --fits; it is read with --solve and --mode train",
+    "--fits h100 --draft mtp": "--draft is not read with --fits",
+    "--fits h100 --zero 3": "--zero is not read with --fits",
+    "--fits h100 --list-models": "--list-models is not read with --fits",
+    "--fits h100 --checkpoint": "--checkpoint is not read with --fits",
+    "--fits h100 --mode train": "--fits asks about serving; whether a step of training fits, --mode train",
+    "--fits h100 --dtype bf16,fp8": "--fits asks about one --dtype; give a single value",
+    "--fits h100 --batch-size 1,2": "--fits asks about one --batch-size; give a single value",
+    "--fits h100 --users 0": "'0' is too few; give a whole number from 1 up",
+    "--fits 2xh100": "'2xh100' is a number of devices; name h100 alone and give --tp 2",
+    "--fits 8x4090": "'8x4090' is a number of devices; name 4090 alone and give --tp 8",
+    "--fits h100,a100": "'h100,a100' are several devices; name one, and ask again for each other",
+    "--serve h100 --max-model-len 8k": "a request is --prompt-length and --output-length",
+    "--serve h100 --ttft 1": "--provision plans for a target",
+    "--serve h100 --seq-len max": "--seq-len max is of a workload; give a number",
+    "--provision dgx-h100 --users 3": "what arrives is --requests-per-second",
+    "--provision dgx-h100 --ttft soon": "'soon' is no number of seconds such as 0.5 or 500ms",
+    "--solve min-devices --device h100 --tp 2": "--tp is not read with --solve; it tries every layout of --devices",
+    "--solve max-context": "--solve max-context needs --device NAME; only the goal cheapest chooses one",
+    "--mode train --solve fastest --device h100 --users 2": "--users is read with --fits, --serve, --solve, not with",
+    "--explain q_proj --device h100": "--device is not read with --explain; leave one of them out",
+    "--checkpoint --tp 2": "--tp is not read with --checkpoint; leave one of them out",
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
+def test_an_option_that_would_change_the_answer_is_not_passed_over(run: Run, arguments: str) -> None:
+    code, out, err = run(*arguments.split())
+    assert (code, out) == (2, "")
+    assert REFUSED[arguments] in err
+
+
+IDLE = {
+    "--decode-len 100": "--decode-len changes nothing in --mode prefill; it is of --mode decode.",
+    "--engine sglang": "--engine changes nothing here; it is of --device, --fits, --serve, --provision, "
+    "--solve, --vllm-log.",
+    "--fits h100 --table memory": "--table changes nothing with --fits.",
+    "--fits h100 --logits all": "--logits changes nothing with --fits.",
+}
+
+
+@pytest.mark.parametrize("arguments", IDLE)
+def test_an_option_that_changes_nothing_is_told(run: Run, arguments: str) -> None:
+    code, out, err = run(*arguments.split())
+    assert (code, err) == (0, f"warning: {IDLE[arguments]}\n")
+    assert out
+
+
+def test_times_and_shares_as_people_write_them(run: Run) -> None:
+    assert run("--provision", "dgx-h100", "--ttft", "500ms")[1] == run("--provision", "dgx-h100", "--ttft", "0.5")[1]
+    share = run("--fits", "h100", "--gpu-memory-utilization", "95%")[1]
+    assert share == run("--fits", "h100", "--gpu-memory-utilization", "0.95")[1]
+
+
+# What was probably meant
+
+NEAREST = {
+    "--mode trian": "pretraining",
+    "--mode train --method qlra": "qlora",
+    "--mode train --optimizer paged_adamw_8bit": "paged-adamw-8bit",
+    "--mode train --precision bf16mixed": "bf16-mixed",
+    "--mode train --recompute ful": "full",
+    "--mode train --loss fusd": "fused",
+    "--mode train --offload optimiser": "optimizer",
+    "--mode train --method lora --targets q_prj": "q_proj",
+    "--mode train --method qlora --base-format nf4dq": "nf4-dq",
+    "--mode train --export axolotle": "axolotl",
+    "--mode train --kernels compild": "compiled",
+    "--mode train --solve fastst --device h100": "fastest",
+    "--gradient-dtype bf61": "bf16",
+    "--dtype bf61": "bf16",
+    "--dtype q4km": "q4_k_m",
+    "--dtype 4bit": "int4 (GPTQ, AWQ) or nf4 (bitsandbytes)",
+    "--kv-dtype fb8": "fp8",
+    "--table memry": "memory",
+    "--format jsn": "json",
+    "--attention flsh": "flash",
+    "--attention-flops causl": "causal",
+    "--logits lst": "last",
+    "--routing unifrom": "uniform",
+    "--engine trtllm": "tensorrt-llm",
+    "--fits h100 --launch kubernets": "kubernetes",
+    "--solve min-devces --device h100": "min-devices",
+    "--provision gb300-nv72": "gb300-nvl72",
+    "--provision h100": "dgx-h100",
+    "--explain qproj": "self_attn.q_proj",
+    "--bacth-size 3": "--batch-size",
+    "--qps 3": "--requests-per-second",
+    "--gpus 2": "--tp, or --devices with --solve and --serve",
+    "--load-in-4bit": "--dtype nf4, or --mode train --method qlora",
+    "--gradient-checkpointing": "--recompute full",
+    "--fsdp": "--zero 3",
+}
+
+
+@pytest.mark.parametrize("arguments", NEAREST)
+def test_a_misspelt_choice_is_answered_with_the_nearest(run: Run, arguments: str) -> None:
+    code, out, err = run(*arguments.split())
+    assert (code, out) == (2, "")
+    assert err.endswith(f" Did you mean {NEAREST[arguments]}?\n")
+
+
+@pytest.mark.parametrize(
+    ("said", "known", "meant"),
+    [
+        ("int3", ("int4", "int8"), ""),  # another number is no slip
+        ("fp6", ("fp8",), ""),
+        ("gb300", ("gb300-nvl72", "gb200-nvl72"), "gb300-nvl72"),
+        ("nvl72", ("gb300-nvl72", "gb200-nvl72"), ""),  # a part of both
+        ("zz", ("full", "lora"), ""),
+        ("", ("full",), ""),
+        (None, ("none", "full"), "none"),
+    ],
+)
+def test_what_is_near(said: object, known: tuple[str, ...], meant: str) -> None:
+    assert nearest(said, known) == meant
+
+
+def test_the_same_sentence_from_python() -> None:
+    assert choose("qlra", ("full", "lora", "qlora")) == "choose one of full, lora, qlora. Did you mean qlora?"
+    with pytest.raises(CalculatorError, match=r"choose one of full, lora, qlora. Did you mean qlora\?"):
+        Training(method="qlra")
+    with pytest.raises(CalculatorError, match="Did you mean max_num_seqs"):
+        fit(load_model(QWEN), "h100", max_num_seq=8)
+
+
+def test_choices_in_capitals_are_choices(run: Run) -> None:
+    assert run("--engine", "vLLM", "--fits", "h100") == run("--engine", "vllm", "--fits", "h100")
+    assert run("--mode", "Decode", "--format", "JSON") == run("--mode", "decode", "--format", "json")
+
+
+@pytest.mark.parametrize(
+    "line", ["ollama run qwen3:8b", "vllm serve qwen3:8b --tensor-parallel-size 2", "serve qwen3:8b"]
+)
+def test_another_tool_s_line_is_met_with_what_to_leave_out(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(line.split()) == 2
+    said = line.split(" qwen3")[0]
+    assert capsys.readouterr().err == (
+        f"error: {said} is no command here; leave it out: the first word is the model, qwen3:8b.\n"
+    )
+
+
+def test_llama_cpp_s_flag_for_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["-hf", QWEN]) == 0
+    assert capsys.readouterr().out.startswith(f"{QWEN}\n")
+
+
+def test_an_amount_of_memory_is_a_device() -> None:
+    assert any_device("80 GiB").memory == 80 * 2**30
+    with pytest.raises(CalculatorError, match=r"is written 80GiB \(2\^30 bytes\) or 80GB"):
+        any_device("80")
+
+
+# Markdown
+
+
+@pytest.mark.parametrize(
+    ("asked", "title"),
+    [
+        ("--fits h100 --launch", "Memory of a device"),
+        ("--serve h100", "Time"),
+        ("--provision dgx-h100 --launch", "Guard rails"),
+        ("--solve max-context --device h100", "tokens of the longest sequence"),
+        ("--mode train --solve fastest --device h100 --devices 8", "Plans"),
+    ],
+)
+def test_answers_in_markdown_are_tables(run: Run, asked: str, title: str) -> None:
+    code, out, _ = run(*asked.split(), "--format", "markdown")
+    assert code == 0
+    assert out.startswith(f"## {QWEN}")
+    assert f"### {title}" in out
+    assert "| --- | ---" in out
+    assert ("```\nvllm serve" in out) == ("--launch" in asked)
