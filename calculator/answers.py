@@ -6,7 +6,9 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -234,8 +236,9 @@ def _text_of(name: str) -> str:
         SourceError: it cannot be read, or is too large; what vLLM prints while it starts is a few hundred kilobytes.
     """
     most = limits().upload_bytes
+    piped = name == "-" and not Path(name).exists()
     try:
-        with Path(name).open("rb") as file:
+        with nullcontext(sys.stdin.buffer) if piped and sys.stdin else Path(name).open("rb") as file:
             read = file.read(most + 1)
     except (OSError, ValueError) as reason:
         raise SourceError(f"The log {name} cannot be read: {getattr(reason, 'strerror', None) or reason}.") from None

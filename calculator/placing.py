@@ -179,11 +179,20 @@ class Placed:
 
     @property
     def exported(self) -> str:
-        """The recipe in a framework's words."""
-        return self.trained.export(self.asked.export)
+        """The recipe in a framework's words; of plans, the fastest one's.
 
-    def _plans(self) -> list[tuple[str, Any, str]]:
-        """The ten fastest layouts of so many devices."""
+        Raises:
+            WorkloadError: no plan fits, or the framework runs no such recipe.
+        """
+        if not self.asked.plans:
+            return self.trained.export(self.asked.export)
+        if not self._found:
+            raise WorkloadError(f"No layout of {self.asked.plans:,} devices that was tried holds the job to export.")
+        return self._found[0].export(self.asked.export)
+
+    @cached_property
+    def _found(self) -> Sequence[Trained]:
+        """The layouts of so many devices that fit, the fastest first."""
         from calculator.training.search import plans
 
         if self.asked.device is None:
@@ -191,7 +200,7 @@ class Placed:
         step, sequences = self.trained, None
         if self.asked.micro_batches > 1:
             sequences = step.batch_size * step.micro_batches * max(step.layout.dp, 1)
-        found = plans(
+        return plans(
             step.model,
             device=self.asked.device,
             devices=self.asked.plans,
@@ -199,9 +208,12 @@ class Placed:
             global_batch=sequences,
             **{"kernels": step.training.kernels, **self.asked.recipe},
         )
-        if not found:
+
+    def _plans(self) -> list[tuple[str, Any, str]]:
+        """The ten fastest of them."""
+        if not self._found:
             return [("layouts_that_fit", 0, "")]
-        return [(_plan(t), t.tokens_per_second, "tokens/s") for t in found[:10]]
+        return [(_plan(t), t.tokens_per_second, "tokens/s") for t in self._found[:10]]
 
     def _trained(self) -> list[tuple[str, Any, str]]:
         t = self.trained

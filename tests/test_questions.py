@@ -3,14 +3,18 @@ the nearest."""
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from calculator import CalculatorError, Training, cli, fit, load_model, serve, solve
 from calculator.errors import choose, nearest
 from calculator.named import any_device
+from calculator.training.search import plans
 
 QWEN = "Qwen/Qwen3-8B"
 Run = Callable[..., tuple[int, str, str]]
@@ -231,3 +235,33 @@ def test_answers_in_markdown_are_tables(run: Run, asked: str, title: str) -> Non
     assert f"### {title}" in out
     assert "| --- | ---" in out
     assert ("```\nvllm serve" in out) == ("--launch" in asked)
+
+
+# A log, and a recipe
+
+
+LOG = b"Model loading took 15.2683 GiB\nAvailable KV cache memory: 52.31 GiB\nGPU KV cache size: 380,912 tokens\n"
+
+
+def test_a_log_comes_from_a_file_or_a_pipe(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "vllm.log"
+    file.write_bytes(LOG)
+    said = run("--vllm-log", str(file), "--device", "h100", "--json")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LOG)))
+    assert run("--vllm-log", "-", "--device", "h100", "--json") == said
+    rows = {row["figure"]: row["printed"] for row in json.loads(said[1])["figures"]}
+    assert rows["GPU KV cache size, tokens"] == 380_912
+    shorter = json.loads(run("--vllm-log", str(file), "--device", "h100", "--tp", "2", "--seq-len", "8k", "--json")[1])
+    assert (shorter["fit"]["layout"]["tp"], shorter["fit"]["max_model_len"]) == (2, 8192)
+    assert "| Figure | Printed |" in run("--vllm-log", str(file), "--device", "h100", "--format", "markdown")[1]
+
+
+def test_of_plans_the_fastest_is_exported(run: Run) -> None:
+    best = plans(load_model(QWEN), device="h100", devices=8, sequence_length=4096)[0]
+    code, out, _ = run("--mode", "train", "--device", "h100", "--plans", "8", "--export", "torchtitan")
+    assert (code, out) == (0, best.export("torchtitan"))
+    assert "data_parallel_shard_degree = 8" in out
+    refused = cli.main(
+        ["meta-llama/Llama-3.1-405B", *["--mode", "train", "--device", "t4", "--plans", "2", "--export", "trl"]]
+    )
+    assert refused == 2
