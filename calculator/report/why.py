@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from calculator.parts import Part
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Formula:
     """One amount of one operation, for one of its layers: `symbols` = `values` = `value`."""
 
@@ -48,6 +48,9 @@ class Formula:
 
     def __str__(self) -> str:
         return f"{self.symbols} = {self.values} = {self.value:,}"
+
+    def __repr__(self) -> str:
+        return f"<Formula {self}>"
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
 from calculator.config import DATA
 from calculator.errors import WorkloadError, choose
+from calculator.numbers.blocks import Block, Facts, Shown
 from calculator.parallel.layout import Layout
 
 METHODS = ("full", "lora", "qlora")
@@ -28,7 +29,7 @@ def tables() -> Mapping[str, Mapping[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Shown):
     """A recipe. Every choice is a row of a table (calculator/data/training.json) or a name listed here.
 
     Attributes:
@@ -77,6 +78,15 @@ class Training:
     loading: str = "sharded"
     dropout: float = 0.0
     gradient_dtype: str = "auto"
+
+    def summary(self) -> str:
+        """The method, and what differs from the defaults."""
+        said = [f"{f.name} {getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) != f.default]
+        return ", ".join(said) or f"method {self.method}, all else as by default"
+
+    def blocks(self) -> Sequence[Block]:
+        """Every choice."""
+        return [Facts("Recipe of training", [(f.name, f"{getattr(self, f.name)}" or "-") for f in fields(self)])]
 
     def __post_init__(self) -> None:
         choices: dict[str, tuple[str, ...]] = {
