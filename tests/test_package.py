@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -43,6 +44,12 @@ for mode in ("prefill", "decode", "train"):
     for form in ("text", "json", "csv", "markdown"):
         assert main(["openai/gpt-oss-20b", "--mode", mode, "--batch-size", "1,2", "--format", form]) == 0
 assert main(["Qwen/Qwen3-8B", "--explain"]) == 0
+for asked in (
+    "--fits h100", "--serve h100 --users 4", "--provision dgx-h100", "--solve max-context --device h100",
+    "--mode decode --device h100 --tp 2", "--mode train --device h100", "--mode train --solve fastest --device h100",
+):
+    for form in ("text", "json", "csv", "markdown"):
+        assert main(["Qwen/Qwen3-8B", *asked.split(), "--format", form]) == 0, asked
 import calculator
 calculator.device("h200").memory
 try:
@@ -66,6 +73,15 @@ def test_the_alias_is_the_same_package() -> None:
     assert set(calculator.__all__) <= set(dir(transformer_calculator))
     with pytest.raises(AttributeError):
         _ = transformer_calculator.nothing
+
+
+def test_a_typed_script_runs() -> None:
+    """mypy reads the same file."""
+    runpy.run_path(str(ROOT / "tests" / "typed" / "script.py"))
+    assert '"tests/typed/script.py"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for package in ("calculator", "transformer_calculator"):
+        assert (ROOT / package / "py.typed").is_file()
+        assert f'"{package}": ["py.typed"' in (ROOT / "setup.py").read_text(encoding="utf-8")
 
 
 def test_public_names_exist() -> None:
