@@ -147,6 +147,29 @@ def test_one_address_of_the_repository() -> None:
     assert 'grep -n "github.com/OWNER" pyproject.toml' in release  # nothing is published under a name nobody chose
 
 
+def test_a_release_runs_the_checks_first_and_stores_no_password() -> None:
+    flows = {f.stem: f.read_text(encoding="utf-8") for f in (ROOT / ".github" / "workflows").glob("*.yml")}
+    assert set(flows) == {"checks", "release"}
+    assert "  checks:\n    uses: ./.github/workflows/checks.yml\n\n  build:\n    needs: checks\n" in flows["release"]
+    assert "  workflow_call:" in flows["checks"]
+    for text in flows.values():
+        assert "\npermissions:\n  contents: read\n" in text
+        assert "secrets." not in text
+    assert flows["release"].count("id-token: write") == 1
+    assert 'test "$GITHUB_REF_NAME" = "v$(python' in flows["release"]  # the tag is the version
+
+
+def test_the_account_is_set_by_one_command() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    pairs = re.findall(r"s\|([^|]+)\|([^|]*)\|", re.findall(r"`sed -i '(.+)' pyproject", text)[0])
+    for file in ("pyproject.toml", "README.md", "CITATION.cff"):
+        found = (ROOT / file).read_text(encoding="utf-8")
+        for old, new in pairs:
+            found = found.replace(old, new)
+        assert "ACCOUNT/hf-calculator" in found
+        assert "OWNER/" not in found
+
+
 def test_the_container_starts_the_app_of_this_project() -> None:
     """Line by line, because where the tests run there is no Docker."""
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
