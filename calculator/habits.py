@@ -48,6 +48,7 @@ ELSEWHERE = {
     "--num-prompts": "--batch-size",
     "--context": "--seq-len",
     "--ctx-size": "--seq-len",
+    "--ctx": "--seq-len",
     "-c": "--seq-len",
     "--input-len": "--seq-len",
     "--length": "--seq-len",
@@ -174,15 +175,16 @@ def guessed(complaint: str, known: Iterable[str]) -> str:
         if not meant and "prefill" in refused[2]:
             meant = MODES.get(nearest(refused[1], MODES), "")
         return f" Did you mean {meant}?" if meant else ""
-    found = re.match(r"unrecognized arguments: (-[^\s=]*)", complaint)
+    found = re.match(r"(?:unrecognized arguments|ambiguous option): (-[^\s=]*)", complaint)
     if found is None:
         return ""
+    said = found[1].lower().replace("_", "-") if found[1].startswith("--") else found[1]
     import difflib
 
     flags = sorted(known)
-    near = difflib.get_close_matches(found[1].replace("_", "-"), flags, 1, 0.7)
-    longer = [flag for flag in flags if flag.startswith(found[1]) and len(found[1]) > 4]
-    flag = ELSEWHERE.get(found[1]) or next(iter((*near, *longer)), "")
+    near = difflib.get_close_matches(said, flags, 1, 0.7)
+    longer = [flag for flag in flags if flag.startswith(said) and len(said) > 4]
+    flag = ELSEWHERE.get(said) or next(iter((*near, *longer)), "")
     return f" Did you mean {flag}?" if flag else ""
 
 

@@ -17,6 +17,10 @@ SEVERAL = re.compile(r"(\d{1,4})\s*[x×*]\s*(\S.*)|(.*\S)\s*[x×*]\s*(\d{1,4})")
 """8x4090, 2 × h100, "H100 80GB x 2"."""
 
 
+AMOUNT = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*(GiB|GB|MiB|MB)", re.IGNORECASE)
+"""80GiB, 24 GB."""
+
+
 def named_device(said: str) -> Device:
     """A device by its name, or of a machine that Hugging Face rents ("hf:a100-large").
 
@@ -31,17 +35,27 @@ def named_device(said: str) -> Device:
     try:
         return device(said)
     except DeviceError as error:
-        raise _several(said) or error from None
+        raise _otherwise(said) or error from None
 
 
-def _several(said: str) -> DeviceError | None:
-    """The error where a number of devices was named, or a list of them; None where neither was."""
+def _otherwise(said: str) -> DeviceError | None:
+    """The error where a number of devices was named, a list of them, no more than an amount of memory, or whichever
+    this machine has; None where none of these was."""
     found = SEVERAL.fullmatch(said.strip())
     if found is not None:
         count, one = found[1] or found[4], found[2] or found[3]
         return DeviceError(
             f"{said.strip()[:80]!r} is a number of devices; name {one[:80]} alone and give --tp {count}, or "
             f"--devices {count} with --solve and --serve."
+        )
+    if AMOUNT.fullmatch(said.strip()):
+        return DeviceError(
+            f"{said.strip()[:80]} is an amount of memory, which has no speed; --fits {said.strip()[:80]!r} asks whether a "
+            "model fits it, or name a device of --list-devices."
+        )
+    if said.strip().lower() in ("cuda", "gpu", "mps", "auto"):
+        return DeviceError(
+            f"Which device is {said.strip()!r}? Name one of --list-devices, or local for this machine's."
         )
     if "," in said:
         return DeviceError(f"{said[:80]!r} are several devices; name one, and ask again for each other.")
