@@ -50,13 +50,11 @@ def _otherwise(said: str) -> DeviceError | None:
         )
     if AMOUNT.fullmatch(said.strip()):
         return DeviceError(
-            f"{said.strip()[:80]} is an amount of memory, which has no speed; --fits {said.strip()[:80]!r} asks whether a "
-            "model fits it, or name a device of --list-devices."
+            f"{said.strip()[:80]} is an amount of memory, which has no speed; --fits asks whether a model fits it, or "
+            "name a device of --list-devices."
         )
     if said.strip().lower() in ("cuda", "gpu", "mps", "auto"):
-        return DeviceError(
-            f"Which device is {said.strip()!r}? Name one of --list-devices, or local for this machine's."
-        )
+        return DeviceError(f"{said.strip()!r} names no device; give one of --list-devices, or local for one here.")
     if "," in said:
         return DeviceError(f"{said[:80]!r} are several devices; name one, and ask again for each other.")
     return None

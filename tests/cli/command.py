@@ -49,5 +49,7 @@ def sheet(text: str) -> list[dict[str, str]]:
 
 def write_config(path: Path, model: str, **changes: Any) -> Path:
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({**catalogue.find(model).config, **changes}))
+    found = catalogue.find(model)
+    assert found is not None
+    path.write_text(json.dumps({**found.config, **changes}))
     return path
