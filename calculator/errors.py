@@ -65,6 +65,28 @@ def choose(said: object, known: Iterable[str], also: str = "", words: str = "cho
     return f"{words} {', '.join(names)}{also}." + (f" Did you mean {meant}?" if meant else "")
 
 
+KINDS = {
+    "Model": "the Model that load_model returns",
+    "Workload": "a Workload or its fields as keywords",
+    "Layout": "a Layout, such as Layout(tp=2)",
+    "Training": 'a Training, such as Training(method="lora"), or its fields as keywords',
+    "str": "text",
+}
+
+
+def needs(who: str, value: object, kind: type, *, optional: bool = False) -> None:
+    """Hold an argument of a public function to its type.
+
+    Args:
+        optional: whether None is no argument.
+
+    Raises:
+        WorkloadError: it is of another type.
+    """
+    if not (isinstance(value, kind) or (optional and value is None)):
+        raise WorkloadError(f"{who} needs {KINDS[kind.__name__]}, not {type(value).__name__}.")
+
+
 class CalculatorError(Exception):
     """Base of all errors raised on purpose; the message is meant for the user."""
 

@@ -115,7 +115,7 @@ class Workload:
         names = [f.name for f in fields(self)]
         for name in changes:
             if name not in names:
-                raise WorkloadError(f"A workload has no {name!r}; its fields are {', '.join(names)}.")
+                raise WorkloadError(f"A workload has no {name!r}; {choose(name, names)}")
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, needs
 from calculator.model import Model
 from calculator.numbers.symbolic import Expression, numeric, symbol
 from calculator.numbers.symbols import BATCH, HIDDEN, LENGTH, SOURCE
@@ -67,6 +67,8 @@ def explain(model: Model, workload: Workload) -> list[Explained]:
     Raises:
         WorkloadError: the workload holds arrays; a formula is filled in with one batch size and one length.
     """
+    needs("explain", model, Model)
+    needs("explain", workload, Workload)
     length = resolved_length(model, workload)
     if hasattr(workload.batch_size, "shape") or hasattr(length, "shape"):
         raise WorkloadError("Formulas are filled in for one batch size and one length; give numbers, not arrays.")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from calculator.errors import WorkloadError, choose
+from calculator.errors import WorkloadError, choose, needs
 from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.hardware import devices as devices_known
@@ -172,6 +172,9 @@ def solve_training(
     Raises:
         CalculatorError: a goal, a device or an argument outside what is allowed.
     """
+    needs("solve_training", model, Model)
+    needs("solve_training", layout, Layout, optional=True)
+    needs("solve_training", training, Training, optional=True)
     if goal not in GOALS:
         raise WorkloadError(f"goal {goal!r} is not of training; {choose(goal, GOALS)}")
     if device is None and goal != "cheapest":
