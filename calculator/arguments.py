@@ -87,7 +87,13 @@ def parser(program: str) -> Parser:
     """The options, which are also the documentation; those of a workload are stored under its fields' names."""
     epilog, layout = EPILOG.format(program=program), argparse.RawDescriptionHelpFormatter
     made = Parser(
-        program, description=DESCRIPTION, epilog=epilog, allow_abbrev=False, add_help=False, formatter_class=layout
+        program,
+        usage="%(prog)s MODEL [MODEL ...] [options]",
+        description=DESCRIPTION,
+        epilog=epilog,
+        allow_abbrev=False,
+        add_help=False,
+        formatter_class=layout,
     )
     for title, fill in GROUPS.items():
         fill(made.add_argument_group(title).add_argument)
