@@ -1,5 +1,5 @@
-"""Questions about devices on the command line: every option is read, refused or said to change nothing, and every answer
-comes as text, Markdown and JSON."""
+"""Questions about devices on the command line: every option is read, refused or said to change nothing, and every
+answer comes as text, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -172,10 +172,12 @@ def test_of_plans_the_fastest_is_exported(run: Run) -> None:
 
 KEYS = {
     "--fits h100": "model device engine layout dtype kv_dtype settings max_model_len concurrency capacity memory "
-    "host weights activations overhead cache_pool cache_tokens sequences longest_context fits short_by fixes verdict notes",
+    "host weights activations overhead cache_pool cache_tokens sequences longest_context "
+    "fits short_by fixes verdict notes",
     "--serve h100": "model device layout engine fits verdict numbers memory request",
     "--provision dgx-h100": "model rack traffic phases requests_per_second output_tokens_per_second per_device "
-    "ttft tpot users cost_per_hour cost_per_million_tokens joules_per_token fits verdict racks together likely asked guards",
+    "ttft tpot users cost_per_hour cost_per_million_tokens joules_per_token fits verdict racks together likely "
+    "asked guards",
     "--solve max-context --device h100": "model goal value unit verdict asked layouts fit",
     "--mode train --solve fastest --device h100 --devices 8": "model goal value unit tokens verdict plans",
 }
