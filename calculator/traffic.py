@@ -111,6 +111,9 @@ def lines(found: Serving) -> list[str]:
     """The rows for people."""
     from calculator.serving.shown import milliseconds
 
+    held = [f"  {part.replace('_', ' '):<32} {units.gib(size):>20}" for part, size in found.memory.items()]
+    if not found.fits:
+        return [f"  what it lacks, and what makes it fit: --fits {found.device.id}", *held]
     said = []
     for row in found.rows():
         value, unit = row["value"], row["unit"]
@@ -119,4 +122,4 @@ def lines(found: Serving) -> list[str]:
         likely = "" if row["low"] is None else f"   {milliseconds(row['low'])} to {milliseconds(row['high'])}"
         bound = f", at least {milliseconds(row['lower_bound'])}" if likely else ""
         said.append(f"  {row['quantity'].replace('_', ' '):<32} {words:>20}{likely}{bound}")
-    return said + [f"  {part.replace('_', ' '):<32} {units.gib(size):>20}" for part, size in found.memory.items()]
+    return said + held

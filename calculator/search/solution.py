@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from calculator.engines.memory.ask import layout_counts
+from calculator.engines.memory.ask import LARGEST, layout_counts
 from calculator.engines.memory.fit import Fit
 from calculator.hardware import Device
 from calculator.model import Model
@@ -126,6 +126,8 @@ class Solution(Shown):
             return f"{self.model.name} needs {where}; {said}."
         if self.goal == "cheapest":
             return f"{self.model.name} costs least on {where}: ${best.value:,.2f} an hour at list prices."
+        if self.goal == "max-context" and best.value >= LARGEST - 1:
+            return f"{self.model.name} on {where}: any number of tokens, because what it keeps does not grow with them."
         named = {"max-batch": "sequences", "max-context": "tokens of context", "max-concurrency": "users"}[self.goal]
         return f"{self.model.name} on {where}: {several(best.value, named, ',.0f')}."
 
