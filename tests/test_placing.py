@@ -91,7 +91,8 @@ def test_the_catalogue_is_listed(answer: Callable[..., tuple[str, str]]) -> None
 
 FIRST = {
     "--device h100-sxm-80gb --seq-len 4096": (
-        r"Qwen/Qwen3-8B on 1 × H100 SXM5 80GB: a step takes [\d.]+ ms \([\d.]+ ms to [\d.]+ ms\) and 15.82 GiB of 79.65 GiB"
+        r"Qwen/Qwen3-8B on 1 × H100 SXM5 80GB: a step takes [\d.]+ ms \([\d.]+ ms to [\d.]+ ms\) and "
+        r"15.82 GiB of 79.65 GiB"
     ),
     "--device t4 --seq-len 4096": (
         "Qwen/Qwen3-8B on 1 × T4 does not fit: it needs 15.82 GiB of 15.00 GiB; --fits t4 says what makes it fit"
