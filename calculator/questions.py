@@ -213,12 +213,26 @@ def idle(options: argparse.Namespace, given: Mapping[str, str]) -> list[str]:
     found = []
     for name, said in given.items():
         option = BY_FIELD.get(name)
-        if option is not None and options.mode not in option.modes:
+        if option is not None and options.mode not in option.modes and name != "past_length":  # it is refused
             modes = " and ".join(f"--mode {mode}" for mode in option.modes)
             found.append(f"{said} changes nothing in --mode {options.mode}; it is of {modes}.")
+    found += [f"{given[name]} changes nothing but {why}." for name, why in _elsewhere(options) if name in given]
     if "engine" in given and options.device is None:
         where = ", ".join(map(flag, QUESTIONS))
         found.append(f"{given['engine']} changes nothing here; it is of --device, {where}.")
+    return found
+
+
+def _elsewhere(options: argparse.Namespace) -> list[tuple[str, str]]:
+    """Options that change nothing here, with where they do."""
+    engines = options.table == "engines" or options.format == "json"
+    found = [] if engines else [(name, "--table engines, --json and questions about devices") for name in OF_TABLES]
+    if options.mode != "pretraining":
+        found.append(("micro_batches", "--mode train"))
+    elif options.method in (None, "full"):
+        found += [(name, "--method lora and qlora") for name in ("rank", "targets", "adapter_bytes")]
+    if options.method != "qlora":
+        found.append(("base_format", "--method qlora"))
     return found
 
 

@@ -98,6 +98,10 @@ IDLE = {
     "--decode-len 100": "--decode-len changes nothing in --mode prefill; it is of --mode decode.",
     "--engine sglang": "--engine changes nothing here; it is of --device, --fits, --serve, --provision, "
     "--solve, --vllm-log.",
+    "--micro-batches 4": "--micro-batches changes nothing but --mode train.",
+    "--block-size 32": "--block-size changes nothing but --table engines, --json and questions about devices.",
+    "--mode train --rank 8": "--rank changes nothing but --method lora and qlora.",
+    "--mode train --method lora --base-format nf4": "--base-format changes nothing but --method qlora.",
     "--fits h100 --table memory": "--table changes nothing with --fits.",
     "--fits h100 --logits all": "--logits changes nothing with --fits.",
 }

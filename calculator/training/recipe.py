@@ -116,11 +116,27 @@ class Training(Shown):
             raise WorkloadError(f"rank must be a whole number from 1 to 65,536, not {self.rank!r}.")
         if self.adapter_bytes not in (2, 4):
             raise WorkloadError(f"adapter_bytes must be 2 or 4, not {self.adapter_bytes!r}.")
+        self._check_numbers()
         if self.dora and not self.frozen:
             raise WorkloadError("dora is of adapters; choose method lora or qlora with it.")
         for name in self.offloaded:
             if name not in OFFLOADS:
                 raise WorkloadError(f"offload {name!r} is not known; {choose(name, OFFLOADS, words='choose from')}")
+
+    def _check_numbers(self) -> None:
+        """
+        Raises:
+            WorkloadError: a number or a switch is none.
+        """
+        for name, least, below in (("dropout", 0, 1), ("imbalance", 1, 1e6)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < below:
+                raise WorkloadError(f"{name} must be a number from {least} to below {below:,.0f}, not {value!r}.")
+        if isinstance(self.prefetch, bool) or not isinstance(self.prefetch, int) or not 0 <= self.prefetch <= 1000:
+            raise WorkloadError(f"prefetch must be a whole number of layers from 0 to 1,000, not {self.prefetch!r}.")
+        for name in ("dora", "quantizes_targets", "repeats_kv", "optimizer_in_backward", "sequence_parallel"):
+            if not isinstance(getattr(self, name), bool):
+                raise WorkloadError(f"{name} must be True or False, not {getattr(self, name)!r}.")
 
     @property
     def offloaded(self) -> tuple[str, ...]:
