@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -80,7 +80,7 @@ def _run(given: list[str], program: str) -> int:
     question = questions.asked(options, told)
     for sentence in questions.idle(options, told):
         complain(sentence, "warning")
-    content, status = _answer(options) if question else (_content(options), 0)
+    content, status = _answer(options) if question else (_content(options, told), 0)
     if options.output is None:
         output.write_out(content)
     else:
@@ -95,7 +95,7 @@ def _answer(options: argparse.Namespace) -> tuple[str, int]:
         return answers.answer(options, models)
 
 
-def _content(options: argparse.Namespace) -> str:
+def _content(options: argparse.Namespace, told: Mapping[str, str]) -> str:
     """All of the output; nothing is written before it is complete."""
     if options.version:
         return f"transformer-calculator {version()}\n"
@@ -112,6 +112,8 @@ def _content(options: argparse.Namespace) -> str:
         return listing(one_of(runs, "--local"), options.format, progress)
     named = sources(options)
     models = load_all(named, options.revision, options.token, options.base)
+    for sentence in questions.unlike(told, models):
+        complain(sentence, "warning")
     if options.checkpoint:
         return output.comparisons(compare_all(named, models, options.revision, options.token), options.format)
     if options.draft:

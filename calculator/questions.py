@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from calculator import traffic
 from calculator.errors import CalculatorError, WorkloadError
@@ -13,6 +13,9 @@ from calculator.lists import Listed
 from calculator.numbers.reading import whole
 from calculator.recipes import DIVIDED, RECIPE, SWITCHES
 from calculator.record.options import BY_FIELD
+
+if TYPE_CHECKING:
+    from calculator.model import Model
 
 WAYS = ("command", "kubernetes", "skypilot")
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "transformers")
@@ -221,6 +224,16 @@ def idle(options: argparse.Namespace, given: Mapping[str, str]) -> list[str]:
         where = ", ".join(map(flag, QUESTIONS))
         found.append(f"{given['engine']} changes nothing here; it is of --device, {where}.")
     return found
+
+
+def unlike(given: Mapping[str, str], models: Sequence[Model]) -> list[str]:
+    """A sentence for each option that was given and is of models of another kind than all of these."""
+    kinds = {"mixture": "with experts", "encoder": "with an encoder before their decoder"}
+    has = {"mixture": [m.experts is not None for m in models], "encoder": [m.encoder is not None for m in models]}
+    chosen = [(said, BY_FIELD[name].of) for name, said in given.items() if name in BY_FIELD]
+    return [
+        f"{said} changes nothing here; it is of models {kinds[of]}." for said, of in chosen if of and not any(has[of])
+    ]
 
 
 def _elsewhere(options: argparse.Namespace) -> list[tuple[str, str]]:

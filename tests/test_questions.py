@@ -98,6 +98,8 @@ IDLE = {
     "--decode-len 100": "--decode-len changes nothing in --mode prefill; it is of --mode decode.",
     "--engine sglang": "--engine changes nothing here; it is of --device, --fits, --serve, --provision, "
     "--solve, --vllm-log.",
+    "--routing uniform": "--routing changes nothing here; it is of models with experts.",
+    "--encoder-len 9": "--encoder-len changes nothing here; it is of models with an encoder before their decoder.",
     "--micro-batches 4": "--micro-batches changes nothing but --mode train.",
     "--block-size 32": "--block-size changes nothing but --table engines, --json and questions about devices.",
     "--mode train --rank 8": "--rank changes nothing but --method lora and qlora.",

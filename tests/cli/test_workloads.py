@@ -70,6 +70,7 @@ def test_options_reach_the_workload(run: Run) -> None:
         "warning: --gradient-dtype changes nothing in --mode decode; it is of --mode pretraining.",
         "warning: --kernels changes nothing in --mode decode; it is of --mode pretraining.",
         "warning: --flash-block-size changes nothing in --mode decode; it is of --mode prefill and --mode pretraining.",
+        "warning: --encoder-len changes nothing here; it is of models with an encoder before their decoder.",
     ]
     assert json.loads(out)["workload"] == {
         "mode": "decode",
