@@ -227,7 +227,8 @@ def _add_output(add: Add) -> None:
     said = "instead of tables the model's formula against the headers of its checkpoint (safetensors or GGUF): both "
     said += "sides, and every tensor that differs with the reason; of the files no more than the headers is read"
     add("--checkpoint", action="store_true", help=said)
-    add("--format", type=str.lower, choices=output.OUTPUTS, default="text", help="default: text")
+    said = "default: text, or what the name of --output ends in (.json, .csv, .md)"
+    add("--format", type=str.lower, choices=output.OUTPUTS, help=said)
     add("--output", metavar="FILE", help="write there instead; an existing file is replaced only if all went well")
     add("--json", action="store_const", dest="format", const="json", help="the same as --format json")
     add("--list-models", action="store_true", help="list the bundled models")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,14 @@ def sources(options: argparse.Namespace) -> list[str]:
     if not found:
         hint = f" ({options.explain!r} was taken for an operation to explain)" if options.explain else ""
         raise SourceError(f"No model was named{hint}; give one, for instance Qwen/Qwen2.5-7B, or see --list-models.")
+    for named in options.models:
+        if SEVERAL.fullmatch(named) and not os.path.exists(named):
+            raise SourceError(f"{named[:160]!r} are several models; give one after the other, with spaces between.")
     return found
+
+
+SEVERAL = re.compile(r"[\w.-]+/[\w.-]+(?:[,;\s]+[\w.-]+/[\w.-]+)+")
+"""org/one,org/two as a single argument."""
 
 
 def one_of(runs: Sequence[Workload], option: str) -> Workload:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calculator import answers, habits, questions, recipes
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from calculator.placing import Placing
 
 FAILED, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
+
+
+BY_SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown"}
+"""What --output writes where --format does not say it."""
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "transformer-calculator") -> int:
@@ -77,6 +82,7 @@ def _run(given: list[str], program: str) -> int:
     if options.output is not None:
         output.target_of(options.output)  # refused before any work, not after
     told = given_of(made, options)
+    options.format = options.format or BY_SUFFIX.get(Path(options.output or "").suffix.lower(), "text")
     question = questions.asked(options, told)
     for sentence in questions.idle(options, told):
         complain(sentence, "warning")

@@ -122,3 +122,9 @@ def test_an_amount_of_memory_is_a_device() -> None:
     assert any_device("80 GiB").memory == 80 * 2**30
     with pytest.raises(CalculatorError, match=r"is written 80GiB \(2\^30 bytes\) or 80GB"):
         any_device("80")
+
+
+@pytest.mark.parametrize("named", [f"{QWEN},{QWEN}", f"{QWEN} openai/gpt-oss-20b", f"{QWEN}, openai/gpt-oss-20b"])
+def test_several_models_in_one_argument(named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([named]) == 2
+    assert "are several models; give one after the other" in capsys.readouterr().err

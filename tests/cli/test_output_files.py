@@ -114,3 +114,12 @@ def test_a_terminal_without_greek_still_gets_the_numbers() -> None:
     ended = process(QWEN, "--explain", "mlp", PYTHONIOENCODING="ascii")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "2*1*4096*3584*18944 = 556,198,264,832" in ended.stdout
+
+
+def test_the_name_of_the_file_says_the_format(outcome: Callable[..., str], tmp_path: Path) -> None:
+    for name, form in (("a.json", "json"), ("a.CSV", "csv"), ("a.md", "markdown"), ("a.txt", "text"), ("a", "text")):
+        file = tmp_path / name
+        assert outcome(QWEN, "--output", str(file)) == ""
+        assert file.read_text(encoding="utf-8") == outcome(QWEN, "--format", form)
+    assert outcome(QWEN, "--format", "text", "--output", str(tmp_path / "b.json")) == ""
+    assert (tmp_path / "b.json").read_text(encoding="utf-8") == outcome(QWEN)
