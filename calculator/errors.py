@@ -50,7 +50,7 @@ def _numbers(name: str) -> list[str]:
     return sorted(c for c in name if c.isdigit())
 
 
-ALIKE = 0.6
+ALIKE = 0.62
 """Of a name and what was said; "qlra" and "qlora" have 0.89."""
 
 

@@ -80,6 +80,7 @@ def test_a_misspelt_choice_is_answered_with_the_nearest(run: Run, arguments: str
         ("fp6", ("fp8",), ""),
         ("gb300", ("gb300-nvl72", "gb200-nvl72"), "gb300-nvl72"),
         ("nvl72", ("gb300-nvl72", "gb200-nvl72"), ""),  # a part of both
+        ("dgx", ("dgx-h100", "dgx-h200"), ""),
         ("zz", ("full", "lora"), ""),
         ("", ("full",), ""),
         (None, ("none", "full"), "none"),
