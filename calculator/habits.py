@@ -130,6 +130,19 @@ ELSEWHERE = {
 }
 """What vLLM, SGLang, llama.cpp and hf call our options."""
 
+GOALS = {
+    "min-gpus": "min-devices",
+    "fewest": "min-devices",
+    "max-users": "max-concurrency",
+    "max-batch-size": "max-batch",
+    "max-seq-len": "max-context",
+    "max-model-len": "max-context",
+    "max-context-length": "max-context",
+    "cost": "cheapest",
+    "speed": "fastest",
+}
+"""Other names of --solve's goals."""
+
 COMMANDS = frozenset(("serve", "run", "pull", "estimate", "predict", "bench", "chat", "download"))
 """First words of other tools' commands; here a command is the name of a model."""
 TOOLS = frozenset(("vllm", "sglang", "ollama", "llama-server", "llama-cli", "hf", "huggingface-cli", "trtllm-serve"))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from calculator import traffic
+from calculator import habits, traffic
 from calculator.errors import CalculatorError, WorkloadError
 from calculator.lists import Listed
 from calculator.numbers.reading import whole
@@ -29,7 +29,7 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--fits", metavar="DEVICE", help=said)
     add("--provision", metavar="RACK", help="how a rack or machine serves it (gb300-nvl72, dgx-h100 ...)")
     goals = "max-batch, max-context, max-concurrency, min-devices, cheapest; with --mode train fastest, too"
-    add("--solve", metavar="GOAL", help=f"the best layout of --device for a goal: {goals}")
+    add("--solve", type=_goal, metavar="GOAL", help=f"the best layout of --device for a goal: {goals}")
     add("--tokens", metavar="N", help="with --solve and --mode train: tokens of the budget, such as 1T or 300B")
     add(
         "--vllm-log",
@@ -65,6 +65,10 @@ def _count(value: str) -> int:
         return whole(value, "A number", least=0, most=10**9)
     except CalculatorError:
         raise argparse.ArgumentTypeError(f"{value[:40]!r} is no whole number such as 4096, 32k or 1e6") from None
+
+
+def _goal(value: str) -> str:
+    return habits.GOALS.get(value.lower(), value.lower())
 
 
 def _some(value: str) -> int:

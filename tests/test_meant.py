@@ -129,3 +129,8 @@ def test_an_amount_of_memory_is_a_device() -> None:
 def test_several_models_in_one_argument(named: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([named]) == 2
     assert "are several models; give one after the other" in capsys.readouterr().err
+
+
+def test_other_names_of_goals(run: Run) -> None:
+    assert run("--solve", "min-gpus", "--device", "h100") == run("--solve", "min-devices", "--device", "h100")
+    assert run("--solve", "Max-Users", "--device", "h100") == run("--solve", "max-concurrency", "--device", "h100")
