@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from calculator.engines.memory.fit import Fit, fit
-from calculator.errors import CalculatorError
+from calculator.errors import CalculatorError, needs
 from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.model import Model
@@ -90,6 +90,7 @@ def provision(
     Raises:
         CalculatorError: a rack, a field of the traffic or a setting that is not known.
     """
+    needs("provision", model, Model)
     chosen, wanted = rack_named(rack), Traffic.of(traffic)
     card, name = device_named(chosen.device), engine_named(engine)
     length = wanted.prompt_length + wanted.output_length
