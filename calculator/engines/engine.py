@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -119,7 +119,7 @@ def is_window(layers: Layers) -> bool:
     return isinstance(layers.kept, KeysAndValues) and layers.kept.limit is not None
 
 
-def sparse_latent(kinds: list[Layers]) -> bool:
+def sparse_latent(kinds: Sequence[Layers]) -> bool:
     """Whether an indexer chooses among latents (DeepSeek-V3.2, GLM-5)."""
     return {Latent, IndexKeys} <= {type(k.kept) for k in kinds}
 

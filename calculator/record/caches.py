@@ -56,8 +56,9 @@ class Latent(Kept):
 
 @dataclass(frozen=True)
 class IndexKeys(Kept):
-    """The keys by which an indexer chooses tokens (DeepSeek-V3.2)."""
+    """The keys by which an indexer chooses tokens (DeepSeek-V3.2), of `elements` a token."""
 
+    elements: Number = 0
     kind = "index keys"
 
 

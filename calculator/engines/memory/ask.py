@@ -98,8 +98,11 @@ class Ask:
         return listed.once(key, lambda ops: weight_bytes(ops, stage, self.layout, self.path))
 
     def kept(self, stage: Stage) -> list[Layers]:
-        """What the stage's layers keep of a sequence on one device."""
-        listed = weights_listed(self.model, self.dtype, self.kv_dtype)
+        """What the stage's layers keep of a sequence on one device. An encoder that reads any number of tokens (T5)
+        reads as many as the longest sequence has."""
+        model = self.model
+        read = self.longest if model.encoder and not model.encoder_length else 1
+        listed = weights_listed(model, self.dtype, self.kv_dtype, read)
         key = ("kept", stage, self.layout)
         return list(listed.once(key, lambda ops: kept_layers(ops, stage, self.layout, self.path)))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from calculator.engines.engine import NotModelled
 from calculator.engines.memory import llama_cpp, sglang, tensorrt_llm, transformers, vllm
 from calculator.engines.memory.ask import Ask, Budget, Item, layout_counts, longest
 from calculator.engines.memory.pages import grows
@@ -305,9 +306,11 @@ def fit(
             f"{model.name} keeps no cache from one pass to the next, as encoders and drafts that read their target's "
             "do, so an engine has no pool to divide; what it holds is in estimate (without --fits and the like)."
         )
-    return Fit(
-        model, ask.device, engine, ask.layout, dtype, kv_dtype, known, ask.longest, concurrency, RULES[engine](ask)
-    )
+    try:
+        budget = RULES[engine](ask)
+    except NotModelled as reason:
+        raise WorkloadError(f"{TITLES[engine]}'s cache of {model.name} is not known: {reason}") from None
+    return Fit(model, ask.device, engine, ask.layout, dtype, kv_dtype, known, ask.longest, concurrency, budget)
 
 
 def _format(name: str, known: Callable[[str], Any]) -> str:

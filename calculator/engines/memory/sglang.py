@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+from calculator.engines.engine import Layers, Settings
 from calculator.engines.memory.ask import Ask, Budget, Item, tightest
 from calculator.engines.memory.facts import facts
-from calculator.engines.memory.pages import Rows
+from calculator.engines.memory.pages import Ruled
 from calculator.engines.memory.shares import Stage
+from calculator.engines.sglang import MAMBA_SHARE, page_of, slot_bytes, slots
 from calculator.numbers.units import GIB, MIB
+from calculator.record.caches import State
 
 
 def budget(ask: Ask) -> Budget:
@@ -26,13 +31,20 @@ def _of_stage(ask: Ask, stage: Stage) -> Budget:
         Item("activations", "Left for activations and CUDA graphs", reserve, f"{rules['source']}: {said}"),
         Item("overhead", "CUDA context", context * MIB, context_source, "logged"),
     )
-    cache = Rows(tuple(ask.kept(stage)), ask.get("page_size", default=1))
+    cache = _cache(tuple(ask.kept(stage)), Settings(block_size=ask.get("page_size"), cache=ask.kv_dtype))
     pool = ask.get("cache_pool") or round(free * fraction) - weights
     if ask.get("max_total_tokens") and cache.row:
-        pool = min(pool, ask.get("max_total_tokens") * cache.row)
+        pool = min(pool, int(ask.get("max_total_tokens") * cache.row / cache.share))
     note = f"SGLang 0.5: mem_fraction_static {fraction:.3f}. {said}"
     defaults = {"mem_fraction_static": fraction, "chunked_prefill_size": chunk(ask), "cuda_graph_max_bs": graphs(ask)}
     return Budget(ask.visible, items, pool, cache, ask.get("max_running_requests"), (note,), defaults=defaults)
+
+
+def _cache(kinds: tuple[Layers, ...], settings: Settings) -> Ruled:
+    """Slots; beside states, which have a fixed part of the pool, tokens have the rest."""
+    row = slot_bytes(kinds, settings)
+    states = row and any(isinstance(k.kept, State) for k in kinds)
+    return Ruled(kinds, slots, settings, row, page_of(kinds, settings), 1 - MAMBA_SHARE if states else Fraction(1))
 
 
 def _tier(ask: Ask) -> tuple[int, int, int, int]:

@@ -162,10 +162,11 @@ def _listed(model: Model, workload: Workload) -> Listed:
     return found
 
 
-def weights_listed(model: Model, dtype: str, kv_dtype: str) -> Listed:
-    """The operations of the smallest pass: what is held does not depend on how many tokens run."""
+def weights_listed(model: Model, dtype: str, kv_dtype: str, tokens: int = 1) -> Listed:
+    """The operations of the smallest pass: what is held does not depend on how many tokens run, but for what is kept of
+    an encoder's."""
     mode = "decode" if model.text.causal else "prefill"
-    return _listed(model, Workload(mode=mode, sequence_length=1, dtype=dtype, kv_dtype=kv_dtype))
+    return _listed(model, Workload(mode=mode, sequence_length=tokens, dtype=dtype, kv_dtype=kv_dtype))
 
 
 def prefill_listed(model: Model, tokens: int, dtype: str, kv_dtype: str) -> Listed:

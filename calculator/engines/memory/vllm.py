@@ -6,14 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import floor
 
-from calculator.engines.engine import NotModelled, Settings, up
+from calculator.engines.engine import Settings, up
 from calculator.engines.memory.ask import Ask, Budget, Item
 from calculator.engines.memory.facts import facts, hopper_or_later, large_card
 from calculator.engines.memory.shares import Stage, weights_listed
 from calculator.engines.paged import Blocks, blocks
-from calculator.engines.vllm import known, packed, page_of
-from calculator.errors import WorkloadError
+from calculator.engines.vllm import full_pages, packed, page_of
+from calculator.engines.vllm_compressed import Tuples, tuples
 from calculator.numbers.units import GIB, MIB
+from calculator.record.caches import Compressed
 from calculator.record.operation import Operation
 
 LATEST = (0, 11)
@@ -70,16 +71,20 @@ def _sequences(ask: Ask) -> int:
     return 1024 if (ask.version or LATEST) >= (0, 8) and large_card(ask.device) else 256
 
 
-def _cache(ask: Ask, stage: Stage, batched: int) -> Blocks:
-    try:
-        kinds, _ = packed(known(ask.kept(stage)), Settings(cache=ask.kv_dtype))
-    except NotModelled as reason:
-        raise WorkloadError(f"vLLM's pool for {ask.model.name} is not known: {reason}") from None
+def _cache(ask: Ask, stage: Stage, batched: int) -> Blocks | Tuples:
+    kinds = ask.kept(stage)
+    hybrid = not ask.get("disable_hybrid_kv_cache_manager", default=False)
+    block = ask.get("block_size")
+    if hybrid and any(isinstance(k.kept, Compressed) for k in kinds):
+        return tuples(kinds, Settings(block_size=block, cache=ask.kv_dtype), batched, ask.longest)
+    if not hybrid:
+        full_pages(kinds, 1, Settings(cache=ask.kv_dtype))  # says where vLLM cannot do without it
+    kinds, _ = packed(kinds, Settings(cache=ask.kv_dtype))
     return blocks(
         kinds,
-        ask.get("block_size", default=page_of(kinds)),
+        block or page_of(kinds),
         batched,
-        hybrid=not ask.get("disable_hybrid_kv_cache_manager", default=False),
+        hybrid=hybrid,
         ranks=ask.get("decode_context_parallel_size", default=1),
     )
 

@@ -1,0 +1,128 @@
+"""The pool of `fit` and the table of engines are one arithmetic, for every bundled model and engine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import calculator
+from calculator import Layout, Workload, estimate, fit
+from calculator.engines.reserved import reserved
+from calculator.errors import WorkloadError
+from calculator.families import FAMILIES
+from calculator.sources import catalogue
+
+GIB = 2**30
+H200, B300 = "h200-sxm-141gb", "b300-sxm-288gb"
+FLASH = "deepseek-ai/DeepSeek-V4-Flash"
+NAMES = [entry.id for entry in catalogue.entries() if entry.config.get("model_type") in FAMILIES]
+ACROSS = {"t5", "mt5", "switch_transformers", "bart", "whisper"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sequence_takes_of_the_pool_what_the_table_of_engines_says(name: str) -> None:
+    model = calculator.load_model(name)
+    length = min(4000, (model.context_length or 4096) - 3)
+    found = {r.engine: r for r in reserved(model, Workload(mode="decode", sequence_length=length))}
+    for engine in ("vllm", "sglang", "tensorrt-llm", "llama.cpp"):
+        if found[engine].bytes is None:
+            with pytest.raises(WorkloadError, match=r"'s cache of .* is not known: How"):
+                fit(model, H200, engine, max_model_len=length)
+            continue
+        assert fit(model, H200, engine, max_model_len=length).needed == found[engine].bytes
+    kept = estimate(model, mode="decode", sequence_length=length).memory.kv_cache
+    assert fit(model, H200, "transformers", max_model_len=length).needed == kept
+
+
+def test_only_sglang_and_an_encoder_s_keys_and_values_have_no_rule() -> None:
+    without = set()
+    for entry in catalogue.entries():
+        if entry.config.get("model_type") in FAMILIES:
+            model = calculator.load_model(entry.id)
+            for r in reserved(model, Workload(mode="decode", sequence_length=256)):
+                if r.bytes is None and r.engine in ("vllm", "sglang", "tensorrt-llm", "llama.cpp"):
+                    without.add((r.engine, entry.config["model_type"]))
+    assert without == {("sglang", kind) for kind in ACROSS}
+
+
+def test_vllm_refuses_and_fits_deepseek_v4_where_the_log_does() -> None:
+    """vllm-project/vllm#44376: 0.22 on two GH200 of 96 GB, LLM class (16,384 tokens a step), fp8, blocks of 256. 30,000
+    tokens need 6.66 GiB, and 13,528 are the most that 5.44 GiB hold."""
+    model = calculator.load_model(FLASH)
+    options = {"kv_dtype": "fp8", "block_size": 256, "max_num_batched_tokens": 16384}
+    found = fit(model, H200, layout=Layout(tp=2), max_model_len=30000, cache_pool=round(5.44 * GIB), **options)
+    assert found.needed == 6800 * 22 * 47808
+    assert round(found.needed / GIB, 2) == 6.66
+    assert not found.fits
+    assert found.short_by == found.needed - round(5.44 * GIB)
+    printed = found.again(max_model_len=13528)
+    assert round(printed.needed / GIB, 2) == 5.44
+    assert found.again(max_model_len=13569).needed > 5.445 * GIB
+
+
+def test_vllm_counts_the_tokens_of_deepseek_v4_by_the_longest_sequence() -> None:
+    model = calculator.load_model(FLASH)
+    found = fit(model, B300, layout=Layout(tp=8), max_model_len=2**20, kv_dtype="fp8", cache_pool=100 * GIB)
+    pages = 4096 + 2 * 131 + 2051 + 1041
+    assert found.budget.defaults["block_size"] == 256
+    assert found.cache_tokens == 100 * GIB // (22 * 47808) * 2**20 // pages
+    assert found.sequences == 100 * GIB // (22 * 47808 * pages)
+    lengths = np.array([[1000, 2**20], [30000, 1000]])
+    needed = found.budget.cache.needed(lengths)
+    assert needed.tolist() == [[int(found.budget.cache.needed(int(n))) for n in row] for row in lengths]
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "llama.cpp", "transformers"])
+@pytest.mark.parametrize("pp", [1, 2, 43])
+def test_every_engine_has_a_pool_for_deepseek_v4(engine: str, pp: int) -> None:
+    found = fit(calculator.load_model(FLASH), B300, engine, Layout(pp=pp), max_model_len=65536)
+    assert found.fits
+    assert found.cache_tokens > 65536
+    assert found.sequences_at(np.array([1000, 65536]))[1] == found.sequences
+    assert found.budget.cache.needed(found.longest_context) <= found.cache_pool
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"block_size": 64}, "in pages of whole multiples of 128 tokens, not of 64"),
+        ({"disable_hybrid_kv_cache_manager": True}, "compressed entries without its hybrid cache manager is not known"),
+    ],
+)
+def test_what_vllm_cannot_do_with_a_compressed_past_is_said(setting: dict[str, object], said: str) -> None:
+    with pytest.raises(WorkloadError, match=f"vLLM's cache of {FLASH} is not known: .*{said}"):
+        fit(calculator.load_model(FLASH), B300, max_model_len=4096, **setting)
+
+
+@pytest.mark.parametrize(("kv_dtype", "row", "index"), [("fp16", 1024, 256), ("q8_0", 544, 136)])
+def test_llama_cpp_s_cells_of_a_compressed_past(kv_dtype: str, row: int, index: int) -> None:
+    """43 windows of 128 and a micro-batch; 2,048 entries of 21 layers and their indexers, 64 (padded to 256) of 20; of
+    states 8 tokens × 2 × 2 vectors, and 128 × 2, in 32 bit (llama-kv-cache-dsv4.cpp)."""
+    model = calculator.load_model(FLASH)
+    states = 21 * 8 * 4 * (512 + 128) * 4 + 20 * 128 * 2 * 512 * 4
+    entries = 21 * 2048 * (row + index) + 20 * 256 * row
+    found = fit(model, H200, "llama.cpp", max_model_len=8000, kv_dtype=kv_dtype)
+    assert found.needed == 43 * 768 * row + entries + states
+
+
+@pytest.mark.parametrize(("name", "layers"), [("deepseek-ai/DeepSeek-V3.2", 61), ("zai-org/GLM-5.2", 78)])
+def test_llama_cpp_keeps_an_indexer_s_keys_in_every_layer(name: str, layers: int) -> None:
+    """llama-kv-cache-dsa.cpp: a second cache of as many cells, 128 elements in the type of the keys."""
+    found = fit(calculator.load_model(name), H200, "llama.cpp", max_model_len=4096)
+    assert found.needed == layers * 4096 * 2 * (576 + 128)
+
+
+def test_an_encoder_that_reads_any_number_of_tokens_reads_the_longest() -> None:
+    """T5-small: 6 layers of 2 × 512 elements in 16 bit, for the decoder's tokens and again for the encoder's."""
+    model = calculator.load_model("google-t5/t5-small")
+    both = 6 * 2 * 512 * 2
+    assert fit(model, H200, "transformers", max_model_len=400).needed == 2 * 400 * both
+    assert fit(model, H200, "tensorrt-llm", max_model_len=400).needed == 2 * 416 * both
+    assert fit(model, H200, "llama.cpp", max_model_len=400, dtype="fp16").needed == 512 * both
+
+
+def test_sglang_gives_states_nine_nineteenths_of_the_pool() -> None:
+    """--mamba-full-memory-ratio 0.9: what states have, against what tokens have."""
+    model = calculator.load_model("Qwen/Qwen3-Next-80B-A3B-Instruct")
+    found = fit(model, H200, "sglang", Layout(tp=2), max_model_len=4096, cache_pool=19 * 10**9)
+    assert found.cache_tokens == 10 * 10**9 // (12 * 1024)
