@@ -79,8 +79,8 @@ class Tuples:
         return self.sequence(length) * self.size
 
     def tokens(self, pool: int) -> int:
-        """ "GPU KV cache size": sequences of max_model_len tokens, times those tokens (_report_kv_cache_config since
-        0.20); most of what a short sequence takes does not grow, so a token has no size of its own."""
+        """ "GPU KV cache size": sequences of max_model_len tokens, times those tokens (kv_cache_utils.py,
+        get_kv_cache_capacity); most of what a short sequence takes does not grow, so a token has no size of its own."""
         return self.count(pool) * self.longest // int(self.sequence(self.longest))
 
 

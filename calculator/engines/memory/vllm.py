@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from math import floor
 
 from calculator.engines.engine import Settings, up
+from calculator.engines.memory.allocator import rounding
 from calculator.engines.memory.ask import Ask, Budget, Item
 from calculator.engines.memory.facts import facts, hopper_or_later, large_card
 from calculator.engines.memory.shares import Stage, weights_listed
@@ -18,6 +20,7 @@ from calculator.record.caches import Compressed
 from calculator.record.operation import Operation
 
 LATEST = (0, 11)
+BY_SEQUENCES = (0, 21)  # the tokens of a pool are counted by sequences of max_model_len, and graphs are estimated
 CHUNKED_ABOVE = 32768  # tokens of max_model_len above which vLLM before 0.8 prefills in chunks
 
 
@@ -47,7 +50,9 @@ def _of_stage(ask: Ask, stage: Stage) -> Budget:
         f"Rules of vLLM {'.'.join(map(str, ask.version or LATEST))}: a profile run of {batched:,} tokens that samples "
         f"for {min(sequences, batched):,} sequences."
     ]
-    if not ask.get("enforce_eager", default=False):
+    if (ask.version or LATEST) >= BY_SEQUENCES:
+        notes.append("Since 0.21 vLLM also takes an estimate of the CUDA graphs from the pool, which is not counted here.")
+    elif not ask.get("enforce_eager", default=False):
         low, high = facts()["vllm"]["cuda_graphs_gib"]["interval"]
         notes.append(
             f"Capturing CUDA graphs changes the free memory by {low} to {high} GiB in the logs, outside what "
@@ -80,18 +85,23 @@ def _cache(ask: Ask, stage: Stage, batched: int) -> Blocks | Tuples:
     if not hybrid:
         full_pages(kinds, 1, Settings(cache=ask.kv_dtype))  # says where vLLM cannot do without it
     kinds, _ = packed(kinds, Settings(cache=ask.kv_dtype))
-    return blocks(
+    found = blocks(
         kinds,
         block or page_of(kinds),
         batched,
         hybrid=hybrid,
         ranks=ask.get("decode_context_parallel_size", default=1),
     )
+    return replace(found, longest=ask.longest) if (ask.version or LATEST) >= BY_SEQUENCES else found
 
 
 def _weights(ask: Ask, stage: Stage) -> list[Item]:
     listed = weights_listed(ask.model, ask.dtype, ask.kv_dtype)
     found = [Item("weights", "Weights", ask.weights(stage), "the checkpoint's tensors, divided as vLLM does", "exact")]
+    rounded = rounding(listed, stage, ask.layout, ask.path, ask.width)
+    if rounded:
+        source = "c10/cuda/CUDACachingAllocator.cpp: tensors of 10 MiB and more get whole 2 MiB"
+        found.append(Item("weights", "Rounding of torch's allocator", rounded, source))
     table = rotary_table(ask, listed)
     if table:
         source = "vllm/model_executor/layers/rotary_embedding: cosines and sines of every position, once"
