@@ -207,6 +207,18 @@ def device_tokens(model: Model, workload: Workload, row: Mapping[str, Any]) -> A
     return fitted(model, row).cache_tokens
 
 
+@quantity("device cache")
+def device_cache(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    """What the wanted sequences take of an engine's pool."""
+    return fitted(model, row).needed
+
+
+@quantity("device activations")
+def device_activations(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    """What an engine sets aside for a pass."""
+    return fitted(model, row).activations
+
+
 @quantity("generation peak")
 def generation_peak(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     """The most memory of a prompt of `sequence_length` tokens and `decode_length` generated ones: the prefill, or the

@@ -25,12 +25,13 @@ class Group:
     groups: int
     tokens: int
     kept: Layers
+    states: int = 1  # pages of a state: with prefix caching one for the prefix and one to go on with
 
     def pages(self, length: Any, batched: int) -> Any:
         """Pages that one group holds of one sequence at the most; a window holds the tokens of a step as well."""
         kept = self.kept.kept
         if isinstance(kept, State):
-            return 1
+            return self.states
         if isinstance(kept, EncoderKeysAndValues):
             return up(int(kept.limit or 0), self.tokens)
         if kept.limit is None:

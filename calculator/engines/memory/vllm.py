@@ -21,6 +21,8 @@ from calculator.record.operation import Operation
 
 LATEST = (0, 11)
 BY_SEQUENCES = (0, 21)  # the tokens of a pool are counted by sequences of max_model_len, and graphs are estimated
+CACHED_STATES = 2  # vllm/v1/kv_cache_interface.py, MambaSpec.max_memory_usage_bytes, mamba_cache_mode "align"
+SINCE_BASELINE = (0, 7)  # memory outside torch is counted from where the engine starts, without the CUDA context
 CHUNKED_ABOVE = 32768  # tokens of max_model_len above which vLLM before 0.8 prefills in chunks
 
 
@@ -92,6 +94,8 @@ def _cache(ask: Ask, stage: Stage, batched: int) -> Blocks | Tuples:
         hybrid=hybrid,
         ranks=ask.get("decode_context_parallel_size", default=1),
     )
+    if ask.get("enable_prefix_caching", default=False):
+        found = replace(found, groups=tuple(replace(group, states=CACHED_STATES) for group in found.groups))
     return replace(found, longest=ask.longest) if (ask.version or LATEST) >= BY_SEQUENCES else found
 
 
@@ -175,5 +179,6 @@ def _activations(ask: Ask, stage: Stage, batched: int, sequences: int) -> Item:
 
 
 def _non_torch(ask: Ask, one: bool) -> tuple[int, str]:
-    rule = facts()["vllm"]["non_torch_gib"]["v1" if one else "v0"]
+    version = ask.version or LATEST
+    rule = facts()["vllm"]["non_torch_gib"]["v1" if one else "v0" if version >= SINCE_BASELINE else "v0 before 0.7"]
     return round(rule["1" if ask.layout.tp * ask.layout.pp == 1 else "2"] * GIB), rule["source"]
