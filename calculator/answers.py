@@ -41,7 +41,8 @@ def add_options(add: Callable[..., Any]) -> None:
     goals = "max-batch, max-context, max-concurrency, min-devices, cheapest; with --mode train fastest, too"
     add("--solve", metavar="GOAL", help=f"the best layout of --device for a goal: {goals}")
     add("--tokens", metavar="N", help="with --solve and --mode train: tokens of the budget, such as 1T or 300B")
-    add("--vllm-log", metavar="FILE", help="what a vLLM log printed about memory beside what is predicted on --device")
+    said = "what a log of vLLM, SGLang, TensorRT-LLM or llama.cpp printed about memory beside what is predicted"
+    add("--vllm-log", "--log", metavar="FILE", help=f"{said} on --device")
     said = f"with --fits and --provision: what starts the engine with these settings: {', '.join(WAYS)}"
     add("--launch", nargs="?", const="command", choices=WAYS, metavar="WAY", help=said)
     add("--devices", type=_count, metavar="N", help="with --solve: how many devices")
@@ -335,7 +336,7 @@ def _log(options: argparse.Namespace, model: Model) -> str:
     from calculator.engines.memory import read_log
 
     if not options.device:
-        raise WorkloadError("--vllm-log needs --device: vLLM's log does not name the device it runs on.")
+        raise WorkloadError("--vllm-log needs --device: an engine's log does not name the device it runs on.")
     reading = read_log(_text_of(options.vllm_log))
     found = reading.predicted(model, any_device(options.device), **_settings(options))
     rows = reading.rows(found)
@@ -351,7 +352,7 @@ def _text_of(name: str) -> str:
     """A log's text.
 
     Raises:
-        SourceError: it cannot be read, or is too large; what vLLM prints while it starts is a few hundred kilobytes.
+        SourceError: it cannot be read, or is too large; an engine's start is a few hundred kilobytes.
     """
     most = limits().upload_bytes
     try:
@@ -361,7 +362,7 @@ def _text_of(name: str) -> str:
         raise SourceError(f"The log {name} cannot be read: {getattr(reason, 'strerror', None) or reason}.") from None
     if len(read) > most:
         raise SourceError(
-            f"The log {name} is larger than {most:,} bytes; give the part that vLLM prints while it starts."
+            f"The log {name} is larger than {most:,} bytes; give the part that the engine prints while it starts."
         )
     return read.decode("utf-8", errors="replace")
 

@@ -61,8 +61,10 @@ def _held(k: Layers, kinds: list[Layers], length: int, settings: Settings, laten
         said = f"⌈{cells:,} / {kept.ratio}⌉ entries padded to {held:,} cells"
         row: Number = _element(kinds, kept.elements)
     elif isinstance(kept, IndexKeys):
-        # Every layer has an indexer's cache, whether or not it has an indexer of its own (GLM-5.2).
-        row, words, layers = _element(kinds, kept.elements), " of index keys", max(k.count for k in kinds)
+        row, words = kept.per_token, " of index keys"
+        if any(isinstance(other.kept, Latent) for other in kinds):
+            # Beside a latent every layer has such a cache, whether or not it has an indexer of its own (GLM-5.2).
+            row, layers = _element(kinds, kept.elements), max(other.count for other in kinds)
     elif isinstance(kept, Latent):
         row, words = latent(kept)
     elif isinstance(kept, KeysAndValues):
@@ -78,10 +80,8 @@ def _held(k: Layers, kinds: list[Layers], length: int, settings: Settings, laten
 
 def _element(kinds: list[Layers], elements: Number) -> int:
     """Bytes of so many elements in the type of the other keys (--cache-type-k), which an indexer's have too."""
-    for k in kinds:
-        if isinstance(k.kept, Latent) or (isinstance(k.kept, Compressed) and k.kept.values):
-            return int(k.kept.per_token * elements // k.kept.elements)
-    raise NotModelled("How llama.cpp keeps index keys without a latent is not known here.")
+    kept = next(k.kept for k in kinds if isinstance(k.kept, Latent | Compressed) and k.kept.values)
+    return int(kept.per_token * elements // kept.elements)
 
 
 def _latent_once(kept: Latent) -> tuple[Number, str]:

@@ -31,7 +31,7 @@ def rounding(listed: Iterable[Operation], stage: Stage, layout: Layout, path: st
     where no format says otherwise."""
     sizes: dict[tuple[object, ...], int] = {}
     for op in listed:
-        if not op.stored or not op.weights or op.component == "head" and not op.stored:
+        if not op.stored or not op.weights or (op.component == "head" and not op.stored):
             continue
         head, _, name = op.name.rpartition(".")
         here = _copies(op, stage, path)

@@ -308,6 +308,7 @@ def fit(
         )
     try:
         budget = RULES[engine](ask)
+        budget.cache.needed(1)  # says here what its rule does not know
     except NotModelled as reason:
         raise WorkloadError(f"{TITLES[engine]}'s cache of {model.name} is not known: {reason}") from None
     return Fit(model, ask.device, engine, ask.layout, dtype, kv_dtype, known, ask.longest, concurrency, budget)

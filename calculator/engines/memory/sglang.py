@@ -27,7 +27,7 @@ def _of_stage(ask: Ask, stage: Stage) -> Budget:
     fraction, said = static_fraction(ask)
     reserve = free - round(free * fraction)
     weights = ask.weights(stage)
-    items = (
+    items: tuple[Item, ...] = (
         Item("weights", "Weights", weights, "the checkpoint's tensors, divided over the tensor group", "exact"),
         Item("activations", "Left for activations and CUDA graphs", reserve, f"{rules['source']}: {said}"),
         Item("overhead", "CUDA context", context * MIB, context_source, "logged"),

@@ -53,7 +53,9 @@ def _of_stage(ask: Ask, stage: Stage) -> Budget:
         f"for {min(sequences, batched):,} sequences."
     ]
     if (ask.version or LATEST) >= BY_SEQUENCES:
-        notes.append("Since 0.21 vLLM also takes an estimate of the CUDA graphs from the pool, which is not counted here.")
+        notes.append(
+            "Since 0.21 vLLM takes an estimate of the CUDA graphs from the pool as well; it is not counted here."
+        )
     elif not ask.get("enforce_eager", default=False):
         low, high = facts()["vllm"]["cuda_graphs_gib"]["interval"]
         notes.append(
@@ -102,7 +104,8 @@ def _cache(ask: Ask, stage: Stage, batched: int) -> Blocks | Tuples:
 def _weights(ask: Ask, stage: Stage) -> list[Item]:
     listed = weights_listed(ask.model, ask.dtype, ask.kv_dtype)
     found = [Item("weights", "Weights", ask.weights(stage), "the checkpoint's tensors, divided as vLLM does", "exact")]
-    rounded = rounding(listed, stage, ask.layout, ask.path, ask.width)
+    key = ("rounding", stage, ask.layout)
+    rounded = listed.once(key, lambda ops: rounding(ops, stage, ask.layout, ask.path, ask.width))
     if rounded:
         source = "c10/cuda/CUDACachingAllocator.cpp: tensors of 10 MiB and more get whole 2 MiB"
         found.append(Item("weights", "Rounding of torch's allocator", rounded, source))
