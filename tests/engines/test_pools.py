@@ -7,12 +7,13 @@ import pytest
 
 import calculator
 from calculator import Layout, Workload, estimate, fit
+from calculator.engines.memory.allocator import unsplit
 from calculator.engines.reserved import reserved
 from calculator.errors import WorkloadError
 from calculator.families import FAMILIES
 from calculator.sources import catalogue
 
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 H200, B300 = "h200-sxm-141gb", "b300-sxm-288gb"
 FLASH = "deepseek-ai/DeepSeek-V4-Flash"
 NAMES = [entry.id for entry in catalogue.entries() if entry.config.get("model_type") in FAMILIES]
@@ -126,3 +127,53 @@ def test_sglang_gives_states_nine_nineteenths_of_the_pool() -> None:
     model = calculator.load_model("Qwen/Qwen3-Next-80B-A3B-Instruct")
     found = fit(model, H200, "sglang", Layout(tp=2), max_model_len=4096, cache_pool=19 * 10**9)
     assert found.cache_tokens == 10 * 10**9 // (12 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("size", "counted"),
+    [
+        (35 * MIB, MIB),  # query, keys and values of Qwen2.5-14B on two devices
+        (67 * MIB + MIB // 2, MIB // 2),
+        (129 * MIB, MIB),
+        (135 * MIB - 1, 0),  # 1 MiB and a byte are split off
+        (50 * MIB, 0),
+        (9 * MIB, 0),  # shares a buffer of 20 MiB with others
+    ],
+)
+def test_what_torch_counts_beyond_a_tensor(size: int, counted: int) -> None:
+    assert unsplit(size) == counted
+
+
+@pytest.mark.parametrize(
+    ("name", "tp", "layer", "layers", "once"),
+    [
+        # Halves of query, keys and values 35 MiB, output 25, gate and up 135, down 67.5; of the embedding 742.5.
+        ("Qwen/Qwen2.5-14B", 2, 3.5, 48, 0),
+        # 15.75, 12.25, 129.5 and 64.75 MiB; 519.75 of the embedding and of the head.
+        ("Qwen/Qwen2-7B-Instruct", 2, 0.75, 28, 0.5),
+        # 50, 40, 250 and 125 MiB; 741.875 of the embedding and of the head.
+        ("Qwen/Qwen3-32B", 2, 1, 64, 0.25),
+        ("meta-llama/Llama-3.1-8B", 1, 0, 32, 0),
+    ],
+)
+def test_vllm_s_weights_are_rounded_as_torch_does(name: str, tp: int, layer: float, layers: int, once: float) -> None:
+    found = fit(calculator.load_model(name), H200, layout=Layout(tp=tp))
+    rounded = [item.size for item in found.budget.items if item.name == "Rounding of torch's allocator"]
+    assert sum(rounded) == (layer * layers + once) * MIB
+
+
+def test_a_state_takes_two_pages_with_prefix_caching() -> None:
+    """noonghunna/club-3090#612, vLLM 0.24: 299 blocks; 63 pages of the past and two of each of three groups."""
+    model = calculator.load_model("Qwen/Qwen3.5-35B-A3B")
+    options = {"max_model_len": 131072, "kv_dtype": "fp8", "version": "0.24", "cache_pool": 299 * 10 * 2096 * 1024}
+    assert fit(model, "rtx-5090", enable_prefix_caching=True, **options).cache_tokens == 567978
+    assert fit(model, "rtx-5090", **options).cache_tokens == 299 * 131072 // 66
+
+
+def test_sglang_s_tensor_group_talks_through_memory_of_its_own() -> None:
+    model = calculator.load_model("Qwen/Qwen3-8B")
+    one, two = (fit(model, "h100-sxm-80gb", "sglang", Layout(tp=tp)) for tp in (1, 2))
+    pcie = fit(model, "rtx-4090", "sglang", Layout(tp=2))
+    assert two.overhead - one.overhead == round(1.25 * GIB)
+    assert pcie.overhead - fit(model, "rtx-4090", "sglang", max_model_len=4096).overhead == round(0.05 * GIB)
+    assert two.weights + two.activations + two.overhead + two.cache_pool == two.capacity
