@@ -85,8 +85,8 @@ class Runs:
         decode, prefill, known = [], [], []
         for row in rows:
             case, batch, length = self._case(row)
-            decode.append(case.terms("decode", batch, length)[0])
-            prefill.append(case.terms("prefill", case.layout.attention_dp, int(row["isl"]))[0])
+            decode.append(case.terms("decode", batch, length))
+            prefill.append(case.terms("prefill", case.layout.attention_dp, int(row["isl"])))
             known.append((ENGINES.index(case.engine), batch, case.layout.attention_dp))
         self.decode, self.prefill = self._arrays(decode), self._arrays(prefill)
         self.engine, self.batch, self.copies = np.array(known).T

@@ -98,13 +98,17 @@ def together(case: Case, request: Request, asked: int, most: int, drafted: Specu
 def arriving(case: Case, request: Request, rate: float, most: int, drafted: Speculation | None) -> Waited | None:
     """Prompts and steps on the same devices, requests arriving at random `rate` times a second; None where they arrive
     faster than they can be served. As many generate at once as arrive while one does (Little's law, 1961)."""
-    low, high = 1, most or 1
-    if rate * reading(case, request).one >= 1 or carried(case, request, high, drafted) < rate:
+    if rate * reading(case, request).one >= 1:
         return None
-    while low < high:
+    low, high, most = 0, 1, most or 1
+    while carried(case, request, high, drafted) < rate:  # doubling: a step takes a leap where its tiles are full
+        if high == most:
+            return None
+        low, high = high, min(2 * high, most)
+    while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if carried(case, request, middle, drafted) >= rate else (middle + 1, high)
-    return beside(case, request, rate, low, drafted)
+        low, high = (low, middle) if carried(case, request, middle, drafted) >= rate else (middle, high)
+    return beside(case, request, rate, high, drafted)
 
 
 def carried(case: Case, request: Request, batch: int, drafted: Speculation | None = None) -> float:
