@@ -186,7 +186,8 @@ def cache_tokens(model: Model, workload: Workload, row: Mapping[str, Any]) -> An
 def fitted(model: Model, row: Mapping[str, Any]) -> Fit:
     """The fit that a row's log is of."""
     asked = dict(row["fit"])
-    return fit(model, asked.pop("device"), layout=Layout(tp=asked.pop("tp", 1)), **asked)
+    layout = Layout(**{name: asked.pop(name) for name in ("tp", "attention_dp", "ep") if name in asked})
+    return fit(model, asked.pop("device"), layout=layout, **asked)
 
 
 @quantity("device weights")

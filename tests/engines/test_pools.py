@@ -177,3 +177,35 @@ def test_sglang_s_tensor_group_talks_through_memory_of_its_own() -> None:
     assert two.overhead - one.overhead == round(1.25 * GIB)
     assert pcie.overhead - fit(model, "rtx-4090", "sglang", max_model_len=4096).overhead == round(0.05 * GIB)
     assert two.weights + two.activations + two.overhead + two.cache_pool == two.capacity
+
+
+def test_vllm_s_replicas_hold_all_but_the_experts_whole() -> None:
+    """A log of Qwen3-30B-A3B, --data-parallel-size 2 --enable-expert-parallel, prints 29.88 GiB a device."""
+    model = calculator.load_model("Qwen/Qwen3-30B-A3B")
+    layout = Layout(tp=2, attention_dp=2, ep=2)
+    experts = 128 * 48 * 3 * 768 * 2048 * 2
+    one, two = fit(model, "h100-sxm-80gb", max_model_len=4096), fit(model, "h100-sxm-80gb", "vllm", layout)
+    assert stored(two) == stored(one) - experts // 2
+    assert abs(two.weights / GIB - 29.88) < 0.005
+    assert stored(fit(model, "h100-sxm-80gb", "sglang", layout)) < stored(two)
+
+
+def stored(found: calculator.Fit) -> int:
+    return sum(item.size for item in found.budget.items if item.name == "Weights")
+
+
+@pytest.mark.parametrize(
+    ("version", "fraction", "outside"),
+    [
+        ("0.6.4", 0.9, 0.35),
+        ("0.6.4.post1", 0.9, 0.35),
+        ("0.6.6", 0.9, 0.11),
+        ("v0.7.3", 0.9, 0.05),
+        ("0.26", 0.92, 0.135),
+    ],
+)
+def test_what_vllm_s_versions_changed(version: str, fraction: float, outside: float) -> None:
+    found = fit(calculator.load_model("Qwen/Qwen3-8B"), "rtx-4090", version=version, max_model_len=4096)
+    whole = fit(calculator.load_model("Qwen/Qwen3-8B"), "rtx-4090", max_model_len=4096, gpu_memory_utilization=1.0)
+    assert found.capacity == int(whole.capacity * fraction)
+    assert found.overhead == round(outside * GIB)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from calculator.engines.memory.shares import Stage, tensor_share
+from calculator.engines.memory.shares import Stage, replica_share
 from calculator.formats.named import FORMATS
 from calculator.numbers.units import MIB
 from calculator.parallel import Layout
@@ -54,4 +54,4 @@ def _matrix(op: Operation, layout: Layout, width: int) -> int:
     vectors = sum(int(w.elements()) for w in op.weights if len(w.shape) < 2)
     form = FORMATS.get(op.step.format)
     bits = form.bits if form is not None else 8 * width
-    return round((int(op.parameters) - vectors) * bits / 8 * tensor_share(op, layout))
+    return round((int(op.parameters) - vectors) * bits / 8 * replica_share(op, layout))

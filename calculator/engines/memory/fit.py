@@ -3,6 +3,7 @@ do where they do not."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +36,8 @@ TITLES = {
     "transformers": "transformers",
 }
 """What a person calls the engines."""
+VERSION = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:[.+a-z-].*)?")
+"""0.11, v0.10.2, 0.6.4.post1, 0.11.0rc1: up to three numbers of it."""
 RULES: Mapping[str, Callable[[Ask], Budget]] = {
     "vllm": vllm.budget,
     "sglang": sglang.budget,
@@ -321,7 +324,7 @@ def _format(name: str, known: Callable[[str], Any]) -> str:
 def _version(said: str | None) -> tuple[int, ...] | None:
     if said is None:
         return None
-    parts = said.removeprefix("v").split(".")[:2]
-    if not all(part.isdigit() for part in parts):
+    found = VERSION.fullmatch(said)
+    if found is None:
         raise WorkloadError(f"version {said!r} is not a version; write it as 0.11.")
-    return tuple(int(part) for part in parts)
+    return tuple(int(part) for part in found.groups() if part)

@@ -70,7 +70,19 @@ def tensor_share(op: Operation, layout: Layout) -> Fraction:
     return op.split.share(layout.tp)
 
 
-def weight_bytes(listed: Iterable[Operation], stage: Stage, layout: Layout, path: str) -> int:
+def replica_share(op: Operation, layout: Layout) -> Fraction:
+    """The same where each of the attention's groups is an engine of its own (vLLM's --data-parallel-size): only experts
+    are divided over all of them (vllm docs/serving/data_parallel_deployment.md)."""
+    expert = op.split.kind == "expert"
+    return tensor_share(op, layout) if expert else op.split.share(layout.tp // layout.attention_dp)
+
+
+Share = Callable[[Operation, Layout], Fraction]
+
+
+def weight_bytes(
+    listed: Iterable[Operation], stage: Stage, layout: Layout, path: str, share: Share = tensor_share
+) -> int:
     """Bytes of weights on a device of the stage. A head that is tied to the embedding is stored again where the two
     stand on different stages."""
     total = Fraction(0)
@@ -79,7 +91,7 @@ def weight_bytes(listed: Iterable[Operation], stage: Stage, layout: Layout, path
         if op.component == "head" and not stored and stage.last and not stage.first:
             stored = op.count
         if stored and op.weight_bytes:
-            total += op.weight_bytes * stored * tensor_share(op, layout) * on_stage(op, stage, path)
+            total += op.weight_bytes * stored * share(op, layout) * on_stage(op, stage, path)
     return round(total)
 
 
