@@ -160,12 +160,14 @@ class _Search:
             if count > limit:
                 break
             for one in _layouts(self.model, card, common["engine"], layout, count):
-                # Who is late with room for everyone stays late: more stages add no speed, and leave fewer replicas.
                 if (layout is None and one.dp > 1) or replace(one, pp=1) in late:
                     continue
                 found, tried = self._fewest(card, one, 1 if layout else limit // count, common)
+                # Who is late with one user a replica stays late: more stages add no speed to that.
                 if tried is not None and tried.late > 1:
-                    late.add(replace(one, pp=1))
+                    alone = self.targets.timed(tried.fit, tried.fit.layout.dp)
+                    if alone.late > 1:
+                        late.add(replace(one, pp=1))
                 if found is not None:
                     limit = min(limit, found.devices)
                     best.append(found)

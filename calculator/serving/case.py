@@ -25,6 +25,9 @@ USED, OVERHEAD = 0.9, 1.5 * GIB
 model's cache (`fit` says why)."""
 
 
+PIPELINED = frozenset(("vllm", "sglang", "tensorrt-llm"))
+"""Engines whose scheduler keeps as many batches in flight as there are stages (vLLM's batch queue, SGLang's
+pp_async_batch_depth, TensorRT-LLM's micro-batches)."""
 KNOWN = 16  # cases, and answers of each, that are kept
 
 
@@ -57,6 +60,12 @@ class Case:
     kv_dtype: str
     host: float = 0.0
     known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def in_flight(self) -> int:
+        """Batches that are on their way through the pipeline at once, each in a stage of its own. llama.cpp and
+        transformers run one."""
+        return self.layout.pp if self.engine in PIPELINED else 1
 
     def once(self, key: Any, found: Callable[[], Any]) -> Any:
         """What was found before for a key of this case; a search asks for the same prompt at many numbers of users."""
@@ -119,9 +128,9 @@ class Case:
             split.append(term)
         return split
 
-    def timed(self, found: Iterable[Term], *, prefill: bool, prompts: float = 1.0) -> PassTime:
+    def timed(self, found: Iterable[Term], *, prefill: bool) -> PassTime:
         """The time of a pass."""
-        return pass_time(found, self.efficiency, prefill=prefill, prompts=prompts)
+        return pass_time(found, self.efficiency, prefill=prefill)
 
     def decode(self, batch: int, context: int) -> PassTime:
         """One step of so many sequences."""

@@ -86,16 +86,18 @@ def test_an_unknown_goal_is_refused() -> None:
         solve(load("Qwen/Qwen3-8B"), "fastest", H100)
 
 
-def test_more_stages_of_what_is_late_are_not_tried() -> None:
-    """A late layout with room for everyone: the answer is that of all layouts, from a fraction of them."""
-    targets = {"max_model_len": 8192, "concurrency": 64, "ttft": 2.0, "tpot": 0.05}
-    found = solve(load("Qwen/Qwen3-32B"), "min-devices", "a10", **targets)
+def test_more_stages_of_what_is_late_for_one_user_are_not_tried() -> None:
+    """The answer is that of all layouts, from a fraction of them."""
+    targets = {"max_model_len": 8192, "ttft": 2.0, "tpot": 0.05}
+    found = solve(load("Qwen/Qwen3-32B"), "min-devices", "a10", concurrency=64, **targets)
     assert not found.candidates
+    assert found.late
     assert found.asked < 40
-    best = solve(load("Qwen/Qwen3-32B"), "min-devices", H100, **targets)
-    assert best.value == 4
-    every = [fit(load("Qwen/Qwen3-32B"), H100, layout=Layout(tp=t, pp=p)) for t in (1, 2) for p in (2, 3, 4)]
-    assert all(f.fits for f in every)  # with fewer in the tensor group it fits, and is late
+    best = solve(load("Qwen/Qwen3-32B"), "min-devices", H100, concurrency=64, **targets)
+    assert best.value == 3
+    for count in (1, 2):
+        fewer = solve(load("Qwen/Qwen3-32B"), "max-concurrency", H100, devices=count, **targets)
+        assert (fewer.value or 0) < 64
 
 
 def test_users_whom_one_replica_keeps_waiting_get_several() -> None:
