@@ -90,7 +90,8 @@ def caches(model: Model, workload: Workload) -> list[Layers]:
             counts[layers] = counts.get(layers, 0) + op.count
     for ops in states.values():
         kept = [op.kept for op in ops if isinstance(op.kept, State)]
-        layers = Layers(State(elements=sum(int(k.elements) for k in kept), size=sum(int(k.size) for k in kept)), 0)
+        elements, size, widened = (sum(int(getattr(k, of)) for k in kept) for of in ("elements", "size", "widened"))
+        layers = Layers(State(elements=elements, size=size, widened=widened), 0)
         counts[layers] = counts.get(layers, 0) + ops[0].count
     return [replace(layers, count=count) for layers, count in counts.items()]
 

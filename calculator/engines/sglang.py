@@ -68,8 +68,9 @@ def slots(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, li
     size, steps = 0, [f"⌈{length:,} / {page}⌉ × {page} = {tokens:,} slots"]
     for k in kinds:
         if isinstance(k.kept, State):
-            size += STATES * int(k.kept.size) * k.count
-            steps.append(f"{k.count} layers: {STATES} states of {int(k.kept.size):,} bytes, with the radix cache on")
+            state = int(k.kept.widened)  # configs/mamba_utils.py: --mamba-ssm-dtype is float32
+            size += STATES * state * k.count
+            steps.append(f"{k.count} layers: {STATES} states of {state:,} bytes, with the radix cache on")
             continue
         row = _row(k.kept, kinds, settings)
         held = tokens

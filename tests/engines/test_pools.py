@@ -8,6 +8,7 @@ import pytest
 import calculator
 from calculator import Layout, Workload, estimate, fit
 from calculator.engines.memory.allocator import unsplit
+from calculator.engines.memory.pages import Ruled
 from calculator.engines.reserved import reserved
 from calculator.errors import WorkloadError
 from calculator.families import FAMILIES
@@ -126,7 +127,29 @@ def test_sglang_gives_states_nine_nineteenths_of_the_pool() -> None:
     """--mamba-full-memory-ratio 0.9: what states have, against what tokens have."""
     model = calculator.load_model("Qwen/Qwen3-Next-80B-A3B-Instruct")
     found = fit(model, H200, "sglang", Layout(tp=2), max_model_len=4096, cache_pool=19 * 10**9)
-    assert found.cache_tokens == 10 * 10**9 // (12 * 1024)
+    slot = 36 * (16 * 128 * 128 * 4 + 3 * 4096 * 2)
+    assert found.cache_tokens == (19 * 10**9 - 9 * 10**9 // slot * slot) // (12 * 1024)
+    assert fit(model, H200, "sglang", Layout(tp=2), max_model_len=4096, max_total_tokens=54321).cache_tokens == 54321
+
+
+@pytest.mark.parametrize(
+    ("name", "slot", "slots", "tokens", "row"),
+    [
+        # sgl-project/sglang#18040: "max_mamba_cache_size: 38, conv_state size: 0.03GB, ssm_state size: 2.74GB",
+        # "#tokens: 399740"; and with a slot for padding more.
+        ("ibm-granite/granite-4.0-h-micro-base", 72.90, 38, 399740, 8192),
+        # SGLang 0.5.18, Qwen3.8-27B of the same shapes: "mamba_cache_per_req=146.81 MB", 124 slots and one for padding.
+        ("Qwen/Qwen3.5-27B", 146.81, 125, 330323, 65536),
+    ],
+)
+def test_sglang_s_states_are_32_bit_in_whole_slots(name: str, slot: float, slots: int, tokens: int, row: int) -> None:
+    model = calculator.load_model(name)
+    cache = fit(model, B300, "sglang", max_model_len=4096).budget.cache
+    assert isinstance(cache, Ruled)
+    assert round(cache.slot / MIB, 2) == slot
+    pool = tokens * row + slots * cache.slot
+    assert cache.tokens(cache.holding(tokens)) == tokens
+    assert fit(model, B300, "sglang", max_model_len=4096, cache_pool=pool).cache_tokens == tokens
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class Ruled:
     Attributes:
         kinds: what the device's layers keep. rule: the engine's, with its settings.
         row: bytes that a further token takes of the pool in the long run; 0 where nothing grows.
-        block: tokens a block. share: the part of the pool that tokens may take; states have the rest.
+        block: tokens a block. states: the part of the pool that states may have, in whole slots of `slot` bytes.
     """
 
     kinds: tuple[Layers, ...]
@@ -50,7 +50,8 @@ class Ruled:
     settings: Settings
     row: Fraction
     block: int = 1
-    share: Fraction = Fraction(1)
+    states: Fraction = Fraction(0)
+    slot: int = 0
 
     def tokens(self, pool: int) -> int:
         """Tokens that the pool holds, in whole blocks."""
@@ -58,7 +59,14 @@ class Ruled:
             return 0
         if not self.row:
             raise WorkloadError(NOTHING_GROWS)
-        return int(pool * self.share // (self.row * self.block)) * self.block
+        rest = pool - (int(pool * self.states // self.slot) * self.slot if self.slot else 0)
+        return int(rest // (self.row * self.block)) * self.block
+
+    def holding(self, tokens: int) -> int:
+        """Bytes of the pool that holds so many tokens, with the slots of states that it then has."""
+        rest = tokens * self.row
+        slots = int(rest * self.states / (1 - self.states) // self.slot) if self.slot else 0
+        return int(rest) + slots * self.slot
 
     def needed(self, length: Any) -> Any:
         """Bytes that one sequence of the length takes."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from calculator.engines.engine import Layers, Settings
 from calculator.engines.memory.ask import Ask, Budget, Item, tightest
 from calculator.engines.memory.facts import facts
@@ -37,7 +35,7 @@ def _of_stage(ask: Ask, stage: Stage) -> Budget:
     cache = _cache(tuple(ask.kept(stage)), Settings(block_size=ask.get("page_size"), cache=ask.kv_dtype))
     pool = ask.get("cache_pool") or round(free * fraction) - weights
     if ask.get("max_total_tokens") and cache.row:
-        pool = min(pool, int(ask.get("max_total_tokens") * cache.row / cache.share))
+        pool = min(pool, cache.holding(ask.get("max_total_tokens")))
     note = f"SGLang 0.5: mem_fraction_static {fraction:.3f}. {said}"
     defaults = {"mem_fraction_static": fraction, "chunked_prefill_size": chunk(ask), "cuda_graph_max_bs": graphs(ask)}
     return Budget(ask.visible, items, pool, cache, ask.get("max_running_requests"), (note,), defaults=defaults)
@@ -54,10 +52,10 @@ def _communication(ask: Ask) -> tuple[int, str]:
 
 
 def _cache(kinds: tuple[Layers, ...], settings: Settings) -> Ruled:
-    """Slots; beside states, which have a fixed part of the pool, tokens have the rest."""
+    """Slots; states have whole slots of their own of a fixed part of the pool, tokens have the rest."""
     row = slot_bytes(kinds, settings)
-    states = row and any(isinstance(k.kept, State) for k in kinds)
-    return Ruled(kinds, slots, settings, row, page_of(kinds, settings), 1 - MAMBA_SHARE if states else Fraction(1))
+    state = sum(int(k.kept.widened) * k.count for k in kinds if isinstance(k.kept, State)) if row else 0
+    return Ruled(kinds, slots, settings, row, page_of(kinds, settings), MAMBA_SHARE, state)
 
 
 def _tier(ask: Ask) -> tuple[int, int, int, int]:

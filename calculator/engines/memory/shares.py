@@ -112,9 +112,10 @@ def kept_layers(listed: Iterable[Operation], stage: Stage, layout: Layout, path:
         counts[layers] = counts.get(layers, 0) + int(op.count * here)
     for ops in states.values():
         parts = [(op.kept, share) for op, share in ops if isinstance(op.kept, State)]
-        elements = sum(_whole(k.elements * share) for k, share in parts)
-        size = sum(_whole(k.size * share) for k, share in parts)
-        layers = Layers(State(elements=elements, size=size), 0)
+        elements, size, widened = (
+            sum(_whole(getattr(k, of) * share) for k, share in parts) for of in ("elements", "size", "widened")
+        )
+        layers = Layers(State(elements=elements, size=size, widened=widened), 0)
         counts[layers] = counts.get(layers, 0) + int(ops[0][0].count * on_stage(ops[0][0], stage, path))
     return [replace(layers, count=count) for layers, count in counts.items()]
 
