@@ -213,7 +213,7 @@ def _log(options: argparse.Namespace, model: Model) -> str:
     from calculator.engines.memory import read_log
 
     if not options.device:
-        raise WorkloadError("--vllm-log needs --device: vLLM's log does not name the device it runs on.")
+        raise WorkloadError("--vllm-log needs --device: an engine's log does not name the device it runs on.")
     reading = read_log(_text_of(options.vllm_log))
     found = reading.predicted(model, any_device(options.device), **_settings(options), **_of_the_log(options))
     rows = reading.rows(found)
@@ -233,7 +233,7 @@ def _text_of(name: str) -> str:
     """A log's text.
 
     Raises:
-        SourceError: it cannot be read, or is too large; what vLLM prints while it starts is a few hundred kilobytes.
+        SourceError: it cannot be read, or is too large; an engine's start is a few hundred kilobytes.
     """
     most = limits().upload_bytes
     piped = name == "-" and not Path(name).exists()
@@ -244,7 +244,7 @@ def _text_of(name: str) -> str:
         raise SourceError(f"The log {name} cannot be read: {getattr(reason, 'strerror', None) or reason}.") from None
     if len(read) > most:
         raise SourceError(
-            f"The log {name} is larger than {most:,} bytes; give the part that vLLM prints while it starts."
+            f"The log {name} is larger than {most:,} bytes; give the part that the engine prints while it starts."
         )
     return read.decode("utf-8", errors="replace")
 

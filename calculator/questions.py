@@ -31,11 +31,8 @@ def add_options(add: Callable[..., Any]) -> None:
     goals = "max-batch, max-context, max-concurrency, min-devices, cheapest; with --mode train fastest, too"
     add("--solve", type=_goal, metavar="GOAL", help=f"the best layout of --device for a goal: {goals}")
     add("--tokens", metavar="N", help="with --solve and --mode train: tokens of the budget, such as 1T or 300B")
-    add(
-        "--vllm-log",
-        metavar="FILE",
-        help="what a vLLM log (- is a pipe) printed about memory beside what is predicted on --device",
-    )
+    said = "what a log of vLLM, SGLang, TensorRT-LLM or llama.cpp (- is a pipe) printed about memory beside what is "
+    add("--vllm-log", "--log", metavar="FILE", help=f"{said}predicted on --device")
     said = f"with --fits and --provision: what starts the engine with these settings: {', '.join(WAYS)}"
     add("--launch", nargs="?", const="command", type=str.lower, choices=WAYS, metavar="WAY", help=said)
     add("--devices", type=_some, metavar="N", help="with --solve and --serve: how many devices")

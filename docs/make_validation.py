@@ -186,7 +186,8 @@ def cache_tokens(model: Model, workload: Workload, row: Mapping[str, Any]) -> An
 def fitted(model: Model, row: Mapping[str, Any]) -> Fit:
     """The fit that a row's log is of."""
     asked = dict(row["fit"])
-    return fit(model, asked.pop("device"), layout=Layout(tp=asked.pop("tp", 1)), **asked)
+    layout = Layout(**{name: asked.pop(name) for name in ("tp", "attention_dp", "ep") if name in asked})
+    return fit(model, asked.pop("device"), layout=layout, **asked)
 
 
 @quantity("device weights")
@@ -205,6 +206,18 @@ def device_pool(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any
 def device_tokens(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
     """Tokens that an engine's pool holds."""
     return fitted(model, row).cache_tokens
+
+
+@quantity("device cache")
+def device_cache(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    """What the wanted sequences take of an engine's pool."""
+    return fitted(model, row).needed
+
+
+@quantity("device activations")
+def device_activations(model: Model, workload: Workload, row: Mapping[str, Any]) -> Any:
+    """What an engine sets aside for a pass."""
+    return fitted(model, row).activations
 
 
 @quantity("generation peak")

@@ -223,7 +223,7 @@ def test_fewer_batched_tokens_are_fewer_pages_of_states():
 
 def test_sglang_keeps_three_states_of_a_running_request():
     found = sizes("Qwen/Qwen3-Next-80B-A3B-Instruct", 4096)["sglang"]
-    assert found == 36 * 3 * (32 * 128 * 128 + 3 * 8192) * 2 + 12 * 4096 * 2048
+    assert found == 36 * 3 * (32 * 128 * 128 * 4 + 3 * 8192 * 2) + 12 * 4096 * 2048
 
 
 def test_states_of_llama_cpp_are_32_bit():

@@ -157,7 +157,7 @@ def test_a_log_comes_from_a_file_or_a_pipe(run: Run, tmp_path: Path, monkeypatch
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LOG)))
     assert run("--vllm-log", "-", "--device", "h100", "--json") == said
     rows = {row["figure"]: row["printed"] for row in json.loads(said[1])["figures"]}
-    assert rows["GPU KV cache size, tokens"] == 380_912
+    assert rows["KV cache size, tokens"] == 380_912
     shorter = json.loads(run("--vllm-log", str(file), "--device", "h100", "--tp", "2", "--seq-len", "8k", "--json")[1])
     assert (shorter["fit"]["layout"]["tp"], shorter["fit"]["max_model_len"]) == (2, 8192)
     assert "| Figure | Printed |" in run("--vllm-log", str(file), "--device", "h100", "--format", "markdown")[1]

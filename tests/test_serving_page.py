@@ -97,6 +97,11 @@ def test_a_model_whose_layers_all_differ_is_not_planned_for(open_page, monkeypat
     assert any("operations that differ" in e.value for e in at.error)
 
 
-def test_a_pool_that_no_rule_knows_is_said(open_page):
+def test_a_model_with_a_compressed_past_is_planned_for(open_page):
     at = open_page("serving", model="deepseek-ai/DeepSeek-V4-Flash", machine="NVIDIA DGX or HGX B300")
-    assert any("vLLM's pool for deepseek-ai/DeepSeek-V4-Flash is not known" in e.value for e in at.error)
+    assert not at.error
+
+
+def test_a_pool_that_no_rule_knows_is_said(open_page):
+    at = open_page("serving", model="google/flan-t5-xl", engine="sglang")
+    assert any("SGLang's cache of google/flan-t5-xl is not known" in e.value for e in at.error)

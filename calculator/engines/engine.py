@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -90,7 +90,8 @@ def caches(model: Model, workload: Workload) -> list[Layers]:
             counts[layers] = counts.get(layers, 0) + op.count
     for ops in states.values():
         kept = [op.kept for op in ops if isinstance(op.kept, State)]
-        layers = Layers(State(elements=sum(int(k.elements) for k in kept), size=sum(int(k.size) for k in kept)), 0)
+        elements, size, widened = (sum(int(getattr(k, of)) for k in kept) for of in ("elements", "size", "widened"))
+        layers = Layers(State(elements=elements, size=size, widened=widened), 0)
         counts[layers] = counts.get(layers, 0) + ops[0].count
     return [replace(layers, count=count) for layers, count in counts.items()]
 
@@ -119,7 +120,7 @@ def is_window(layers: Layers) -> bool:
     return isinstance(layers.kept, KeysAndValues) and layers.kept.limit is not None
 
 
-def sparse_latent(kinds: list[Layers]) -> bool:
+def sparse_latent(kinds: Sequence[Layers]) -> bool:
     """Whether an indexer chooses among latents (DeepSeek-V3.2, GLM-5)."""
     return {Latent, IndexKeys} <= {type(k.kept) for k in kinds}
 

@@ -25,12 +25,13 @@ class Group:
     groups: int
     tokens: int
     kept: Layers
+    states: int = 1  # pages of a state: with prefix caching one for the prefix and one to go on with
 
     def pages(self, length: Any, batched: int) -> Any:
         """Pages that one group holds of one sequence at the most; a window holds the tokens of a step as well."""
         kept = self.kept.kept
         if isinstance(kept, State):
-            return 1
+            return self.states
         if isinstance(kept, EncoderKeysAndValues):
             return up(int(kept.limit or 0), self.tokens)
         if kept.limit is None:
@@ -51,6 +52,7 @@ class Blocks:
         block: tokens of the pages of layers that keep every token.
         groups: the groups, equal ones together. batched: tokens of one scheduler step, which windows hold as well.
         ranks: devices that share the tokens of a sequence (decode context parallelism).
+        longest: max_model_len, where vLLM counts a pool's tokens by it (since 0.21); 0 where it counts blocks.
     """
 
     page: int
@@ -59,6 +61,7 @@ class Blocks:
     groups: tuple[Group, ...]
     batched: int
     ranks: int = 1
+    longest: int = 0
 
     @property
     def size(self) -> int:
@@ -72,7 +75,10 @@ class Blocks:
         return max(0, int(pool // self.size))
 
     def tokens(self, pool: int) -> int:
-        """ "GPU KV cache size": the blocks are shared by all groups."""
+        """ "GPU KV cache size": the blocks are shared by all groups. Since 0.21 it is the sequences of max_model_len
+        tokens that fit, times those tokens (kv_cache_utils.py, get_kv_cache_capacity)."""
+        if self.longest and self.count(pool) < ENDLESS:
+            return self.count(pool) * self.longest // int(self.sequence(self.longest))
         return self.count(pool) // max(sum(g.groups for g in self.groups), 1) * self.block * self.ranks
 
     def needed(self, length: Any) -> Any:

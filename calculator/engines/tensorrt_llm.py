@@ -8,8 +8,19 @@ cpp/include/tensorrt_llm/batch_manager/kvCacheManager.h (kSWAExtraBlock) with kv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fractions import Fraction
+
 from calculator.engines.engine import Engine, Layers, NotModelled, Settings, state_bytes, up
-from calculator.record.caches import Compressed, IndexKeys, KeysAndValues, Latent, State
+from calculator.record.caches import (
+    Compressed,
+    EncoderKeysAndValues,
+    IndexKeys,
+    Kept,
+    KeysAndValues,
+    Latent,
+    State,
+)
 
 BLOCK = 32  # tokens_per_block
 EXTRA = 1  # kSWAExtraBlock: so that the window's tokens are always whole in the blocks
@@ -18,10 +29,15 @@ COMPRESSED_BLOCKS = (128, 256)  # "DeepseekV4CacheManager requires tokens_per_bl
 
 
 def blocks(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, list[str]]:
-    """Whole blocks of every token; of a window's tokens, and one block more where the sequence is longer."""
+    """Whole blocks of every token; of a window's tokens, and one block more where the sequence is longer. The encoder's
+    keys and values have blocks of their own (cross_kv_cache_fraction).
+
+    Raises:
+        NotModelled: the model keeps something whose layout is not known.
+    """
     if any(isinstance(k.kept, Compressed) for k in kinds):
         return compressed(kinds, length, settings)
-    block = settings.block_size or BLOCK
+    block = block_of(kinds, settings)
     size, steps = 0, []
     for k in kinds:
         kept = k.kept
@@ -29,12 +45,13 @@ def blocks(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, l
             size += int(kept.size) * k.count
             steps.append(f"{k.count} layers: a state of {int(kept.size):,} bytes")
             continue
-        chunked = isinstance(kept, KeysAndValues) and kept.chunked
-        if chunked or not isinstance(kept, KeysAndValues | Latent | IndexKeys):
-            raise NotModelled(f"How TensorRT-LLM lays out {'chunks' if chunked else kept.kind} is not known here.")
-        held = length if kept.limit is None else min(length, int(kept.limit))
-        count = up(held, block) + (EXTRA if held < length else 0)
-        extra = f" + {EXTRA}" if held < length else ""
+        if not isinstance(kept, KeysAndValues | Latent | IndexKeys | EncoderKeysAndValues):
+            raise NotModelled(f"How TensorRT-LLM lays out {kept.kind} is not known here.")
+        across = isinstance(kept, EncoderKeysAndValues)
+        held = int(kept.limit or 0) if across else length if _whole(kept) else min(length, int(kept.limit or 0))
+        past = EXTRA if held < length and not across else 0
+        count = up(held, block) + past
+        extra = f" + {past}" if past else ""
         size += int(count * block * kept.per_token) * k.count
         steps.append(
             f"{k.count} layers ({kept.kind}): ⌈{held:,} / {block}⌉{extra} = {count:,} blocks of {block} tokens × "
@@ -44,6 +61,31 @@ def blocks(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, l
     return size, steps
 
 
+def _whole(kept: Kept) -> bool:
+    """Whether every token is kept. Chunks bound what a prompt's tokens see, and only --max_attention_window bounds
+    what is kept (docs/source/features/long-sequence.md)."""
+    return kept.limit is None or (isinstance(kept, KeysAndValues) and kept.chunked)
+
+
+def token_bytes(kinds: Sequence[Layers]) -> Fraction:
+    """Bytes that a further token takes in the layers that keep every token, or an entry for several."""
+    rows = ((k, int(k.kept.ratio) if isinstance(k.kept, Compressed) else 1) for k in kinds)
+    return sum(
+        (
+            Fraction(int(k.kept.per_token) * k.count, ratio)
+            for k, ratio in rows
+            if _whole(k.kept) and not isinstance(k.kept, State)
+        ),
+        Fraction(),
+    )
+
+
+def block_of(kinds: Sequence[Layers], settings: Settings) -> int:
+    """Tokens of a block, unless tokens_per_block says otherwise."""
+    past = any(isinstance(k.kept, Compressed) for k in kinds)
+    return settings.block_size or (COMPRESSED_BLOCKS[0] if past else BLOCK)
+
+
 def compressed(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, list[str]]:
     """DeepSeek-V4: blocks of tokens for all that a layer keeps. One of the compressed past holds an entry for every
     `ratio` of its tokens; a window, and the tokens whose compressor states are kept, has its own blocks and one more.
@@ -51,7 +93,7 @@ def compressed(kinds: list[Layers], length: int, settings: Settings) -> tuple[in
     Raises:
         NotModelled: the model keeps something else too, or the block is of another size.
     """
-    block = settings.block_size or COMPRESSED_BLOCKS[0]
+    block = block_of(kinds, settings)
     if block not in COMPRESSED_BLOCKS:
         raise NotModelled(f"TensorRT-LLM keeps such a cache in blocks of 128 or 256 tokens, not of {block:,}.")
     size = 0

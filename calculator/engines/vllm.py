@@ -46,7 +46,7 @@ def pages(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, li
     share pages of one size, and every group is padded to it."""
     if any(isinstance(k.kept, Compressed) for k in kinds):
         return compressed_pages(kinds, length, settings, settings.batched_tokens or BATCHED_TOKENS)
-    kinds, said = packed(known(kinds), settings)
+    kinds, said = packed(kinds, settings)
     if all(isinstance(k.kept, State) for k in kinds):
         size = sum(int(k.kept.size) * k.count for k in kinds if isinstance(k.kept, State))
         return size, ["Recurrent states only, one for each sequence."]
@@ -54,21 +54,11 @@ def pages(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, li
     return size, [*said, *steps]
 
 
-def known(kinds: list[Layers]) -> list[Layers]:
-    """The layers, where their rule is known.
-
-    Raises:
-        NotModelled: it is not.
-    """
-    for layers in kinds:
-        if isinstance(layers.kept, Compressed):
-            raise NotModelled("vLLM lays compressed entries out by its hybrid cache manager, which is off here.")
-    return kinds
-
-
 def full_pages(kinds: list[Layers], length: int, settings: Settings) -> tuple[int, list[str]]:
     """Without the hybrid manager a window's layers hold every token, as layers with full attention do."""
-    kinds, said = packed(known(kinds), settings)
+    kinds, said = packed(kinds, settings)
+    if any(isinstance(k.kept, Compressed) for k in kinds):
+        raise NotModelled("How vLLM keeps compressed entries without its hybrid cache manager is not known here.")
     if any(isinstance(k.kept, State) for k in kinds):
         raise NotModelled("vLLM cannot turn its hybrid cache manager off for models with recurrent states.")
     across = [k for k in kinds if isinstance(k.kept, EncoderKeysAndValues)]

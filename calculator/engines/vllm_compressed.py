@@ -10,9 +10,11 @@ _max_memory_usage_bytes_from_groups), 2026.
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from calculator.engines.engine import Layers, NotModelled, Settings, state_bytes, up
+from calculator.engines.engine import Layers, NotModelled, Settings, smaller, state_bytes, up
 from calculator.formats.cache import ENTRY
 from calculator.record.caches import Compressed, KeysAndValues
 
@@ -31,10 +33,59 @@ class Window(NamedTuple):
     block: int
     layers: Counter[int]
 
+    def pages(self, length: Any, batched: int) -> Any:
+        """Pages of one group for a sequence, or for each of an array of lengths; they hold a step's tokens as well."""
+        return up(smaller(length, self.tokens - 1 + batched), self.block) + 1
 
-def compressed_pages(kinds: list[Layers], length: int, settings: Settings, batched: int) -> tuple[int, list[str]]:
-    """Bytes for one sequence. Layers are laid out in tuples of one page of each size; every group of caches has pages
-    of whole tuples.
+
+@dataclass(frozen=True)
+class Tuples:
+    """Pages of several sizes beside one another, of which every group of caches has whole tuples.
+
+    Attributes:
+        block: tokens of a page of entries. past: sizes of those pages, and how many layers have each.
+        windows: caches of a few tokens, each with the number of groups it is split into.
+        batched: tokens of a scheduler step. longest: max_model_len, which the tokens of a pool are counted by.
+        aligned: bytes that pages are aligned to.
+    """
+
+    block: int
+    past: Mapping[int, int]
+    windows: tuple[tuple[Window, int], ...]
+    batched: int
+    longest: int
+    aligned: int
+
+    @property
+    def beside(self) -> int:
+        """Tuples beside one another: those of the group with the most layers."""
+        return max(*self.past.values(), *(int(up(max(w.layers.values()), parts)) for w, parts in self.windows))
+
+    @property
+    def size(self) -> int:
+        """Bytes of a block, which is a tuple for each of the layers of a group."""
+        return self.beside * sum(self.past)
+
+    def count(self, pool: int) -> int:
+        """Blocks in a pool of bytes."""
+        return max(0, int(pool // self.size))
+
+    def sequence(self, length: Any) -> Any:
+        """Blocks that one sequence of the length takes at the most."""
+        return up(length, self.block) + sum(parts * w.pages(length, self.batched) for w, parts in self.windows)
+
+    def needed(self, length: Any) -> Any:
+        """Bytes that one sequence of the length takes."""
+        return self.sequence(length) * self.size
+
+    def tokens(self, pool: int) -> int:
+        """ "GPU KV cache size": sequences of max_model_len tokens, times those tokens (kv_cache_utils.py,
+        get_kv_cache_capacity); most of what a short sequence takes does not grow, so a token has no size of its own."""
+        return self.count(pool) * self.longest // int(self.sequence(self.longest))
+
+
+def tuples(kinds: Sequence[Layers], settings: Settings, batched: int, longest: int) -> Tuples:
+    """How the layers' caches are laid out.
 
     Raises:
         NotModelled: the model has other caches, or other ratios, than DeepSeek-V4.
@@ -50,26 +101,34 @@ def compressed_pages(kinds: list[Layers], length: int, settings: Settings, batch
     past: Counter[int] = Counter()
     for entry, count in entries:
         past[up(block // int(entry.ratio) * _row(entry, aligned), aligned) * aligned] += count
-    tuple_bytes = sum(past)
     whole = max(past.values())
     small = [*_windows(windows, entries, aligned), *_states(entries, aligned)]
     counts = [max(w.layers.values()) for w in small]
-    tuples = _least_padding([whole, *counts], whole)
-    split = [up(n, tuples) for n in counts]
-    most = max(whole, *(up(n, parts) for n, parts in zip(counts, split, strict=True)))
-    pages = up(length, block)
+    least = _least_padding([whole, *counts], whole)
+    split = tuple((w, up(n, least)) for w, n in zip(small, counts, strict=True))
+    return Tuples(block, past, split, batched, longest, aligned)
+
+
+def compressed_pages(kinds: list[Layers], length: int, settings: Settings, batched: int) -> tuple[int, list[str]]:
+    """Bytes for one sequence. Layers are laid out in tuples of one page of each size; every group of caches has pages
+    of whole tuples.
+
+    Raises:
+        NotModelled: the model has other caches, or other ratios, than DeepSeek-V4.
+    """
+    found = tuples(kinds, settings, batched, length)
+    past = sorted(found.past, reverse=True)
     steps = [
-        f"Tuples of pages of {', '.join(f'{size:,}' for size in sorted(past, reverse=True))} bytes, aligned to "
-        f"{aligned}, {most} beside one another",
-        f"The past: ⌈{length:,} / {block}⌉ = {pages:,} pages",
+        f"Tuples of pages of {', '.join(f'{size:,}' for size in past)} bytes, aligned to {found.aligned}, "
+        f"{found.beside} beside one another",
+        f"The past: ⌈{length:,} / {found.block}⌉ = {up(length, found.block):,} pages",
     ]
-    for window, parts in zip(small, split, strict=True):
+    for window, parts in found.windows:
         held = min(window.tokens - 1 + batched, length)
-        each = up(held, window.block) + 1
-        pages += parts * each
+        each = window.pages(length, batched)
         steps.append(f"{window.what}: ⌈{held:,} / {window.block}⌉ + 1 = {each:,} pages in {parts} group(s)")
-    size = pages * most * tuple_bytes
-    steps.append(f"{pages:,} pages × {most} tuples × {tuple_bytes:,} bytes = {size:,} bytes")
+    size = int(found.needed(length))
+    steps.append(f"{found.sequence(length):,} pages × {found.beside} tuples × {sum(past):,} bytes = {size:,} bytes")
     return size, steps
 
 

@@ -69,13 +69,13 @@ def short_convolution(
     )
 
 
-def state_bytes(run: Run, elements: Number, width: int) -> Cache:
+def state_bytes(run: Run, elements: Number, width: int, widened: int | None = None) -> Cache:
     """Held, read and written bytes of a state of `elements` per sequence: a decode step and a prefill after a past read
-    and rewrite it."""
+    and rewrite it. Its `width` in an engine that keeps recurrences in 32 bit is `widened`."""
     if run.training:
         return Cache()
     size = run.batch * elements * width
-    kept = State(elements=elements, size=elements * width)
+    kept = State(elements=elements, size=elements * width, widened=elements * (widened or width))
     return Cache(size, size * run.steps if run.decoding or run.past else 0, size * run.steps, kept)
 
 
@@ -106,7 +106,7 @@ def scan(
         reads=read,
         writes=run.tokens * outputs * run.width,
         weights=weights,
-        cache=state_bytes(run, state, width),
+        cache=state_bytes(run, state, width, 4),
         saved=read if kept is None else run.tokens * kept * run.width,
         stream=run.stream + run.tokens * beside * run.width,
         split=HEAD,

@@ -80,7 +80,7 @@ class Indexer(Part):
             flops=doubled_pairs * self.heads * (self.head_dim + 1),
             reads=run.tokens * (self.heads + 1) * self.head_dim * run.width,
             writes=scores,
-            cache=Cache(held, run.batch * run.cached_read(None) * key, written, IndexKeys(key)),
+            cache=Cache(held, run.batch * run.cached_read(None) * key, written, IndexKeys(key, elements=self.head_dim)),
             saved=run.tokens * (self.heads + 1) * self.head_dim * run.width,
         )
         run.add(
@@ -130,7 +130,7 @@ class BlockIndexer(Part):
             flops=doubled_pairs * self.head_dim,
             reads=read,
             writes=scores,
-            cache=Cache(held, cached, written, IndexKeys(key)),
+            cache=Cache(held, cached, written, IndexKeys(key, elements=self.head_dim)),
             saved=read,
         )
         run.add(

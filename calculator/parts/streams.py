@@ -213,7 +213,7 @@ class MeanBlockIndexer(Part):
                 held,
                 run.batch * run.cached_read(None) * key,
                 run.tokens * key,
-                IndexKeys(key),
+                IndexKeys(key, elements=self.head_dim),
             ),
             saved=query,
         )

@@ -56,8 +56,9 @@ class Latent(Kept):
 
 @dataclass(frozen=True)
 class IndexKeys(Kept):
-    """The keys by which an indexer chooses tokens (DeepSeek-V3.2)."""
+    """The keys by which an indexer chooses tokens (DeepSeek-V3.2), of `elements` a token."""
 
+    elements: Number = 0
     kind = "index keys"
 
 
@@ -77,10 +78,12 @@ class Compressed(Kept):
 
 @dataclass(frozen=True)
 class State(Kept):
-    """A recurrent state, of `elements` in so many bytes together, whatever the length."""
+    """A recurrent state, of `elements` in so many bytes together, whatever the length; `widened` are its bytes where a
+    recurrence's part is in 32 bit."""
 
     elements: Number = 0
     size: Number = 0
+    widened: Number = 0
     kind = "state"
 
 

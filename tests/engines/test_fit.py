@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import calculator
-from calculator import Fit, Layout, Model, fit, fit_map, read_log
+from calculator import Fit, Layout, Model, fit, fit_map
 from calculator.engines.memory.ask import longest
-from calculator.errors import CalculatorError, WorkloadError
+from calculator.errors import CalculatorError
 
 GIB = 2**30
 H100 = "h100-sxm-80gb"
@@ -180,33 +180,6 @@ def test_a_longer_context_of_a_window_costs_only_the_layers_without_one() -> Non
     assert longest(found.budget, 1) == found.longest_context
 
 
-def test_a_log_beside_what_is_predicted() -> None:
-    text = """INFO 10-02 api_server.py vLLM API server version 0.11.0
-    non-default args: {'model': 'Qwen/Qwen3-32B', 'max_model_len': 16000, 'tensor_parallel_size': 2, 'block_size': 128}
-    Model loading took 30.59 GiB and 11.2 seconds
-    Memory profiling takes 2.1 seconds. Total non KV cache memory: 36.77GiB; torch peak memory increase: 5.64GiB;
-    non-torch forward increase memory: 0.54GiB; weights memory: 30.59GiB.
-    Available KV cache memory: 34.49 GiB
-    GPU KV cache size: 282,496 tokens
-    Maximum concurrency for 16,000 tokens per request: 17.66x"""
-    reading = read_log(text)
-    assert (reading.model, reading.tp, reading.settings["version"]) == ("Qwen/Qwen3-32B", 2, "0.11.0")
-    rows = {row["figure"]: row for row in reading.rows(reading.predicted(load("Qwen/Qwen3-32B"), H100))}
-    assert rows["Tokens in the printed pool"]["predicted"] == 282496
-    assert all(abs(row["error"]) < 0.01 for row in rows.values())
-
-
-def test_an_old_log() -> None:
-    text = """Loading model weights took 13.9476 GB
-    model weights take 13.95GiB; non_torch_memory takes 0.25GiB; PyTorch activation peak memory takes 0.19GiB;
-    the rest of the memory reserved for KV Cache is 8.69GiB.
-    the current vLLM instance can use total_gpu_memory (23.55GiB) x gpu_memory_utilization (0.98) = 23.08GiB
-    # cuda blocks: 5096, # CPU blocks: 2730"""
-    printed = read_log(text).printed
-    assert (printed["pool"], printed["blocks"], printed["total"]) == (8.69, 5096, 23.55)
-    assert read_log(text).settings["gpu_memory_utilization"] == 0.98
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -222,11 +195,6 @@ def test_an_old_log() -> None:
 def test_what_is_not_known_is_said(options: dict[str, Any], said: str) -> None:
     with pytest.raises(CalculatorError, match=said):
         fitted("Qwen/Qwen3-8B", **options)
-
-
-def test_a_text_without_memory_lines_is_no_log() -> None:
-    with pytest.raises(WorkloadError, match="none of vLLM's memory lines"):
-        read_log("INFO hello")
 
 
 @pytest.mark.parametrize(

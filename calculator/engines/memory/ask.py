@@ -12,11 +12,13 @@ from calculator.engines.engine import Layers
 from calculator.engines.memory.facts import visible_memory
 from calculator.engines.memory.pages import Pool, grows
 from calculator.engines.memory.shares import (
+    Share,
     Stage,
     kept_layers,
     peak_bytes,
     prefill_listed,
     stages,
+    tensor_share,
     weight_bytes,
     weights_listed,
 )
@@ -91,15 +93,18 @@ class Ask:
         """Bytes of an activation element."""
         return plan_of(self.model, Workload(mode="prefill", dtype=self.dtype)).native.bits // 8
 
-    def weights(self, stage: Stage) -> int:
-        """Bytes of weights on a device of the stage."""
+    def weights(self, stage: Stage, share: Share = tensor_share) -> int:
+        """Bytes of weights on a device of the stage, an operation's by `share`."""
         listed = weights_listed(self.model, self.dtype, self.kv_dtype)
-        key = ("weights", stage, self.layout)
-        return listed.once(key, lambda ops: weight_bytes(ops, stage, self.layout, self.path))
+        key = ("weights", stage, self.layout, share)
+        return listed.once(key, lambda ops: weight_bytes(ops, stage, self.layout, self.path, share))
 
     def kept(self, stage: Stage) -> list[Layers]:
-        """What the stage's layers keep of a sequence on one device."""
-        listed = weights_listed(self.model, self.dtype, self.kv_dtype)
+        """What the stage's layers keep of a sequence on one device. An encoder that reads any number of tokens (T5)
+        reads as many as the longest sequence has."""
+        model = self.model
+        read = self.longest if model.encoder and not model.encoder_length else 1
+        listed = weights_listed(model, self.dtype, self.kv_dtype, read)
         key = ("kept", stage, self.layout)
         return list(listed.once(key, lambda ops: kept_layers(ops, stage, self.layout, self.path)))
 

@@ -3,11 +3,13 @@ do where they do not."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from calculator.engines.engine import NotModelled
 from calculator.engines.memory import llama_cpp, sglang, tensorrt_llm, transformers, vllm
 from calculator.engines.memory.ask import Ask, Budget, Item, layout_counts, longest
 from calculator.engines.memory.pages import grows
@@ -27,6 +29,8 @@ from calculator.serving.efficiency import TITLES as TITLES
 if TYPE_CHECKING:
     from calculator.search.fixes import Fix
 
+VERSION = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:[.+a-z-].*)?")
+"""0.11, v0.10.2, 0.6.4.post1, 0.11.0rc1: up to three numbers of it."""
 RULES: Mapping[str, Callable[[Ask], Budget]] = {
     "vllm": vllm.budget,
     "sglang": sglang.budget,
@@ -298,9 +302,12 @@ def fit(
             f"{model.name} keeps no cache from one pass to the next, as encoders and drafts that read their target's "
             "do, so an engine has no pool to divide; what it holds is in estimate (without --fits and the like)."
         )
-    return Fit(
-        model, ask.device, engine, ask.layout, dtype, kv_dtype, known, ask.longest, concurrency, RULES[engine](ask)
-    )
+    try:
+        budget = RULES[engine](ask)
+        budget.cache.needed(1)  # says here what its rule does not know
+    except NotModelled as reason:
+        raise WorkloadError(f"{TITLES[engine]}'s cache of {model.name} is not known: {reason}") from None
+    return Fit(model, ask.device, engine, ask.layout, dtype, kv_dtype, known, ask.longest, concurrency, budget)
 
 
 def _format(name: str, known: Callable[[str], Any]) -> str:
@@ -310,7 +317,7 @@ def _format(name: str, known: Callable[[str], Any]) -> str:
 def _version(said: str | None) -> tuple[int, ...] | None:
     if said is None:
         return None
-    parts = said.removeprefix("v").split(".")[:2]
-    if not all(part.isdigit() for part in parts):
+    found = VERSION.fullmatch(said)
+    if found is None:
         raise WorkloadError(f"version {said!r} is not a version; write it as 0.11.")
-    return tuple(int(part) for part in parts)
+    return tuple(int(part) for part in found.groups() if part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from calculator.engines.engine import Layers
+from calculator.engines.engine import Layers, Settings
 from calculator.engines.memory.ask import Ask, Budget, Item
 from calculator.engines.memory.facts import facts
 from calculator.engines.memory.pages import Cells
@@ -47,7 +47,7 @@ def budget(ask: Ask) -> Budget:
         Item("overhead", "CUDA context", context[0] * MIB, context[1], "logged"),
     )
     kinds = [_divided(k, devices) for k in kept_layers(listed, stage, ONE, ask.path)]
-    cache = Cells(tuple(k for k in kinds if k.count), micro)
+    cache = Cells(tuple(k for k in kinds if k.count), Settings(batched_tokens=micro, cache=ask.kv_dtype))
     pool = ask.get("cache_pool") or ask.visible - sum(item.size for item in items)
     notes = ["The token embedding stays in the host's memory."]
     if on_device < layers:

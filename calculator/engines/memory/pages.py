@@ -5,11 +5,16 @@ Lengths may be NumPy arrays: a map of a thousand contexts is one evaluation."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Protocol
 
-from calculator.engines.engine import Layers, smaller, up
+from calculator.engines import llama_cpp
+from calculator.engines.engine import Layers, Rule, Settings, smaller
+from calculator.engines.llama_cpp import CELLS
 from calculator.errors import WorkloadError
-from calculator.record.caches import EncoderKeysAndValues, KeysAndValues, State
+from calculator.record.caches import Compressed, EncoderKeysAndValues, KeysAndValues, State
+
+NOTHING_GROWS = "This model keeps nothing that grows with its tokens, so no number of them fills a pool."
 
 
 class Pool(Protocol):
@@ -26,30 +31,74 @@ class Pool(Protocol):
 
 def grows(pool: Pool) -> bool:
     """Whether a further token always takes more; states and windows do not grow without end."""
-    return not isinstance(pool, Rows) or bool(pool.row)
+    return not isinstance(pool, Ruled | Rows) or bool(pool.row)
+
+
+@dataclass(frozen=True)
+class Ruled:
+    """A cache of which a sequence takes what the engine's rule says (SGLang, TensorRT-LLM), so that a pool and the
+    table of engines rest on one arithmetic.
+
+    Attributes:
+        kinds: what the device's layers keep. rule: the engine's, with its settings.
+        row: bytes that a further token takes of the pool in the long run; 0 where nothing grows.
+        block: tokens a block. states: the part of the pool that states may have, in whole slots of `slot` bytes.
+    """
+
+    kinds: tuple[Layers, ...]
+    rule: Rule
+    settings: Settings
+    row: Fraction
+    block: int = 1
+    states: Fraction = Fraction(0)
+    slot: int = 0
+
+    def tokens(self, pool: int) -> int:
+        """Tokens that the pool holds, in whole blocks."""
+        if pool <= 0:
+            return 0
+        if not self.row:
+            raise WorkloadError(NOTHING_GROWS)
+        rest = pool - (int(pool * self.states // self.slot) * self.slot if self.slot else 0)
+        return int(rest // (self.row * self.block)) * self.block
+
+    def holding(self, tokens: int) -> int:
+        """Bytes of the pool that holds so many tokens, with the slots of states that it then has."""
+        rest = tokens * self.row
+        slots = int(rest * self.states / (1 - self.states) // self.slot) if self.slot else 0
+        return int(rest) + slots * self.slot
+
+    def needed(self, length: Any) -> Any:
+        """Bytes that one sequence of the length takes."""
+        return by_rule(self.rule, self.kinds, self.settings, length)
+
+
+def by_rule(rule: Rule, kinds: tuple[Layers, ...], settings: Settings, length: Any) -> Any:
+    """Bytes of one sequence of the length, or of each of an array's, by an engine's rule."""
+    if not hasattr(length, "shape"):
+        return rule(list(kinds), int(length), settings)[0]
+    import numpy as np
+
+    values, where = np.unique(length, return_inverse=True)
+    found = np.array([rule(list(kinds), int(value), settings)[0] for value in values])
+    return found[where].reshape(length.shape)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A cache without pages of several layers: tokens take a row of bytes each, rounded to a block, beside a state of
-    fixed bytes a sequence (SGLang, TensorRT-LLM, transformers).
+    """A cache without pages: tokens take a row of bytes each, beside a state of fixed bytes a sequence
+    (transformers).
 
     Attributes:
-        kinds: what the device's layers keep. block: tokens a block.
-        windowed: whether layers with a window keep no more than it.
+        kinds: what the device's layers keep.
     """
 
     kinds: tuple[Layers, ...]
-    block: int = 1
-    windowed: bool = True
 
     @property
-    def row(self) -> int:
-        """Bytes of a token in all the layers that keep every token."""
-        return sum(int(k.kept.per_token) * k.count for k in self.kinds if self._grows(k))
-
-    def _grows(self, layers: Layers) -> bool:
-        return not isinstance(layers.kept, State) and (layers.kept.limit is None or not self.windowed)
+    def row(self) -> Fraction:
+        """Bytes of a token in all the layers that keep every token, or an entry for several."""
+        return sum((Fraction(int(k.kept.per_token) * k.count, _ratio(k)) for k in self.kinds if _grows(k)), Fraction())
 
     @property
     def fixed(self) -> int:
@@ -58,43 +107,51 @@ class Rows:
         return states + sum(
             int(k.kept.limit or 0) * int(k.kept.per_token) * k.count
             for k in self.kinds
-            if isinstance(k.kept, EncoderKeysAndValues) and self.windowed
+            if isinstance(k.kept, EncoderKeysAndValues)
         )
 
     def tokens(self, pool: int) -> int:
-        """Tokens that the pool holds, in whole blocks."""
+        """Tokens that the pool holds."""
         if pool <= 0:
             return 0
         if not self.row:
-            raise WorkloadError(
-                "This model keeps nothing that grows with its tokens, so no number of them fills a pool."
-            )
-        return int(pool // (self.row * self.block)) * self.block
+            raise WorkloadError(NOTHING_GROWS)
+        return int(pool // self.row)
 
     def needed(self, length: Any) -> Any:
         """Bytes that one sequence of the length takes."""
-        whole = up(length, self.block) * self.block * self.row + self.fixed
+        whole: Any = self.fixed
         for k in self.kinds:
-            if self.windowed and k.kept.limit is not None and isinstance(k.kept, KeysAndValues):
-                held = smaller(length, int(k.kept.limit))
-                whole = whole + up(held, self.block) * self.block * int(k.kept.per_token) * k.count
+            each = int(k.kept.per_token) * k.count
+            if _grows(k):
+                whole = whole + length // _ratio(k) * each
+            elif isinstance(k.kept, KeysAndValues):
+                whole = whole + smaller(length, int(k.kept.limit or 0)) * each
         return whole
+
+
+def _grows(layers: Layers) -> bool:
+    return not isinstance(layers.kept, State) and layers.kept.limit is None
+
+
+def _ratio(layers: Layers) -> int:
+    """Tokens that an entry stands for."""
+    return int(layers.kept.ratio) if isinstance(layers.kept, Compressed) else 1
 
 
 @dataclass(frozen=True)
 class Cells:
-    """llama.cpp's cache: cells for a context shared by all sequences, padded to 256, windows in a cache of their own,
-    states in 32 bit for each sequence (src/llama-kv-cache.cpp, llama-kv-cache-iswa.cpp, llama-memory-recurrent.cpp).
+    """llama.cpp's cache: cells for a context shared by all sequences, of which a pool holds whole units.
 
     Attributes:
-        kinds: what the device's layers keep. micro_batch: n_ubatch, which windows hold as well.
+        kinds: what the device's layers keep. settings: with n_ubatch, which windows hold as well.
     """
 
     kinds: tuple[Layers, ...]
-    micro_batch: int
+    settings: Settings
 
     def tokens(self, pool: int) -> int:
-        """Tokens that the pool holds, in whole cells."""
+        """Tokens that the pool holds, in whole units of cells."""
         low, high = 0, 1
         while self.needed(high * CELLS) <= pool and high < 1 << 24:
             low, high = high, high * 2
@@ -105,17 +162,4 @@ class Cells:
 
     def needed(self, length: Any) -> Any:
         """Bytes that one sequence of the length takes."""
-        whole: Any = 0
-        cells = up(length, CELLS) * CELLS
-        for k in self.kinds:
-            if isinstance(k.kept, State):
-                whole = whole + 4 * int(k.kept.elements) * k.count
-                continue
-            held = cells
-            if k.kept.limit is not None:
-                held = up(smaller(cells, int(k.kept.limit) + self.micro_batch), CELLS) * CELLS
-            whole = whole + held * int(k.kept.per_token) * k.count
-        return whole
-
-
-CELLS = 256  # llama.cpp pads every cache to this many tokens, src/llama-context.cpp
+        return by_rule(llama_cpp.ENGINES["llama.cpp"].rule, self.kinds, self.settings, length)

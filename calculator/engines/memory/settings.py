@@ -35,6 +35,7 @@ VLLM = {
         "--disable-hybrid-kv-cache-manager", "switch", "windows hold all tokens"
     ),
     "decode_context_parallel_size": Setting("--decode-context-parallel-size", "count", "ranks that share the tokens"),
+    "enable_prefix_caching": Setting("--enable-prefix-caching", "switch", "keep prompts; a state takes two pages"),
     "enable_expert_parallel": Setting("--enable-expert-parallel", "switch", "whole experts on each rank"),
 }
 SGLANG = {

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from calculator.engines.engine import Layers, Settings
 from calculator.engines.memory.ask import Ask, Budget, Item, tightest
 from calculator.engines.memory.facts import facts
-from calculator.engines.memory.pages import Rows
+from calculator.engines.memory.pages import Ruled
 from calculator.engines.memory.shares import Stage
+from calculator.engines.sglang import MAMBA_SHARE, page_of, slot_bytes, slots
 from calculator.numbers.units import GIB, MIB
+from calculator.record.caches import State
 
 
 def budget(ask: Ask) -> Budget:
@@ -17,22 +20,42 @@ def budget(ask: Ask) -> Budget:
 def _of_stage(ask: Ask, stage: Stage) -> Budget:
     rules = facts()["sglang"]
     context, context_source = rules["context_mib"]
-    free = ask.visible - context * MIB
+    talk, talk_source = _communication(ask)
+    free = ask.visible - context * MIB - talk
     fraction, said = static_fraction(ask)
-    reserve = ask.visible - context * MIB - round(free * fraction)
+    reserve = free - round(free * fraction)
     weights = ask.weights(stage)
-    items = (
+    items: tuple[Item, ...] = (
         Item("weights", "Weights", weights, "the checkpoint's tensors, divided over the tensor group", "exact"),
         Item("activations", "Left for activations and CUDA graphs", reserve, f"{rules['source']}: {said}"),
         Item("overhead", "CUDA context", context * MIB, context_source, "logged"),
     )
-    cache = Rows(tuple(ask.kept(stage)), ask.get("page_size", default=1))
+    if talk:
+        items = (*items, Item("overhead", "Communication (NCCL, all-reduce buffers)", talk, talk_source, "logged"))
+    cache = _cache(tuple(ask.kept(stage)), Settings(block_size=ask.get("page_size"), cache=ask.kv_dtype))
     pool = ask.get("cache_pool") or round(free * fraction) - weights
     if ask.get("max_total_tokens") and cache.row:
-        pool = min(pool, ask.get("max_total_tokens") * cache.row)
+        pool = min(pool, cache.holding(ask.get("max_total_tokens")))
     note = f"SGLang 0.5: mem_fraction_static {fraction:.3f}. {said}"
     defaults = {"mem_fraction_static": fraction, "chunked_prefill_size": chunk(ask), "cuda_graph_max_bs": graphs(ask)}
     return Budget(ask.visible, items, pool, cache, ask.get("max_running_requests"), (note,), defaults=defaults)
+
+
+def _communication(ask: Ask) -> tuple[int, str]:
+    """Bytes that the devices of a group hold to talk to one another before the weights are loaded."""
+    rule = facts()["sglang"]["communication_gib"]
+    if ask.layout.tp * ask.layout.pp == 1:
+        return 0, ""
+    link = ask.device.link_type or ""
+    kind = "other" if "bridge" in link else next((k for k in ("NVLink", "xGMI") if link.startswith(k)), "other")
+    return round(rule[kind] * GIB), str(rule["source"])
+
+
+def _cache(kinds: tuple[Layers, ...], settings: Settings) -> Ruled:
+    """Slots; states have whole slots of their own of a fixed part of the pool, tokens have the rest."""
+    row = slot_bytes(kinds, settings)
+    state = sum(int(k.kept.widened) * k.count for k in kinds if isinstance(k.kept, State)) if row else 0
+    return Ruled(kinds, slots, settings, row, page_of(kinds, settings), MAMBA_SHARE, state)
 
 
 def _tier(ask: Ask) -> tuple[int, int, int, int]:

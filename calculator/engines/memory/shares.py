@@ -70,7 +70,19 @@ def tensor_share(op: Operation, layout: Layout) -> Fraction:
     return op.split.share(layout.tp)
 
 
-def weight_bytes(listed: Iterable[Operation], stage: Stage, layout: Layout, path: str) -> int:
+def replica_share(op: Operation, layout: Layout) -> Fraction:
+    """The same where each of the attention's groups is an engine of its own (vLLM's --data-parallel-size): only experts
+    are divided over all of them (vllm docs/serving/data_parallel_deployment.md)."""
+    expert = op.split.kind == "expert"
+    return tensor_share(op, layout) if expert else op.split.share(layout.tp // layout.attention_dp)
+
+
+Share = Callable[[Operation, Layout], Fraction]
+
+
+def weight_bytes(
+    listed: Iterable[Operation], stage: Stage, layout: Layout, path: str, share: Share = tensor_share
+) -> int:
     """Bytes of weights on a device of the stage. A head that is tied to the embedding is stored again where the two
     stand on different stages."""
     total = Fraction(0)
@@ -79,7 +91,7 @@ def weight_bytes(listed: Iterable[Operation], stage: Stage, layout: Layout, path
         if op.component == "head" and not stored and stage.last and not stage.first:
             stored = op.count
         if stored and op.weight_bytes:
-            total += op.weight_bytes * stored * tensor_share(op, layout) * on_stage(op, stage, path)
+            total += op.weight_bytes * stored * share(op, layout) * on_stage(op, stage, path)
     return round(total)
 
 
@@ -100,9 +112,10 @@ def kept_layers(listed: Iterable[Operation], stage: Stage, layout: Layout, path:
         counts[layers] = counts.get(layers, 0) + int(op.count * here)
     for ops in states.values():
         parts = [(op.kept, share) for op, share in ops if isinstance(op.kept, State)]
-        elements = sum(_whole(k.elements * share) for k, share in parts)
-        size = sum(_whole(k.size * share) for k, share in parts)
-        layers = Layers(State(elements=elements, size=size), 0)
+        elements, size, widened = (
+            sum(_whole(getattr(k, of) * share) for k, share in parts) for of in ("elements", "size", "widened")
+        )
+        layers = Layers(State(elements=elements, size=size, widened=widened), 0)
         counts[layers] = counts.get(layers, 0) + int(ops[0][0].count * on_stage(ops[0][0], stage, path))
     return [replace(layers, count=count) for layers, count in counts.items()]
 
@@ -162,10 +175,11 @@ def _listed(model: Model, workload: Workload) -> Listed:
     return found
 
 
-def weights_listed(model: Model, dtype: str, kv_dtype: str) -> Listed:
-    """The operations of the smallest pass: what is held does not depend on how many tokens run."""
+def weights_listed(model: Model, dtype: str, kv_dtype: str, tokens: int = 1) -> Listed:
+    """The operations of the smallest pass: what is held does not depend on how many tokens run, but for what is kept of
+    an encoder's."""
     mode = "decode" if model.text.causal else "prefill"
-    return _listed(model, Workload(mode=mode, sequence_length=1, dtype=dtype, kv_dtype=kv_dtype))
+    return _listed(model, Workload(mode=mode, sequence_length=tokens, dtype=dtype, kv_dtype=kv_dtype))
 
 
 def prefill_listed(model: Model, tokens: int, dtype: str, kv_dtype: str) -> Listed:

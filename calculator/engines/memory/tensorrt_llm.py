@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from calculator.engines.engine import Settings
 from calculator.engines.memory.ask import Ask, Budget, Item, tightest
 from calculator.engines.memory.facts import facts
-from calculator.engines.memory.pages import Rows
+from calculator.engines.memory.pages import Ruled
 from calculator.engines.memory.shares import Stage
+from calculator.engines.tensorrt_llm import block_of, blocks, token_bytes
 from calculator.numbers.units import MIB
 
 
@@ -31,6 +33,7 @@ def _of_stage(ask: Ask, stage: Stage) -> Budget:
         Item("overhead", "CUDA context and runtime", runtime * MIB, source, "logged"),
         Item("overhead", f"Left free: {1 - fraction:.0%}", max(0, free - round(free * fraction)), rules["source"]),
     )
-    cache = Rows(tuple(ask.kept(stage)), ask.get("tokens_per_block", default=rules["tokens_per_block"]))
+    kinds, settings = tuple(ask.kept(stage)), Settings(block_size=ask.get("tokens_per_block"), cache=ask.kv_dtype)
+    cache = Ruled(kinds, blocks, settings, token_bytes(kinds), block_of(kinds, settings))
     defaults = {"free_gpu_memory_fraction": fraction, "max_num_tokens": tokens, "max_batch_size": sequences}
     return Budget(ask.visible, items, pool, cache, sequences, (f"{rules['source']}.",), defaults=defaults)

@@ -4,19 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from math import floor
 
-from calculator.engines.engine import NotModelled, Settings, up
+from calculator.engines.engine import Settings, up
+from calculator.engines.memory.allocator import rounding
 from calculator.engines.memory.ask import Ask, Budget, Item
 from calculator.engines.memory.facts import facts, hopper_or_later, large_card
-from calculator.engines.memory.shares import Stage, weights_listed
+from calculator.engines.memory.shares import Stage, replica_share, weights_listed
 from calculator.engines.paged import Blocks, blocks
-from calculator.engines.vllm import known, packed, page_of
-from calculator.errors import WorkloadError
+from calculator.engines.vllm import full_pages, packed, page_of
+from calculator.engines.vllm_compressed import Tuples, tuples
 from calculator.numbers.units import GIB, MIB
+from calculator.record.caches import Compressed
 from calculator.record.operation import Operation
 
 LATEST = (0, 11)
+BY_SEQUENCES = (0, 21)  # the tokens of a pool are counted by sequences of max_model_len, and graphs are estimated
+CACHED_STATES = 2  # vllm/v1/kv_cache_interface.py, MambaSpec.max_memory_usage_bytes, mamba_cache_mode "align"
+SINCE_BASELINE = (0, 6, 5)  # memory outside torch is counted from where the engine starts (#10511), no CUDA context
 CHUNKED_ABOVE = 32768  # tokens of max_model_len above which vLLM before 0.8 prefills in chunks
 
 
@@ -28,7 +34,7 @@ def budget(ask: Ask) -> Budget:
 
 def _of_stage(ask: Ask, stage: Stage) -> Budget:
     one = (ask.version or LATEST) >= (0, 8)
-    capacity = floor(ask.visible * ask.get("gpu_memory_utilization", default=0.9))
+    capacity = floor(ask.visible * ask.get("gpu_memory_utilization", default=_fraction(ask)))
     batched, sequences = batched_tokens(ask), ask.get("max_num_seqs", default=_sequences(ask))
     cache = _cache(ask, stage, batched)
     non_torch, source = _non_torch(ask, one)
@@ -43,10 +49,14 @@ def _of_stage(ask: Ask, stage: Stage) -> Budget:
     if ask.get("num_gpu_blocks_override"):
         pool = ask.get("num_gpu_blocks_override") * cache.size
     notes = [
-        f"Rules of vLLM {'.'.join(map(str, ask.version or LATEST))}: a profile run of {batched:,} tokens that samples "
-        f"for {min(sequences, batched):,} sequences."
+        f"Rules of vLLM {'.'.join(map(str, min(ask.version or LATEST, LATEST)))}: a profile run of {batched:,} tokens "
+        f"that samples for {min(sequences, batched):,} sequences."
     ]
-    if not ask.get("enforce_eager", default=False):
+    if (ask.version or LATEST) >= BY_SEQUENCES:
+        notes.append(
+            "Since 0.21 vLLM takes an estimate of the CUDA graphs from the pool as well; it is not counted here."
+        )
+    elif not ask.get("enforce_eager", default=False):
         low, high = facts()["vllm"]["cuda_graphs_gib"]["interval"]
         notes.append(
             f"Capturing CUDA graphs changes the free memory by {low} to {high} GiB in the logs, outside what "
@@ -54,6 +64,11 @@ def _of_stage(ask: Ask, stage: Stage) -> Budget:
         )
     defaults = {"max_num_batched_tokens": batched, "max_num_seqs": sequences, "block_size": cache.block}
     return Budget(capacity, items, pool, cache, sequences, tuple(notes), defaults=defaults)
+
+
+def _fraction(ask: Ask) -> float:
+    """The default of --gpu-memory-utilization (vllm/config/cache.py)."""
+    return 0.92 if (ask.version or LATEST) >= (0, 25) else 0.9
 
 
 def batched_tokens(ask: Ask) -> int:
@@ -70,23 +85,43 @@ def _sequences(ask: Ask) -> int:
     return 1024 if (ask.version or LATEST) >= (0, 8) and large_card(ask.device) else 256
 
 
-def _cache(ask: Ask, stage: Stage, batched: int) -> Blocks:
-    try:
-        kinds, _ = packed(known(ask.kept(stage)), Settings(cache=ask.kv_dtype))
-    except NotModelled as reason:
-        raise WorkloadError(f"vLLM's pool for {ask.model.name} is not known: {reason}") from None
-    return blocks(
+def _cache(ask: Ask, stage: Stage, batched: int) -> Blocks | Tuples:
+    kinds = ask.kept(stage)
+    hybrid = not ask.get("disable_hybrid_kv_cache_manager", default=False)
+    block = ask.get("block_size")
+    if hybrid and any(isinstance(k.kept, Compressed) for k in kinds):
+        return tuples(kinds, Settings(block_size=block, cache=ask.kv_dtype), batched, ask.longest)
+    if not hybrid:
+        full_pages(kinds, 1, Settings(cache=ask.kv_dtype))  # says where vLLM cannot do without it
+    kinds, _ = packed(kinds, Settings(cache=ask.kv_dtype))
+    found = blocks(
         kinds,
-        ask.get("block_size", default=page_of(kinds)),
+        block or page_of(kinds),
         batched,
-        hybrid=not ask.get("disable_hybrid_kv_cache_manager", default=False),
+        hybrid=hybrid,
         ranks=ask.get("decode_context_parallel_size", default=1),
     )
+    if ask.get("enable_prefix_caching", default=False):
+        found = replace(found, groups=tuple(replace(group, states=CACHED_STATES) for group in found.groups))
+    return replace(found, longest=ask.longest) if (ask.version or LATEST) >= BY_SEQUENCES else found
 
 
 def _weights(ask: Ask, stage: Stage) -> list[Item]:
     listed = weights_listed(ask.model, ask.dtype, ask.kv_dtype)
-    found = [Item("weights", "Weights", ask.weights(stage), "the checkpoint's tensors, divided as vLLM does", "exact")]
+    found = [
+        Item(
+            "weights",
+            "Weights",
+            ask.weights(stage, replica_share),
+            "the checkpoint's tensors, divided as vLLM does",
+            "exact",
+        )
+    ]
+    key = ("rounding", stage, ask.layout)
+    rounded = listed.once(key, lambda ops: rounding(ops, stage, ask.layout, ask.path, ask.width))
+    if rounded:
+        source = "c10/cuda/CUDACachingAllocator.cpp: tensors of 10 MiB and more get whole 2 MiB"
+        found.append(Item("weights", "Rounding of torch's allocator", rounded, source))
     table = rotary_table(ask, listed)
     if table:
         source = "vllm/model_executor/layers/rotary_embedding: cosines and sines of every position, once"
@@ -160,5 +195,7 @@ def _activations(ask: Ask, stage: Stage, batched: int, sequences: int) -> Item:
 
 
 def _non_torch(ask: Ask, one: bool) -> tuple[int, str]:
-    rule = facts()["vllm"]["non_torch_gib"]["v1" if one else "v0"]
+    version = ask.version or LATEST
+    since = "v0" if version >= (0, 7) else "v0 of 0.6.5" if version >= SINCE_BASELINE else "v0 before 0.6.5"
+    rule = facts()["vllm"]["non_torch_gib"]["v1" if one else since]
     return round(rule["1" if ask.layout.tp * ask.layout.pp == 1 else "2"] * GIB), rule["source"]
