@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -11,10 +12,14 @@ if TYPE_CHECKING:
     from pages.shared import show as ui
 
 
+LOOK: dict[str, Any] = {"page_icon": "🧮", "layout": "wide", "initial_sidebar_state": 320}
+
+
 def main() -> None:
     """Draw the sidebar, then the page that the URL names, within a server's limits and behind its guard."""
-    # Before the imports, which take a second in a new process: the browser must not draw the sidebar at another width.
-    st.set_page_config(page_title="Transformer calculator", page_icon="🧮", layout="wide", initial_sidebar_state=320)
+    if "pages.shared.guard" not in sys.modules:
+        # Before the imports, which take a second in a new process: the browser must not draw another width.
+        st.set_page_config(page_title="Transformer calculator", **LOOK)
 
     from pages.shared.guard import guarded
 
@@ -33,7 +38,7 @@ def _draw() -> None:
     from pages.shared import show as ui
     from pages.shared.drafts import choose_draft
     from pages.shared.fields import Refused
-    from pages.shared.guard import error, without_endless_numbers
+    from pages.shared.guard import without_endless_numbers
     from pages.shared.headers import priced
     from pages.shared.link import amend, keep, remember, told
     from pages.shared.model import Waiting, choose_model
@@ -64,7 +69,7 @@ def _draw() -> None:
         ],
     }
     current = st.navigation(listed, position="top")
-    st.set_page_config(page_title=f"{current.title} · {ui.NAME}")
+    st.set_page_config(page_title=f"{current.title} · {ui.NAME}", **LOOK)
     first = current.title == "Overview"
     keep(current.title, hides=not first)
     refused, problem, model = Refused(), None, None
@@ -84,24 +89,38 @@ def _draw() -> None:
             workload = choose_more(workload, model, refused, drafted=choose_draft if first else None)
     remember()
     draft = str(st.session_state.get("draft") or "").strip() if first else ""
-    for dropped in told():
-        st.warning(ui.plain(dropped), icon=":material/link_off:")
+    dropped = tuple(told())
     if model is not None and workload is not None:
-        chosen.append(ui.Inputs(model, workload, hardware, recipe, draft, current))
+        chosen.append(ui.Inputs(model, workload, hardware, recipe, draft, current, dropped))
         try:
             current.run()
         finally:
             chosen[0].forget()
         return
+    _refuse(problem, refused.sentences, dropped)
+
+
+def _refuse(problem: Exception | None, sentences: Sequence[str], dropped: Sequence[str]) -> None:
+    """Say in the heading why there is no answer, then what to do about it."""
+    from pages.shared import show as ui
+    from pages.shared.guard import error
+    from pages.shared.model import Waiting, named
+
     ui.masthead()
-    st.title(current.title, anchor=False)
-    if isinstance(problem, Waiting):
+    waits = isinstance(problem, Waiting)
+    if problem is None:
+        asked = "One field holds" if len(sentences) == 1 else f"{len(sentences)} fields hold"
+        st.title(f"{asked} what cannot be read", anchor=False)
+    else:
+        st.title("Which model?" if waits else f"{ui.plain(named())} could not be read", anchor=False)
+    ui.change()
+    if problem is not None and waits:
         st.info(str(problem), icon=":material/arrow_back:")
     elif problem is not None:
         error(problem)
-    for sentence in refused.sentences:
+    for sentence in sentences:
         error(sentence)
-    ui.change()
+    ui.say_dropped(dropped)
 
 
 if __name__ == "__main__":

@@ -57,13 +57,12 @@ def answered(paper: Paper, inputs: Inputs, machine: Rack | None, traffic: Traffi
         error(problem)
         return None
     if plan is None:
-        paper.answer(f"How {ui.plain(inputs.name)} is served")
-        device = inputs.device
-        needs = "Choose a device in the sidebar, or a machine below."
-        if device is not None:
-            needs = f"{ui.plain(inputs.name)} is more than {MOST} {ui.plain(ui.device_name(device))} hold. "
-            needs += "Choose a machine."
-        st.info(needs, icon=":material/arrow_downward:")
+        device, name = inputs.device, ui.plain(inputs.name)
+        if device is None:
+            paper.answer(f"Choose a machine to see how it serves {name}", "Below, or a device in the sidebar.")
+        else:
+            held = f"{name} is more than {MOST}\u00a0{ui.plain(ui.device_name(device))} hold."
+            paper.answer(held, "Choose a machine below.")
         return None
     paper.answer(sentence(inputs, plan), terms(inputs, plan))
     paper.figures(*figures(plan))

@@ -30,8 +30,7 @@ def show(inputs: Inputs) -> None:
     paper = Paper(inputs, "training")
     device = inputs.device
     if device is None:
-        paper.answer(f"What training {ui.plain(inputs.name)} takes")
-        st.info("Choose a device in the sidebar.", icon=":material/arrow_back:")
+        paper.answer(f"Choose a device to see what training {ui.plain(inputs.name)} takes", "Hardware, in the sidebar.")
         return
     try:
         length = inputs.estimate.sequence_length
@@ -156,7 +155,7 @@ def figures(inputs: Inputs, t: Trained) -> list[Figure]:
         Figure(
             "Peak memory",
             ui.size(t.peak),
-            steps.EVENTS.get(event.name, event.name),
+            f"in {steps.EVENTS.get(event.name, event.name)}; needs {ui.size(t.required)} with fragments and context",
             f"Allocated at most, in the event *{event.name}*:\n\n{parts}\n\nA device must have "
             f"{ui.size(t.required)} for it, with fragments and its context; nvidia-smi then shows "
             f"{ui.size(t.device_memory)}.",

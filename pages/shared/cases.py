@@ -14,14 +14,13 @@ from calculator.formats.named import FORMATS
 from calculator.hardware import Device, devices
 from calculator.limits import limits
 from calculator.model import Model
-from calculator.parallel.layout import Layout
 from calculator.search.fewest import fewest
 from calculator.serving.parts import Passed, passed
 from calculator.sources import catalogue
 from calculator.sources.load import from_hub
 from pages.shared import show as ui
 from pages.shared.model import bundled, model_uploaded
-from pages.shared.needs import serving
+from pages.shared.needs import computed, serving, timed
 from pages.shared.show import Inputs
 
 DEFAULTS = ["meta-llama/Llama-3.1-8B", "Qwen/Qwen3-30B-A3B", "openai/gpt-oss-20b"]
@@ -126,7 +125,7 @@ def _case(inputs: Inputs, name: str, model: Model, dtype: str, device: Device | 
     try:
         least = fewest(model, device, **serving(inputs, e))
         count = least.layout.devices if least else None
-        time = passed(model, w, device, Layout(tp=count), inputs.hardware.engine) if count else None
+        time = passed(model, computed(w), device, timed(model, least), inputs.hardware.engine) if least else None
     except CalculatorError:
         return Case(label, name, dtype, device, e, None, None)  # no peak or no link of the device is known
     return Case(label, name, dtype, device, e, count, time)

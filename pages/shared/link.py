@@ -31,7 +31,12 @@ HELD, PAGE = "link_held", "link_page"  # of the session: the shared part of the 
 FOLDS = {"table": "breakdown", "why": "formulas"}
 """Fields within a fold, and what opens it: a link that names the one opens the other."""
 SOURCES = ("popular", "hub", "file", "manual")
-FORMER = {"source": {"upload": "file"}, "table": {"flops": "compute", "reuse": "intensity"}}  # what older links say
+FORMER = {
+    "source": {"upload": "file"},
+    "table": {"flops": "compute", "reuse": "intensity"},
+    "figure": {"Compute of a token": "Compute", "Cache of a token": "Cache"},
+}
+"""What older links say."""
 
 
 def unread() -> list[str]:

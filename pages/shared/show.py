@@ -46,6 +46,7 @@ class Inputs:
     recipe: Recipe = field(default_factory=Recipe)
     draft: str = ""
     here: Any = None  # the page, for links to its parts
+    dropped: tuple[str, ...] = ()  # what the link said that no field takes, in words
 
     @cached_property
     def estimate(self) -> Estimate:
@@ -107,6 +108,7 @@ class Paper:
             if terms:
                 st.markdown(f":gray[{terms}]")
             change()
+            say_dropped(self.inputs.dropped if self.inputs else ())
             for warning in self.inputs.estimate.warnings if self.inputs else ():
                 st.warning(plain(warning), icon=":material/warning:")
 
@@ -199,6 +201,12 @@ class Paper:
             on_click="ignore",
             icon=":material/download:",
         )
+
+
+def say_dropped(sentences: Sequence[str]) -> None:
+    """What the link said that no field takes."""
+    for sentence in sentences:
+        st.warning(plain(sentence), icon=":material/link_off:")
 
 
 def change() -> None:
