@@ -42,6 +42,7 @@ def _draw() -> None:
     from pages.shared.headers import priced
     from pages.shared.link import amend, keep, remember, told
     from pages.shared.model import Waiting, choose_model
+    from pages.shared.plans import machine
     from pages.shared.recipe import Recipe
     from pages.shared.workload import choose_hardware, choose_more, choose_training, choose_workload
 
@@ -84,7 +85,8 @@ def _draw() -> None:
         else:
             mode, batched = MODE_OF.get(current.title, ""), current.title != "Serving"
             workload, recipe = choose_workload(model, refused, mode=mode, batched=batched), Recipe()
-        hardware = choose_hardware(refused, serves=not trains)
+        whole = machine() if current.title == "Serving" else ""
+        hardware = choose_hardware(refused, serves=not trains, machine=whole)
         if not trains:
             workload = choose_more(workload, model, refused, drafted=choose_draft if first else None)
     remember()

@@ -13,7 +13,7 @@ from calculator.search.plan import Phase, Plan
 from calculator.search.racks import Rack, Traffic, racks
 from pages.shared import show as ui
 from pages.shared.guard import error
-from pages.shared.plans import SEVERAL, asked, machine_of, planned
+from pages.shared.plans import CUSTOM, SEVERAL, asked, machine_of, planned
 from pages.shared.show import Figure, Inputs, Paper
 from pages.shared.start import Started, starts
 
@@ -84,7 +84,8 @@ def sentence(inputs: Inputs, plan: Plan) -> str:
         each = f", each of which carries {carried}"
         return f"{rate(wanted)} of {name} take {plan.racks:,}\u00a0×\u00a0{where}{each}."
     enough = f", {plan.requests_per_second / wanted:.1f} times what is asked" if wanted else users
-    return f"{where[0].upper()}{where[1:]} carries {carried} of {name}{enough}."
+    carry = "carry" if plan.rack.id == CUSTOM and plan.rack.devices > 1 else "carries"
+    return f"{where[0].upper()}{where[1:]} {carry} {carried} of {name}{enough}."
 
 
 def rate(requests: float) -> str:

@@ -34,7 +34,7 @@ def show(inputs: Inputs) -> None:
         return
     try:
         length = inputs.estimate.sequence_length
-        found = recipe.found(inputs.model, device.id, inputs.hardware.count, length, inputs.recipe)
+        found = recipe.found(inputs.model, device, inputs.hardware.count, length, inputs.recipe)
     except CalculatorError as problem:
         paper.answer(f"What training {ui.plain(inputs.name)} takes")
         error(problem)

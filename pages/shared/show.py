@@ -113,10 +113,10 @@ class Paper:
                 st.warning(plain(warning), icon=":material/warning:")
 
     def figures(self, *cards: Figure) -> None:
-        """Four across, two by two on a phone: two grids of two, never three and one."""
+        """Four across, two by two on a phone: two rows of two, never three and one."""
         with st.grid(2, min_column_width=330):
             for pair in (cards[:2], cards[2:4]):
-                with st.grid(2, min_column_width=150):
+                with st.container(horizontal=True, wrap=False, height="stretch", gap="small"):
                     for card in pair:
                         with st.container(border=True, height="stretch", gap="xxsmall"):
                             st.metric(card.label, card.value)
