@@ -106,7 +106,7 @@ def _refuse(problem: Exception | None, sentences: Sequence[str], dropped: Sequen
     """Say in the heading why there is no answer, then what to do about it."""
     from pages.shared import show as ui
     from pages.shared.guard import error
-    from pages.shared.model import Waiting, named
+    from pages.shared.model import Waiting, named, offer_near
 
     ui.masthead()
     waits = isinstance(problem, Waiting)
@@ -120,6 +120,7 @@ def _refuse(problem: Exception | None, sentences: Sequence[str], dropped: Sequen
         st.info(str(problem), icon=":material/arrow_back:")
     elif problem is not None:
         error(problem)
+        offer_near()
     for sentence in sentences:
         error(sentence)
     ui.say_dropped(dropped)

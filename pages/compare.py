@@ -14,8 +14,8 @@ from pages.shared.cases import Case, chosen
 from pages.shared.needs import usable
 from pages.shared.show import Inputs, Paper
 
+# What the button says, four in a line on a phone, and what the picture shows.
 FIGURES = {"Memory": "Memory", "Time": "Time", "Compute": "Compute of a token", "Cache": "Cache of a token"}
-"""What the button says, four in a line on a phone, and what the picture shows."""
 
 
 def show(inputs: Inputs) -> None:

@@ -75,6 +75,20 @@ def named() -> str:
     return {"file": "The uploaded config", "manual": "The model typed by hand"}.get(str(source), "The model")
 
 
+def offer_near() -> None:
+    """A button for each bundled model whose name is like the one that the Hub was asked for."""
+    asked = str(st.session_state.get("hub") or "").strip()
+    found = catalogue.near(asked) if st.session_state.get("source") == "hub" and is_repo(asked) else []
+    if found:
+        with st.container(horizontal=True):
+            for name in found:
+                st.button(name, key=f"near_{name}", on_click=_ask_for, args=(name,))
+
+
+def _ask_for(name: str) -> None:
+    st.session_state["hub"] = name
+
+
 def choose_model(refused: fields.Refused) -> Model:
     """Draw the model's inputs and return the model.
 

@@ -92,11 +92,21 @@ def needs(inputs: Inputs) -> Needs:
         each = f"{ui.size(mine.taken)} on each of {MOST}"
         return Needs(None, mine, None, f": more than {MOST}\u00a0{name} hold", each, "", limits)
     verdict, meaning = _words(inputs, count, mine)
+    pieces = _pieces(inputs, count, mine)
     try:
         time = passed(inputs.model, computed(w), device, timed(inputs.model, mine), inputs.hardware.engine)
     except DeviceError as error:
-        return Needs(count, mine, None, verdict, meaning, ui.plain(error), limits)
-    return Needs(count, mine, time, verdict, meaning, "", limits)
+        said = " · ".join(filter(None, (pieces, ui.plain(error))))
+        return Needs(count, mine, None, verdict, meaning, said, limits)
+    return Needs(count, mine, time, verdict, meaning, pieces, limits)
+
+
+def _pieces(inputs: Inputs, count: int, mine: Fit) -> str:
+    """That the engine holds less than one pass over all prompts, because it reads them in pieces."""
+    holds = mine.taken * count
+    if inputs.workload.mode != "prefill" or holds > 0.98 * inputs.estimate.memory.total:
+        return ""
+    return f"reads prompts in pieces, which take {ui.size(holds)}"
 
 
 def _words(inputs: Inputs, count: int, mine: Fit) -> tuple[str, str]:

@@ -224,7 +224,9 @@ def masthead() -> Any:
             query = urlencode({k: v for k, v in st.query_params.items() if k != "embed"}, quote_via=quote, safe="/,:@")
             address = str(st.context.url or "").split("?")[0]
             address += "/" * (address.count("/") == 2)  # of the first page: the host alone
-            st.code(f"{address}?{query}" if query else address or "/", language=None, wrap_lines=True)
+            address = f"{address}?{query}" if query else address or "/"
+            st.code(address, language=None, wrap_lines=True)
+            buttons.copy_link(address)
         return st.container(width="content")
 
 

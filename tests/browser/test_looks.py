@@ -185,7 +185,7 @@ def test_the_change_button_opens_the_drawer_again_and_again(server, chromium):
     page = context.new_page()
     try:
         page.goto(f"{server}/")
-        change, model = page.get_by_role("button", name="Change"), page.locator(".st-key-model input")
+        change, model = page.get_by_role("button", name="Settings and pages"), page.locator(".st-key-model input")
         for _ in range(2):
             change.click()
             expect(model).to_be_in_viewport()
