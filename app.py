@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -12,14 +11,16 @@ if TYPE_CHECKING:
     from pages.shared import show as ui
 
 
-LOOK: dict[str, Any] = {"page_icon": "🧮", "layout": "wide", "initial_sidebar_state": 320}
+TITLED = "titled"  # of the session: the page whose title the browser has
 
 
 def main() -> None:
     """Draw the sidebar, then the page that the URL names, within a server's limits and behind its guard."""
-    if "pages.shared.guard" not in sys.modules:
-        # Before the imports, which take a second in a new process: the browser must not draw another width.
-        st.set_page_config(page_title="Transformer calculator", **LOOK)
+    if TITLED not in st.session_state:
+        # Before all else, the imports of a new process too: the browser keeps the width that it first draws.
+        st.set_page_config(
+            page_title="Transformer calculator", page_icon="🧮", layout="wide", initial_sidebar_state=320
+        )
 
     from pages.shared.guard import guarded
 
@@ -70,7 +71,9 @@ def _draw() -> None:
         ],
     }
     current = st.navigation(listed, position="top")
-    st.set_page_config(page_title=f"{current.title} · {ui.NAME}", **LOOK)
+    if st.session_state.get(TITLED) != current.title:
+        # Once for each page: the browser keeps it, and what it is told again costs it 5 ms a change.
+        st.set_page_config(page_title=f"{current.title} · {ui.NAME}")
     first = current.title == "Overview"
     keep(current.title, hides=not first)
     refused, problem, model = Refused(), None, None
@@ -98,8 +101,9 @@ def _draw() -> None:
             current.run()
         finally:
             chosen[0].forget()
-        return
-    _refuse(problem, refused.sentences, dropped)
+    else:
+        _refuse(problem, refused.sentences, dropped)
+    st.session_state[TITLED] = current.title  # a run that another one cuts short may not have been heard
 
 
 def _refuse(problem: Exception | None, sentences: Sequence[str], dropped: Sequence[str]) -> None:
