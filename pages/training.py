@@ -228,7 +228,13 @@ def plans(paper: Paper, inputs: Inputs, found: Found) -> None:
 
 def plan_row(inputs: Inputs, t: Trained) -> dict[str, Any]:
     layout, time, tokens = t.layout, t.step_time, inputs.recipe.tokens
+    assert t.device is not None
     return {
+        "device": t.device.name,
+        "devices": layout.devices,
+        "method": t.training.method,
+        "optimizer": t.training.optimizer,
+        "trained_in": t.training.precision,
         "tensor": layout.tp,
         "pipeline": layout.pp,
         "context": layout.cp,
