@@ -83,6 +83,8 @@ def lines(
     shown = {n: c for n, c in shades.items() if kept.get(n)}
     values = [r["value"] for r in rows] + ([limit[0]] if limit else [])
     low, high = (min(values) / 1.15, max(values) * 1.15) if log else (0, max(values) * 1.08)
+    if here is not None:  # "as asked" stands above all lines
+        high *= (high / low) ** 0.1 if log else 1.1
     ticks: Part = {"title": titles[1], "labelExpr": PLAIN, "tickCount": 5}
     if log:
         ticks |= {"values": _powers(low, high)}
@@ -155,7 +157,7 @@ def areas(
     if shares:
         del axis["labelExpr"]
         axis |= {"format": "%", "values": [0, 0.2, 0.4, 0.6, 0.8, 1]}
-    high = top * (1.12 if shares and here is not None else 1 if shares else 1.05)  # "as asked" stands above shares
+    high = top * (1.14 if here is not None else 1 if shares else 1.05)  # "as asked" stands above all areas
     y = q("value", [0, high], axis)
     x = _across(titles[0], list(below))
     place: Part = {"x": x, "y": y, "y2": {"field": "y0"}, "color": color("series", {n: shades[n] for n in names}, i)}
