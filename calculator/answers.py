@@ -387,6 +387,12 @@ def _plan_lines(plan: Mapping[str, Any]) -> list[str]:
             likely = plan["likely"].get(name)
             said = f" (likely {likely[0]:,.3g} to {likely[1]:,.3g})" if likely else ""
             lines.append(f"  {name.replace('_', ' '):<24} {plan[name]:,.4g} {unit}{said}")
+    if plan["asked"] is not None:
+        asked = plan["asked"]
+        lines.append(
+            f"  at {asked['requests_per_second']:,.4g} requests a second: first token {asked['ttft']:,.4g} s, then "
+            f"{asked['tpot']:,.4g} s each, {asked['users']:,} users at once"
+        )
     if plan["joules_per_token"] is not None:
         lines.append(f"  {'energy a token':<24} {plan['joules_per_token']:,.3g} J")
     return lines + [f"  [{'ok' if g['holds'] else 'NO'}] {g['guard']}: {g['figures']}" for g in plan["guards"]]

@@ -82,13 +82,18 @@ class Runs:
 
     def __init__(self, rows: list[dict[str, str]]) -> None:
         self.rows = rows
-        decode, prefill, known = [], [], []
+        decode, prefill, mixed, full, together, known = [], [], [], [], [], []
         for row in rows:
             case, batch, length = self._case(row)
-            decode.append(case.terms("decode", batch, length)[0])
-            prefill.append(case.terms("prefill", case.layout.attention_dp, int(row["isl"]))[0])
-            known.append((ENGINES.index(case.engine), batch, case.layout.attention_dp))
+            decode.append(case.terms("decode", batch, length))
+            copies, prompt = case.layout.attention_dp, int(row["isl"])
+            prefill.append(case.terms("prefill", copies, prompt))
+            together.append([max(1, min(n, CHUNK // prompt)) for n in (batch // (int(row["osl"]) * copies), CHUNK)])
+            mixed.append(case.terms("prefill", copies * together[-1][0], prompt))
+            full.append(case.terms("prefill", copies * together[-1][1], prompt))
+            known.append((ENGINES.index(case.engine), batch, copies))
         self.decode, self.prefill = self._arrays(decode), self._arrays(prefill)
+        self.mixed, self.full, self.together = self._arrays(mixed), self._arrays(full), np.array(together).T
         self.engine, self.batch, self.copies = np.array(known).T
         self.asked, self.prompt, self.output = (
             np.array([float(r[n]) for r in rows]) for n in ("concurrency", "isl", "osl")
@@ -133,19 +138,18 @@ class Runs:
             "all": np.array([[t.kind == "all-to-all" for t in p] + [False] * (most - len(p)) for p in passes])
         }
 
-    def pass_time(self, of: dict[str, Any], v: Values, *, prefill: bool, prompts: Any = 1.0) -> Any:
+    def pass_time(self, of: dict[str, Any], v: Values, *, prefill: bool) -> Any:
         """`timing.pass_time` for all runs."""
-        prompts = np.broadcast_to(prompts, self.engine.shape)[:, None]
         low = np.array([1, v["compute_fp8"], v["compute_fp4"]])[of["low"].astype(int)]
         experts = v["compute_experts"] * np.where(of["low"] > 0, v["experts_low"], 1)
         reached = v["compute"] * low * np.where(of["experts"] > 0, experts, 1)
         if prefill:
             reached = reached * np.where(of["stored"] > 0, v["dequantized_prefill"], 1)
         widened = np.array([1, v["dequantized"], v["dequantized_experts"]])[of["stored"].astype(int)]
-        traffic = (of["weights"] / widened + of["moved"] * prompts) / v["memory_hbm"]
-        busy = (of["times"] * np.maximum(of["flops"] * prompts / reached, traffic)).sum(1)
+        traffic = (of["weights"] / widened + of["moved"]) / v["memory_hbm"]
+        busy = (of["times"] * np.maximum(of["flops"] / reached, traffic)).sum(1)
         start = np.where(of["all"], v["all_to_all"], v["collective"] + v["hop"] * np.maximum(of["devices"] - 2, 0))
-        moved = (of["sends"] * (start + of["sent"] * prompts / v["link"])).sum(1)
+        moved = (of["sends"] * (start + of["sent"] / v["link"])).sum(1)
         return busy + moved + of["kernels"].sum(1) * self._of_engine("launch", v)
 
     def _of_engine(self, name: str, v: Values) -> Any:
@@ -154,17 +158,18 @@ class Runs:
     def predicted(self, v: Values) -> tuple[Any, Any]:
         """TPOT and TTFT as `serve` has them."""
         step = self.pass_time(self.decode, v, prefill=False) + v["step"] + v["sequence"] * self.batch / self.copies
-        together = np.maximum(CHUNK // self.prompt, 1)
         alone = self.pass_time(self.prefill, v, prefill=True) + v["prefill_host"]
-        one = self.pass_time(self.prefill, v, prefill=True, prompts=together) + v["prefill_host"]
-        one = one / together / self.copies
+        one, full = (
+            (self.pass_time(of, v, prefill=True) + v["prefill_host"]) / count / self.copies
+            for of, count in zip((self.mixed, self.full), self.together, strict=True)
+        )
         wave = self._of_engine("wave", v)
         tpot = step + v["interference"] * (1 - wave) * (self.batch - 1) * one / self.output
         thinking = self.output * tpot
-        b = thinking - one - one * (self.asked - 1) * v["queue"]
+        b = thinking - one - one * (self.batch - 1) * v["queue"]
         line = (np.sqrt(b * b + 4 * one * thinking) - b) / 2
-        held = np.maximum(self.asked - self.batch, 0) / self.batch * thinking
-        waited = line - one + wave * (self.batch - 1) / 2 * one + held
+        held = np.maximum(self.asked - self.batch, 0) / self.batch * (thinking + line)
+        waited = line - one + wave * (self.batch - 1) / 2 * full + held
         return tpot, alone + waited + step / 2 + self._of_engine("first_token", v)
 
 

@@ -106,7 +106,7 @@ def figures(plan: Plan) -> list[Figure]:
     t, cost = plan.traffic, plan.cost_per_million_tokens
     if plan.ttft is None or plan.tpot is None:
         return []
-    hourly = plan.cost_per_hour
+    hourly, now = plan.cost_per_hour, plan.asked
     joules = plan.joules_per_token
     energy = f", {ui.digits(joules)} J each" if joules else ""
     return [
@@ -119,17 +119,18 @@ def figures(plan: Plan) -> list[Figure]:
         ),
         Figure(
             "First token (TTFT)",
-            ui.seconds(plan.ttft),
+            ui.seconds(now.ttft if now else plan.ttft),
             f"of {ui.seconds(t.ttft)}, with the queue{likely(plan, 'ttft')}",
-            "The prompt's pass and, between pools, handing over its cache; and the wait for prompts before it: "
+            f"{loads(plan, 'ttft')}The prompt's pass and, between pools, handing over its cache; and the wait for "
+            "prompts before it: "
             f"utilization × service / (2 (1 − utilization)), Pollaczek and Khinchine. {LIKELY}",
         ),
         Figure(
             "Next token (TPOT)",
-            ui.seconds(plan.tpot),
+            ui.seconds(now.tpot if now else plan.tpot),
             f"of {ui.seconds(t.tpot)}{likely(plan, 'tpot')}",
-            f"A step of the largest batch whose steps, and what prompts take of them, are in time: {plan.users:,} "
-            f"sequences generate at once. {LIKELY}",
+            f"{loads(plan, 'tpot')}A step of the sequences that generate at once, and what prompts take of it: "
+            f"{(now or plan).users:,}{f', and {plan.users:,} at the most' if now else ''}. {LIKELY}",
         ),
         Figure(
             "Cost",
@@ -148,8 +149,17 @@ LIKELY = "*Likely* held 8 of 10 measured cases of models that the time model was
 
 def likely(plan: Plan, kind: str) -> str:
     """The measured range of a time."""
-    found = plan.likely(kind)
+    found = plan.likely(kind, plan.asked)
     return f", likely {ui.seconds(found[0])} to {ui.seconds(found[1])}" if found else ""
+
+
+def loads(plan: Plan, kind: str) -> str:
+    """The rates that a time is of, where one was asked for."""
+    if plan.asked is None:
+        return ""
+    asked, most = rate(plan.asked.requests_per_second), rate(plan.requests_per_second)
+    each = " to each of them" if plan.racks > 1 else ""
+    return f"At {asked}{each}; at the most, {most}, {ui.seconds(getattr(plan, kind))}. "
 
 
 def times(paper: Paper, prefill: Phase, decode: Phase) -> None:

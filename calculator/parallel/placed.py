@@ -43,24 +43,48 @@ def placed(model: Model, workload: Workload, layout: Layout) -> tuple[Stage, ...
     Raises:
         DeviceError: the model cannot be laid out so.
     """
-    layout.check(model)
-    batch, length = workload.batch_size, resolved_length(model, workload)
-    mine = -(-batch // layout.dp)
-    divided = _of_a_copy(model, workload, layout, mine, length)
+    divided, tokens, sent = _divided_pass(model, workload, layout)
     bounds = stage_bounds(model.layers, layout.pp)
-    width = plan_of(model, workload).native.bits // 8
-    queries = 1 if workload.mode == "decode" else length
-    tokens = mine * queries
     stages = []
     for i, (first, last) in enumerate(bounds):
         spans: dict[Span, tuple[Span, str]] = {}  # the operations of a layer stand for the same ones
         cut = (_cut(op, model, (first, last), i, len(bounds), spans) for op in divided)
         inside = [op for op in cut if op is not None]
         if i + 1 < len(bounds):
-            size = tokens * model.hidden_size * width / layout.cp
-            inside.append(collective("send", "stage", Span(model.text.path, (last - 1,)), "norm", size, 2))
+            inside.append(_send(model, (last - 1,), sent))
         stages.append(Stage(tuple(inside), tuple(range(first, last)), tokens))
     return tuple(stages)
+
+
+def in_turn(model: Model, workload: Workload, layout: Layout) -> tuple[Operation, ...]:
+    """What the devices of all stages of one copy do one after another: the operations of `placed`, those of a layer
+    once for all its stages, and what the stages send on.
+
+    Raises:
+        DeviceError: the model cannot be laid out so.
+    """
+    divided, _, sent = _divided_pass(model, workload, layout)
+    ends = tuple(last - 1 for _, last in stage_bounds(model.layers, layout.pp)[:-1])
+    return (*divided, _send(model, ends, sent)) if ends else divided
+
+
+def _divided_pass(model: Model, workload: Workload, layout: Layout) -> tuple[tuple[Operation, ...], Number, Number]:
+    """The pass of one copy before it is cut into stages, the tokens it reads, and the bytes of a stage's output."""
+    layout.check(model)
+    batch, length = workload.batch_size, resolved_length(model, workload)
+    mine = -(-batch // layout.dp)
+    tokens = mine * (1 if workload.mode == "decode" else length)
+    width = plan_of(model, workload).native.bits // 8
+    return (
+        _of_a_copy(model, workload, layout, mine, length),
+        tokens,
+        tokens * model.hidden_size * width / layout.cp,
+    )
+
+
+def _send(model: Model, ends: tuple[int, ...], size: Number) -> Operation:
+    """A stage's output on its way to the next, after each of these layers."""
+    return collective("send", "stage", Span(model.text.path, ends), "norm", size, 2)
 
 
 _DIVIDED: Recent[tuple[Model, tuple[Operation, ...]]] = Recent(10_000)

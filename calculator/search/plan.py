@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from calculator.engines.memory.ask import layout_counts
@@ -11,6 +11,7 @@ from calculator.engines.memory.fit import Fit
 from calculator.hardware import Device
 from calculator.model import Model
 from calculator.numbers.blocks import Block, Facts, Grid, Shown
+from calculator.numbers.units import seconds
 from calculator.search.racks import Rack, Traffic
 from calculator.serving.seconds import ranges
 from calculator.serving.timing import PassTime
@@ -85,6 +86,17 @@ class Phase:
         }
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What users see at a rate: requests a second of one rack, expected seconds to the first token and for each further
+    one, and the requests that generate at once."""
+
+    requests_per_second: float
+    ttft: float
+    tpot: float
+    users: int
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan(Shown):
     """How a rack serves a model. Rates are of the whole rack.
@@ -92,10 +104,10 @@ class Plan(Shown):
     Attributes:
         model, rack, device, traffic: what was asked. prefill, decode: the two phases; None where nothing fits.
         together: whether the same replicas do both, rather than pools of their own.
-        requests_per_second: that it carries. ttft, tpot: expected seconds to the first token and for each further one
-            at that rate, with the queue of prompts; None where nothing fits.
+        most: the requests that it carries, and what users see then, with the queue of prompts; None where nothing fits.
         racks: how many are needed for the traffic.
         guards: guard rails, each (what, whether it holds, the figures).
+        asked: what users see at the rate that is asked of each rack; None where none is asked or nothing fits.
     """
 
     model: Model = field(repr=False)
@@ -105,11 +117,25 @@ class Plan(Shown):
     prefill: Phase | None
     decode: Phase | None
     together: bool
-    requests_per_second: float
-    ttft: float | None
-    tpot: float | None
+    most: Loaded | None
     racks: int
     guards: tuple[Guard, ...]
+    asked: Loaded | None = None
+
+    @property
+    def requests_per_second(self) -> float:
+        """The most that it carries; 0 where nothing fits."""
+        return self.most.requests_per_second if self.most else 0.0
+
+    @property
+    def ttft(self) -> float | None:
+        """Expected seconds to the first token at that rate; None where nothing fits."""
+        return self.most.ttft if self.most else None
+
+    @property
+    def tpot(self) -> float | None:
+        """Expected seconds for each further token at that rate; None where nothing fits."""
+        return self.most.tpot if self.most else None
 
     @property
     def output_tokens_per_second(self) -> float:
@@ -121,9 +147,10 @@ class Plan(Shown):
         """Output tokens per second and device of the rack."""
         return self.output_tokens_per_second / self.rack.devices
 
-    def likely(self, kind: str) -> tuple[float, float] | None:
-        """Seconds between which 8 of 10 measured cases lie, for "ttft" or "tpot"; None where nothing fits."""
-        time = self.ttft if kind == "ttft" else self.tpot
+    def likely(self, kind: str, of: Loaded | None = None) -> tuple[float, float] | None:
+        """Seconds between which 8 of 10 measured cases lie, for "ttft" or "tpot", at the most that it carries or `of`
+        another rate; None where nothing fits."""
+        time = getattr(of or self, kind)
         if time is None or self.decode is None:
             return None
         known = ranges()[kind]
@@ -132,8 +159,8 @@ class Plan(Shown):
 
     @property
     def users(self) -> int:
-        """Requests that generate at once."""
-        return self.decode.batch * self.decode.replicas if self.decode else 0
+        """Requests that generate at once at that rate."""
+        return self.most.users if self.most else 0
 
     @property
     def cost_per_hour(self) -> float | None:
@@ -197,6 +224,9 @@ class Plan(Shown):
             ("tokens", f"{self.output_tokens_per_second:,.0f} a second, {self.per_device:,.0f} a device"),
             ("users at once", f"{self.users:,}"),
         ]
+        if self.asked is not None:
+            said = f"first token {seconds(self.asked.ttft)}, then {seconds(self.asked.tpot)} each"
+            facts.append((f"at {self.asked.requests_per_second:,.4g} requests a second", said))
         if self.cost_per_million_tokens is not None:
             facts.append(("a million output tokens", f"${self.cost_per_million_tokens:,.2f}"))
         named = ("phase", "replicas", "devices_a_replica", "layout", "batch", "tokens_per_second", "bottleneck")
@@ -223,5 +253,6 @@ class Plan(Shown):
             "phases": self.rows(),
             **{name: getattr(self, name) for name in (*rates, *costs)},
             "likely": {kind: self.likely(kind) for kind in ("ttft", "tpot")},
+            "asked": asdict(self.asked) if self.asked else None,
             "guards": [{"guard": what, "holds": holds, "figures": said} for what, holds, said in self.guards],
         }

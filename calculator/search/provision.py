@@ -4,6 +4,7 @@ it costs."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -14,13 +15,14 @@ from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.model import Model
 from calculator.numbers.units import GIB
+from calculator.search.largest import largest
 from calculator.search.layouts import divisors, layouts
-from calculator.search.plan import Guard, Phase, Plan
+from calculator.search.plan import Guard, Loaded, Phase, Plan
 from calculator.search.racks import Rack, Traffic, rack_named
-from calculator.search.solve import sequences
+from calculator.search.solution import sequences
 from calculator.serving.case import Case, Same, case_of
 from calculator.serving.efficiency import engine_named
-from calculator.serving.waiting import Request, beside, carried, handover, line, reading, stepping
+from calculator.serving.waiting import Request, arriving, beside, carried, handover, line, reading, stepping
 
 HAIR = 1 - 1e-9  # of a limit, so that rounding does not pass it
 MOST_STAGES = 4  # pipeline stages: more of them add latency that no phase wins back
@@ -48,6 +50,7 @@ class Half(NamedTuple):
             each further one. within: whether that is possible at all.
     """
 
+    replica: Replica
     phase: Phase
     rate: float
     seconds: float
@@ -55,15 +58,15 @@ class Half(NamedTuple):
 
 
 class Carried(NamedTuple):
-    """What a rack carries: its phases with their replicas, requests a second, and the users' times."""
+    """What a rack carries: its phases with their replicas, the most that it takes and what users see then, whether that
+    is within the targets, and `at`: what they see at a lower rate."""
 
     prefill: Phase
     decode: Phase
     together: bool
-    rate: float
-    ttft: float
-    tpot: float
+    most: Loaded
     within: bool
+    at: Callable[[float], Loaded]
 
 
 def provision(
@@ -94,15 +97,15 @@ def provision(
     fitting, nearest = _fitting(model, card, chosen, name, given)
     replicas = [_replica(found, wanted) for found in fitting]
     choices = [*_apart(replicas, wanted, chosen.devices), *_together(replicas, wanted, chosen.devices)]
-    best = max(choices, key=lambda c: (c.within, c.rate, not c.together), default=None)
-    needed = 1
-    if best and wanted.requests_per_second and best.rate:
-        needed = max(1, -int(-wanted.requests_per_second // best.rate))
+    best = max(choices, key=lambda c: (c.within, c.most.requests_per_second, not c.together), default=None)
+    needed, asked, most = 1, None, best.most.requests_per_second if best else 0.0
+    if best and wanted.requests_per_second and most:
+        needed = max(1, -int(-wanted.requests_per_second // most))
+        asked = best.at(min(wanted.requests_per_second / needed, most))
     guards = tuple(_guards(model, chosen, card, wanted, best, nearest, needed))
     if best is None:
-        return Plan(model, chosen, card, wanted, None, None, False, 0.0, None, None, needed, guards)
-    times = (best.rate, best.ttft, best.tpot)
-    return Plan(model, chosen, card, wanted, best.prefill, best.decode, best.together, *times, needed, guards)
+        return Plan(model, chosen, card, wanted, None, None, False, None, needed, guards)
+    return Plan(model, chosen, card, wanted, best.prefill, best.decode, best.together, best.most, needed, guards, asked)
 
 
 def _fitting(
@@ -151,29 +154,17 @@ def _prompts(replica: Replica, traffic: Traffic) -> Half:
     rate = 2 * waits / (prompt.one + 2 * waits) / prompt.one * HAIR
     seconds, batch = prompt.first.expected, case.layout.attention_dp
     phase = Phase("prefill", replica.fit, prompt.first, batch, seconds, traffic.prompt_length / prompt.one)
-    return Half(phase, rate, first, first <= traffic.ttft)
+    return Half(replica, phase, rate, first, first <= traffic.ttft)
 
 
 def _generation(replica: Replica, traffic: Traffic) -> Half:
     """A replica that only generates, with the most sequences whose steps are within the target."""
     case, request = replica.case, replica.request
-    batch = _largest(sequences(replica.fit), lambda n: stepping(case, n, request, None)[1] <= traffic.tpot)
+    batch = largest(sequences(replica.fit), lambda n: stepping(case, n, request, None)[1], traffic.tpot)
     step, seconds = stepping(case, max(batch, 1), request, None)
     tokens = max(batch, 1) / seconds
     phase = Phase("decode", replica.fit, step, max(batch, 1), seconds, tokens)
-    return Half(phase, tokens / traffic.output_length, seconds, batch > 0)
-
-
-def _largest(most: int, holds: Callable[[int], bool]) -> int:
-    """The largest number up to `most` that holds, where those below do, too; 0 where not even one does."""
-    low, high = 0, 1
-    while high <= most and holds(high):
-        low, high = high, 2 * high
-    high = min(high, most + 1)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low
+    return Half(replica, phase, tokens / traffic.output_length, seconds, batch > 0)
 
 
 def _apart(replicas: list[Replica], traffic: Traffic, devices: int) -> Iterator[Carried]:
@@ -193,9 +184,25 @@ def _apart(replicas: list[Replica], traffic: Traffic, devices: int) -> Iterator[
     if best is None:
         return
     (within, rate, _), first, n, further, m = best
-    waits = line(traffic.prompt_length / first.phase.tokens_per_second, rate / n)
     phases = replace(first.phase, replicas=n), replace(further.phase, replicas=m)
-    yield Carried(*phases, False, rate, first.seconds + waits, further.seconds, within)
+
+    def waits(rate: float) -> float:
+        return first.seconds + line(traffic.prompt_length / first.phase.tokens_per_second, rate / n)
+
+    def at(rate: float) -> Loaded:
+        batch, each = _generating(further, rate / m)
+        return Loaded(rate, waits(rate), each, batch * m)
+
+    yield Carried(*phases, False, at(rate), within, at)
+
+
+def _generating(half: Half, rate: float) -> tuple[int, float]:
+    """The sequences that generate at once where so many requests a second are handed over, as many as arrive while one
+    generates (Little's law, 1961), and the seconds of their step."""
+    case, request, most = half.replica.case, half.replica.request, half.phase.batch
+    below = largest(most, lambda n: n / (request.output * stepping(case, n, request, None)[1]), rate * HAIR)
+    batch = min(below + 1, most)
+    return batch, stepping(case, batch, request, None)[1]
 
 
 def _split(first: Half, further: Half, devices: int) -> tuple[float, int, int]:
@@ -212,7 +219,7 @@ def _together(replicas: list[Replica], traffic: Traffic, devices: int) -> Iterat
     for replica in replicas:
         case, request, count = replica.case, replica.request, devices // replica.devices
         try:
-            batch = _largest(sequences(replica.fit), lambda n, r=replica: _within(r, n, traffic))  # type: ignore[misc]
+            batch = largest(sequences(replica.fit), lambda n, r=replica: _late(r, n, traffic))  # type: ignore[misc]
             rate = carried(case, request, max(batch, 1))
         except CalculatorError:  # no link is known between its devices
             continue
@@ -223,16 +230,25 @@ def _together(replicas: list[Replica], traffic: Traffic, devices: int) -> Iterat
         prefill = Phase("prefill", replica.fit, prompt, case.layout.attention_dp, prompt.expected, 0.0, count)
         decode = Phase("decode", replica.fit, step, waited.batch, waited.tpot, rate * traffic.output_length, count)
         prefill = replace(prefill, tokens_per_second=rate * traffic.prompt_length)
-        yield Carried(prefill, decode, True, rate * count, waited.ttft, waited.tpot, batch > 0)
+        full = Loaded(rate * count, waited.ttft, waited.tpot, waited.batch * count)
+
+        def at(
+            rate: float, replica: Replica = replica, count: int = count, most: int = max(batch, 1), full: Loaded = full
+        ) -> Loaded:
+            each = arriving(replica.case, replica.request, rate / count, most, None)
+            return Loaded(rate, each.ttft, each.tpot, each.batch * count) if each else full  # at the very most
+
+        yield Carried(prefill, decode, True, full, batch > 0, at)
 
 
-def _within(replica: Replica, batch: int, traffic: Traffic) -> bool:
+def _late(replica: Replica, batch: int, traffic: Traffic) -> float:
+    """The time that misses its target by most, over that target, while so many generate at once."""
     case, request = replica.case, replica.request
     rate = carried(case, request, batch)
     if rate * reading(case, request).one >= 1:
-        return False
+        return math.inf
     waited = beside(case, request, rate, batch)
-    return waited.ttft <= traffic.ttft and waited.tpot <= traffic.tpot
+    return max(waited.ttft / traffic.ttft, waited.tpot / traffic.tpot)
 
 
 def _guards(
@@ -252,8 +268,10 @@ def _guards(
     yield "cache holds the batch", decode.batch <= held, f"{decode.batch:,} of {held:,} sequences a replica"
     widest = max(prefill.fit.layout.tp, decode.fit.layout.tp)
     yield "tensor group inside one scale-up domain", widest <= card.domain, f"{widest} of {card.domain} devices"
-    yield "TTFT", best.ttft <= traffic.ttft, f"{best.ttft:.3f} of {traffic.ttft:g} s, expected, with the queue"
-    yield "TPOT", best.tpot <= traffic.tpot, f"{best.tpot * 1e3:.1f} of {traffic.tpot * 1e3:g} ms, expected"
+    most = best.most
+    yield "TTFT", most.ttft <= traffic.ttft, f"{most.ttft:.3f} of {traffic.ttft:g} s, expected, with the queue"
+    yield "TPOT", most.tpot <= traffic.tpot, f"{most.tpot * 1e3:.1f} of {traffic.tpot * 1e3:g} ms, expected"
     if traffic.requests_per_second:
-        said = f"{best.rate:,.1f} a second of {traffic.requests_per_second:,.1f}; racks needed: {needed:,}"
-        yield "traffic", best.rate >= traffic.requests_per_second, said
+        rate = most.requests_per_second
+        said = f"{rate:,.1f} a second of {traffic.requests_per_second:,.1f}; racks needed: {needed:,}"
+        yield "traffic", rate >= traffic.requests_per_second, said

@@ -13,7 +13,7 @@ from calculator.hardware import Device
 from calculator.model import Model
 from calculator.numbers.units import GIB
 from calculator.parallel.layout import Layout
-from calculator.parallel.placed import Stage, placed
+from calculator.parallel.placed import in_turn, placed
 from calculator.record.operation import Operation
 from calculator.record.workload import Workload
 from calculator.serving.efficiency import Efficiency, efficiency
@@ -25,6 +25,9 @@ USED, OVERHEAD = 0.9, 1.5 * GIB
 model's cache (`fit` says why)."""
 
 
+PIPELINED = frozenset(("vllm", "sglang", "tensorrt-llm"))
+"""Engines whose scheduler keeps as many batches in flight as there are stages (vLLM's batch queue, SGLang's
+pp_async_batch_depth, TensorRT-LLM's micro-batches)."""
 KNOWN = 16  # cases, and answers of each, that are kept
 
 
@@ -58,6 +61,12 @@ class Case:
     host: float = 0.0
     known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def in_flight(self) -> int:
+        """Batches that are on their way through the pipeline at once, each in a stage of its own. llama.cpp and
+        transformers run one."""
+        return self.layout.pp if self.engine in PIPELINED else 1
+
     def once(self, key: Any, found: Callable[[], Any]) -> Any:
         """What was found before for a key of this case; a search asks for the same prompt at many numbers of users."""
         if key not in self.known:
@@ -79,25 +88,22 @@ class Case:
             **more,
         )
 
-    def stages(self, mode: str, batch: int, length: int, **more: Any) -> tuple[Stage, ...]:
-        """What each pipeline stage's fullest device does in a pass."""
-        return placed(self.model, self.workload(mode, batch, max(length, 1), **more), self.layout)
+    def operations(self, mode: str, batch: int, length: int, **more: Any) -> tuple[Operation, ...]:
+        """What the fullest devices of all pipeline stages do in a pass, one after another."""
+        return in_turn(self.model, self.workload(mode, batch, max(length, 1), **more), self.layout)
 
-    def terms(self, mode: str, batch: int, length: int, **more: Any) -> list[list[Term]]:
-        """What a pass is made of, stage by stage."""
+    def terms(self, mode: str, batch: int, length: int, **more: Any) -> list[Term]:
+        """What a pass is made of."""
         read = experts_read(self.model, self.workload(mode, batch, max(length, 1), **more), self.layout)
         prefill, context = mode == "prefill", length if mode == "decode" else 0
-        stages = self.stages(mode, batch, length, **more)
-        return [self.terms_of(s.operations, context, prefill=prefill, read=read) for s in stages]
+        return self.terms_of(self.operations(mode, batch, length, **more), context, prefill=prefill, read=read)
 
     def verify(self, batch: int, rows: int, context: int) -> PassTime:
         """One step that reads `rows` tokens of each sequence, as a draft's tokens are verified: engines run it as a
         step of decode with so many queries a sequence, which share its cache (vLLM: reorder_batch_threshold)."""
         asked = ("decode", batch * rows, max(context, 1))
         read = experts_read(self.model, self.workload(*asked), self.layout)
-        stages = self.stages(*asked)
-        found = [self.terms_of(s.operations, context, read=read, rows=rows) for s in stages]
-        return self.timed(found, prefill=False)
+        return self.timed(self.terms_of(self.operations(*asked), context, read=read, rows=rows), prefill=False)
 
     def terms_of(
         self, operations: Iterable[Operation], context: int, *, prefill: bool = False, read: float = 1.0, rows: int = 1
@@ -122,13 +128,12 @@ class Case:
             split.append(term)
         return split
 
-    def timed(self, stages: list[list[Term]], *, prefill: bool, prompts: float = 1.0) -> PassTime:
-        """A pass through all stages."""
-        found = [pass_time(s, self.efficiency, prefill=prefill, prompts=prompts) for s in stages]
-        return PassTime(*(sum(getattr(f, n) for f in found) for n in PassTime.__dataclass_fields__))
+    def timed(self, found: Iterable[Term], *, prefill: bool) -> PassTime:
+        """The time of a pass."""
+        return pass_time(found, self.efficiency, prefill=prefill)
 
     def decode(self, batch: int, context: int) -> PassTime:
-        """One step of so many sequences; through all stages."""
+        """One step of so many sequences."""
         return self.timed(self.terms("decode", batch, context), prefill=False)
 
     def room(self, longest: int, mean: int, settings: Mapping[str, Any]) -> Room:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from calculator.hardware import Device
 from calculator.model import Model
 from calculator.parallel.layout import Layout
-from calculator.parallel.placed import placed
+from calculator.parallel.placed import in_turn
 from calculator.passes.forward import resolved_length
 from calculator.record.operation import Operation
 from calculator.record.vocabulary import COMPONENT_LIST
@@ -45,14 +45,14 @@ def passed(model: Model, workload: Workload, device: Device, layout: Layout, eng
     bound = 0.0
     parts: dict[str, float] = {}
     timed: list[tuple[Operation, float]] = []
-    for stage in placed(model, workload, layout):
-        found = terms(stage.operations, device, prefill=prefill, context=context, experts_read=read)
-        for op, term in zip(stage.operations, found, strict=True):
-            one = pass_time((term,), e, prefill=prefill)
-            bound += one.bound
-            name = LINKS if op.phase == "communication" else TITLE[op.component]
-            parts[name] = parts.get(name, 0.0) + one.expected
-            timed.append((op, one.expected))
+    operations = in_turn(model, workload, layout)
+    found = terms(operations, device, prefill=prefill, context=context, experts_read=read)
+    for op, term in zip(operations, found, strict=True):
+        one = pass_time((term,), e, prefill=prefill)
+        bound += one.bound
+        name = LINKS if op.phase == "communication" else TITLE[op.component]
+        parts[name] = parts.get(name, 0.0) + one.expected
+        timed.append((op, one.expected))
     host = e.prefill_host if prefill else e.step + e.sequence * float(workload.batch_size)
     if host:
         parts[ENGINE] = host

@@ -74,8 +74,8 @@ class Speculation:
                 replace(case, model=self.draft, layout=layout, dtype="auto", known={}).decode(batch, context).expected
             )
         # One layer like the target's, in front of the target's own head.
-        stages = case.stages("decode", batch, context)
-        head = [op for s in stages for op in s.operations if op.component == "head"]
-        layers = [op for s in stages for op in s.operations if op.component != "head"]
-        timed = [case.timed([case.terms_of(ops, context)], prefill=False).expected for ops in (layers, head)]
+        operations = case.operations("decode", batch, context)
+        head = [op for op in operations if op.component == "head"]
+        layers = [op for op in operations if op.component != "head"]
+        timed = [case.timed(case.terms_of(ops, context), prefill=False).expected for ops in (layers, head)]
         return timed[0] / case.model.layers + timed[1]

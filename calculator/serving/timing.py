@@ -113,12 +113,8 @@ def terms(
     return found
 
 
-def pass_time(found: Iterable[Term], e: Efficiency, *, prefill: bool, prompts: float = 1.0) -> PassTime:
-    """The time of a pass.
-
-    Args:
-        prompts: that run together: their arithmetic and activations are as many times one's, the weights are read once.
-    """
+def pass_time(found: Iterable[Term], e: Efficiency, *, prefill: bool) -> PassTime:
+    """The time of a pass."""
     bound = busy = products = memory = moved = 0.0
     kernels = 0.0
     for t in found:
@@ -128,20 +124,19 @@ def pass_time(found: Iterable[Term], e: Efficiency, *, prefill: bool, prompts: f
             busy += t.times * t.sent
             continue
         if t.devices:
-            bound += t.times * t.sent * prompts
+            bound += t.times * t.sent
             start = e.all_to_all if t.kind == "all-to-all" else e.collective + e.hop * max(t.devices - 2, 0)
-            moved += t.times * (start + t.sent * prompts / e.link)
+            moved += t.times * (start + t.sent / e.link)
             continue
-        flops, others = t.flops * prompts, t.moved * prompts
-        bound += t.times * max(flops, t.weights + others)
+        bound += t.times * max(t.flops, t.weights + t.moved)
         low = t.arithmetic in e.low
         reached = e.compute * e.low.get(t.arithmetic, 1.0) * t.useful
         reached *= e.compute_experts * (e.experts_low if low else 1.0) if t.experts else 1.0
         if t.stored and prefill:
             reached *= e.dequantized_prefill
         widened = {"low": e.dequantized, "experts": e.dequantized_experts}.get(t.stored, 1.0)
-        traffic = (t.weights / widened + others) / e.memory
-        compute = flops / reached
+        traffic = (t.weights / widened + t.moved) / e.memory
+        compute = t.flops / reached
         busy += t.times * max(compute, traffic)
         if compute > traffic:
             products += t.times * compute

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from calculator.serving.case import Case
+from calculator.serving.case import PIPELINED, Case
 from calculator.serving.efficiency import link_of
 from calculator.serving.speculation import Speculation
 from calculator.serving.timing import PassTime
 
 CHUNK = 8192  # tokens of a prefill's chunk
+CHUNKED = PIPELINED | {"llama.cpp"}
+UBATCH = 512  # llama.cpp's, which follow each other through the devices of a split by layers (pull request 6017)
 
 
 @dataclass(frozen=True)
@@ -47,32 +49,47 @@ class Waited:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Reading a prompt: `alone`, and each of many (`one`) on devices whose copies of the attention share them."""
+    """Reading a prompt: `alone`, and each of many (`one`) on devices whose copies of the attention share them and whose
+    pipeline stages read one after another at once."""
 
     first: PassTime
     alone: float
     one: float
 
 
-def reading(case: Case, request: Request) -> Prompt:
-    """As `_reading`, found once."""
-    prompt: Prompt = case.once(("prompt", request.prompt, request.cached), lambda: _reading(case, request))
+def reading(case: Case, request: Request, batch: int | None = None) -> Prompt:
+    """Prompts that fill a chunk; or, where `batch` sequences generate for `request.output` steps each, as many as come
+    along with each step. As `_reading`, found once."""
+    most = max(CHUNK // (request.prompt - request.cached), 1)
+    if batch is None:
+        count = most
+    else:
+        count = max(1, min(most, batch // (request.output * case.layout.attention_dp * case.in_flight)))
+    prompt: Prompt = case.once(
+        ("prompt", request.prompt, request.cached, count), lambda: _reading(case, request, count)
+    )
     return prompt
 
 
-def _reading(case: Case, request: Request) -> Prompt:
-    """A prompt's pass. Each copy of the attention reads one of its own, and while prompts queue all copies have one."""
+def _reading(case: Case, request: Request, together: int) -> Prompt:
+    """A prompt's pass. Each copy of the attention reads its own, and while prompts queue all copies have one."""
     e, copies = case.efficiency, case.layout.attention_dp
-    terms = case.terms("prefill", copies, request.prompt - request.cached, past_length=request.cached)
+    tokens, stages = request.prompt - request.cached, case.layout.pp
+    terms = case.terms("prefill", copies, tokens, past_length=request.cached)
     first = case.timed(terms, prefill=True)
-    together = max(CHUNK // (request.prompt - request.cached), 1)
-    one = (case.timed(terms, prefill=True, prompts=together).expected + e.prefill_host) / together
-    return Prompt(first, first.expected + e.prefill_host, one / copies)
+    many = case.terms("prefill", copies * together, tokens, past_length=request.cached) if together > 1 else terms
+    one = (case.timed(many, prefill=True).expected + e.prefill_host) / together
+    # While the last chunk of a prompt is in the first stage, those before it are in the others.
+    chunks = -(-tokens // (UBATCH if case.engine == "llama.cpp" else CHUNK)) if case.engine in CHUNKED else 1
+    filled = (chunks + stages - 1) / (chunks * stages)
+    alone = first.expected * filled + e.prefill_host
+    return Prompt(replace(first, bound=first.bound * filled), alone, one / copies / case.in_flight)
 
 
 def stepping(case: Case, batch: int, request: Request, drafted: Speculation | None) -> tuple[PassTime, float]:
     """A decode step's pass, and seconds a token with the engine's host."""
     e = case.efficiency
+    batch = -(-batch // case.in_flight)  # of one of those on their way
     host = e.step + e.sequence * batch / case.layout.attention_dp
     if drafted is None:
         step = case.decode(batch, request.mean)
@@ -84,12 +101,12 @@ def together(case: Case, request: Request, asked: int, most: int, drafted: Specu
     """Prompts and steps on the same devices, in a closed loop of `asked` users."""
     e, batch = case.efficiency, at_once(asked, most)
     step, each = stepping(case, batch, request, drafted)
-    prompt = reading(case, request)
+    prompt, full = reading(case, request, batch), reading(case, request)
     tpot = each + e.interference * (1 - e.wave) * (batch - 1) * prompt.one / request.output
-    waits = queue(prompt.one, request.output * tpot, asked, e.queue)
+    waits = queue(prompt.one, request.output * tpot, batch, e.queue)
     # Those that do not fit wait until others have left; the first wave of a run waits for its own prompts.
-    held = max(asked - batch, 0) / batch * request.output * tpot
-    wave = e.wave * (batch - 1) / 2 * prompt.one
+    held = max(asked - batch, 0) / batch * (request.output * tpot + waits)
+    wave = e.wave * (batch - 1) / 2 * full.one
     return Waited(
         prompt.alone - prompt.one + waits + wave + each / 2 + e.first_token + held, tpot, batch, step, prompt.first
     )
@@ -98,26 +115,31 @@ def together(case: Case, request: Request, asked: int, most: int, drafted: Specu
 def arriving(case: Case, request: Request, rate: float, most: int, drafted: Speculation | None) -> Waited | None:
     """Prompts and steps on the same devices, requests arriving at random `rate` times a second; None where they arrive
     faster than they can be served. As many generate at once as arrive while one does (Little's law, 1961)."""
-    low, high = 1, most or 1
-    if rate * reading(case, request).one >= 1 or carried(case, request, high, drafted) < rate:
+    if rate * reading(case, request).one >= 1:
         return None
-    while low < high:
+    low, high, most = 0, 1, most or 1
+    while carried(case, request, high, drafted) < rate:  # doubling: a step takes a leap where its tiles are full
+        if high == most:
+            return None
+        low, high = high, min(2 * high, most)
+    while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if carried(case, request, middle, drafted) >= rate else (middle + 1, high)
-    return beside(case, request, rate, low, drafted)
+        low, high = (low, middle) if carried(case, request, middle, drafted) >= rate else (middle, high)
+    return beside(case, request, rate, high, drafted)
 
 
 def carried(case: Case, request: Request, batch: int, drafted: Speculation | None = None) -> float:
     """The requests a second that `batch` sequences at once make room for: each generates for as many steps as its
     answer has tokens, and prompts take their part of every second."""
     _, each = stepping(case, batch, request, drafted)
-    return batch / (request.output * each + batch * case.efficiency.interference * reading(case, request).one)
+    one = reading(case, request, batch).one
+    return batch / (request.output * each + batch * case.efficiency.interference * one)
 
 
 def beside(case: Case, request: Request, rate: float, batch: int, drafted: Speculation | None = None) -> Waited:
     """What users wait while `batch` sequences generate and prompts arrive `rate` times a second, on the same devices.
     The prompts must leave the devices some time: `rate` times the seconds of one is below 1."""
-    e, prompt = case.efficiency, reading(case, request)
+    e, prompt = case.efficiency, reading(case, request, batch)
     step, each = stepping(case, batch, request, drafted)
     busy = rate * prompt.one
     tpot = each / (1 - e.interference * busy)

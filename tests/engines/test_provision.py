@@ -46,6 +46,39 @@ def test_a_gb300_rack_has_a_whole_plan(name: str) -> None:
     assert plan.tpot <= 0.05
 
 
+@pytest.mark.parametrize("rack", ["gb300-nvl72", "dgx-h100"])
+def test_users_of_a_rack_that_is_asked_for_less_wait_less(rack: str) -> None:
+    """Pools and replicas that do both: times rise with the rate up to those of the most that the rack carries."""
+    model, seen = load("Qwen/Qwen2.5-72B"), []
+    most = provision(model, rack).most
+    assert most
+    for share in (0.1, 0.5, 0.9, 1.0):
+        plan = provision(model, rack, {"requests_per_second": share * most.requests_per_second})
+        assert plan.asked
+        assert plan.most == most
+        seen.append((plan.asked.ttft, plan.asked.tpot, plan.asked.users))
+    assert seen == sorted(seen)
+    assert seen[0][2] < seen[-1][2] / 5
+    assert seen[-1] == pytest.approx((most.ttft, most.tpot, most.users), rel=1e-6)
+    doubled = provision(model, rack, {"requests_per_second": 1.9 * most.requests_per_second})
+    assert doubled.racks == 2
+    assert doubled.asked
+    assert doubled.asked.requests_per_second == pytest.approx(0.95 * most.requests_per_second)
+
+
+def test_steps_that_take_a_leap_do_not_end_the_queue_early() -> None:
+    """At 65 sequences a B300's step takes another wave of tiles and serves fewer than at 53; 53 carry the rate."""
+    plan = provision(
+        load("Qwen/Qwen2.5-72B"),
+        "gb300-nvl72",
+        {"prompt_length": 8192, "output_length": 512, "ttft": 3.0, "tpot": 0.04},
+        dtype="fp8",
+    )
+    assert plan.fits, plan.guards
+    assert plan.tpot
+    assert plan.tpot <= 0.04
+
+
 def test_a_model_that_takes_the_whole_machine_reads_and_generates_on_it() -> None:
     model = load("deepseek-ai/DeepSeek-V3.1")
     plan = provision(model, "dgx-h200")

@@ -9,6 +9,7 @@ import pytest
 import calculator
 from calculator import Layout, Model, fit, solve
 from calculator.errors import WorkloadError
+from calculator.search.largest import largest
 
 
 @cache
@@ -85,13 +86,61 @@ def test_an_unknown_goal_is_refused() -> None:
         solve(load("Qwen/Qwen3-8B"), "fastest", H100)
 
 
-def test_more_stages_of_what_is_late_are_not_tried() -> None:
-    """A late layout with room for everyone: the answer is that of all layouts, from a fraction of them."""
-    targets = {"max_model_len": 8192, "concurrency": 64, "ttft": 2.0, "tpot": 0.05}
-    found = solve(load("Qwen/Qwen3-32B"), "min-devices", "a10", **targets)
+def test_more_stages_of_what_is_late_for_one_user_are_not_tried() -> None:
+    """The answer is that of all layouts, from a fraction of them."""
+    targets = {"max_model_len": 8192, "ttft": 2.0, "tpot": 0.05}
+    found = solve(load("Qwen/Qwen3-32B"), "min-devices", "a10", concurrency=64, **targets)
     assert not found.candidates
+    assert found.late
     assert found.asked < 40
-    best = solve(load("Qwen/Qwen3-32B"), "min-devices", H100, **targets)
-    assert best.value == 4
-    every = [fit(load("Qwen/Qwen3-32B"), H100, layout=Layout(tp=t, pp=p)) for t in (1, 2) for p in (2, 3, 4)]
-    assert all(f.fits for f in every)  # with fewer in the tensor group it fits, and is late
+    best = solve(load("Qwen/Qwen3-32B"), "min-devices", H100, concurrency=64, **targets)
+    assert best.value == 3
+    for count in (1, 2):
+        fewer = solve(load("Qwen/Qwen3-32B"), "max-concurrency", H100, devices=count, **targets)
+        assert (fewer.value or 0) < 64
+
+
+def test_users_whom_one_replica_keeps_waiting_get_several() -> None:
+    """The fewest devices within targets, checked against every layout of fewer and of as many devices."""
+    model = load("Qwen/Qwen2.5-72B")
+    asked = {"prompt_length": 4000, "output_length": 500, "ttft": 5.0, "tpot": 0.05}
+    found = solve(model, "min-devices", H100, max_model_len=8192, concurrency=200, **asked)
+    assert found.value == 20
+    assert found.layout == Layout(tp=4, dp=5)
+    for count in (16, 19, 20):
+        most = solve(model, "max-concurrency", H100, devices=count, max_model_len=8192, **asked)
+        assert ((most.value or 0) >= 200) == (count >= found.value)
+
+
+def test_targets_that_no_layout_keeps_are_named_with_what_comes_nearest() -> None:
+    found = solve(load("Qwen/Qwen3-8B"), "max-concurrency", H100, devices=4, tpot=1e-3, ttft=1e-3, max_model_len=2048)
+    assert found.value is None
+    assert found.late
+    assert found.fit is found.late.fit
+    assert found.verdict.startswith(
+        "None of 6 layouts of Qwen/Qwen3-8B keeps the targets of time. The nearest, 4 × H100"
+    )
+
+
+def test_no_more_sequences_than_the_engine_runs_at_once() -> None:
+    """vLLM runs 1,024 at once by default, whatever its cache holds."""
+    found = solve(load("Qwen/Qwen3-8B"), "min-devices", H100, max_model_len=16, concurrency=3000)
+    assert found.value == 3
+    none = solve(load("Qwen/Qwen3-8B"), "min-devices", H100, max_model_len=16, concurrency=400_000)
+    assert "runs 65,536, which is the engine's limit" in none.verdict
+
+
+@pytest.mark.parametrize("power", [0.5, 1, 2])
+@pytest.mark.parametrize("most", [0, 1, 2, 100, 2**31])
+def test_the_largest_number_within_a_bound(power: float, most: int) -> None:
+    for slope in (1e-9, 1e-4, 0.1, 2.0):
+        seen = []
+
+        def of(n: int, slope: float = slope, seen: list[int] = seen) -> float:
+            seen.append(n)
+            return 0.2 + slope * float(n) ** power
+
+        found = largest(most, of)
+        assert len(seen) <= 64
+        assert found == most or of(found + 1) > 1
+        assert found == 0 or of(found) <= 1

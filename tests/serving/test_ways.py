@@ -6,10 +6,12 @@ import pytest
 
 from calculator import Layout, Workload, device, estimate, fit, load_model, serve, solve
 from calculator.errors import DeviceError, WorkloadError
+from calculator.serving.case import Same, case_of
 from calculator.serving.mix import Lengths, Mix
 from calculator.serving.parts import passed
 from calculator.serving.routing import drawn
 from calculator.serving.speculation import Speculation
+from calculator.serving.waiting import Request, reading
 
 QWEN = load_model("Qwen/Qwen3-32B")
 ON = {"device": "h200-sxm-141gb", "layout": Layout(tp=2)}
@@ -227,3 +229,42 @@ def test_devices_without_a_layout_are_the_largest_group_that_engines_take():
 def test_a_stranger_s_trace_is_a_sentence(content, sentence):
     with pytest.raises(WorkloadError, match=sentence):
         Mix.read(content)
+
+
+def test_stages_of_a_pipeline_work_at_once():
+    """At full load four stages give nearly four times the tokens of one device that holds the same batch a stage; one
+    user waits for all of them in turn, and under transformers nobody gains."""
+    model, asked = load_model("Qwen/Qwen3-32B"), {"prompt_length": 1024, "output_length": 1024, "dtype": "fp8"}
+    one = serve(model, device="h200-sxm-141gb", layout=Layout(), concurrency=64, **asked)
+    four = serve(model, device="h200-sxm-141gb", layout=Layout(pp=4), concurrency=256, **asked)
+    assert 3.4 < four.output_tokens_per_second / one.output_tokens_per_second < 4
+    alone = [serve(model, device="h200-sxm-141gb", layout=Layout(pp=n), concurrency=1, **asked) for n in (1, 4)]
+    assert alone[1].tpot.expected > alone[0].tpot.expected
+    assert alone[1].ttft.expected > alone[0].ttft.expected
+    slow = [
+        serve(model, device="h200-sxm-141gb", engine="transformers", layout=Layout(pp=n), concurrency=8, **asked)
+        for n in (1, 4)
+    ]
+    assert slow[1].tpot.expected > slow[0].tpot.expected
+
+
+def test_a_long_prompt_s_chunks_fill_the_pipeline():
+    """Sixteen chunks of 8,192 tokens over four stages take 19 quarters of a chunk's pass, not 64."""
+    model = load_model("Qwen/Qwen3-32B")
+    long = [
+        serve(model, device="h200-sxm-141gb", layout=Layout(pp=n), prompt_length=131072, output_length=16).ttft.expected
+        for n in (1, 4)
+    ]
+    assert long[1] / long[0] == pytest.approx(19 / 64, rel=0.03)
+
+
+def test_prompts_read_together_fill_the_tiles_that_one_leaves_empty():
+    """128 tokens are one row of tiles, of which o_proj has 64 for the 132 multiprocessors of an H100; a chunk of 64
+    prompts leaves none of them without work."""
+    request = Request.like(128, 0, 128)
+    model, card = Same(load_model("meta-llama/Meta-Llama-3.1-70B")), Same(device("h100-sxm-80gb"))
+    case = case_of(model, card, "vllm", Layout(tp=2), "fp8", "auto", (), 0.0)
+    alone, busy = reading(case, request, 1), reading(case, request, 10**6)
+    assert busy == reading(case, request)
+    assert busy.one < alone.one / 2
+    assert busy.one > 128 * 2 * 67e9 / 2 / 1979e12  # and no faster than the units
