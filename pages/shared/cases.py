@@ -42,19 +42,29 @@ class Case(NamedTuple):
 def chosen(inputs: Inputs) -> list[Case]:
     """The sidebar's model if it is wanted, and those picked here, each in each precision and on each device."""
     ids = [entry.id for entry in catalogue.entries() if entry.config.get("model_type") in FAMILIES]
-    picked = st.multiselect(
-        "Models",
-        ids,
-        default=DEFAULTS,
-        key="models",
-        bind="query-params",
-        max_selections=MOST,
-        accept_new_options=True,
-        select_all=False,  # it stands first, so Enter would take every match of what was typed
-        placeholder="Type to search, or org/name of any model of the Hub",
-        help="Type to search the bundled models, or type org/name of any model of the Hub.",
-    )
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        # Within a button, because Streamlit writes white on the chips' light blue in the dark.
+        with st.popover("Models", icon=":material/checklist:", key="choose_models"), st.container(width=560):
+            picked = st.multiselect(
+                "Bundled models and ids of the Hub",
+                ids,
+                default=DEFAULTS,
+                key="models",
+                bind="query-params",
+                max_selections=MOST,
+                accept_new_options=True,
+                select_all=False,  # it stands first, so Enter would take every match of what was typed
+                placeholder="Type a name",
+                help="Type to search, or type org/name of any model of the Hub.",
+            )
+            own = st.toggle(f"The sidebar's {inputs.name}", True, key="own", bind="query-params")
+            files = st.file_uploader(
+                "config.json files",
+                type=["json"],
+                accept_multiple_files=True,
+                key="compare_files",
+                max_upload_size=limits().upload_bytes // 10**6,
+            )
         formats = st.multiselect(
             "Weight precisions",
             ["auto", *FORMATS, *USUAL],
@@ -74,16 +84,6 @@ def chosen(inputs: Inputs) -> list[Case]:
             max_selections=4,
             select_all=False,
         )
-    with st.container(horizontal=True, vertical_alignment="center"):
-        own = st.toggle(f"The sidebar's {inputs.name}", True, key="own", bind="query-params", width="content")
-        with st.popover("Files", icon=":material/upload_file:", key="choose_files"):
-            files = st.file_uploader(
-                "config.json files",
-                type=["json"],
-                accept_multiple_files=True,
-                key="compare_files",
-                max_upload_size=limits().upload_bytes // 10**6,
-            )
     models: dict[str, Model] = {inputs.model.name: inputs.model} if own else {}
     for name in picked[:MOST]:
         models |= _named(name)
