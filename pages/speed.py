@@ -179,9 +179,12 @@ def times(paper: Paper, inputs: Inputs, case: Serving) -> None:
     last = found[-1][1].parts
     top = max(last, key=lambda n: last[n])
     finding = f"{top} takes {last[top] / sum(last.values()):.0%} of the next token of {users_said(case.batch)}."
+    full = {b.label: sum(b.parts.values()) for b in bars}
     paper.chart(
         "time_by_part",
-        charts.stacked(bars, shades, finding, ui.ink(), unit="ms", full={b.label: sum(b.parts.values()) for b in bars}),
+        charts.stacked(
+            bars, shades, finding, ui.ink(), unit="ms", full=full, thick=36
+        ),  # as tall as the picture beside
     )
 
 
