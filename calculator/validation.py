@@ -80,7 +80,7 @@ _model = cache(load_model)
 
 @cache
 def runs() -> tuple[Run, ...]:
-    """The sample of measured serving runs."""
+    """The measured serving runs."""
     with (DATA / "serving_runs.csv").open(encoding="utf-8", newline="") as file:
         return tuple(map(_compared, csv.DictReader(file)))
 

@@ -1,12 +1,12 @@
 """Fits the parameters of the time model to measured serving runs; run by hand.
 
     python docs/calibrate_time.py RUNS.csv            what the parameters reach, and with each family left out in turn
-    python docs/calibrate_time.py RUNS.csv --write    and writes values, intervals, ranges and a sample of the
-                                                      runs, with their left-out times, into the package's data
+    python docs/calibrate_time.py RUNS.csv --write    and writes values, intervals, ranges and the runs, with
+                                                      their left-out times, into the package's data
 
 RUNS.csv has a run a row: mode (agg, disagg), engine, model, group (its family), device (ids or bundled names), dtype,
 isl, osl, concurrency, tp, attention_dp, ep, workers, prefill_tp, prefill_attention_dp, prefill_ep, prefill_workers,
-ttft_ms, tpot_ms, doubt (calculator/data/serving_runs.csv is a sample). `doubt` says why a run is predicted but not
+ttft_ms, tpot_ms, doubt (calculator/data/serving_runs.csv is one). `doubt` says why a run is predicted but not
 fitted to:
 
     drafts  1.4 to 1.9 times as fast as other versions of the engine at the same sizes: it drafted tokens
@@ -38,8 +38,7 @@ from calculator.serving.efficiency import efficiency, engine_named, parameters  
 from calculator.serving.waiting import CHUNK, at_once  # noqa: E402
 
 DATA = ROOT / "calculator" / "data" / "efficiency.json"
-SAMPLE = ROOT / "calculator" / "data" / "serving_runs.csv"
-EVERY = 2  # of the runs that go into the sample
+RUNS = ROOT / "calculator" / "data" / "serving_runs.csv"
 ENGINES = ("vllm", "sglang", "tensorrt-llm")
 STORED = {"": 0, "low": 1, "experts": 2}
 LOW = {"fp8": 1, "int8": 1, "nvfp4": 2, "mxfp4": 2}
@@ -285,16 +284,16 @@ def main() -> None:
     print("pools             TPOT {}   TTFT {}".format(*(said(r, np.ones(len(r))) for r in ratio)), added)
     if options.write:
         write(refits, added, ranges(runs, left, ratio))
-        sample(runs, left, apart)
+        keep(runs, left, apart)
 
 
-def sample(runs: Runs, left: Any, apart: list[dict[str, str]]) -> None:
-    """Every second run; of aggregated ones with the times that were predicted with their family left out."""
+def keep(runs: Runs, left: Any, apart: list[dict[str, str]]) -> None:
+    """Every run; of aggregated ones with the times that were predicted with their family left out."""
     found = [
         row | {"left_ttft_ms": f"{1e3 * ttft:.2f}", "left_tpot_ms": f"{1e3 * tpot:.3f}"}
         for row, tpot, ttft in zip(runs.rows, *left, strict=True)
-    ][::EVERY] + apart[::EVERY]
-    with SAMPLE.open("w", encoding="utf-8", newline="") as file:
+    ] + apart
+    with RUNS.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(found)

@@ -8,7 +8,7 @@ from calculator import validation
 from calculator.serving.efficiency import parameters
 
 SOURCE = (
-    "Every second run of the InferenceX results in the wheel of aiconfigurator-core 0.12.0 (Apache-2.0): the "
+    "Every run of the InferenceX results in the wheel of aiconfigurator-core 0.12.0 (Apache-2.0): the "
     "aggregated ones, and of the disaggregated ones those that state how many groups of devices shared the users. "
     "Errors are |predicted / measured - 1|. The first three rows are of the parameters as they are; in the others each "
     "run is predicted with parameters that were fitted without its family (docs/calibrate_time.py). Priors and terms "
