@@ -22,6 +22,7 @@ setup(
     package_dir=APP,
     package_data={
         "calculator": ["py.typed", "data/*.json", "data/*.csv"],
+        "transformer_calculator": ["py.typed"],
         "calculator.web": [".streamlit/config.toml", "docs/*.md", "static/*"],
     },
 )

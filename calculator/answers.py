@@ -1,106 +1,36 @@
-"""What the command line answers about devices: whether it fits, what it needs, a rack, a log, and how to start it."""
+"""What the command line answers about devices: whether it fits, what it needs, a rack, a log, and how to start it.
+The options are in questions.py."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calculator import traffic
-from calculator.asked import load_all
-from calculator.errors import CalculatorError, DeviceError, SourceError, WorkloadError
+from calculator.asked import cache_types, load_all
+from calculator.errors import SourceError, WorkloadError
 from calculator.limits import limits
-from calculator.numbers.reading import whole
-from calculator.numbers.units import GB, GIB, MIB, gib
-from calculator.recipes import layout_of, recipe_of
+from calculator.named import any_device, named_device
+from calculator.numbers.blocks import Block, Grid
+from calculator.numbers.units import GIB, gib
+from calculator.questions import OF_TABLES, SHARED
+from calculator.recipes import divided, layout_of, recipe_of
+from calculator.report import output
 from calculator.report.clean import as_csv
 from calculator.report.rows import stamp
 
 if TYPE_CHECKING:
     from calculator.engines.memory.fit import Fit
-    from calculator.hardware import Device
     from calculator.model import Model
     from calculator.search.plan import Plan
 
-FRACTION = float
-WAYS = ("command", "kubernetes", "skypilot")
-ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "transformers")
 DID_NOT_FIT = 1  # exit status of --fits
-SHARED = ("gpu_memory_utilization", "max_num_seqs", "mem_fraction_static", "n_gpu_layers")
-OF_TABLES = {"batched_tokens": "max_num_batched_tokens", "block_size": "block_size"}  # options that --table has, too
-
-
-def add_options(add: Callable[..., Any]) -> None:
-    """The options of these questions; --device, --engine and the layout are declared beside the command line's own."""
-    said = "whether it fits a device (h100-sxm-80gb, 80GiB ...): exits 0 if so and 1 if not"
-    add("--fits", metavar="DEVICE", help=said)
-    add("--provision", metavar="RACK", help="how a rack or machine serves it (gb300-nvl72, dgx-h100 ...)")
-    goals = "max-batch, max-context, max-concurrency, min-devices, cheapest; with --mode train fastest, too"
-    add("--solve", metavar="GOAL", help=f"the best layout of --device for a goal: {goals}")
-    add("--tokens", metavar="N", help="with --solve and --mode train: tokens of the budget, such as 1T or 300B")
-    add("--vllm-log", metavar="FILE", help="what a vLLM log printed about memory beside what is predicted on --device")
-    said = f"with --fits and --provision: what starts the engine with these settings: {', '.join(WAYS)}"
-    add("--launch", nargs="?", const="command", choices=WAYS, metavar="WAY", help=said)
-    add("--devices", type=_count, metavar="N", help="with --solve: how many devices")
-    add("--users", type=_count, metavar="N", help="sequences at once that have to fit; default: 1")
-    add("--max-model-len", type=_count, metavar="N", help="tokens of the longest sequence; default: the model's limit")
-    for name in SHARED:
-        kind = FRACTION if name.endswith(("utilization", "static")) else _count
-        add(f"--{name.replace('_', '-')}", type=kind, metavar="N", help="the engine's own setting")
-    add("--requests-per-second", type=float, metavar="N", help="with --serve and --provision: requests that arrive")
-    for name, words in (("prompt", "of a request's prompt; default: 4096"), ("output", "generated; default: 1024")):
-        said = f"with --serve, --provision and --solve: tokens {words}"
-        said += "; with --serve also 512-4096, exponential:1024, lognormal:1024:0.8" if name == "prompt" else ""
-        add(f"--{name}-length", type=_length, metavar="N", help=said)
-    add("--ttft", type=float, metavar="SECONDS", help="the first token at the latest, with --provision and --solve")
-    add("--tpot", type=float, metavar="SECONDS", help="each further token at the latest")
-    traffic.add_options(add, _count)
-
-
-def _count(value: str) -> int:
-    """A number as people write it, such as 32k."""
-    try:
-        return whole(value, "A number", least=0, most=10**9)
-    except CalculatorError:
-        raise argparse.ArgumentTypeError(f"{value[:40]!r} is no whole number such as 4096, 32k or 1e6") from None
-
-
-def _length(value: str) -> int | str:
-    """A number, or a distribution of them, which is read where one is allowed."""
-    return value if re.match("[0-9]+ *-|[a-z]+:", value) else _count(value)
-
-
-QUESTIONS = ("fits", "serve", "provision", "solve", "vllm_log")
-OWN: tuple[str, ...] = (
-    *("tokens", "devices", "users", "max_model_len", *SHARED, "requests_per_second"),
-    *("prompt_length", "output_length", "ttft", "tpot", *traffic.OWN),
-)
-INSTEAD = {"max_model_len": "; the length of a workload is --seq-len", "users": "; its batch is --batch-size"}
-
-
-def asked(options: argparse.Namespace) -> bool:
-    """Whether one of the questions was asked.
-
-    Raises:
-        WorkloadError: several were; or an option that only they read was given without one.
-    """
-    found = [_flag(name) for name in QUESTIONS if getattr(options, name)]
-    if len(found) > 1:
-        raise WorkloadError(f"{' and '.join(found)} are questions of their own; ask one at a time.")
-    if not found:
-        alone = [name for name in OWN if getattr(options, name) is not None]
-        alone += ["launch"] * bool(options.launch)
-        if alone:
-            where = "--fits, --serve, --provision, --solve or --vllm-log"
-            raise WorkloadError(f"{_flag(alone[0])} is read with {where}{INSTEAD.get(alone[0], '')}.")
-    return bool(found)
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def answer(options: argparse.Namespace, models: Sequence[Model]) -> tuple[str, int]:
@@ -112,7 +42,6 @@ def answer(options: argparse.Namespace, models: Sequence[Model]) -> tuple[str, i
     if len(models) != 1:
         raise WorkloadError("--fits, --serve, --solve, --provision and --vllm-log ask about one model; name one.")
     (model,) = models
-    _read_elsewhere(options)
     if options.fits:
         return _fits(options, model)
     if options.serve:
@@ -123,49 +52,10 @@ def answer(options: argparse.Namespace, models: Sequence[Model]) -> tuple[str, i
         plan = provision(model, options.provision, _traffic(options), **_precision(options), **_settings(options))
         words = _launched(options, _pools(plan))
         lines = [*_plan_lines(plan.to_dict()), *(line for each in words.values() for line in ("", each))]
-        return _shown(options, plan.to_dict() | words, plan.verdict, plan.rows(), lines), 0
+        return _shown(options, plan, plan.to_dict() | words, lines, words), 0
     if options.solve:
         return (_solve_training if options.mode == "pretraining" else _solve)(options, model), 0
     return _log(options, model), 0
-
-
-RENTED = "hf:"
-"""Before the name of a machine that Hugging Face rents, for its Jobs or its Inference Endpoints."""
-
-
-def named_device(said: str) -> Device:
-    """A device by its name, or of a machine that Hugging Face rents ("hf:a100-large").
-
-    Raises:
-        CalculatorError: no such device.
-    """
-    from calculator.hardware import device
-    from calculator.hardware.rented import rented_device
-
-    return rented_device(said.removeprefix(RENTED)) if said.startswith(RENTED) else device(said)
-
-
-def any_device(said: str) -> Device:
-    """A device as `named_device` knows it, or one of so much memory ("80GiB", "24 GB").
-
-    Raises:
-        CalculatorError: no such device.
-    """
-    from calculator.hardware import Device
-
-    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*(GiB|GB|MiB|MB|[GM]|)\s*", said, re.IGNORECASE)
-    number, unit = match.groups() if match else ("", "")
-    if len(unit) < 2:
-        try:
-            return named_device(said)  # 4090 is a card
-        except DeviceError as error:
-            if not number:
-                raise
-            told = f"A device of so much memory is written {number}GiB (2^30 bytes) or {number}GB (10^9)."
-            raise DeviceError(told) from error
-    units = {"gib": GIB, "gb": GB, "mib": MIB, "mb": 10**6}
-    size = round(float(number) * units[unit.lower()])
-    return Device(id=said.strip().lower(), name=f"a device of {said.strip()}", memory=size, bandwidth=1.0, peak={})
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -174,7 +64,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _precision(options: argparse.Namespace) -> dict[str, Any]:
-    return {"engine": options.engine, "dtype": str(options.dtype), "kv_dtype": str(options.kv_dtype)}
+    return {"engine": options.engine, "dtype": options.dtype, "kv_dtype": options.kv_dtype, **cache_types(options)}
 
 
 def _pools(plan: Plan) -> dict[str, tuple[Fit, str]]:
@@ -198,18 +88,6 @@ def _launched(options: argparse.Namespace, started: Mapping[str, tuple[Fit, str]
     return {name: shell(fit, pool) for name, (fit, pool) in started.items()}
 
 
-def _read_elsewhere(options: argparse.Namespace) -> None:
-    """
-    Raises:
-        WorkloadError: an option of --serve stands beside another question.
-    """
-    alone = [] if options.serve else [name for name in traffic.OWN if getattr(options, name) is not None]
-    if options.provision:
-        alone = [name for name in alone if name != "prefix_hit"]
-    if alone:
-        raise WorkloadError(f"{_flag(alone[0])} is read with --serve.")
-
-
 def _serve(options: argparse.Namespace, model: Model) -> str:
     draft = None
     if options.draft:
@@ -218,7 +96,9 @@ def _serve(options: argparse.Namespace, model: Model) -> str:
     found = traffic.served(
         options, model, named_device(options.serve), draft, **lengths, **_precision(options), **_settings(options)
     )
-    return _shown(options, found.to_dict(), found.summary(), found.rows(), traffic.lines(found))
+    asked = traffic.request(options, **lengths)
+    lines = [*traffic.lines(found), f"  {'asked':<32} {asked}"]
+    return _shown(options, found, found.to_dict() | {"request": asked}, lines)
 
 
 def _traffic(options: argparse.Namespace) -> dict[str, Any]:
@@ -243,8 +123,7 @@ def _fits(options: argparse.Namespace, model: Model) -> tuple[str, int]:
     lines += [f"note: {note}" for note in found.notes]
     words = _launched(options, {options.launch or "": (found, "")})
     lines += [line for each in words.values() for line in ("", each)]
-    shown = found.to_dict() | words
-    return _shown(options, shown, found.verdict, found.rows(), lines), 0 if found.fits else DID_NOT_FIT
+    return _shown(options, found, found.to_dict() | words, lines, words), 0 if found.fits else DID_NOT_FIT
 
 
 def _solve(options: argparse.Namespace, model: Model) -> str:
@@ -252,8 +131,11 @@ def _solve(options: argparse.Namespace, model: Model) -> str:
 
     if options.solve == "fastest" and options.solve not in GOALS:
         raise WorkloadError("The goal fastest is of training; give --mode train with it.")
+    if options.device is None and options.solve in GOALS and options.solve != "cheapest":
+        raise WorkloadError(
+            f"--solve {options.solve} needs --device NAME; only the goal cheapest chooses one from the catalogue."
+        )
     asked = _traffic(options)
-    asked.pop("requests_per_second", None)
     found = solve(
         model,
         options.solve,
@@ -265,12 +147,8 @@ def _solve(options: argparse.Namespace, model: Model) -> str:
         **_precision(options),
         **_settings(options),
     )
-    counts = ("devices", "tp", "pp", "dp", "ep", "attention_dp")
-    lines = [
-        f"  {row['device']:<20} " + " ".join(f"{name} {row[name]}" for name in counts) + f"  {row['value']:,.6g}"
-        for row in found.rows()[:12]
-    ]
-    return _shown(options, found.to_dict(), found.verdict, found.rows(), lines)
+    lines = output.as_blocks(found.blocks()[1:], "text").splitlines() if found.candidates else []
+    return _shown(options, found, found.to_dict(), lines)
 
 
 def _solve_training(options: argparse.Namespace, model: Model) -> str:
@@ -292,7 +170,7 @@ def _solve_training(options: argparse.Namespace, model: Model) -> str:
         f"  {_rate(row)}{gib(row['required']):>10}  {row['devices']:,} × {row['device']}: {recipe(step)}"
         for row, step in zip(found.rows()[:10], found.plans, strict=False)
     ]
-    return _shown(options, found.to_dict(), found.verdict, found.rows(), lines)
+    return _shown(options, found, found.to_dict(), lines)
 
 
 def _one(value: Any, flag: str) -> Any:
@@ -337,14 +215,18 @@ def _log(options: argparse.Namespace, model: Model) -> str:
     if not options.device:
         raise WorkloadError("--vllm-log needs --device: vLLM's log does not name the device it runs on.")
     reading = read_log(_text_of(options.vllm_log))
-    found = reading.predicted(model, any_device(options.device), **_settings(options))
+    found = reading.predicted(model, any_device(options.device), **_settings(options), **_of_the_log(options))
     rows = reading.rows(found)
-    lines = [
-        f"  {row['figure']:<44} {row['printed']:>14,.6g} {_or_dash(row['predicted']):>14} {_percent(row['error']):>9}"
-        for row in rows
-    ]
-    head = f"  {'':<44} {'printed':>14} {'predicted':>14} {'error':>9}"
-    return _shown(options, {"figures": rows, "fit": found.to_dict()}, found.verdict, rows, [head, *lines])
+    cells = [(r["figure"], f"{r['printed']:,.6g}", _or_dash(r["predicted"]), _percent(r["error"])) for r in rows]
+    table = Grid("The log beside the prediction", ("Figure", "Printed", "Predicted", "Error"), cells)
+    lines = output.as_blocks([table], "text").splitlines()
+    return _shown(options, found, {"figures": rows, "fit": found.to_dict()}, lines, rows=rows, blocks=[table])
+
+
+def _of_the_log(options: argparse.Namespace) -> dict[str, Any]:
+    """What a log may leave out."""
+    found = {"layout": layout_of(options)} if divided(options) else {}
+    return found | ({"max_model_len": options.max_model_len} if options.max_model_len is not None else {})
 
 
 def _text_of(name: str) -> str:
@@ -354,8 +236,9 @@ def _text_of(name: str) -> str:
         SourceError: it cannot be read, or is too large; what vLLM prints while it starts is a few hundred kilobytes.
     """
     most = limits().upload_bytes
+    piped = name == "-" and not Path(name).exists()
     try:
-        with Path(name).open("rb") as file:
+        with nullcontext(sys.stdin.buffer) if piped and sys.stdin else Path(name).open("rb") as file:
             read = file.read(most + 1)
     except (OSError, ValueError) as reason:
         raise SourceError(f"The log {name} cannot be read: {getattr(reason, 'strerror', None) or reason}.") from None
@@ -400,13 +283,25 @@ def _plan_lines(plan: Mapping[str, Any]) -> list[str]:
 
 def _shown(
     options: argparse.Namespace,
+    found: Any,
     everything: Mapping[str, Any],
-    verdict: str,
-    rows: Sequence[Mapping[str, Any]],
     lines: Sequence[str],
+    commands: Mapping[str, str] | None = None,
+    rows: Sequence[Mapping[str, Any]] | None = None,
+    blocks: Sequence[Block] = (),
 ) -> str:
+    """An answer in the format that was asked for.
+
+    Args:
+        found: what `calculator` answered. everything: for JSON. lines: under the verdict, for people. commands: what
+            starts an engine. rows, blocks: for CSV and Markdown, where they are not the answer's own.
+    """
     if options.format == "json":
-        return json.dumps({**stamp(), **everything}, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps({**stamp(), **everything}, indent=2) + "\n"
     if options.format == "csv":
-        return as_csv(rows)
+        return as_csv(found.rows() if rows is None else rows)
+    if options.format == "markdown":
+        said = "".join(f"\n```\n{command.strip()}\n```\n" for command in (commands or {}).values())
+        return output.as_blocks([*(found.blocks() if rows is None else []), *blocks], "markdown") + said
+    verdict = getattr(found, "verdict", None) or found.summary()
     return "\n".join([verdict, *lines]) + "\n"

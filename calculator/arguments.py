@@ -1,5 +1,5 @@
 """The options of the command line and what each may be: those of a workload are declared in record/options.py, those of
-questions about devices in answers.py, those of layouts and recipes in recipes.py, the rest here."""
+questions about devices in questions.py, those of layouts and recipes in recipes.py, the rest here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from calculator import answers, habits, recipes
+from calculator import habits, questions, recipes
 from calculator.errors import CalculatorError
 from calculator.formats.named import ALIASES
 from calculator.lists import listed
@@ -62,7 +62,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise CalculatorError: one sentence, with the option that was probably meant."""
         said = message.rstrip(".")
-        guess = habits.meant(message, self._option_string_actions)
+        guess = habits.guessed(message, self._option_string_actions)
         everything = " all" if guess or not habits.in_short_help(message) else ""
         raise CalculatorError(f"{said[:1].upper()}{said[1:]}; see {self.prog} --help{everything}.{guess}")
 
@@ -87,11 +87,23 @@ def parser(program: str) -> Parser:
     """The options, which are also the documentation; those of a workload are stored under its fields' names."""
     epilog, layout = EPILOG.format(program=program), argparse.RawDescriptionHelpFormatter
     made = Parser(
-        program, description=DESCRIPTION, epilog=epilog, allow_abbrev=False, add_help=False, formatter_class=layout
+        program,
+        usage="%(prog)s MODEL [MODEL ...] [options]",
+        description=DESCRIPTION,
+        epilog=epilog,
+        allow_abbrev=False,
+        add_help=False,
+        formatter_class=layout,
     )
     for title, fill in GROUPS.items():
         fill(made.add_argument_group(title).add_argument)
     return made
+
+
+def given_of(made: Parser, options: argparse.Namespace) -> dict[str, str]:
+    """The flags of the options that say something else than their default, by the fields they fill."""
+    flags = {a.dest: a.option_strings[0] if a.option_strings else a.dest for a in made._actions}
+    return {name: flags[name] for name, value in vars(options).items() if value != made.get_default(name)}
 
 
 Add = Callable[..., Any]
@@ -105,7 +117,9 @@ def _add_models(add: Add) -> None:
         help="a bundled model, Hugging Face id (org/name, org/name@revision, org/name:FILE.gguf) or URL, the path of a "
         "config.json, of its folder, of an adapter's folder or of a GGUF file; several are compared",
     )
-    add("--hf-model", action="append", default=[], metavar="MODEL", help="the same as an option; may be repeated")
+    add(
+        "--hf-model", "-hf", action="append", default=[], metavar="MODEL", help="the same as an option; may be repeated"
+    )
     add("--config", action="append", default=[], metavar="PATH", help="a config.json or its folder; may be repeated")
     said = (
         "a draft for speculative decoding of the MODEL, named as one, or mtp for its own prediction layers; shows "
@@ -145,7 +159,7 @@ def _argument(option: Option) -> dict[str, Any]:
         "format": ("FORMAT", listed(_format_name)),
         "length": ("N|max", listed(_length, lengths=True)),
         "count": ("N", listed(_count, lengths=option.field != "batch_size")),
-        "factor": ("C", float),
+        "factor": ("C", questions.number),
     }[option.kind]
     made: dict[str, Any] = {"default": option.default, "type": read, "help": option.described, "metavar": metavar}
     choices = (*option.choices, *(["fused"] if option.field == "kernels" else []))  # of --mode train
@@ -176,7 +190,13 @@ def _add_devices(add: Add) -> None:
         "with pretraining a step's memory and time"
     )
     add("--device", metavar="NAME", help=said)
-    add("--engine", choices=answers.ENGINES, default="vllm", help="whose memory and pace; default: vllm")
+    add(
+        "--engine",
+        type=str.lower,
+        choices=questions.ENGINES,
+        default="vllm",
+        help="whose memory and pace; default: vllm",
+    )
     recipes.add_options(add, _count)
     add("--list-devices", action="store_true", help="list the devices of the catalogue")
 
@@ -189,6 +209,7 @@ def _add_output(add: Add) -> None:
     )
     add(
         "--table",
+        type=str.lower,
         choices=(*output.TABLES, "operations", "phases", "cache", "engines", "formats", "device", "all"),
         default="all",
         help=said,
@@ -206,7 +227,8 @@ def _add_output(add: Add) -> None:
     said = "instead of tables the model's formula against the headers of its checkpoint (safetensors or GGUF): both "
     said += "sides, and every tensor that differs with the reason; of the files no more than the headers is read"
     add("--checkpoint", action="store_true", help=said)
-    add("--format", choices=output.OUTPUTS, default="text", help="default: text")
+    said = "default: text, or what the name of --output ends in (.json, .csv, .md)"
+    add("--format", type=str.lower, choices=output.OUTPUTS, help=said)
     add("--output", metavar="FILE", help="write there instead; an existing file is replaced only if all went well")
     add("--json", action="store_const", dest="format", const="json", help="the same as --format json")
     add("--list-models", action="store_true", help="list the bundled models")
@@ -221,7 +243,7 @@ GROUPS: Mapping[str, Callable[[Add], None]] = {
     "models": _add_models,
     **{group: _add_options(group) for group in OPTION_GROUPS},
     "devices": _add_devices,
-    "questions about devices": answers.add_options,
+    "questions about devices": questions.add_options,
     "output": _add_output,
 }
 
@@ -252,4 +274,4 @@ def _format_name(value: str) -> str:
 
 
 def _choice(value: str) -> str:
-    return habits.MODES.get(value.lower(), value)
+    return habits.MODES.get(value.lower(), value.lower())

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from calculator.errors import CalculatorError, SourceError, WorkloadError
 from calculator.estimation import Estimate
+from calculator.lists import Listed
 from calculator.model import Model
 from calculator.record.workload import Workload
 from calculator.sources import catalogue
 from calculator.sources.load import load_model
-from calculator.terminal import hide, progress
+from calculator.terminal import hide, progress, working
 
 if TYPE_CHECKING:
     from calculator.sources.checkpoint import Comparison
@@ -32,7 +34,14 @@ def sources(options: argparse.Namespace) -> list[str]:
     if not found:
         hint = f" ({options.explain!r} was taken for an operation to explain)" if options.explain else ""
         raise SourceError(f"No model was named{hint}; give one, for instance Qwen/Qwen2.5-7B, or see --list-models.")
+    for named in options.models:
+        if SEVERAL.fullmatch(named) and not os.path.exists(named):
+            raise SourceError(f"{named[:160]!r} are several models; give one after the other, with spaces between.")
     return found
+
+
+SEVERAL = re.compile(r"[\w.-]+/[\w.-]+(?:[,;\s]+[\w.-]+/[\w.-]+)+")
+"""org/one,org/two as a single argument."""
 
 
 def one_of(runs: Sequence[Workload], option: str) -> Workload:
@@ -85,15 +94,13 @@ def load_all(named: Sequence[str], revision: str | None, token: str | None, base
     models = []
     for place, source in enumerate(named, 1):
         line = f"Reading {source}" + (f" ({place} of {len(named)})" if len(named) > 1 else "")
-        progress(hide(line, token))
         try:
-            models.append(load_model(source, revision, token, **({"base": base} if base else {})))
+            with working(hide(line, token)):
+                models.append(load_model(source, revision, token, **({"base": base} if base else {})))
         except CalculatorError as error:
             if len(named) == 1 or source in str(error):
                 raise
             raise type(error)(f"{source}: {error}") from error
-        finally:
-            progress("")
     return models
 
 
@@ -106,10 +113,21 @@ def compare_all(
     found = []
     for source, model in zip(named, models, strict=True):
         bundled = catalogue.find(source) if revision is None else None
-        progress(hide(f"Reading the headers of {source}", token))
-        try:
+        with working(hide(f"Reading the headers of {source}", token)):
             headers = load_checkpoint(bundled.id if bundled else source, revision, token)
-        finally:
-            progress("")
         found.append(compare(model, headers))
     return found
+
+
+def cache_types(options: argparse.Namespace) -> dict[str, str]:
+    """The kv_dtype of llama.cpp's two flags; what one of them leaves out is f16, llama.cpp's default.
+
+    Raises:
+        WorkloadError: --kv-dtype says it too.
+    """
+    keys, values = options.cache_type_k, options.cache_type_v
+    if keys is None and values is None:
+        return {}
+    if options.kv_dtype != "auto" or isinstance(options.kv_dtype, Listed):
+        raise WorkloadError("--kv-dtype and --cache-type-k/-v say the same; give one of them.")
+    return {"kv_dtype": f"{keys or 'fp16'}/{values or 'fp16'}"}

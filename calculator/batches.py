@@ -23,8 +23,8 @@ from calculator.record.vocabulary import MEMORY_KINDS
 from calculator.record.workload import Workload
 from calculator.sources.load import load_model
 
-Source = str | Path | Mapping[str, Any]
-Task = tuple[str, tuple[Workload, ...]]
+Source = str | Path | Mapping[str, Any] | Model
+Task = tuple[str | Model, tuple[Workload, ...]]
 Row = dict[str, Any]
 
 AT_ONCE = 500
@@ -35,16 +35,24 @@ def tasks(sources: Iterable[Source], workloads: Iterable[Workload | Mapping[str,
     """The work in pieces that can be sent to other processes: a model and some of its workloads.
 
     Args:
-        sources: what `load_model` takes: ids, paths or parsed configs. workloads: `Workload`s, or their fields.
+        sources: what `load_model` takes (ids, paths or parsed configs), or what it returned. workloads: `Workload`s, or
+            their fields.
 
     Raises:
-        WorkloadError: a workload is not allowed, or holds arrays.
+        WorkloadError: a workload is not allowed, or holds arrays; or one model or workload stands where several do.
     """
-    runs = [w if isinstance(w, Workload) else Workload(**w) for w in workloads]
+    for several, one, kinds in (
+        (sources, "model", (str, Path, Mapping, Model)),
+        (workloads, "workload", (Mapping, Workload)),
+    ):
+        if isinstance(several, kinds):
+            raise WorkloadError(f"many takes a list of {one}s; put the {one} into one, as in [{one}].")
+    runs = [w if isinstance(w, Workload) else Workload().with_(**w) for w in workloads]
     if any(hasattr(value, "shape") for w in runs for value in (w.batch_size, w.sequence_length)):
         raise WorkloadError("Each workload of many has one batch size and one length; arrays belong to estimate.")
     for source in sources:
-        text = json.dumps(source, sort_keys=True) if isinstance(source, Mapping) else str(source)
+        text = json.dumps(source, sort_keys=True) if isinstance(source, Mapping) else source
+        text = text if isinstance(text, Model) else str(text)
         for first in range(0, len(runs), AT_ONCE):
             yield text, tuple(runs[first : first + AT_ONCE])
 
@@ -54,9 +62,9 @@ def rows_of(task: Task) -> list[Row]:
     the workload not run, the row's `error` says why, so that one of a million does not stop the others."""
     source, workloads = task
     try:
-        model = _model(source)
+        model = source if isinstance(source, Model) else _model(source)
     except CalculatorError as error:
-        return [_base(source[:100], w) | {"error": str(error)} for w in workloads]
+        return [_base(str(source)[:100], w) | {"error": str(error)} for w in workloads]
     return [_row(model, w) for w in workloads]
 
 
@@ -100,8 +108,8 @@ def many(
     """
     work = list(tasks(sources, workloads))
     count = _cores() if processes is None else processes
-    if count < 1:
-        raise WorkloadError(f"processes must be 1 or more, not {count}.")
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise WorkloadError(f"processes must be 1 or more, not {count!r}.")
     if count == 1 or len(work) < 2:
         for task in work:
             yield from rows_of(task)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calculator import answers, habits, recipes
-from calculator.arguments import ENGINE_SETTINGS, parser
-from calculator.asked import compare_all, estimated, load_all, one_of, sources, with_draft
+from calculator import answers, habits, questions, recipes
+from calculator.arguments import ENGINE_SETTINGS, given_of, parser
+from calculator.asked import cache_types, compare_all, estimated, load_all, one_of, sources, with_draft
 from calculator.errors import RAISE, CalculatorError, WorkloadError
-from calculator.lists import Listed, workloads
+from calculator.lists import workloads
+from calculator.named import any_device, named_device
 from calculator.record.workload import Workload
 from calculator.report import output
 from calculator.terminal import complain, progress, without_token, working
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from calculator.placing import Placing
 
 FAILED, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
+
+
+BY_SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown"}
+"""What --output writes where --format does not say it."""
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "transformer-calculator") -> int:
@@ -75,7 +81,12 @@ def _run(given: list[str], program: str) -> int:
     options = made.parse_intermixed_args(habits.translated(given))
     if options.output is not None:
         output.target_of(options.output)  # refused before any work, not after
-    content, status = _answer(options) if answers.asked(options) else (_content(options), 0)
+    told = given_of(made, options)
+    options.format = options.format or BY_SUFFIX.get(Path(options.output or "").suffix.lower(), "text")
+    question = questions.asked(options, told)
+    for sentence in questions.idle(options, told):
+        complain(sentence, "warning")
+    content, status = _answer(options) if question else (_content(options, told), 0)
     if options.output is None:
         output.write_out(content)
     else:
@@ -90,7 +101,7 @@ def _answer(options: argparse.Namespace) -> tuple[str, int]:
         return answers.answer(options, models)
 
 
-def _content(options: argparse.Namespace) -> str:
+def _content(options: argparse.Namespace, told: Mapping[str, str]) -> str:
     """All of the output; nothing is written before it is complete."""
     if options.version:
         return f"transformer-calculator {version()}\n"
@@ -107,6 +118,8 @@ def _content(options: argparse.Namespace) -> str:
         return listing(one_of(runs, "--local"), options.format, progress)
     named = sources(options)
     models = load_all(named, options.revision, options.token, options.base)
+    for sentence in questions.unlike(told, models):
+        complain(sentence, "warning")
     if options.checkpoint:
         return output.comparisons(compare_all(named, models, options.revision, options.token), options.format)
     if options.draft:
@@ -149,27 +162,11 @@ def _placing(options: argparse.Namespace) -> Placing | None:
         return None
     from calculator.placing import Placing
 
-    named = (
-        answers.any_device if options.mode == "pretraining" else answers.named_device
-    )  # of memory alone there is no time
+    named = any_device if options.mode == "pretraining" else named_device  # of memory alone there is no time
     card = None if options.device is None else named(options.device)
     return Placing(card, recipes.layout_of(options), options.engine, recipe, **sizes)
 
 
 def _told_otherwise(options: argparse.Namespace) -> dict[str, str]:
     """Fields of a workload that options of other names say."""
-    return recipes.kernels_of(options) | _cache_types(options)
-
-
-def _cache_types(options: argparse.Namespace) -> dict[str, str]:
-    """kv_dtype of llama.cpp's two flags; what one of them leaves out is f16, llama.cpp's default.
-
-    Raises:
-        WorkloadError: --kv-dtype says it too.
-    """
-    keys, values = options.cache_type_k, options.cache_type_v
-    if keys is None and values is None:
-        return {}
-    if options.kv_dtype != "auto" or isinstance(options.kv_dtype, Listed):
-        raise WorkloadError("--kv-dtype and --cache-type-k/-v say the same; give one of them.")
-    return {"kv_dtype": f"{keys or 'fp16'}/{values or 'fp16'}"}
+    return recipes.kernels_of(options) | cache_types(options)

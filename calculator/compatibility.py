@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, choose
 from calculator.estimation import Estimate
 from calculator.model import Model
 from calculator.numbers import units as words
@@ -138,7 +138,7 @@ class TransformerCalculator:
             WorkloadError: no such mode or table.
         """
         if table not in (*TABLES, "all"):
-            raise WorkloadError(f"Table {table!r} is not known; choose one of {', '.join(TABLES)}, all.")
+            raise WorkloadError(f"Table {table!r} is not known; {choose(table, TABLES, ', all')}")
         estimate = self.estimate(mode)
         return "\n".join(_written(estimate, kind) for kind in (TABLES if table == "all" else (table,)))
 

@@ -23,13 +23,27 @@ def values() -> dict[str, tuple[str, ...]]:
     from calculator.hardware import devices
     from calculator.search.racks import racks
     from calculator.search.solve import GOALS
+    from calculator.training.export import FRAMEWORKS
+    from calculator.training.recipe import BASE_FORMATS, METHODS, OFFLOADS, RECOMPUTE, tables
     from calculator.training.solve import GOALS as OF_TRAINING
 
+    recipe = {
+        "method": tuple(METHODS),
+        "optimizer": tuple(tables()["optimizers"]),
+        "precision": tuple(tables()["precisions"]),
+        "loss": tuple(tables()["losses"]),
+        "recompute": tuple(map(str, RECOMPUTE)),
+        "offload": tuple(OFFLOADS),
+        "base_format": tuple(BASE_FORMATS),
+        "zero": ("0", "1", "2", "3"),
+        "export": tuple(FRAMEWORKS),
+    }
     cards = ("local", *(d.id for d in devices()))
     formats = {"dtype": ("auto", *FORMATS, *BASES), "kv_dtype": ("auto", *CACHE_TYPES)}
     goals = tuple(dict.fromkeys((*GOALS, *OF_TRAINING)))
     return {
         **formats,
+        **recipe,
         "device": cards,
         "fits": cards,
         "serve": cards,

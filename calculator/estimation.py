@@ -7,7 +7,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, needs
 from calculator.formats.named import format_named
 from calculator.gate import check_estimate
 from calculator.model import Model
@@ -291,10 +291,8 @@ def estimate(
     Raises:
         WorkloadError: an option outside what is allowed.
     """
-    if not isinstance(model, Model):
-        raise WorkloadError(f"estimate needs the Model that load_model returns, not {type(model).__name__}.")
-    if workload is not None and not isinstance(workload, Workload):
-        raise WorkloadError(f"estimate needs a Workload or its fields as keywords, not {type(workload).__name__}.")
+    needs("estimate", model, Model)
+    needs("estimate", workload, Workload, optional=True)
     chosen = workload or Workload()
     on = _on(device, layout)
     return Estimate(model, chosen.with_(**options) if options else chosen, on, layout)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from calculator.config import Config, is_size, kinds_of
 from calculator.errors import CalculatorError, ConfigError, WorkloadError, shown
@@ -51,7 +51,7 @@ def check_model(model: Model) -> None:
     for stack in (*model.stacks, *model.apart):
         _check_size(stack)
         for parts in (stack.before, *(layer.parts for layer, _ in stack.groups), stack.after):
-            operations += _checked(parts)
+            operations += _checked(parts).operations
             if operations > bound.operations:
                 raise ConfigError(
                     f"This model runs more than {bound.operations:,} operations that differ from one another, which is "
@@ -62,13 +62,22 @@ def check_model(model: Model) -> None:
         raise ConfigError(f"hidden_size and vocab_size of this model are {sizes}; they must be whole numbers.")
 
 
-_CHECKED: Recent[int] = Recent(20_000)
-"""Operations of parts that were lately looked at, of at most so many together."""
+class Checked(NamedTuple):
+    """What was looked at: how many operations parts write, the most experts that one of them states, and the most
+    copies of a weight, each with what has them."""
+
+    operations: int
+    experts: tuple[int, str]
+    copies: tuple[int, str]
 
 
-def _checked(parts: tuple[Part, ...]) -> int:
-    """How many operations the parts write. Equal parts are looked at once, whatever model they stand in: nothing here
-    depends on the rest of it, nor on limits.
+_CHECKED: Recent[Checked] = Recent(20_000)
+"""Parts that were lately looked at, of at most so many operations together."""
+
+
+def _checked(parts: tuple[Part, ...]) -> Checked:
+    """What the parts write. Equal parts are looked at once, whatever model they stand in: nothing here depends on the
+    rest of it, nor on limits.
 
     Raises:
         ConfigError: one of them no model can have.
@@ -76,11 +85,17 @@ def _checked(parts: tuple[Part, ...]) -> int:
     known = _CHECKED.get(parts)
     if known is not None:
         return known
+    experts = (0, "")  # which one tensor may hold, without copies
     for part in parts:
         for inner in _parts_in(part):
             _check_part(inner)
-    found = _check_operations(parts)
-    _CHECKED.put(parts, found, max(found, 1))
+            stated = getattr(inner, "experts", 0)
+            if isinstance(stated, int) and stated > experts[0]:
+                experts = stated, f"{type(inner).__name__} {inner.name!r}"
+    operations = _check_operations(parts)
+    copies = max(((w.copies, w.name) for op in written(parts) for w in op.weights), default=(0, ""))
+    found = Checked(operations, experts, copies)
+    _CHECKED.put(parts, found, max(operations, 1))
     return found
 
 
@@ -142,21 +157,16 @@ def check_copies(model: Model) -> None:
     Raises:
         ConfigError: a layer has more copies of a weight than are built here.
     """
+    most = limits().copies
     for stack in (*model.stacks, *model.apart):
         for parts in (stack.before, *(layer.parts for layer, _ in stack.groups), stack.after):
-            for inner in (inner for part in parts for inner in _parts_in(part)):
-                experts = getattr(inner, "experts", 0)  # which one tensor may hold, without copies
-                if isinstance(experts, int) and experts > limits().copies:
-                    what = f"{type(inner).__name__} {inner.name!r}"
-                    raise ConfigError(
-                        f"{what}: experts is {shown(experts)}; at most {limits().copies:,} are built here."
-                    )
-            for weight in (weight for op in written(parts) for weight in op.weights):
-                if weight.copies > limits().copies:
-                    raise ConfigError(
-                        f"Tensor {weight.name!r} would stand {weight.copies:,} times in a layer; at most "
-                        f"{limits().copies:,} are built here."
-                    )
+            _, (experts, what), (copies, name) = _checked(parts)
+            if experts > most:
+                raise ConfigError(f"{what}: experts is {shown(experts)}; at most {most:,} are built here.")
+            if copies > most:
+                raise ConfigError(
+                    f"Tensor {name!r} would stand {copies:,} times in a layer; at most {most:,} are built here."
+                )
 
 
 AMOUNTS = ("parameters", "active", "flops", "weight_bytes", "reads", "writes", "cache_bytes", "live")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from calculator.errors import SourceError
+from calculator.errors import SourceError, nearest
 
 MODES = {
     "train": "pretraining",
@@ -48,6 +48,7 @@ ELSEWHERE = {
     "--num-prompts": "--batch-size",
     "--context": "--seq-len",
     "--ctx-size": "--seq-len",
+    "--ctx": "--seq-len",
     "-c": "--seq-len",
     "--input-len": "--seq-len",
     "--length": "--seq-len",
@@ -59,7 +60,6 @@ ELSEWHERE = {
     "--quantization": "--dtype",
     "--model": "--hf-model",
     "-m": "--hf-model",
-    "-hf": "--hf-model",
     "-o": "--output",
     "-v": "--version",
     "--tensor-parallel-size": "--tp",
@@ -80,14 +80,73 @@ ELSEWHERE = {
     "--flavor": "--device",
     "--quant": "--dtype",
     "--list": "--list-models",
+    "--qps": "--requests-per-second",
+    "--rate": "--requests-per-second",
+    "--request-rate": "--requests-per-second",
+    "--concurrency": "--users",
+    "--max-concurrency": "--users",
+    "--num-users": "--users",
+    "--gpus": "--tp, or --devices with --solve and --serve",
+    "--num-gpus": "--tp, or --devices with --solve and --serve",
+    "--n-gpus": "--tp, or --devices with --solve and --serve",
+    "--gpu-count": "--tp, or --devices with --solve and --serve",
+    "--load-in-4bit": "--dtype nf4, or --mode train --method qlora",
+    "--load-in-8bit": "--dtype int8",
+    "--fp8": "--dtype fp8",
+    "--bf16": "--dtype bf16",
+    "--fp16": "--dtype fp16",
+    "--finetune": "--mode train",
+    "--fine-tune": "--mode train",
+    "--train": "--mode train",
+    "--training": "--mode train",
+    "--decode": "--mode decode",
+    "--prefill": "--mode prefill",
+    "--lora": "--mode train --method lora",
+    "--qlora": "--mode train --method qlora",
+    "--fsdp": "--zero 3",
+    "--deepspeed": "--zero",
+    "--zero-stage": "--zero",
+    "--gradient-checkpointing": "--recompute full",
+    "--activation-checkpointing": "--recompute full",
+    "--recompute-activations": "--recompute selective",
+    "--gradient-accumulation-steps": "--micro-batches",
+    "--grad-accum": "--micro-batches",
+    "--micro-batch-size": "--batch-size",
+    "--per-device-train-batch-size": "--batch-size",
+    "--global-batch-size": "--batch-size with --micro-batches and --dp",
+    "--max-seq-len": "--seq-len",
+    "--max-seq-length": "--seq-len",
+    "--max-length": "--seq-len",
+    "--seq-length": "--seq-len",
+    "--n-ctx": "--seq-len",
+    "--optim": "--optimizer",
+    "--lora-r": "--rank",
+    "-ngl": "--n-gpu-layers",
+    "--framework": "--engine",
+    "--backend": "--engine",
     "--csv": "--format csv",
     "--markdown": "--format markdown",
     "--md": "--format markdown",
 }
 """What vLLM, SGLang, llama.cpp and hf call our options."""
 
-COMMANDS = frozenset(("serve", "run", "estimate", "predict", "bench", "chat", "download"))
+GOALS = {
+    "min-gpus": "min-devices",
+    "fewest": "min-devices",
+    "max-users": "max-concurrency",
+    "max-batch-size": "max-batch",
+    "max-seq-len": "max-context",
+    "max-model-len": "max-context",
+    "max-context-length": "max-context",
+    "cost": "cheapest",
+    "speed": "fastest",
+}
+"""Other names of --solve's goals."""
+
+COMMANDS = frozenset(("serve", "run", "pull", "estimate", "predict", "bench", "chat", "download"))
 """First words of other tools' commands; here a command is the name of a model."""
+TOOLS = frozenset(("vllm", "sglang", "ollama", "llama-server", "llama-cli", "hf", "huggingface-cli", "trtllm-serve"))
+"""Other tools, whose whole line is given here."""
 
 WORDS = {
     "help": "--help",
@@ -107,32 +166,38 @@ def translated(given: Sequence[str]) -> list[str]:
         SourceError: the first word is another tool's command, with a model behind it.
     """
     first, *rest = given or [""]
-    if first not in COMMANDS | WORDS.keys() or Path(first).exists():
+    if first not in COMMANDS | TOOLS | WORDS.keys() or Path(first).exists():
         return list(given)
-    if first in COMMANDS and rest and not rest[0].startswith("-"):
-        raise SourceError(f"{first} is no command here; leave it out: the first word is the model, {rest[0][:80]}.")
+    words = [first, *rest]
+    while words and words[0] in COMMANDS | TOOLS:
+        words.pop(0)
+    if first not in WORDS and words and not words[0].startswith("-"):
+        said = " ".join([first, *rest][: len(rest) + 1 - len(words)])
+        raise SourceError(f"{said} is no command here; leave it out: the first word is the model, {words[0][:80]}.")
     return [WORDS[first], *rest] if first in WORDS else list(given)
 
 
-def meant(complaint: str, known: Iterable[str]) -> str:
+def guessed(complaint: str, known: Iterable[str]) -> str:
     """For argparse's complaint about an unknown option, or about a value that is none of a few, what was meant as a
     question; "" without one."""
-    import difflib
-
     refused = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", complaint)
     if refused is not None and "prefill" in refused[2] and refused[1].lower() in OTHERWISE:
         return f" {OTHERWISE[refused[1].lower()]}"
     if refused is not None:
-        near = difflib.get_close_matches(refused[1].lower(), re.findall(r"[\w.-]+", refused[2]), 1, 0.6)
-        near = near or [MODES[word] for word in difflib.get_close_matches(refused[1].lower(), MODES, 1, 0.7)]
-        return f" Did you mean {near[0]}?" if near and near[0] in refused[2] else ""
-    found = re.match(r"unrecognized arguments: (-[^\s=]*)", complaint)
+        meant = nearest(refused[1], re.findall(r"[\w.-]+", refused[2]))
+        if not meant and "prefill" in refused[2]:
+            meant = MODES.get(nearest(refused[1], MODES), "")
+        return f" Did you mean {meant}?" if meant else ""
+    found = re.match(r"(?:unrecognized arguments|ambiguous option): (-[^\s=]*)", complaint)
     if found is None:
         return ""
+    said = found[1].lower().replace("_", "-") if found[1].startswith("--") else found[1]
+    import difflib
+
     flags = sorted(known)
-    near = difflib.get_close_matches(found[1].replace("_", "-"), flags, 1, 0.7)
-    longer = [flag for flag in flags if flag.startswith(found[1]) and len(found[1]) > 4]
-    flag = ELSEWHERE.get(found[1]) or next(iter((*near, *longer)), "")
+    near = difflib.get_close_matches(said, flags, 1, 0.7)
+    longer = [flag for flag in flags if flag.startswith(said) and len(said) > 4]
+    flag = ELSEWHERE.get(said) or next(iter((*near, *longer)), "")
     return f" Did you mean {flag}?" if flag else ""
 
 

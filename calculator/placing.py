@@ -71,14 +71,16 @@ class Placed:
     @property
     def title(self) -> str:
         """The layout and the device in a phrase."""
-        device, layout = self.asked.device, self.asked.layout
+        device, layout, model = self.asked.device, self.asked.layout, self.estimate.model.name
         if self.asked.plans and device is not None:
-            return (
-                f"Layouts of {self.asked.plans:,} × {device.name} that train {self.estimate.model.name}, fastest first"
-            )
-        named = device.name if device is not None else ("device" if layout.devices == 1 else "devices")
+            among = f"{self.asked.plans:,} × {device.name}"
+            if not self._found:
+                return f"No layout of {among} that was tried trains {model}"
+            return f"Layouts of {among} that train {model}, fastest first"
         shape = f" ({layout})" if layout.devices > 1 else ""
-        return f"{self.estimate.model.name} on {layout.devices} × {named}{shape}"
+        if device is None:
+            return f"{model} on {'one device' if layout.devices == 1 else f'{layout.devices:,} devices'}{shape}"
+        return f"{model} on {layout.devices} × {device.name}{shape}"
 
     def to_dict(self) -> Row:
         """Plain values, as JSON has them."""
@@ -86,6 +88,7 @@ class Placed:
         return {
             "device": device.id if device is not None else None,
             "layout": asdict(self.asked.layout),
+            "verdict": self._sentence or self.title,
             "numbers": self.rows,
         }
 
@@ -94,21 +97,54 @@ class Placed:
         cells = [(_title(r["quantity"]), worded(r["value"], r["unit"])) for r in self.rows]
         remark = (
             "Memory and FLOPs are of the fullest device. A time from low to high holds 8 of 10 measured cases; no "
-            "datasheet allows less than the lower bound."
+            f"datasheet allows less than the lower bound.{self._users}"
         )
         columns = ("Layout", "Speed") if self.asked.plans else ("On each device", "Amount")
         return Grid(self._sentence or self.title, columns, cells, remark=remark)
 
     @property
-    def _sentence(self) -> str:
-        if self.asked.plans or self.estimate.workload.mode != "pretraining":
+    def _users(self) -> str:
+        """Whose the times of a decode are that follow the pass."""
+        w = self.estimate.workload
+        if w.mode != "decode" or self.asked.device is None:
             return ""
-        return self.trained.verdict
+        who = "one user who sends" if w.batch_size == 1 else f"{w.batch_size:,} users who each send"
+        return (
+            f" First token, each token after, output and cost are those of {who} a prompt of "
+            f"{self.estimate.sequence_length:,} tokens and read{'s' if w.batch_size == 1 else ''} {w.decode_length:,} "
+            "(--decode-len) again and again, the prompts of others between."
+        )
+
+    @property
+    def _sentence(self) -> str:
+        if self.asked.plans:
+            return ""
+        if self.estimate.workload.mode == "pretraining":
+            return self.trained.verdict
+        return self._passed(self.asked.device) if self.asked.device is not None else ""
+
+    def _passed(self, device: Device) -> str:
+        """Whether a pass fits the device, and how long it takes there."""
+        held = self.placed.per_device.memory.total
+        if held > device.memory:
+            lacks = f"{units.gib(held)} of {units.gib(device.memory)}"
+            return f"{self.title} does not fit: it needs {lacks}; --fits {device.id} says what makes it fit"
+        time, w = self.placed.time, self.estimate.workload
+        what = "a step" if w.mode == "decode" else "a prompt" if w.batch_size == 1 else f"{w.batch_size:,} prompts"
+        takes = "take" if w.mode == "prefill" and w.batch_size > 1 else "takes"
+        return (
+            f"{self.title}: {what} {takes} {milliseconds(time.expected)} ({milliseconds(time.low)} to "
+            f"{milliseconds(time.high)}) and {units.gib(held)} of {units.gib(device.memory)}"
+        )
+
+    @cached_property
+    def placed(self) -> Estimate:
+        """The estimate on the device and the layout."""
+        return Estimate(self.estimate.model, self.estimate.workload, self.asked.device, self.asked.layout)
 
     def _served(self) -> list[tuple[str, Any, str]]:
-        e, w, device = self.estimate, self.estimate.workload, self.asked.device
-        placed = Estimate(e.model, w, device, self.asked.layout)
-        share = placed.per_device
+        w, device = self.estimate.workload, self.asked.device
+        share = self.placed.per_device
         found: list[tuple[str, Any, str]] = [(k, getattr(share.memory, k), "bytes") for k in MEMORY_KINDS]
         found = [row for row in found if row[1]] + [("memory", share.memory.total, "bytes")]
         found += [("flops", share.flops.total, "FLOPs"), ("bytes_moved", share.traffic.total, "bytes")]
@@ -116,7 +152,7 @@ class Placed:
         if device is None:
             return found
         found.append(("memory_of_the_device", device.memory, "bytes"))
-        found += _times("pass", placed.time)
+        found += _times("pass", self.placed.time)
         return [*found, *self._waited(device)] if w.mode == "decode" else found
 
     def _waited(self, device: Device) -> list[tuple[str, Any, str]]:
@@ -166,11 +202,20 @@ class Placed:
 
     @property
     def exported(self) -> str:
-        """The recipe in a framework's words."""
-        return self.trained.export(self.asked.export)
+        """The recipe in a framework's words; of plans, the fastest one's.
 
-    def _plans(self) -> list[tuple[str, Any, str]]:
-        """The ten fastest layouts of so many devices."""
+        Raises:
+            WorkloadError: no plan fits, or the framework runs no such recipe.
+        """
+        if not self.asked.plans:
+            return self.trained.export(self.asked.export)
+        if not self._found:
+            raise WorkloadError(f"No layout of {self.asked.plans:,} devices that was tried holds the job to export.")
+        return self._found[0].export(self.asked.export)
+
+    @cached_property
+    def _found(self) -> Sequence[Trained]:
+        """The layouts of so many devices that fit, the fastest first."""
         from calculator.training.search import plans
 
         if self.asked.device is None:
@@ -178,7 +223,7 @@ class Placed:
         step, sequences = self.trained, None
         if self.asked.micro_batches > 1:
             sequences = step.batch_size * step.micro_batches * max(step.layout.dp, 1)
-        found = plans(
+        return plans(
             step.model,
             device=self.asked.device,
             devices=self.asked.plans,
@@ -186,9 +231,12 @@ class Placed:
             global_batch=sequences,
             **{"kernels": step.training.kernels, **self.asked.recipe},
         )
-        if not found:
-            return [("layouts_that_fit", 0, "")]
-        return [(_plan(t), t.tokens_per_second, "tokens/s") for t in found[:10]]
+
+    def _plans(self) -> list[tuple[str, Any, str]]:
+        """The ten fastest of them."""
+        if not self._found:
+            return [("layouts_that_fit", 0, "layouts")]
+        return [(_plan(t), t.tokens_per_second, "tokens/s") for t in self._found[:10]]
 
     def _trained(self) -> list[tuple[str, Any, str]]:
         t = self.trained
@@ -245,7 +293,7 @@ def worded(value: Any, unit: str) -> str:
         "US$": lambda v: f"${v:,.2f}",
         "": lambda v: f"{v:.1%}",
     }
-    return words[unit](value) if unit in words else f"{value:,.0f} {unit}"
+    return words[unit](value) if unit in words else units.several(value, unit, ",.0f")
 
 
 def placings(estimates: Sequence[Estimate], asked: Placing) -> list[Placed]:

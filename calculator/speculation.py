@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, needs
 from calculator.estimation import Estimate, estimate
 from calculator.model import Model
 from calculator.record.workload import Workload
@@ -78,6 +78,7 @@ def speculate(target: Model, draft: Model, workload: Workload | None = None, **o
     Raises:
         WorkloadError: pretraining, which runs one of the two; or an option outside what is allowed.
     """
+    needs("speculate", workload, Workload, optional=True)
     chosen = (workload or Workload(mode="decode")).with_(**options)
     if chosen.mode == "pretraining":
         raise WorkloadError("A draft proposes tokens for inference; choose decode or prefill, or estimate it alone.")
@@ -92,6 +93,8 @@ def own_draft(target: Model) -> Model:
     """
     from calculator.config import Config
     from calculator.sources.load import model_from_config
+
+    needs("own_draft", target, Model)
 
     config = target.config
     raw = dict(config.raw if isinstance(config, Config) else config)

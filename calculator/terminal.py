@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from calculator.report import clean
+
 PATIENCE = 1.0
 """Seconds that nobody needs to be told anything."""
 
@@ -55,7 +57,8 @@ def complain(sentence: str, kind: str = "error") -> None:
     """Print a sentence, where standard error is open."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
-            print(f"{kind}: {_one_line(sentence)}", file=sys.stderr)
+            said = clean.encoded(_one_line(sentence), getattr(sys.stderr, "encoding", None))
+            print(f"{kind}: {said}", file=sys.stderr)
 
 
 def _one_line(words: str) -> str:

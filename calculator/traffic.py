@@ -33,8 +33,8 @@ OWN = ("requests", *SHARES, *COUNTS)
 """Options that only --serve reads."""
 
 
-def add_options(add: Callable[..., Any], count: Callable[[str], int]) -> None:
-    """The options; `count` reads whole numbers."""
+def add_options(add: Callable[..., Any], count: Callable[[str], int], number: Callable[[str], float]) -> None:
+    """The options; `count` reads whole numbers, `number` others."""
     said = (
         "what users of a deployment wait for and what it costs: --users who wait for answers, or --requests-per-second"
     )
@@ -42,7 +42,7 @@ def add_options(add: Callable[..., Any], count: Callable[[str], int]) -> None:
     said = "with --serve: a trace, CSV with the columns prompt_length, output_length and, for the rate, arrival (s)"
     add("--requests", metavar="FILE", help=said)
     for name, words in SHARES.items():
-        add(f"--{name.replace('_', '-')}", type=float, metavar="P", help=f"with --serve: {words}")
+        add(f"--{name.replace('_', '-')}", type=number, metavar="P", help=f"with --serve: {words}")
     for name, words in COUNTS.items():
         add(f"--{name.replace('_', '-')}", type=count, metavar="N", help=f"with --serve: {words}")
 
@@ -98,15 +98,28 @@ def _speculation(options: argparse.Namespace, draft: Model | str | None) -> dict
     return {"draft": draft, "tokens": tokens, "acceptance": acceptance}
 
 
+def request(options: argparse.Namespace, prompt_length: int | str, output_length: int | str) -> str:
+    """What is asked of the deployment, in words."""
+    if options.requests:
+        return f"the requests of {options.requests}"
+    prompt, answer = (f"{n:,}" if isinstance(n, int) else n for n in (prompt_length, output_length))
+    hit = f", of which {options.prefix_hit:.0%} are in the cache" if options.prefix_hit else ""
+    return f"prompts of {prompt} tokens{hit}, answers of {answer}"
+
+
 def lines(found: Serving) -> list[str]:
     """The rows for people."""
     from calculator.serving.shown import milliseconds
 
+    held = [f"  {part.replace('_', ' '):<32} {units.gib(size):>20}" for part, size in found.memory.items()]
+    if not found.fits:
+        return [f"  what it lacks, and what makes it fit: --fits {found.device.id}", *held]
     said = []
     for row in found.rows():
         value, unit = row["value"], row["unit"]
-        words = milliseconds(value) if unit == "s" else f"${value:,.2f}" if unit == "US$" else f"{value:,.4g} {unit}"
+        words = units.several(value, unit)
+        words = milliseconds(value) if unit == "s" else f"${value:,.2f}" if unit == "US$" else words
         likely = "" if row["low"] is None else f"   {milliseconds(row['low'])} to {milliseconds(row['high'])}"
         bound = f", at least {milliseconds(row['lower_bound'])}" if likely else ""
         said.append(f"  {row['quantity'].replace('_', ' '):<32} {words:>20}{likely}{bound}")
-    return said + [f"  {part.replace('_', ' '):<32} {units.gib(size):>20}" for part, size in found.memory.items()]
+    return said + held

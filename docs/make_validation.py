@@ -549,6 +549,7 @@ def readme() -> str:
     text = README.read_text(encoding="utf-8")
     parts = {
         "validation": "\n".join(summary().splitlines()[2:]),
+        "times": serving_runs.summary(),
     }
     for name, content in parts.items():
         before, rest = text.split(f"<!-- {name} -->\n", 1)

@@ -57,6 +57,21 @@ def section() -> str:
     )
 
 
+def summary() -> str:
+    """What README.md says of times."""
+    found = {name: cells for name, *cells in validation.rows()}
+    count, tpot, far, ttft, farther = found["all aggregated, family left out"]
+    _, full, error, most, _ = validation.loaded_rows()[0]
+    return _table(
+        [
+            ("times", "runs", "error, median", "90th percentile"),
+            ("Time a token of a server, each family of models left out of the fit", f"{int(count):,}", tpot, far),
+            ("Time to the first token, the same runs", f"{int(count):,}", ttft, farther),
+            ("Tokens a second at full load, nothing fitted", full, error, most),
+        ]
+    )
+
+
 def _table(rows: Sequence[tuple[str, ...]]) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join((lines[0], "|" + "---|" * len(rows[0]), *lines[1:]))

@@ -234,3 +234,9 @@ def test_layers_are_those_behind_the_named_list():
     assert share(layers_to_transform=[0], layers_pattern=["blocks", "layers|h"]) == 1
     with pytest.raises(CalculatorError, match="none of its target_modules"):
         share(layers_to_transform=[1], layers_pattern="blocks")
+
+
+@pytest.mark.parametrize("source", ["gpt2", {"model_type": "llama"}])
+def test_what_is_no_adapter_has_no_base(source: object) -> None:
+    with pytest.raises(CalculatorError, match="is no adapter, so it stands beside no base model"):
+        load_model(source, base="Qwen/Qwen3-8B")

@@ -1,5 +1,5 @@
 """The app's frame: the sidebar's inputs, the link that holds them, the sources of a model, and what a visitor reads
-when something is wrong. What the pages show is in test_pages.py."""
+when something is wrong. What the pages show is in screens/."""
 
 from __future__ import annotations
 

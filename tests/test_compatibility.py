@@ -392,7 +392,8 @@ def test_a_doubtful_result_carries_its_warning() -> None:
         (
             {"model_type": "dens"},
             WorkloadError,
-            "model_type 'dens' is not known; choose one of ModelType.DENSE, ModelType.MOE.",
+            "model_type 'dens' is not known; choose one of ModelType.DENSE, ModelType.MOE. Did you mean "
+            "ModelType.DENSE?",
         ),
         (
             {"model_type": "moe", "expert_capacity_factor": 0},

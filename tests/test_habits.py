@@ -363,5 +363,8 @@ def test_completion_knows_models_and_formats(monkeypatch):
     assert {"local", "h100-sxm-80gb"} <= set(actions["device"].completer) & set(actions["fits"].completer)
     assert "gb300-nvl72" in actions["provision"].completer
     assert {"max-context", "fastest"} <= set(actions["solve"].completer)
+    assert actions["method"].completer == ("full", "lora", "qlora")
+    assert {"adamw", "paged-adamw-8bit"} <= set(actions["optimizer"].completer)
+    assert {"torchtitan", "trl"} <= set(actions["export"].completer)
     monkeypatch.setitem(sys.modules, "argcomplete", None)
     assert cli.main(["--version"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import sys
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_an_estimate_on_devices_shows_its_share() -> None:
 
 def test_deployments_and_training_steps_show_themselves() -> None:
     served = calculator.serve(QWEN, device="h100", concurrency=8)
-    assert repr(served).startswith("<Serving Qwen/Qwen3-8B on 1 × H100 SXM5 80GB, vllm: first token ")
+    assert repr(served).startswith("<Serving Qwen/Qwen3-8B on 1 × H100 SXM5 80GB, vLLM: first token ")
     html = served._repr_html_()
     assert html.count("<table>") == 3
     assert "Each token after" in html
@@ -154,3 +155,63 @@ def test_the_skill_names_options_and_keys_that_exist() -> None:
     found = estimate(QWEN, mode="decode").to_dict()
     for place, key in re.findall(r"`(\w+)\.(\w+)`", text):
         assert key in found[place], (place, key)
+
+
+def test_sums_show_themselves() -> None:
+    e = calculator.estimate(calculator.load_model("Qwen/Qwen3-8B"), mode="decode", batch_size=8, sequence_length=4096)
+    assert repr(e.memory) == "<Memory 19.76 GiB: weights 15.26 GiB, KV cache 4.50 GiB, activations 2.38 MiB>"
+    assert repr(e.flops) == "<Flops 140.65 GFLOP: matmul 140.42 GFLOP>"
+    assert repr(e.traffic) == "<Traffic 18.84 GiB: weights 14.10 GiB, activations 250.07 MiB, cache 4.50 GiB>"
+    assert '<td style="text-align:left">15.26 GiB</td>' in e.memory._repr_html_()
+    assert repr(e.operations[0]) == "<Operation model.embed_tokens, forward: lookup of embedding, a layer>"
+    grid = calculator.estimate(e.model, mode="decode", batch_size=np.arange(1, 9), sequence_length=4096)
+    assert repr(grid.memory) == (
+        "<Memory 15.82 GiB to 19.76 GiB: weights 15.26 GiB, KV cache 576.00 MiB to 4.50 GiB, activations 304.75 KiB to "
+        "2.38 MiB, gradients 0 B, optimizer states 0 B>"
+    )
+    share = calculator.estimate(e.model, mode="decode", device="h100", layout=calculator.Layout(pp=2)).per_device
+    assert repr(share).endswith("sent to other devices, the fullest of 2 stages>")
+    assert "Memory" in share._repr_html_()
+
+
+def test_recipes_and_their_answers_show_themselves() -> None:
+    recipe = calculator.Training(method="lora", rank=8)
+    assert recipe.summary() == "method lora, rank 8"
+    assert '<td style="text-align:left">lora</td>' in recipe._repr_html_()
+    found = calculator.solve_training(calculator.load_model("Qwen/Qwen3-8B"), "fastest", "h100", devices=8)
+    assert repr(found) == f"<TrainingSolution {found.verdict}>"
+    assert found._repr_html_().count("<tr>") == 2 + 1 + min(len(found.plans), 10)
+
+
+def test_what_is_answered_can_be_sent_to_another_process() -> None:
+    model = calculator.load_model("Qwen/Qwen3-8B")
+    decode = calculator.Workload(mode="decode", batch_size=8)
+    e = calculator.estimate(model, decode, device="h100", layout=calculator.Layout(tp=2))
+    answers = [
+        *(model, decode, e, e.memory, e.flops, e.traffic, e.per_device, e.time, e.operations, e.device, e.layout),
+        *(calculator.fit(model, "t4"), calculator.serve(model, device="h100"), calculator.train(model, device="h100")),
+        *(
+            calculator.Training(),
+            calculator.solve(model, "max-context", "h100"),
+            calculator.racks(),
+            calculator.Traffic(),
+        ),
+        calculator.solve_training(model, "fastest", "h100", devices=8),
+        calculator.provision(model, "dgx-h100"),
+        calculator.speculate(model, calculator.load_model("Qwen/Qwen3-0.6B"), decode),
+        calculator.explain(model, decode),
+        calculator.read_log("Available KV cache memory: 52.31 GiB"),
+        calculator.TransformerCalculator(calculator.ModelConfig()),
+    ]
+    for answer in answers:
+        assert repr(pickle.loads(pickle.dumps(answer))).split(" object at ")[0] == repr(answer).split(" object at ")[0]
+    sent = pickle.loads(pickle.dumps(calculator.explain(model, decode)))
+    for here, there in zip(calculator.explain(model, decode), sent, strict=True):
+        assert {n: str(f) for n, f in here.formulas.items()} == {n: str(f) for n, f in there.formulas.items()}
+
+
+def test_a_map_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = calculator.fit(calculator.load_model("Qwen/Qwen3-8B"), "h100")
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(calculator.CalculatorError, match=r'A map needs numpy.*"transformer-calculator\[data\]"'):
+        calculator.fit_map(found, [1], [1024])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -43,6 +44,12 @@ for mode in ("prefill", "decode", "train"):
     for form in ("text", "json", "csv", "markdown"):
         assert main(["openai/gpt-oss-20b", "--mode", mode, "--batch-size", "1,2", "--format", form]) == 0
 assert main(["Qwen/Qwen3-8B", "--explain"]) == 0
+for asked in (
+    "--fits h100", "--serve h100 --users 4", "--provision dgx-h100", "--solve max-context --device h100",
+    "--mode decode --device h100 --tp 2", "--mode train --device h100", "--mode train --solve fastest --device h100",
+):
+    for form in ("text", "json", "csv", "markdown"):
+        assert main(["Qwen/Qwen3-8B", *asked.split(), "--format", form]) == 0, asked
 import calculator
 calculator.device("h200").memory
 try:
@@ -66,6 +73,15 @@ def test_the_alias_is_the_same_package() -> None:
     assert set(calculator.__all__) <= set(dir(transformer_calculator))
     with pytest.raises(AttributeError):
         _ = transformer_calculator.nothing
+
+
+def test_a_typed_script_runs() -> None:
+    """mypy reads the same file."""
+    runpy.run_path(str(ROOT / "tests" / "typed" / "script.py"))
+    assert '"tests/typed/script.py"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for package in ("calculator", "transformer_calculator"):
+        assert (ROOT / package / "py.typed").is_file()
+        assert f'"{package}": ["py.typed"' in (ROOT / "setup.py").read_text(encoding="utf-8")
 
 
 def test_public_names_exist() -> None:
@@ -129,6 +145,29 @@ def test_one_address_of_the_repository() -> None:
         assert "transformer-calculator/transformer-calculator" not in text
     release = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
     assert 'grep -n "github.com/OWNER" pyproject.toml' in release  # nothing is published under a name nobody chose
+
+
+def test_a_release_runs_the_checks_first_and_stores_no_password() -> None:
+    flows = {f.stem: f.read_text(encoding="utf-8") for f in (ROOT / ".github" / "workflows").glob("*.yml")}
+    assert set(flows) == {"checks", "release"}
+    assert "  checks:\n    uses: ./.github/workflows/checks.yml\n\n  build:\n    needs: checks\n" in flows["release"]
+    assert "  workflow_call:" in flows["checks"]
+    for text in flows.values():
+        assert "\npermissions:\n  contents: read\n" in text
+        assert "secrets." not in text
+    assert flows["release"].count("id-token: write") == 1
+    assert 'test "$GITHUB_REF_NAME" = "v$(python' in flows["release"]  # the tag is the version
+
+
+def test_the_account_is_set_by_one_command() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    pairs = re.findall(r"s\|([^|]+)\|([^|]*)\|", re.findall(r"`sed -i '(.+)' pyproject", text)[0])
+    for file in ("pyproject.toml", "README.md", "CITATION.cff"):
+        found = (ROOT / file).read_text(encoding="utf-8")
+        for old, new in pairs:
+            found = found.replace(old, new)
+        assert "ACCOUNT/hf-calculator" in found
+        assert "OWNER/" not in found
 
 
 def test_the_container_starts_the_app_of_this_project() -> None:

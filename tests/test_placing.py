@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -86,3 +87,55 @@ def test_refusals(answer: Callable[..., tuple[str, str]], given: list[str], sent
 
 def test_the_catalogue_is_listed(answer: Callable[..., tuple[str, str]]) -> None:
     assert len(json.loads(answer("--list-devices", "--json")[0])["devices"]) == 108
+
+
+FIRST = {
+    "--device h100-sxm-80gb --seq-len 4096": (
+        r"Qwen/Qwen3-8B on 1 × H100 SXM5 80GB: a step takes [\d.]+ ms \([\d.]+ ms to [\d.]+ ms\) and "
+        r"15.82 GiB of 79.65 GiB"
+    ),
+    "--device t4 --seq-len 4096": (
+        "Qwen/Qwen3-8B on 1 × T4 does not fit: it needs 15.82 GiB of 15.00 GiB; --fits t4 says what makes it fit"
+    ),
+    "--tp 2 --seq-len 4096": r"Qwen/Qwen3-8B on 2 devices \(TP 2\)",
+}
+
+
+@pytest.mark.parametrize("given", FIRST)
+def test_the_first_line_is_the_answer(capsys: pytest.CaptureFixture[str], given: str) -> None:
+    asked = ["Qwen/Qwen3-8B", "--mode", "decode", "--table", "device", *given.split()]
+    assert main(asked) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert re.fullmatch(FIRST[given], first)
+    assert main([*asked, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["on"]["verdict"] == first
+
+
+def test_times_of_users_say_whose_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """A step of 16 sequences takes a tenth of the time between two tokens, because prompts run between."""
+    given = "Qwen/Qwen3-32B --mode decode --batch-size 16 --seq-len 32k --device h100 --tp 4 --table device"
+    assert main(given.split()) == 0
+    assert (
+        capsys.readouterr()
+        .out.rstrip()
+        .endswith(
+            "those of 16 users who each send a prompt of 32,768 tokens and read 64 (--decode-len) again and again, the "
+            "prompts of others between."
+        )
+    )
+
+
+def test_what_does_not_fit_is_given_no_times(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["meta-llama/Llama-3.1-405B", "--serve", "4090"]) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[0].endswith("vLLM: does not fit")
+    assert "--fits rtx-4090" in said
+    assert "first token" not in said
+    none = "--mode train --device 4090 --plans 8 --table device"
+    assert main(["meta-llama/Llama-3.1-405B", *none.split()]) == 0
+    assert capsys.readouterr().out.startswith("No layout of 8 × GeForce RTX 4090 that was tried trains meta-llama")
+
+
+def test_a_cache_that_does_not_grow_holds_any_length(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["state-spaces/mamba-370m-hf", "--solve", "max-context", "--device", "t4"]) == 0
+    assert "any number of tokens, because what it keeps does not grow" in capsys.readouterr().out

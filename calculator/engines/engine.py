@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, choose
 from calculator.model import Model
 from calculator.passes.forward import operations
 from calculator.record.caches import Compressed, IndexKeys, Kept, KeysAndValues, Latent, State
@@ -53,7 +53,7 @@ def settings_of(workload: Workload, **given: Any) -> Settings:
     known = [f.name for f in fields(Settings) if f.name != "cache"]
     for name in given:
         if name not in known:
-            raise WorkloadError(f"No engine has a setting {name!r} here; choose from {', '.join(known)}.")
+            raise WorkloadError(f"No engine has a setting {name!r} here; {choose(name, known, words='choose from')}")
     return Settings(**given, cache=workload.kv_dtype)
 
 

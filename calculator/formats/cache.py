@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, choose
 from calculator.formats.ggml import QUANTIZED
 from calculator.limits import remembered
 from calculator.numbers.symbolic import Number, ceil_div
@@ -171,9 +171,7 @@ def _type(name: str, said: str) -> CacheType:
     key = name.strip().removeprefix("torch.")
     key = CACHE_ALIASES.get(key, key)
     if key not in CACHE_TYPES:
-        known = ", ".join((*CACHE_TYPES, "f16", "fp8_e4m3", "fp8_e5m2"))
-        raise WorkloadError(
-            f"The KV cache cannot be kept in {said!r}; choose one of auto, {known}, or two of them for keys and "
-            "values, as q8_0/q4_0."
-        )
+        known = ("auto", *CACHE_TYPES, "f16", "fp8_e4m3", "fp8_e5m2")
+        also = ", or two of them for keys and values, as q8_0/q4_0"
+        raise WorkloadError(f"The KV cache cannot be kept in {said!r}; {choose(key, known, also)}")
     return CACHE_TYPES[key]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, nearest
 from calculator.formats.ggml import QUANTIZED
 from calculator.formats.mixtures import BASES
 from calculator.formats.weight import Weight
@@ -209,6 +209,8 @@ ALIASES = {
     "bfloat16": "bf16",
     "float8_e4m3fn": "fp8",
     "e4m3": "fp8",
+    "fp8_e4m3": "fp8",
+    "fp8_e4m3fn": "fp8",
     "fp4": "nvfp4",
 }
 
@@ -249,11 +251,14 @@ def format_named(name: str) -> Format:
 
 def _near(key: str) -> str:
     """The name that was probably meant, as a question."""
-    import difflib
-
     known = [name for name in (*FORMATS, *ALIASES, *MIXTURES, *GGML_FORMATS) if len(name) > 2]
-    near = difflib.get_close_matches(key, known, 1, 0.8)
-    return f" Did you mean {near[0]}?" if near else ""
+    meant = AMBIGUOUS.get(key) or nearest(key, known)
+    return f" Did you mean {meant}?" if meant else ""
+
+
+FOUR, EIGHT = "int4 (GPTQ, AWQ) or nf4 (bitsandbytes)", "int8 or fp8"
+AMBIGUOUS = {"4bit": FOUR, "4-bit": FOUR, "load-in-4bit": FOUR, "8bit": EIGHT, "8-bit": EIGHT, "bnb": "nf4 or int8"}
+"""What people call several formats, and which those are."""
 
 
 def grouped(base: Format, *, columns: int, name: str | None = None, zero_bits: int | None = None) -> Format:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from calculator.errors import DeviceError, HubUnreachableError
+from calculator.errors import DeviceError, HubUnreachableError, choose
 from calculator.hardware.catalogue import devices
 from calculator.hardware.record import Device
 from calculator.numbers.units import GB
@@ -80,8 +80,7 @@ def rented_device(flavor: str, token: str | None = None) -> Device:
     machines = {machine.name: machine.device for machine in listed(token)}
     if flavor not in machines:
         raise DeviceError(
-            f"Hugging Face rents no machine {flavor[:80]!r} with an accelerator known here; choose one of "
-            f"{', '.join(machines)}."
+            f"Hugging Face rents no machine {flavor[:80]!r} with an accelerator known here; {choose(flavor, machines)}"
         )
     return machines[flavor]
 

@@ -20,6 +20,9 @@ class Symbol(str):
             raise RuntimeError(f"the symbol {name} means both {MEANINGS[name]!r} and {meaning!r}")
         return super().__new__(cls, name)
 
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]  # of str: pickled with its meaning
+        return (str(self), MEANINGS[self])
+
 
 BATCH = Symbol("B", "batch size")
 LENGTH = Symbol("S", "sequence length")

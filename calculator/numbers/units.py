@@ -92,3 +92,9 @@ def _decimal(amount: float) -> str:
         if abs(amount) >= scale:
             return f"{amount / scale:,.2f} {unit}"
     return f"{amount:,.0f} "
+
+
+def several(value: float, unit: str, form: str = ",.4g") -> str:
+    """A number with the name of what it counts, which is one or several: "1 sequence", "3.5 tokens/s"."""
+    said = format(value, form)
+    return f"{said} {unit.removesuffix('s') if said == '1' and '/' not in unit else unit}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, needs
 from calculator.formats.cache import cache_format_named
 from calculator.model import Model
 from calculator.numbers.symbolic import Expression, Number, numeric, symbol
@@ -122,6 +122,8 @@ def operations(model: Model, workload: Workload) -> list[Operation]:
         model: what `load_model` returned.
         workload: mode, batch, lengths, precision and options.
     """
+    needs("operations", model, Model)
+    needs("operations", workload, Workload)
     batch, length = symbols(workload.batch_size, resolved_length(model, workload))
     return numbers(every_operation(model, workload, batch, length), shape_of(batch, length))
 

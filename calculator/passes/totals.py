@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
+from calculator.numbers import units
+from calculator.numbers.blocks import Block, Facts, Shown
 from calculator.numbers.symbolic import Expression, Number, numeric
 from calculator.record.operation import KINDS, MATMUL_KINDS, Operation
-from calculator.record.vocabulary import COMPONENTS, MEMORY_KINDS, PHASES
+from calculator.record.vocabulary import COMPONENTS, MEMORY_KINDS, PHASES, TITLES
 
 
 def intensity_class(intensity: float) -> str:
@@ -37,14 +39,45 @@ AMOUNTS: dict[str, Amount] = {
 """What is summed over operations, by name: what is held once for each stored copy, what is done once for each layer."""
 
 
-class Totals:
-    """Sums over operations, as numbers or as arrays of the workload's shape."""
+class Totals(Shown):
+    """Sums over operations, as numbers or as arrays of the workload's shape.
+
+    Attributes:
+        total: their sum. PARTS: those that are shown.
+    """
+
+    PARTS: ClassVar[tuple[str, ...]] = ()
+    total: Any
 
     def __init__(self, listed: list[Operation], shape: Shape = None) -> None:
         self._listed, self._shape = listed, shape
 
     def _sum(self, amount: str, chosen: Iterable[Operation] | None = None) -> Any:
         return numeric(total(self._listed if chosen is None else chosen, AMOUNTS[amount]), self._shape)
+
+    def summary(self) -> str:
+        """The sum, and the parts that are not 0."""
+        return f"{self._worded('total')}: {', '.join(f'{name} {said}' for name, said in self._parts())}"
+
+    def blocks(self) -> Sequence[Block]:
+        """The sum and its parts."""
+        return [Facts(type(self).__name__, [("total", self._worded("total")), *self._parts()])]
+
+    def _parts(self) -> list[tuple[str, str]]:
+        """Of arrays every part; of numbers those that are not 0."""
+        chosen = [n for n in self.PARTS if hasattr(v := getattr(self, n), "shape") or v]
+        return [(TITLES[n] if n == "kv_cache" else n.replace("_", " "), self._worded(n)) for n in chosen]
+
+    def _said(self, amount: float) -> str:
+        """An amount for people."""
+        return units.gib(amount)
+
+    def _worded(self, name: str) -> str:
+        value = getattr(self, name)
+        if not hasattr(value, "shape"):
+            return self._said(value)
+        low, high = (self._said(float(v)) for v in (value.min(), value.max()))
+        return low if low == high else f"{low} to {high}"
 
     def _by(self, amount: str, names: Iterable[str], key: Callable[[Operation], str]) -> Mapping[str, Any]:
         found: dict[str, list[Operation]] = {}
@@ -68,6 +101,8 @@ class Memory(Totals):
         gradients, optimizer_states: pretraining only; AdamW moments and the 32-bit master copy.
         by_component: component -> {kind of memory: bytes}.
     """
+
+    PARTS = MEMORY_KINDS
 
     def __init__(self, listed: list[Operation], training: bool, shape: Shape = None) -> None:
         super().__init__(listed, shape)
@@ -161,6 +196,12 @@ class Flops(Totals):
         by_component, by_kind, by_phase: parts of total.
     """
 
+    PARTS = ("matmul",)
+
+    def _said(self, amount: float) -> str:
+        """FLOPs for people."""
+        return units.flops(amount)
+
     @cached_property
     def total(self) -> Any:
         """FLOPs of all operations."""
@@ -193,6 +234,8 @@ class Traffic(Totals):
     Attributes:
         total: weights + activations + cache. by_component, by_phase: parts of total.
     """
+
+    PARTS = ("weights", "activations", "cache")
 
     @cached_property
     def total(self) -> Any:

@@ -95,7 +95,7 @@ class Step:
     differentiated: str = "both"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Operation:
     """One step of a pass, for ONE layer; never changed once its list is complete.
 
@@ -137,6 +137,10 @@ class Operation:
     launches: int = 1
     gradients: Number = 0
     states: Number = 0
+
+    def __repr__(self) -> str:
+        layers = "a layer" if self.step.count == 1 else f"{self.step.count:,} layers"
+        return f"<Operation {self.name}, {self.phase}: {self.kind} of {self.component}, {layers}>"
 
     @property
     def name(self) -> str:

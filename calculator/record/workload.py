@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any
 
-from calculator.errors import WorkloadError, shown
+from calculator.errors import WorkloadError, choose, shown
 from calculator.formats.cache import cache_format_named
 from calculator.formats.named import format_named, normalised
 from calculator.record.options import OPTIONS, Option
@@ -115,7 +115,7 @@ class Workload:
         names = [f.name for f in fields(self)]
         for name in changes:
             if name not in names:
-                raise WorkloadError(f"A workload has no {name!r}; its fields are {', '.join(names)}.")
+                raise WorkloadError(f"A workload has no {name!r}; {choose(name, names)}")
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -138,7 +138,7 @@ ARRAYS = ("batch_size", "sequence_length")  # the fields that may be arrays
 
 def _choice(option: Option, value: Any) -> None:
     if not isinstance(value, str) or value not in option.choices:
-        raise WorkloadError(f"{option.field} {shown(value)} is not known; choose one of {', '.join(option.choices)}.")
+        raise WorkloadError(f"{option.field} {shown(value)} is not known; {choose(value, option.choices)}")
 
 
 def _switch(option: Option, value: Any) -> None:

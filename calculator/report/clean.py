@@ -20,6 +20,48 @@ def terminal(text: str) -> str:
     return UNSEEN.sub("?", text.replace("\r\n", "\n"))
 
 
+SIGNS: dict[str, str | int | None] = {
+    "×": "x",
+    "·": "*",
+    "⋅": "*",
+    "⊗": "*",
+    "✕": "x",
+    "√": "sqrt",
+    "²": "^2",
+    "³": "^3",
+    "Δ": "D",
+    "Λ": "L",
+    "−": "-",
+    "–": "-",
+    "—": "-",
+    "─": "-",
+    "≤": "<=",
+    "≥": ">=",
+    "≈": "~",
+    "→": "->",
+    "…": "...",
+    "’": "'",
+    "⌈": "ceil(",
+    "⌉": ")",
+    "⌊": "floor(",
+    "⌋": ")",
+    "μ": "mu",
+    "µ": "u",
+    "“": '"',
+    "”": '"',
+}
+"""Signs of the text as people type them, for terminals whose encoding has them not."""
+
+
+def encoded(text: str, encoding: str | None) -> str:
+    """The text in signs that the encoding has, as far as they are known by others."""
+    try:
+        text.encode(encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return text.translate(str.maketrans(SIGNS))
+    return text
+
+
 def markdown(text: object) -> str:
     """The text as it reads, wherever Markdown is drawn: no image is loaded, nothing is linked but pages of the Hub."""
     shown = re.sub(r"([\\`*~$<>\[\]])", r"\\\1", " ".join(UNSEEN.sub("?", str(text)).split()))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, choose
 from calculator.numbers.symbols import MEANINGS
 from calculator.numbers.units import GIB
 from calculator.passes.plan import plan_of
@@ -166,8 +166,8 @@ def _chosen(estimate: Estimate, wanted: str) -> list[Explained]:
     listed = explain(estimate.model, estimate.workload)
     chosen = [x for x in listed if wanted in x.operation.name]
     if not chosen:
-        names = ", ".join(dict.fromkeys(x.operation.name for x in listed))
-        raise WorkloadError(f"{estimate.model.name} has no operation {wanted!r}; choose one of {names}.")
+        names = dict.fromkeys(x.operation.name for x in listed)
+        raise WorkloadError(f"{estimate.model.name} has no operation {wanted!r}; {choose(wanted, names)}")
     return chosen
 
 
@@ -354,7 +354,7 @@ def write_out(content: str) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that knows no Greek still gets the numbers
     try:
-        sys.stdout.write(content)
+        sys.stdout.write(clean.encoded(content, getattr(sys.stdout, "encoding", None)))
         sys.stdout.flush()
     except BrokenPipeError:
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, choose
 from calculator.extras import needed
 from calculator.numbers import units as words
 from calculator.numbers.units import GIB
@@ -28,7 +28,7 @@ def chart(estimate: Estimate, kind: str) -> Any:
         WorkloadError: no such chart, or the estimate holds arrays. MissingExtraError: Altair is not installed.
     """
     if kind not in CHARTS:
-        raise WorkloadError(f"Chart {kind!r} is not known; choose one of {', '.join(CHARTS)}.")
+        raise WorkloadError(f"Chart {kind!r} is not known; {choose(kind, CHARTS)}")
     alt = needed("altair", "A chart")
     drawn = _dots(estimate) if kind == "reuse" else _bars(estimate, kind)
     return alt.Chart.from_dict({**drawn.spec, "width": 640, "description": drawn.finding})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, choose
 from calculator.passes.totals import intensity_class
 from calculator.record.operation import MATMUL_KINDS, Operation
 from calculator.record.vocabulary import COMPONENTS, HELD, MEMORY_KINDS, PHASES, QUANTITIES
@@ -25,7 +25,7 @@ def rows(estimate: Estimate, kind: str) -> list[Row]:
         WorkloadError: no such table, or the estimate holds arrays.
     """
     if kind not in TABLES:
-        raise WorkloadError(f"Table {kind!r} is not known; choose one of {', '.join(TABLES)}.")
+        raise WorkloadError(f"Table {kind!r} is not known; {choose(kind, TABLES)}")
     if not estimate.scalar:
         raise WorkloadError("A table shows one batch size and one length; this estimate holds arrays.")
     return TABLES[kind](estimate)

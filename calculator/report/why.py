@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, needs
 from calculator.model import Model
 from calculator.numbers.symbolic import Expression, numeric, symbol
 from calculator.numbers.symbols import BATCH, HIDDEN, LENGTH, SOURCE
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from calculator.parts import Part
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Formula:
     """One amount of one operation, for one of its layers: `symbols` = `values` = `value`."""
 
@@ -49,6 +49,9 @@ class Formula:
     def __str__(self) -> str:
         return f"{self.symbols} = {self.values} = {self.value:,}"
 
+    def __repr__(self) -> str:
+        return f"<Formula {self}>"
+
 
 @dataclass(frozen=True)
 class Explained:
@@ -64,6 +67,8 @@ def explain(model: Model, workload: Workload) -> list[Explained]:
     Raises:
         WorkloadError: the workload holds arrays; a formula is filled in with one batch size and one length.
     """
+    needs("explain", model, Model)
+    needs("explain", workload, Workload)
     length = resolved_length(model, workload)
     if hasattr(workload.batch_size, "shape") or hasattr(length, "shape"):
         raise WorkloadError("Formulas are filled in for one batch size and one length; give numbers, not arrays.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from calculator.engines.memory.fit import Fit
+from calculator.extras import needed
 
 CELLS = 8  # of a map on each axis: as many as a phone has room for
 LARGEST_BATCH, LONGEST = 1024, 2**20  # where neither engine nor model has a limit
@@ -17,7 +18,7 @@ def fit_map(found: Fit, batches: Any, contexts: Any) -> Any:
         found: what `fit` returned; its settings hold for every cell.
         batches, contexts: NumPy integer arrays of one axis.
     """
-    import numpy as np
+    np = needed("numpy", "A map")
 
     each = np.asarray(found.budget.cache.needed(np.asarray(contexts)), dtype=float)
     each = np.broadcast_to(each, len(contexts))  # recurrent states (Mamba) are as large at every length
@@ -28,7 +29,7 @@ def fit_map(found: Fit, batches: Any, contexts: Any) -> Any:
 
 def longest_rows(found: Fit, batches: Any, contexts: Any) -> list[dict[str, Any]]:
     """For each context, the largest of the batches that fits: the edge of the map, to draw."""
-    import numpy as np
+    np = needed("numpy", "A map")
 
     shares = fit_map(found, batches, contexts)
     largest = (shares <= 1).sum(axis=0)
@@ -59,7 +60,7 @@ def _about(values: set[int], asked: int) -> list[int]:
 def map_rows(found: Fit) -> list[dict[str, Any]]:
     """A row for each of the sequences and tokens of `axes`: the share of the pool they take (None where there is no
     pool), and whether they fit."""
-    import numpy as np
+    np = needed("numpy", "A map")
 
     batches, contexts = axes(found)
     shares = fit_map(found, np.array(batches), np.array(contexts))

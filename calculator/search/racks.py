@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from calculator.config import DATA
-from calculator.errors import WorkloadError, shown
+from calculator.errors import WorkloadError, choose, shown
 from calculator.hardware import Device
 
 
@@ -55,7 +55,7 @@ def rack_named(named: str | Rack) -> Rack:
     for rack in racks():
         if rack.id == key:
             return rack
-    raise WorkloadError(f"Rack {named!r} is not known; choose one of {', '.join(r.id for r in racks())}.")
+    raise WorkloadError(f"Rack {named!r} is not known; {choose(named, (r.id for r in racks()))}")
 
 
 @dataclass(frozen=True)
@@ -104,5 +104,5 @@ class Traffic:
         known = [f.name for f in fields(Traffic)]
         for name in given:
             if name not in known:
-                raise WorkloadError(f"Traffic has no {name!r}; its fields are {', '.join(known)}.")
+                raise WorkloadError(f"Traffic has no {name!r}; {choose(name, known)}")
         return Traffic(**given)

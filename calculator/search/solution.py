@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from calculator.engines.memory.ask import layout_counts
+from calculator.engines.memory.ask import LARGEST, layout_counts
 from calculator.engines.memory.fit import Fit
 from calculator.hardware import Device
 from calculator.model import Model
 from calculator.numbers.blocks import Block, Facts, Grid, Shown
-from calculator.numbers.units import seconds
+from calculator.numbers.units import seconds, several
 
 GOALS = {
     "max-batch": "sequences of max_model_len tokens at once",
@@ -121,11 +121,15 @@ class Solution(Shown):
             return f"None of {self.asked:,} layouts fits. The nearest: {self.nearest.verdict}"
         where = _where(best)
         if self.goal == "min-devices":
-            return f"{self.model.name} needs {where}; {sequences(best.fit):,} sequences then fit."
+            many = sequences(best.fit)
+            said = "1 sequence then fits" if many == 1 else f"{many:,} sequences then fit"
+            return f"{self.model.name} needs {where}; {said}."
         if self.goal == "cheapest":
             return f"{self.model.name} costs least on {where}: ${best.value:,.2f} an hour at list prices."
+        if self.goal == "max-context" and best.value >= LARGEST - 1:
+            return f"{self.model.name} on {where}: any number of tokens, because what it keeps does not grow with them."
         named = {"max-batch": "sequences", "max-context": "tokens of context", "max-concurrency": "users"}[self.goal]
-        return f"{self.model.name} on {where}: {best.value:,.0f} {named}."
+        return f"{self.model.name} on {where}: {several(best.value, named, ',.0f')}."
 
     def summary(self) -> str:
         """The verdict."""

@@ -10,7 +10,7 @@ from typing import Any
 from calculator.engines.memory.ask import longest
 from calculator.engines.memory.fit import Fit, fit
 from calculator.engines.memory.shares import weights_listed
-from calculator.errors import CalculatorError, WorkloadError, shown
+from calculator.errors import CalculatorError, WorkloadError, choose, needs, shown
 from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.hardware import devices as devices_known
@@ -59,8 +59,10 @@ def solve(
     Raises:
         CalculatorError: a goal, a device or a setting that is not known.
     """
+    needs("solve", model, Model)
+    needs("solve", layout, Layout, optional=True)
     if goal not in GOALS:
-        raise WorkloadError(f"goal {goal!r} is not known; choose one of {', '.join(GOALS)}.")
+        raise WorkloadError(f"goal {goal!r} is not known; {choose(goal, GOALS)}")
     if devices is not None and (isinstance(devices, bool) or not isinstance(devices, int) or not 1 <= devices <= MOST):
         raise WorkloadError(f"devices must be a whole number from 1 to {MOST:,}, not {shown(devices)}.")
     search = _Search(model, goal, concurrency, _Targets(ttft, tpot, prompt_length, output_length))

@@ -67,6 +67,12 @@ class Case:
         transformers run one."""
         return self.layout.pp if self.engine in PIPELINED else 1
 
+    @property
+    def uneven(self) -> float:
+        """The fullest stage's layers over those of an even pipeline: when all stages work at once, it decides."""
+        layers, stages = self.model.layers, self.layout.pp
+        return -(-layers // stages) * stages / layers if self.in_flight > 1 else 1.0
+
     def once(self, key: Any, found: Callable[[], Any]) -> Any:
         """What was found before for a key of this case; a search asks for the same prompt at many numbers of users."""
         if key not in self.known:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from calculator.errors import WorkloadError
 from calculator.hardware import Device
 from calculator.model import Model
+from calculator.numbers import units
+from calculator.numbers.blocks import Block, Facts, Shown
 from calculator.parallel.layout import Layout
 from calculator.parallel.placed import Stage, placed
 from calculator.passes.totals import Flops, Memory, Traffic
@@ -18,8 +21,8 @@ from calculator.serving.seconds import Seconds, seconds
 from calculator.serving.timing import pass_time, terms
 
 
-@dataclass(frozen=True)
-class PerDevice:
+@dataclass(frozen=True, repr=False)
+class PerDevice(Shown):
     """The fullest device of the fullest pipeline stage.
 
     Attributes:
@@ -33,6 +36,17 @@ class PerDevice:
     sent: float
     operations: tuple[Operation, ...]
     stages: tuple[Stage, ...]
+
+    def summary(self) -> str:
+        """What it holds, does, moves and sends."""
+        of = f", the fullest of {len(self.stages)} stages" if len(self.stages) > 1 else ""
+        does = f"{units.flops(self.flops.total)}, {units.gib(self.traffic.total)} moved"
+        return f"{units.gib(self.memory.total)}, {does}, {units.gib(self.sent)} sent to other devices{of}"
+
+    def blocks(self) -> Sequence[Block]:
+        """Its memory, FLOPs and bytes moved."""
+        sums = (self.memory, self.flops, self.traffic)
+        return [Facts(self.summary(), []), *(block for each in sums for block in each.blocks())]
 
 
 def per_device(model: Model, workload: Workload, layout: Layout) -> PerDevice:

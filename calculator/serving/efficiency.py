@@ -9,10 +9,18 @@ from functools import cache
 from typing import Any
 
 from calculator.config import DATA
-from calculator.errors import DeviceError, WorkloadError
+from calculator.errors import DeviceError, WorkloadError, choose
 from calculator.hardware import Device
 
-ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "transformers")
+TITLES = {
+    "vllm": "vLLM",
+    "sglang": "SGLang",
+    "tensorrt-llm": "TensorRT-LLM",
+    "llama.cpp": "llama.cpp",
+    "transformers": "transformers",
+}
+"""What a person calls the engines."""
+ENGINES = tuple(TITLES)
 ALIASES = {"trtllm": "tensorrt-llm", "tensorrt_llm": "tensorrt-llm", "trt-llm": "tensorrt-llm", "llamacpp": "llama.cpp"}
 SERVERS = frozenset(("vllm", "sglang", "tensorrt-llm"))
 
@@ -46,7 +54,7 @@ def engine_named(name: str) -> str:
     key = name.strip().lower()
     key = ALIASES.get(key, key)
     if key not in ENGINES:
-        raise WorkloadError(f"Engine {name[:40]!r} is not known; choose one of {', '.join(ENGINES)}.")
+        raise WorkloadError(f"Engine {name[:40]!r} is not known; {choose(name, ENGINES)}")
     return key
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, needs
 from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.model import Model
@@ -111,6 +111,9 @@ def serve(
     Raises:
         CalculatorError: an argument outside what is allowed, a layout that cannot be, or more requests than are served.
     """
+    needs("serve", model, Model)
+    needs("serve", layout, Layout, optional=True)
+    needs("serve", prefill_layout, Layout, optional=True)
     card, name = device_named(device), engine_named(engine)
     chosen, copies = _copies(model, layout, devices)
     users = 1 if concurrency is None else concurrency

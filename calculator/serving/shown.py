@@ -8,6 +8,7 @@ from typing import Any
 
 from calculator.numbers import units
 from calculator.numbers.blocks import Block, Facts, Grid, Shown
+from calculator.serving.efficiency import TITLES
 
 
 class ServingShown(Shown):
@@ -32,7 +33,7 @@ class ServingShown(Shown):
 
     def summary(self) -> str:
         """Model, devices and engine; first token, tokens after it, throughput."""
-        where = f"{self.model.name} on {self.layout.devices} × {self.device.name}, {self.engine}"
+        where = f"{self.model.name} on {self.layout.devices} × {self.device.name}, {TITLES[self.engine]}"
         if not self.fits:
             return f"{where}: does not fit"
         times = f"first token {milliseconds(self.ttft.expected)}, then {milliseconds(self.tpot.expected)} each"

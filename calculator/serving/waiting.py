@@ -83,18 +83,20 @@ def _reading(case: Case, request: Request, together: int) -> Prompt:
     chunks = -(-tokens // (UBATCH if case.engine == "llama.cpp" else CHUNK)) if case.engine in CHUNKED else 1
     filled = (chunks + stages - 1) / (chunks * stages)
     alone = first.expected * filled + e.prefill_host
-    return Prompt(replace(first, bound=first.bound * filled), alone, one / copies / case.in_flight)
+    return Prompt(replace(first, bound=first.bound * filled), alone, one / copies / case.in_flight * case.uneven)
 
 
 def stepping(case: Case, batch: int, request: Request, drafted: Speculation | None) -> tuple[PassTime, float]:
     """A decode step's pass, and seconds a token with the engine's host."""
     e = case.efficiency
+    uneven = case.uneven if batch >= case.in_flight else 1.0  # fewer leave stages idle, and wait for none
     batch = -(-batch // case.in_flight)  # of one of those on their way
     host = e.step + e.sequence * batch / case.layout.attention_dp
     if drafted is None:
         step = case.decode(batch, request.mean)
-        return step, step.expected + host
-    return drafted.token(case, batch, request.mean, host)
+        return step, step.expected * uneven + host
+    step, each = drafted.token(case, batch, request.mean, host)
+    return step, each * uneven
 
 
 def together(case: Case, request: Request, asked: int, most: int, drafted: Speculation | None) -> Waited:
@@ -125,6 +127,10 @@ def arriving(case: Case, request: Request, rate: float, most: int, drafted: Spec
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if carried(case, request, middle, drafted) >= rate else (middle, high)
+    while rate * reading(case, request, high).one >= 1:  # so few come with a step that their prompts take all the time
+        if high == most:
+            return None
+        high = min(2 * high, most)
     return beside(case, request, rate, high, drafted)
 
 

@@ -31,7 +31,7 @@ from calculator.passes.plan import plan_of
 from calculator.passes.priced import idle_note, idle_rules
 from calculator.record.run import ONE_TOKEN
 from calculator.sources import catalogue, memory, mixtures, ollama
-from calculator.sources.adapters.settings import FILE, is_adapter
+from calculator.sources.adapters.settings import BESIDE, FILE, is_adapter
 from calculator.sources.foreign.folders import unread_config
 from calculator.sources.kinds import reader_of, without_head
 from calculator.sources.paths import (
@@ -76,6 +76,13 @@ def load_model(
         SourceError, HubError: the config could not be read.
         ConfigError: it was read, but no model can be built from it.
     """
+    found = _loaded(source, revision, token, base)
+    if base is not None and BESIDE not in found.source:
+        raise SourceError(f"{found.name} is no adapter, so it stands beside no base model; leave base (--base) out.")
+    return found
+
+
+def _loaded(source: str | Path | Mapping[str, Any], revision: str | None, token: str | None, base: str | None) -> Model:
     if isinstance(source, Mapping):
         if is_adapter(source):
             return _adapter(source, FILE, "a parsed config", base, token, paths=False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
-from calculator.errors import ConfigError, WorkloadError, shown
+from calculator.errors import ConfigError, WorkloadError, choose, shown
 from calculator.model import Model
 from calculator.record.workload import LARGEST, Workload
 from calculator.sources.load import model_from_config
@@ -139,8 +139,8 @@ def _member(kind: type[Member], name: str, value: Any) -> Member:
     try:
         return kind(value.lower() if isinstance(value, str) else value)
     except ValueError as error:
-        allowed = ", ".join(f"{kind.__name__}.{m.name}" for m in kind)
-        raise WorkloadError(f"{name} {shown(value)} is not known; choose one of {allowed}.") from error
+        allowed = [f"{kind.__name__}.{m.name}" for m in kind]
+        raise WorkloadError(f"{name} {shown(value)} is not known; {choose(value, allowed)}") from error
 
 
 def _whole(name: str, value: Any) -> int:

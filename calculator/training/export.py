@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, choose
 
 if TYPE_CHECKING:
     from calculator.training.result import Trained
@@ -35,7 +35,7 @@ def exported(step: Trained, framework: str) -> str:
         WorkloadError: no such framework, or one that does not run such a recipe.
     """
     if framework not in FRAMEWORKS:
-        raise WorkloadError(f"No export for {framework!r}; choose one of {', '.join(FRAMEWORKS)}.")
+        raise WorkloadError(f"No export for {framework!r}; {choose(framework, FRAMEWORKS)}")
     return FRAMEWORKS[framework](step)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, choose
 from calculator.model import Model
 from calculator.parallel.layout import Layout
 from calculator.passes.forward import operations
@@ -51,6 +51,6 @@ def _targets(model: Model, training: Training) -> None:
     wrong = [name for name in named if name not in known | parts]
     if wrong or not named:
         raise WorkloadError(
-            f"targets {', '.join(wrong) or '()'}: {model.name} has no such modules; choose from "
-            f"{', '.join(sorted(known))}, or all-linear."
+            f"targets {', '.join(wrong) or '()'}: {model.name} has no such modules; "
+            f"{choose(''.join(wrong[:1]), sorted(known), ', or all-linear', 'choose from')}"
         )

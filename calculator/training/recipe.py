@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
 from calculator.config import DATA
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, choose
+from calculator.numbers.blocks import Block, Facts, Shown
 from calculator.parallel.layout import Layout
 
 METHODS = ("full", "lora", "qlora")
@@ -28,7 +29,7 @@ def tables() -> Mapping[str, Mapping[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Shown):
     """A recipe. Every choice is a row of a table (calculator/data/training.json) or a name listed here.
 
     Attributes:
@@ -78,6 +79,15 @@ class Training:
     dropout: float = 0.0
     gradient_dtype: str = "auto"
 
+    def summary(self) -> str:
+        """The method, and what differs from the defaults."""
+        said = [f"{f.name} {getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) != f.default]
+        return ", ".join(said) or f"method {self.method}, all else as by default"
+
+    def blocks(self) -> Sequence[Block]:
+        """Every choice."""
+        return [Facts("Recipe of training", [(f.name, f"{getattr(self, f.name)}" or "-") for f in fields(self)])]
+
     def __post_init__(self) -> None:
         choices: dict[str, tuple[str, ...]] = {
             "method": METHODS,
@@ -92,27 +102,41 @@ class Training:
         for name, allowed in choices.items():
             value = getattr(self, name)
             if value not in allowed:
-                raise WorkloadError(f"{name} {value!r} is not known; choose one of {', '.join(allowed)}.")
+                raise WorkloadError(f"{name} {value!r} is not known; {choose(value, allowed)}")
         if self.loss.partition(":")[0] not in tables()["losses"] or not _chunks_named(self.loss):
-            raise WorkloadError(
-                f"loss {self.loss!r} is not known; choose one of {', '.join(tables()['losses'])}, or chunked:16."
-            )
+            said = choose(self.loss.partition(":")[0], tables()["losses"], ", or chunked:16")
+            raise WorkloadError(f"loss {self.loss!r} is not known; {said}")
         every = isinstance(self.recompute, int) and not isinstance(self.recompute, bool) and self.recompute > 0
         if not every and self.recompute not in RECOMPUTE:
-            raise WorkloadError(
-                f"recompute {self.recompute!r} is not known; choose one of {', '.join(RECOMPUTE)}, or every n-th layer."
-            )
+            said = choose(self.recompute, RECOMPUTE, ", or every n-th layer")
+            raise WorkloadError(f"recompute {self.recompute!r} is not known; {said}")
         if self.zero not in (0, 1, 2, 3):
             raise WorkloadError(f"zero must be 0, 1, 2 or 3, not {self.zero!r}.")
         if isinstance(self.rank, bool) or not isinstance(self.rank, int) or not 1 <= self.rank <= 65536:
             raise WorkloadError(f"rank must be a whole number from 1 to 65,536, not {self.rank!r}.")
         if self.adapter_bytes not in (2, 4):
             raise WorkloadError(f"adapter_bytes must be 2 or 4, not {self.adapter_bytes!r}.")
+        self._check_numbers()
         if self.dora and not self.frozen:
             raise WorkloadError("dora is of adapters; choose method lora or qlora with it.")
         for name in self.offloaded:
             if name not in OFFLOADS:
-                raise WorkloadError(f"offload {name!r} is not known; choose from {', '.join(OFFLOADS)}.")
+                raise WorkloadError(f"offload {name!r} is not known; {choose(name, OFFLOADS, words='choose from')}")
+
+    def _check_numbers(self) -> None:
+        """
+        Raises:
+            WorkloadError: a number or a switch is none.
+        """
+        for name, least, below in (("dropout", 0, 1), ("imbalance", 1, 1e6)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < below:
+                raise WorkloadError(f"{name} must be a number from {least} to below {below:,.0f}, not {value!r}.")
+        if isinstance(self.prefetch, bool) or not isinstance(self.prefetch, int) or not 0 <= self.prefetch <= 1000:
+            raise WorkloadError(f"prefetch must be a whole number of layers from 0 to 1,000, not {self.prefetch!r}.")
+        for name in ("dora", "quantizes_targets", "repeats_kv", "optimizer_in_backward", "sequence_parallel"):
+            if not isinstance(getattr(self, name), bool):
+                raise WorkloadError(f"{name} must be True or False, not {getattr(self, name)!r}.")
 
     @property
     def offloaded(self) -> tuple[str, ...]:
@@ -153,7 +177,7 @@ class Training:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         unknown = [name for name in changes if name not in values]
         if unknown:
-            raise WorkloadError(f"A recipe has no {unknown[0]!r}; its fields are {', '.join(values)}.")
+            raise WorkloadError(f"A recipe has no {unknown[0]!r}; {choose(unknown[0], values)}")
         return Training(**{**values, **changes})
 
 

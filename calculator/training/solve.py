@@ -4,15 +4,17 @@ the largest micro-batch, the longest sequence."""
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, choose, needs
 from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.hardware import devices as devices_known
 from calculator.model import Model
 from calculator.numbers import units
+from calculator.numbers.blocks import Block, Facts, Grid, Shown
 from calculator.parallel.layout import Layout
 from calculator.training.recipe import Training
 from calculator.training.result import Trained
@@ -31,8 +33,8 @@ GOALS = {
 PRETRAINING = {"precision": "bf16-mixed", "kernels": "fused"}  # what frameworks that divide a model run
 
 
-@dataclass(frozen=True)
-class TrainingSolution:
+@dataclass(frozen=True, repr=False)
+class TrainingSolution(Shown):
     """The answer to a goal.
 
     Attributes:
@@ -81,6 +83,20 @@ class TrainingSolution:
         rate = f"about {best.tokens_per_second:,.0f} tokens/s, MFU {best.mfu:.0%}"
         return f"{self.model.name} {words} {on}{how}: {rate}. {budget(best, self.tokens)}"
 
+    def summary(self) -> str:
+        """The verdict."""
+        return self.verdict
+
+    def blocks(self) -> Sequence[Block]:
+        """The verdict, and the ten best plans."""
+        lines = [
+            (recipe(step), f"{row['devices']:,} × {row['device']}", *_figures(row))
+            for row, step in zip(self.rows()[:10], self.plans, strict=False)
+        ]
+        facts = Facts(self.verdict, [("goal", GOALS[self.goal]), ("plans that fit", f"{len(self.plans):,}")])
+        columns = ("Plan", "Devices", "Memory", "Tokens/s", "MFU")
+        return [facts, Grid("Plans", columns, lines, left=2)] if lines else [facts]
+
     def rows(self) -> list[dict[str, Any]]:
         """A row for each plan, the best first; bytes, seconds and tokens."""
         return [self._row(step) for step in self.plans]
@@ -122,6 +138,13 @@ class TrainingSolution:
         }
 
 
+def _figures(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Memory, throughput and utilisation; without a time of the device no more than the memory."""
+    if not row["step_seconds"]:
+        return (units.gib(row["required"]), "-", "-")
+    return (units.gib(row["required"]), f"{row['tokens_per_second']:,.0f}", f"{row['mfu']:.1%}")
+
+
 def solve_training(
     model: Model,
     goal: str = "fastest",
@@ -149,8 +172,11 @@ def solve_training(
     Raises:
         CalculatorError: a goal, a device or an argument outside what is allowed.
     """
+    needs("solve_training", model, Model)
+    needs("solve_training", layout, Layout, optional=True)
+    needs("solve_training", training, Training, optional=True)
     if goal not in GOALS:
-        raise WorkloadError(f"goal {goal!r} is not of training; choose one of {', '.join(GOALS)}.")
+        raise WorkloadError(f"goal {goal!r} is not of training; {choose(goal, GOALS)}")
     if device is None and goal != "cheapest":
         raise WorkloadError(f"The goal {goal} needs a device; only cheapest chooses one from the catalogue.")
     if device is not None and not goal.startswith("max-") and not device_named(device).peak:

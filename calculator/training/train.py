@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, needs
 from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.model import Model
@@ -43,6 +43,9 @@ def train(
     Raises:
         CalculatorError: an argument outside what is allowed, or a layout that cannot be.
     """
+    needs("train", model, Model)
+    needs("train", layout, Layout, optional=True)
+    needs("train", training, Training, optional=True)
     numbers = {"batch_size": batch_size, "sequence_length": sequence_length, "micro_batches": micro_batches}
     for what, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10**9:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 from huggingface_hub import constants
-from loopback import Hub, Storage
+from loopback import Hub, Model, Storage
+from public import BODY, Refused
 
+from calculator.errors import (
+    CalculatorError,
+)
 from calculator.sources.checkpoint import load
+from calculator.sources.hub import client as reader
 
 VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
@@ -54,3 +62,29 @@ def hub(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
     yield server
     server.stop()
+
+
+@pytest.fixture
+def model(hub: Hub) -> Model:
+    """A public model that the Hub serves as "org/name"."""
+    hub.models["org/name"] = Model({"config.json": BODY, "README.md": b"hello"})
+    return hub.models["org/name"]
+
+
+@pytest.fixture
+def refused(hub: Hub, caplog: pytest.LogCaptureFixture) -> Refused:
+    """Fetches, expects exactly this error, and returns its message, which is prose without any token."""
+    caplog.set_level(logging.DEBUG)
+
+    def fetch(kind: type[CalculatorError], repo_id: str = "org/name", timeout: float = 5, **options: str | None) -> str:
+        with pytest.raises(kind) as caught:
+            reader.fetch_config(repo_id, timeout=timeout, **options)
+        assert caught.type is kind
+        message = str(caught.value)
+        assert re.fullmatch(r"[A-Z\"o].*\.", message)
+        assert "None" not in message
+        shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caplog.text
+        assert "SecretToken" not in shown
+        return message
+
+    return fetch

@@ -11,7 +11,7 @@ from calculator.serving.mix import Lengths, Mix
 from calculator.serving.parts import passed
 from calculator.serving.routing import drawn
 from calculator.serving.speculation import Speculation
-from calculator.serving.waiting import Request, reading
+from calculator.serving.waiting import Request, reading, stepping
 
 QWEN = load_model("Qwen/Qwen3-32B")
 ON = {"device": "h200-sxm-141gb", "layout": Layout(tp=2)}
@@ -246,6 +246,17 @@ def test_stages_of_a_pipeline_work_at_once():
         for n in (1, 4)
     ]
     assert slow[1].tpot.expected > slow[0].tpot.expected
+
+
+def test_the_fullest_stage_decides_where_all_work_at_once():
+    """64 layers on 12 stages are 6 on the fullest: 72/64 of an even pipeline's time; with one user no stage waits."""
+    model, card = Same(load_model("Qwen/Qwen3-32B")), Same(device("h200-sxm-141gb"))
+    cases = [case_of(model, card, "vllm", Layout(pp=n), "fp8", "auto", (), 0.0) for n in (8, 12)]
+    assert [case.uneven for case in cases] == [1.0, 72 / 64]
+    one = [stepping(case, 1, Request.like(16, 0, 4096), None)[1] for case in cases]
+    many = [stepping(case, n * 32, Request.like(16, 0, 4096), None)[1] for case, n in zip(cases, (8, 12), strict=True)]
+    assert one[1] / one[0] < 1.02
+    assert many[1] / many[0] == pytest.approx(72 / 64, rel=0.03)
 
 
 def test_a_long_prompt_s_chunks_fill_the_pipeline():

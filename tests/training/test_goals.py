@@ -183,3 +183,21 @@ def test_activations_on_the_host_take_time():
     step = train(load_model(LLAMA), offload="activations", **given)
     assert step.activations < train(load_model(LLAMA), **given).activations / 10
     assert step.step_time.expected > train(load_model(LLAMA), **given).step_time.expected
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"dropout": 2}, "dropout must be a number from 0 to below 1, not 2"),
+        ({"dropout": -0.1}, "dropout must be a number from 0 to below 1"),
+        ({"imbalance": 0.5}, "imbalance must be a number from 1 to below 1,000,000, not 0.5"),
+        ({"imbalance": "x"}, "imbalance must be a number"),
+        ({"imbalance": float("nan")}, "imbalance must be a number"),
+        ({"prefetch": -1}, "prefetch must be a whole number of layers from 0 to 1,000, not -1"),
+        ({"prefetch": 1.5}, "prefetch must be a whole number"),
+        ({"sequence_parallel": "yes"}, "sequence_parallel must be True or False, not 'yes'"),
+    ],
+)
+def test_numbers_of_a_recipe_are_held_to_their_range(given, sentence):
+    with pytest.raises(WorkloadError, match=sentence):
+        Training(**given)

@@ -14,7 +14,7 @@ from calculator.engines.memory.pages import grows
 from calculator.engines.memory.settings import checked
 from calculator.engines.memory.shares import weights_listed
 from calculator.engines.memory.shown import blocks_of
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, needs
 from calculator.formats.cache import cache_format_named
 from calculator.formats.named import format_named, normalised
 from calculator.hardware import Device
@@ -22,18 +22,11 @@ from calculator.model import Model
 from calculator.numbers.blocks import Block, Shown
 from calculator.numbers.units import GIB
 from calculator.parallel import Layout
+from calculator.serving.efficiency import TITLES as TITLES
 
 if TYPE_CHECKING:
     from calculator.search.fixes import Fix
 
-TITLES = {
-    "vllm": "vLLM",
-    "sglang": "SGLang",
-    "tensorrt-llm": "TensorRT-LLM",
-    "llama.cpp": "llama.cpp",
-    "transformers": "transformers",
-}
-"""What a person calls the engines."""
 RULES: Mapping[str, Callable[[Ask], Budget]] = {
     "vllm": vllm.budget,
     "sglang": sglang.budget,
@@ -274,8 +267,8 @@ def fit(
     Raises:
         CalculatorError: an engine, a device, a setting or a value that is not known.
     """
-    if not isinstance(model, Model):
-        raise WorkloadError(f"fit needs the Model that load_model returns, not {type(model).__name__}.")
+    needs("fit", model, Model)
+    needs("fit", layout, Layout, optional=True)
     from calculator.hardware import device as device_named
 
     given = {

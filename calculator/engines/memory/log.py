@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from calculator.engines.memory.fit import Fit, fit
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, needs
 from calculator.model import Model
 from calculator.numbers.units import GIB
 
@@ -183,6 +183,7 @@ def read_log(text: str) -> Reading:
     Raises:
         WorkloadError: the text holds none of vLLM's memory lines.
     """
+    needs("read_log", text, str)
     found: dict[str, float] = {}
     for name, patterns in PRINTED.items():
         values = [float(v.replace(",", "")) for p in patterns for v in re.findall(p, text)]

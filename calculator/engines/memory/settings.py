@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from calculator.errors import WorkloadError
+from calculator.errors import WorkloadError, choose
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,13 @@ def checked(engine: str, given: Mapping[str, Any]) -> dict[str, Any]:
         WorkloadError: an engine, a setting or a value that is not known.
     """
     if engine not in SETTINGS:
-        raise WorkloadError(f"Engine {engine!r} is not known; choose one of {', '.join(SETTINGS)}.")
+        raise WorkloadError(f"Engine {engine!r} is not known; {choose(engine, SETTINGS)}")
     known = SETTINGS[engine]
     found = {}
     for name, value in given.items():
         if name not in known and name not in ALSO and name not in COMMON:
             raise WorkloadError(
-                f"{name!r} is no setting of {engine} that memory depends on; those are {', '.join((*known, *ALSO))}."
+                f"{name!r} is no setting of {engine} that memory depends on; {choose(name, (*known, *ALSO))}"
             )
         if value is not None:
             found[name] = _value(name, known.get(name), value)

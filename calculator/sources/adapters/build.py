@@ -13,7 +13,7 @@ from calculator.model import Model, Stack
 from calculator.parts import Attention, Experts, LowRank, Part, VectorWeights
 from calculator.record.operation import Operation
 from calculator.record.run import weights_of, written
-from calculator.sources.adapters.settings import ALL_LINEAR, FILE, Settings, saved_whole, targeted
+from calculator.sources.adapters.settings import ALL_LINEAR, BESIDE, FILE, Settings, saved_whole, targeted
 
 Parts = tuple[Part, ...]
 PACKED = {**dict.fromkeys(("gate_proj", "up_proj", "w1", "w3"), "gate_up_proj"), "w2": "down_proj"}
@@ -52,7 +52,7 @@ def adapted(base: Model, raw: Mapping[str, Any], *, name: str | None = None, sou
     )
     title = name or f"{base.name} + {settings.title}"
     return replace(
-        made, name=title, source=f"{source}; base: {base.source}", notes=(told, *_more(settings), *base.notes)
+        made, name=title, source=f"{source}{BESIDE}{base.source}", notes=(told, *_more(settings), *base.notes)
     )
 
 

@@ -10,6 +10,8 @@ from calculator.errors import ConfigError, shown
 from calculator.formats.automaton import Automaton, Pattern
 
 FILE = "adapter_config.json"
+BESIDE = "; base: "
+"""In the source of a model, between its adapter's and its base's."""
 ALL_LINEAR = "all-linear"
 LARGEST_RANK = 100_000
 
