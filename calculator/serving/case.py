@@ -162,17 +162,30 @@ class Case:
             return self._without_rule(mean)
         return _room(found, mean, self.layout.attention_dp, settings)
 
-    def _without_rule(self, mean: int) -> Room:
-        """Where the engine's rule does not know the model's cache: the operation list's cache in what is left."""
+    def held(self, mean: int) -> tuple[int, int]:
+        """Bytes on the fullest device by the operation list: the weights, and the cache of a sequence of `mean` tokens.
+        With copies of the attention, each holds one sequence's whole."""
         stages = placed(self.model, self.workload("decode", self.layout.attention_dp, mean), self.layout)
         weights = int(max(sum(op.weight_bytes * op.stored for op in s.operations) for s in stages))
         cache = int(max(sum(op.cache_bytes * op.count for op in s.operations) for s in stages))
-        # With copies of the attention, each holds one sequence's whole.
-        each = -(-cache // self.layout.attention_dp)
+        return weights, -(-cache // self.layout.attention_dp)
+
+    def _without_rule(self, mean: int) -> Room:
+        """Where the engine's rule does not know the model's cache: the operation list's cache in what is left."""
+        weights, each = self.held(mean)
         pool = int(self.device.memory * USED - weights - OVERHEAD)
         held = max(pool // each, 0) if each else ENDLESS
         memory = {"weights": weights, "overhead": int(OVERHEAD), "cache_pool": pool, "cache_per_sequence": each}
         return Room(memory, held)
+
+
+def shared(room: Room, weights: int, each: int, copies: int) -> Room:
+    """What is left where another model (a draft) holds weights, and a cache of each sequence, on the same devices."""
+    pool = room.memory["cache_pool"] - weights
+    whole = room.memory["cache_per_sequence"] + each
+    held = max(pool, 0) // whole * copies if whole else room.sequences
+    memory = {**room.memory, "draft": weights, "cache_pool": pool, "cache_per_sequence": whole}
+    return Room(memory, min(room.sequences, held))
 
 
 class Same:

@@ -13,7 +13,7 @@ from calculator.hardware import Device
 from calculator.hardware import device as device_named
 from calculator.model import Model
 from calculator.parallel.layout import Layout
-from calculator.serving.case import USED, Case, Same, case_of
+from calculator.serving.case import USED, Case, Same, case_of, shared
 from calculator.serving.efficiency import engine_named
 from calculator.serving.mix import Mix
 from calculator.serving.seconds import Seconds, seconds
@@ -60,7 +60,7 @@ class Serving(ServingShown):
     @property
     def memory_used(self) -> float:
         """Of the memory that the engine may use, the part that is taken while `batch` sequences run."""
-        around = sum(self.memory.get(name, 0) for name in ("weights", "activations", "overhead"))
+        around = sum(self.memory.get(name, 0) for name in ("weights", "draft", "activations", "overhead"))
         held = self.batch / self.layout.attention_dp * self.memory["cache_per_sequence"]
         return (around + held) / (around + self.memory["cache_pool"])
 
@@ -133,6 +133,8 @@ def serve(
     case = case_of(Same(model), Same(card), name, chosen, dtype, kv_dtype, changed, host)
     request = Request(mix.prompt, int(mix.prompt * prefix_hit), mix.output, mix.running, mix.variation)
     room = case.room(mix.longest, request.mean, settings)
+    if drafted is not None:
+        room = shared(room, *drafted.takes(case, request.mean), chosen.attention_dp)
     groups = copies * chosen.dp
     if prefill_layout is not None:
         reader = case_of(Same(model), Same(card), name, prefill_layout, dtype, kv_dtype, changed, host)

@@ -66,16 +66,27 @@ class Speculation:
         shares = (getattr(verify, name) / gained for name in PassTime.__dataclass_fields__)
         return PassTime(*shares), step / gained
 
+    def takes(self, case: Case, mean: int) -> tuple[int, int]:
+        """Bytes of the fullest device for the draft: its weights, and its cache of a sequence of `mean` tokens."""
+        if isinstance(self.draft, Model):
+            return _beside(self.draft, case).held(mean)
+        operations = [op for op in case.operations("decode", 1, mean) if op.span.layers]
+        weights, cache = (sum(getattr(op, n) * op.count for op in operations) for n in ("weight_bytes", "cache_bytes"))
+        return int(weights / case.model.layers), int(cache / case.model.layers)
+
     def _drafting(self, case: Case, batch: int, context: int) -> float:
         """Seconds of one drafted token of every sequence."""
         if isinstance(self.draft, Model):
-            layout = Layout(tp=case.layout.tp, dp=case.layout.dp, pp=1)
-            return (
-                replace(case, model=self.draft, layout=layout, dtype="auto", known={}).decode(batch, context).expected
-            )
+            return _beside(self.draft, case).decode(batch, context).expected
         # One layer like the target's, in front of the target's own head.
         operations = case.operations("decode", batch, context)
         head = [op for op in operations if op.component == "head"]
         layers = [op for op in operations if op.component != "head"]
         timed = [case.timed(case.terms_of(ops, context), prefill=False).expected for ops in (layers, head)]
         return timed[0] / case.model.layers + timed[1]
+
+
+def _beside(draft: Model, case: Case) -> Case:
+    """The draft on its target's devices: a tensor group of them, without stages (vLLM)."""
+    layout = Layout(tp=case.layout.tp, dp=case.layout.dp, pp=1)
+    return replace(case, model=draft, layout=layout, dtype="auto", known={})

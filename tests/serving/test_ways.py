@@ -34,6 +34,22 @@ def test_drafts_help_one_user_and_cost_where_none_is_accepted():
     assert plain / 1.8 < own < plain
 
 
+def test_a_draft_takes_memory_of_its_target():
+    """Qwen3-0.6B beside it: half of 28 layers' 8 key-value heads of 128 in 16 bit, for 4,096 + 128 tokens."""
+    asked = {"device": "h100-sxm-80gb", "layout": Layout(tp=2), "concurrency": 500, "prompt_length": 4096}
+    alone = serve(QWEN, **asked)
+    draft = {"draft": load_model("Qwen/Qwen3-0.6B"), "tokens": 3, "acceptance": 0.7}
+    both = serve(QWEN, speculation=draft, **asked)
+    more = both.memory["cache_per_sequence"] - alone.memory["cache_per_sequence"]
+    assert more == 28 * 2 * 8 * 128 * 2 // 2 * (4096 + 128)
+    assert alone.memory["cache_pool"] - both.memory["cache_pool"] == both.memory["draft"]
+    assert 596e6 < both.memory["draft"] < 597e6
+    assert both.batch == both.memory["cache_pool"] // both.memory["cache_per_sequence"] < alone.batch
+    own = serve(QWEN, speculation={**draft, "draft": "mtp"}, **asked)
+    assert own.memory["draft"] == pytest.approx((32.76e9 - 2 * 151936 * 5120) / 64, rel=0.001)
+    assert both.batch < own.batch < alone.batch
+
+
 def test_drafts_gain_less_where_products_bound_the_step():
     def gain(users: int) -> float:
         asked = {"concurrency": users, "prompt_length": 128, "output_length": 4096, **ON}
