@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -11,10 +11,16 @@ if TYPE_CHECKING:
     from pages.shared import show as ui
 
 
+TITLED = "titled"  # of the session: the page whose title the browser has
+
+
 def main() -> None:
     """Draw the sidebar, then the page that the URL names, within a server's limits and behind its guard."""
-    # Before the imports, which take a second in a new process: the browser must not draw the sidebar at another width.
-    st.set_page_config(page_title="Transformer calculator", page_icon="🧮", layout="wide", initial_sidebar_state=320)
+    if TITLED not in st.session_state:
+        # Before all else, the imports of a new process too: the browser keeps the width that it first draws.
+        st.set_page_config(
+            page_title="Transformer calculator", page_icon="🧮", layout="wide", initial_sidebar_state=320
+        )
 
     from pages.shared.guard import guarded
 
@@ -33,10 +39,11 @@ def _draw() -> None:
     from pages.shared import show as ui
     from pages.shared.drafts import choose_draft
     from pages.shared.fields import Refused
-    from pages.shared.guard import error, without_endless_numbers
+    from pages.shared.guard import without_endless_numbers
     from pages.shared.headers import priced
     from pages.shared.link import amend, keep, remember, told
     from pages.shared.model import Waiting, choose_model
+    from pages.shared.plans import machine
     from pages.shared.recipe import Recipe
     from pages.shared.workload import choose_hardware, choose_more, choose_training, choose_workload
 
@@ -64,7 +71,9 @@ def _draw() -> None:
         ],
     }
     current = st.navigation(listed, position="top")
-    st.set_page_config(page_title=f"{current.title} · {ui.NAME}")
+    if st.session_state.get(TITLED) != current.title:
+        # Once for each page: the browser keeps it, and what it is told again costs it 5 ms a change.
+        st.set_page_config(page_title=f"{current.title} · {ui.NAME}")
     first = current.title == "Overview"
     keep(current.title, hides=not first)
     refused, problem, model = Refused(), None, None
@@ -79,29 +88,46 @@ def _draw() -> None:
         else:
             mode, batched = MODE_OF.get(current.title, ""), current.title != "Serving"
             workload, recipe = choose_workload(model, refused, mode=mode, batched=batched), Recipe()
-        hardware = choose_hardware(refused, serves=not trains)
+        whole = machine() if current.title == "Serving" else ""
+        hardware = choose_hardware(refused, serves=not trains, machine=whole)
         if not trains:
             workload = choose_more(workload, model, refused, drafted=choose_draft if first else None)
     remember()
     draft = str(st.session_state.get("draft") or "").strip() if first else ""
-    for dropped in told():
-        st.warning(ui.plain(dropped), icon=":material/link_off:")
+    dropped = tuple(told())
     if model is not None and workload is not None:
-        chosen.append(ui.Inputs(model, workload, hardware, recipe, draft, current))
+        chosen.append(ui.Inputs(model, workload, hardware, recipe, draft, current, dropped))
         try:
             current.run()
         finally:
             chosen[0].forget()
-        return
+    else:
+        _refuse(problem, refused.sentences, dropped)
+    st.session_state[TITLED] = current.title  # a run that another one cuts short may not have been heard
+
+
+def _refuse(problem: Exception | None, sentences: Sequence[str], dropped: Sequence[str]) -> None:
+    """Say in the heading why there is no answer, then what to do about it."""
+    from pages.shared import show as ui
+    from pages.shared.guard import error
+    from pages.shared.model import Waiting, named, offer_near
+
     ui.masthead()
-    st.title(current.title, anchor=False)
-    if isinstance(problem, Waiting):
+    waits = isinstance(problem, Waiting)
+    if problem is None:
+        asked = "One field holds" if len(sentences) == 1 else f"{len(sentences)} fields hold"
+        st.title(f"{asked} what cannot be read", anchor=False)
+    else:
+        st.title("Which model?" if waits else f"{ui.plain(named())} could not be read", anchor=False)
+    ui.change()
+    if problem is not None and waits:
         st.info(str(problem), icon=":material/arrow_back:")
     elif problem is not None:
         error(problem)
-    for sentence in refused.sentences:
+        offer_near()
+    for sentence in sentences:
         error(sentence)
-    ui.change()
+    ui.say_dropped(dropped)
 
 
 if __name__ == "__main__":

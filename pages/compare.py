@@ -8,13 +8,14 @@ import streamlit as st
 
 from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 from calculator.report import charts
-from calculator.serving.serve import USED
 from pages.overview import scaled
 from pages.shared import show as ui
 from pages.shared.cases import Case, chosen
+from pages.shared.needs import usable
 from pages.shared.show import Inputs, Paper
 
-FIGURES = ("Memory", "Time", "Compute of a token", "Cache of a token")
+# What the button says, four in a line on a phone, and what the picture shows.
+FIGURES = {"Memory": "Memory", "Time": "Time", "Compute": "Compute of a token", "Cache": "Cache of a token"}
 
 
 def show(inputs: Inputs) -> None:
@@ -29,7 +30,10 @@ def show(inputs: Inputs) -> None:
     with place:
         paper.answer(sentence(inputs, cases), terms(inputs, cases))
     table(paper, inputs, cases)
-    with ui.card("One figure side by side"):
+    with ui.card(
+        "One figure side by side",
+        "A red mark is what the engine may fill of one of the sidebar's devices; its own runtime is not in the bars.",
+    ):
         figure(paper, inputs, cases)
     paper.data()
 
@@ -134,7 +138,7 @@ def table(paper: Paper, inputs: Inputs, cases: list[Case]) -> None:
     if any(r["devices"] for r in rows):
         columns["devices"] = ui.number("Devices")
     if slowest:
-        columns["time"] = ui.number(f"{'Next' if decode else 'First'} token ({unit})", "%.1f", slowest * factor)
+        columns["time"] = ui.number(f"{'Next token' if decode else 'Prefill'} ({unit})", "%.1f", slowest * factor)
     if dear:
         columns["dollars_per_million_tokens"] = ui.number("Cost ($ a million)", "%.2f", dear)
     columns |= {"total": ui.number("Memory (GiB)", "%.1f", top)}
@@ -173,7 +177,7 @@ def figure(paper: Paper, inputs: Inputs, cases: list[Case]) -> None:
 def _has(name: str, inputs: Inputs, cases: list[Case]) -> bool:
     if name == "Time":
         return any(c.passed for c in cases)
-    return name != "Cache of a token" or inputs.workload.mode != "pretraining"
+    return name != "Cache" or inputs.workload.mode != "pretraining"
 
 
 def memory(paper: Paper, inputs: Inputs, cases: list[Case]) -> None:
@@ -187,8 +191,8 @@ def memory(paper: Paper, inputs: Inputs, cases: list[Case]) -> None:
         kinds = {TITLES[k]: getattr(m, k) / scale for k in MEMORY_KINDS if getattr(m, k)}
         bars.append(charts.Bar(c.name, f"{ui.size(m.total)}{on}", kinds))
     device = inputs.device
-    fits = device is not None and device.memory * USED < 2 * most
-    limits = [charts.Limit(device.memory * USED / scale, f"1 × {ui.device_name(device)}")] if device and fits else []
+    room = usable(inputs, device) if device is not None else 0.0
+    limits = [charts.Limit(room / scale, f"1 × {ui.device_name(device)}")] if device and room < 2 * most else []
     finding = f"{bars[0].label} needs the least, {bars[0].remark}; {bars[-1].label} the most, {bars[-1].remark}."
     paper.chart("memory", charts.stacked(bars, charts.KINDS, finding, ui.ink(), unit=unit, limits=limits, thick=26))
 
@@ -211,14 +215,15 @@ def ranked(paper: Paper, wanted: str, cases: list[Case]) -> None:
     def amount(c: Case) -> float:
         e = c.estimate
         tokens = e.workload.batch_size * (1 if e.workload.mode == "decode" else e.sequence_length)
-        return float(e.cache_growth) if wanted == "Cache of a token" else e.flops.total / tokens
+        return float(e.cache_growth) if wanted == "Cache" else e.flops.total / tokens
 
-    words = ui.size if wanted == "Cache of a token" else ui.flops
+    words = ui.size if wanted == "Cache" else ui.flops
     order = sorted(cases, key=amount)
     rows = [charts.Rank(c.name, amount(c), words(amount(c)), charts.PLAIN) for c in order]
-    finding = f"{wanted}: {rows[0].name} has the least, {rows[0].text}; {rows[-1].name} the most, {rows[-1].text}."
-    unit = "bytes" if wanted == "Cache of a token" else "FLOP"
-    paper.chart(wanted.lower().replace(" ", "_"), charts.ranked(rows, finding, ui.ink(), unit=unit))
+    what = FIGURES[wanted]
+    finding = f"{what}: {rows[0].name} has the least, {rows[0].text}; {rows[-1].name} the most, {rows[-1].text}."
+    unit = "bytes" if wanted == "Cache" else "FLOP"
+    paper.chart(what.lower().replace(" ", "_"), charts.ranked(rows, finding, ui.ink(), unit=unit))
 
 
 if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
-from calculator.engines.memory.fit import TITLES, Fit, fit
+from calculator.engines.memory.fit import TITLES, Fit
 from calculator.engines.memory.start import COMMANDS, shell
 from calculator.errors import CalculatorError
 from calculator.hardware import Device, device
 from calculator.report import charts
-from calculator.search.fewest import BY_LAYERS, MOST, cures, fewest, group
+from calculator.search.fewest import BY_LAYERS, MOST, cures, fewest, held
 from calculator.search.map import map_rows
 from pages.shared import show as ui
 from pages.shared.guard import error
@@ -28,6 +28,7 @@ KINDS = {
 }
 SHADES = charts.KINDS | {"Outside the engine": "#A9A49B"}
 GIB = 2**30
+DEAR = 1e9  # dollars an hour of what nobody has a price for
 OFFERED = (
     *("rtx-4090", "rtx-5090", "l40s", "a100-sxm4-80gb", "h100-sxm-80gb", "h200-sxm-141gb", "b200-sxm-180gb"),
     *("b300-sxm-288gb", "mi300x", "rtx-pro-6000-bw-server"),
@@ -38,14 +39,13 @@ def show(inputs: Inputs) -> None:
     paper = Paper(inputs, "fit")
     card = inputs.device
     if card is None:
-        paper.answer(f"What holds {ui.plain(inputs.name)}")
-        st.info("Choose a device in the sidebar.", icon=":material/arrow_back:")
+        advice(paper, inputs)
         return
     asked = serving(inputs)
     try:
         least = fewest(inputs.model, card, **asked)
         count = inputs.hardware.count or (least.layout.devices if least else MOST)
-        mine = fit(inputs.model, card, layout=group(inputs.model, inputs.hardware.engine, count), **asked)
+        mine = held(inputs.model, card, count, **asked)
     except CalculatorError as problem:
         paper.answer(f"What holds {ui.plain(inputs.name)}")
         error(problem)
@@ -59,7 +59,7 @@ def show(inputs: Inputs) -> None:
         with ui.card(
             "Fewest devices that hold it", "Cheapest first. The whole width is what the engine may use of one device"
         ):
-            choices(paper, inputs)
+            choices(paper, offered(inputs))
         with st.container():
             with ui.card(
                 "Sequences × tokens",
@@ -77,7 +77,8 @@ def sentence(inputs: Inputs, mine: Fit) -> str:
     where = f"{ui.devices(mine.layout.devices, mine.device)} with {TITLES[mine.engine]}"
     what, length = ui.plain(inputs.name), ui.tokens(mine.max_model_len)
     if mine.fits:
-        many = f"{mine.sequences:,} sequence{'' if mine.sequences == 1 else 's'}"
+        room = mine.sequences * mine.layout.attention_dp
+        many = f"{room:,} sequence{'' if room == 1 else 's'}"
         return f"{what} fits on {where}, with room for :primary[{many}] of {length} tokens."
     short = ui.size(mine.short_by).replace(" ", "\u00a0")
     asked = "one sequence" if mine.concurrency == 1 else f"{mine.concurrency:,} sequences"
@@ -97,7 +98,10 @@ def terms(inputs: Inputs) -> str:
 
 def figures(inputs: Inputs, mine: Fit, least: Fit | None) -> list[Figure]:
     parts = "\n".join(f"- {KINDS[kind]} {ui.size(size)}" for kind, size in mine.shares.items() if size)
-    name, count = ui.device_name(mine.device), mine.layout.devices
+    name, count, copies = ui.device_name(mine.device), mine.layout.devices, mine.layout.attention_dp
+    laid = "laid out by layers" if mine.engine in BY_LAYERS else "as one tensor group"
+    if least is not None and least.layout.attention_dp > 1:
+        laid = "the attention on each, the experts divided"
     pool = f"{mine.cache_tokens:,} tokens" if mine.growing else "states, whatever the length"
     notes = "\n".join(f"- {ui.plain(note)}" for note in mine.notes)
     return [
@@ -110,24 +114,28 @@ def figures(inputs: Inputs, mine: Fit, least: Fit | None) -> list[Figure]:
         Figure(
             "Fewest devices",
             f"{least.layout.devices}" if least else f"over {MOST}",
-            f"{name}, {'laid out by layers' if mine.engine in BY_LAYERS else 'as one tensor group'}",
+            f"{name}, {laid}",
             "The smallest power of two whose fullest device holds its share.",
         ),
         Figure(
             "Most sequences",
-            f"{mine.sequences:,}",
+            f"{mine.sequences * copies:,}",
             f"of {ui.tokens(mine.max_model_len)} tokens, on {count} × {name}",
             "As many as the cache pool holds, and no more than the engine runs at once.",
         ),
         Figure(
-            "Cache pool", ui.size(mine.cache_pool) if mine.cache_pool > 0 else "none", pool if mine.fits else "", notes
+            "Cache pool",
+            ui.size(mine.cache_pool) if mine.cache_pool > 0 else "none",
+            pool + " on each" * (copies > 1) if mine.fits else "",
+            notes,
         ),
     ]
 
 
 def memory(paper: Paper, mine: Fit) -> None:
     """Where the memory goes with what was asked."""
-    label = f"{mine.concurrency:,} × {ui.tokens(mine.max_model_len)} tokens"
+    copies = mine.layout.attention_dp
+    label = f"{mine.concurrency:,} × {ui.tokens(mine.max_model_len)} tokens" + " on each" * (copies > 1)
     verdict = f"{ui.size(mine.free)} free" if mine.fits else f"✕ {ui.size(mine.short_by)} short"
     shares = {KINDS[kind]: size / GIB for kind, size in mine.shares.items() if size}
     limit = charts.Limit(mine.capacity / GIB, f"{TITLES[mine.engine]} may use {ui.size(mine.capacity)}")
@@ -157,16 +165,17 @@ def shares(paper: Paper, mine: Fit) -> None:
 
 def plane(paper: Paper, mine: Fit) -> None:
     """Which sequences and tokens fit."""
-    rows = map_rows(mine)
+    copies = mine.layout.attention_dp  # each of which runs its share of the sequences
+    rows = [r | {"sequences": r["sequences"] * copies} for r in map_rows(mine)]
     cells = [charts.Cell(short(r["tokens"]), f"{r['sequences']:,}", r["share"]) for r in rows]
     fitting = sum(r["fits"] for r in rows)
     finding = (
         f"{fitting} of {len(rows)} combinations fit: at {mine.max_model_len:,} tokens the pool holds "
-        f"{mine.sequences:,} sequences, and one sequence of up to {mine.longest_context:,} tokens."
+        f"{mine.sequences * copies:,} sequences, and one sequence of up to {mine.longest_context:,} tokens."
         if mine.longest_context and mine.growing
         else f"{fitting} of {len(rows)} combinations fit."
     )
-    here = (short(mine.max_model_len), f"{mine.concurrency:,}")
+    here = (short(mine.max_model_len), f"{mine.concurrency * copies:,}")
     titles = ("Tokens of each sequence", "Sequences")
     named = {(cell.across, cell.up): row for cell, row in zip(cells, rows, strict=True)}
 
@@ -219,9 +228,42 @@ def whole(mine: Fit) -> dict[str, Any]:
     return {**told, "devices": mine.layout.devices, "command": command}
 
 
-def choices(paper: Paper, inputs: Inputs) -> None:
-    """The fewest of each of the usual devices."""
-    found: list[tuple[float, str, charts.Bar, dict[str, Any], float]] = []
+class Choice(NamedTuple):
+    """The fewest of a kind of device: dollars an hour (much where no price is known), their name, bar and row, and GiB
+    that the engine may use of one."""
+
+    hourly: float
+    label: str
+    bar: charts.Bar
+    row: dict[str, Any]
+    room: float
+
+
+def advice(paper: Paper, inputs: Inputs) -> None:
+    """Without a device: the cheapest of the usual ones, and the others."""
+    found = offered(inputs)
+    if not found:
+        paper.answer(f"No group of up to {MOST} usual devices holds {ui.plain(inputs.name)}.", terms(inputs))
+        return
+    number, _, name = found[0].label.partition(" × ")
+    cost = f", ${found[0].hourly:,.2f} an hour" if found[0].hourly < DEAR else ""
+    on = f"{number}\u00a0×\u00a0{ui.plain(name)}" if number != "1" else f"one\u00a0{ui.plain(name)}"
+    others = f", the cheapest of {len(found)} kinds" if len(found) > 1 else ""
+    paper.answer(
+        f"{ui.plain(inputs.name)} fits on :primary[{on}]{cost.replace('$', chr(92) + '$')}{others}.", terms(inputs)
+    )
+    with ui.card(
+        "Fewest devices that hold it",
+        "Cheapest first. The whole width is what the engine may use of one device. Choose one in the sidebar to see "
+        "how its memory is divided, what else fits, and how to start it.",
+    ):
+        choices(paper, found)
+    paper.data()
+
+
+def offered(inputs: Inputs) -> list[Choice]:
+    """The fewest of each of the usual devices and of the chosen one, the cheapest first."""
+    found: list[Choice] = []
     cards = {d.id: d for d in [device(name) for name in OFFERED] + ([inputs.device] if inputs.device else [])}
     for card in cards.values():
         try:
@@ -230,19 +272,22 @@ def choices(paper: Paper, inputs: Inputs) -> None:
             continue  # the model cannot be laid out on so many, or the engine does not run on it
         if least is not None:
             found.append(_choice(inputs, card, least))
+    return sorted(found, key=lambda f: f[:2])
+
+
+def choices(paper: Paper, found: list[Choice]) -> None:
+    """The fewest of each kind of device."""
     if not found:
         st.info(f"No group of up to {MOST} of these devices holds it.")
         return
-    found.sort(key=lambda f: f[:2])
-    first = found[0]
-    finding = f"The cheapest that holds it is {first[1]}, {first[2].remark}."
-    bars = [f[2] for f in found]
-    full = {f[2].label: f[4] for f in found}
-    paper.chart("fewest_devices", charts.stacked(bars, SHADES, finding, ui.ink(), full=full))
-    paper.tables["fewest_devices"] = lambda: [f[3] for f in found]
+    finding = f"The cheapest that holds it is {found[0].label}, {found[0].bar.remark}."
+    full = {f.label: f.room for f in found}
+    drawn = charts.stacked([f.bar for f in found], SHADES, finding, ui.ink(), full=full)
+    paper.chart("fewest_devices", drawn)
+    paper.tables["fewest_devices"] = lambda: [f.row for f in found]
 
 
-def _choice(inputs: Inputs, card: Device, least: Fit) -> tuple[float, str, charts.Bar, dict[str, Any], float]:
+def _choice(inputs: Inputs, card: Device, least: Fit) -> Choice:
     count = least.layout.devices
     price = inputs.hardware.price if card is inputs.device else card.price or None
     hourly = price * count if price else None
@@ -257,7 +302,7 @@ def _choice(inputs: Inputs, card: Device, least: Fit) -> tuple[float, str, chart
         "capacity_bytes": least.capacity,
         "usd_per_hour": hourly,
     }
-    return hourly or 1e9, label, charts.Bar(label, remark, shares), row, least.capacity / GIB
+    return Choice(hourly or DEAR, label, charts.Bar(label, remark, shares), row, least.capacity / GIB)
 
 
 if __name__ == "__main__":  # a cold deep link: Streamlit runs this file as the script

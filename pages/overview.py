@@ -69,7 +69,7 @@ def terms(inputs: Inputs, found: Needs) -> str:
     if w.mode != "pretraining":
         said.append(f"KV cache {ui.stored(e.kv_precision)}")
         if inputs.device is not None:
-            said.append(f"{ui.engine(inputs.hardware.engine)}, 90 % of a device in use")
+            said.append(ui.engine(inputs.hardware.engine))
     return " · ".join([*said, *([found.remark] if found.remark else [])])
 
 
@@ -84,7 +84,7 @@ def figures(inputs: Inputs, found: Needs) -> list[Figure]:
     ]
     if found.passed is not None:
         t = found.passed.time
-        label = "Next token" if w.mode == "decode" else "First token"
+        label = "Next token" if w.mode == "decode" else "Prefill"
         likely = ui.likely(t)
         shown.append(Figure(label, ui.seconds(t.expected), likely, token(found.passed)))
     elif w.mode == "pretraining":
@@ -148,7 +148,7 @@ def engines_own(found: Needs, e: Estimate) -> float:
         layout=found.fit.layout,
         engine=found.fit.engine,
         max_model_len=e.sequence_length,
-        concurrency=e.workload.batch_size,
+        concurrency=-(-e.workload.batch_size // found.fit.layout.attention_dp),
         dtype=e.workload.dtype,
         kv_dtype=e.workload.kv_dtype,
     )

@@ -12,13 +12,14 @@ from calculator.formats.named import FORMATS
 from calculator.record.vocabulary import MEMORY_KINDS, TITLES
 from calculator.record.workload import Workload
 from calculator.report import charts
-from calculator.serving.serve import USED
 from pages.overview import precision, scaled
 from pages.shared import show as ui
+from pages.shared.needs import usable
 from pages.shared.show import Inputs, Paper
 
 AXES = {"length": "Tokens of each sequence", "batch": "Sequences"}
 REACH = {"length": (4096, 16384, 32768, 131072, 1048576), "batch": (16, 64, 256, 1024, 4096)}
+LIMIT = "The red mark is what the engine may fill of one device, all of it in training; its own runtime is not in here."
 STEPS = 4  # points between one power of two and the next
 
 
@@ -31,7 +32,7 @@ def show(inputs: Inputs) -> None:
         paper.answer(sentence(inputs, sweep, axis, points), terms(inputs, axis))
     here = float(inputs.estimate.sequence_length if axis == "length" else inputs.workload.batch_size)
     with ui.sides():
-        with ui.card("Memory"):
+        with ui.card("Memory", LIMIT):
             memory(paper, inputs, sweep, points, AXES[axis], here)
         with ui.card("Compute", "FLOPs of all operations, and of attention with its projections"):
             work(paper, sweep, points, AXES[axis], here)
@@ -43,7 +44,9 @@ def show(inputs: Inputs) -> None:
                 kernels(paper, inputs, axis, points, here)
         with ui.card("Intensity", "FLOPs for each byte moved; above the ridge of a device compute sets the pace"):
             reuse(paper, inputs, sweep, points, AXES[axis], here)
-    with ui.card("Memory by precision of the weights", "At the sidebar's batch and length; the cache keeps its own"):
+    with ui.card(
+        "Memory by precision of the weights", f"At the sidebar's batch and length; the cache keeps its own. {LIMIT}"
+    ):
         precisions(paper, inputs)
     rows = sweep_rows(sweep, points)
     paper.tables[f"sweep_{axis}"] = lambda: rows
@@ -68,7 +71,8 @@ def sentence(inputs: Inputs, sweep: Estimate, axis: str, points: Any) -> str:
     device = inputs.device
     if device is None:
         return f"{until}, from {ui.size(float(total[0]))}."
-    inside = [int(p) for p, t in zip(points, total, strict=True) if t <= device.memory * USED]
+    room = usable(inputs, device)
+    inside = [int(p) for p, t in zip(points, total, strict=True) if t <= room]
     if not inside:
         return f"{until}; one {ui.device_name(device)} is too small for any of it."
     if len(inside) == len(points):
@@ -145,7 +149,7 @@ def memory(paper: Paper, inputs: Inputs, sweep: Estimate, points: Any, x: str, h
         if np.any(getattr(sweep.memory, k))
     }
     device = inputs.device
-    limit = (device.memory * USED / scale, f"1 × {ui.device_name(device)}") if device else None
+    limit = (usable(inputs, device) / scale, f"1 × {ui.device_name(device)}") if device else None
     finding = f"Memory grows from {ui.size(float(total[0]))} to {ui.size(float(total[-1]))}."
     drawn = charts.areas(series, charts.KINDS, (x, unit), finding, ui.ink(), here=here, limit=limit)
     paper.chart("memory", drawn)
@@ -222,8 +226,8 @@ def precisions(paper: Paper, inputs: Inputs) -> None:
     ]
     device = inputs.device
     most = max(e.memory.total for e in found.values())
-    fits = device is not None and device.memory * USED < 2 * most
-    limits = [charts.Limit(device.memory * USED / scale, f"1 × {ui.device_name(device)}")] if device and fits else []
+    room = usable(inputs, device) if device is not None else 0.0
+    limits = [charts.Limit(room / scale, f"1 × {ui.device_name(device)}")] if device and room < 2 * most else []
     finding = f"{bars[0].label} needs the least, {bars[0].remark}; {bars[-1].label} the most, {bars[-1].remark}."
     drawn = charts.stacked(bars, charts.KINDS, finding, ui.ink(), unit=unit, limits=limits, thick=22)
     paper.chart("precisions", drawn)

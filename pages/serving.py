@@ -13,7 +13,7 @@ from calculator.search.plan import Phase, Plan
 from calculator.search.racks import Rack, Traffic, racks
 from pages.shared import show as ui
 from pages.shared.guard import error
-from pages.shared.plans import SEVERAL, asked, machine_of, planned
+from pages.shared.plans import CUSTOM, SEVERAL, asked, machine_of, planned
 from pages.shared.show import Figure, Inputs, Paper
 from pages.shared.start import Started, starts
 
@@ -57,13 +57,12 @@ def answered(paper: Paper, inputs: Inputs, machine: Rack | None, traffic: Traffi
         error(problem)
         return None
     if plan is None:
-        paper.answer(f"How {ui.plain(inputs.name)} is served")
-        device = inputs.device
-        needs = "Choose a device in the sidebar, or a machine below."
-        if device is not None:
-            needs = f"{ui.plain(inputs.name)} is more than {MOST} {ui.plain(ui.device_name(device))} hold. "
-            needs += "Choose a machine."
-        st.info(needs, icon=":material/arrow_downward:")
+        device, name = inputs.device, ui.plain(inputs.name)
+        if device is None:
+            paper.answer(f"Choose a machine to see how it serves {name}", "Below, or a device in the sidebar.")
+        else:
+            held = f"{name} is more than {MOST}\u00a0{ui.plain(ui.device_name(device))} hold."
+            paper.answer(held, "Choose a machine below.")
         return None
     paper.answer(sentence(inputs, plan), terms(inputs, plan))
     paper.figures(*figures(plan))
@@ -85,7 +84,8 @@ def sentence(inputs: Inputs, plan: Plan) -> str:
         each = f", each of which carries {carried}"
         return f"{rate(wanted)} of {name} take {plan.racks:,}\u00a0×\u00a0{where}{each}."
     enough = f", {plan.requests_per_second / wanted:.1f} times what is asked" if wanted else users
-    return f"{where[0].upper()}{where[1:]} carries {carried} of {name}{enough}."
+    carry = "carry" if plan.rack.id == CUSTOM and plan.rack.devices > 1 else "carries"
+    return f"{where[0].upper()}{where[1:]} {carry} {carried} of {name}{enough}."
 
 
 def rate(requests: float) -> str:

@@ -9,12 +9,12 @@ import streamlit as st
 from calculator.errors import CalculatorError
 from calculator.parallel.layout import Layout
 from calculator.report import charts
-from calculator.search.fewest import MOST, fewest
+from calculator.search.fewest import MOST, fewest, held
 from calculator.serving.parts import passed
 from calculator.serving.serve import Serving, serve
 from pages.shared import show as ui
 from pages.shared.mixes import mixes
-from pages.shared.needs import serving
+from pages.shared.needs import serving, timed
 from pages.shared.show import Figure, Inputs, Paper
 
 USERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -26,16 +26,16 @@ def show(inputs: Inputs) -> None:
     paper = Paper(inputs, "speed")
     device, w = inputs.device, inputs.workload
     if device is None or not inputs.model.text.causal:
-        paper.answer(f"How fast {ui.plain(inputs.name)} is")
-        needs = "Choose a device in the sidebar." if device is None else f"{ui.plain(inputs.name)} generates no tokens."
-        st.info(needs, icon=":material/arrow_back:")
+        name = ui.plain(inputs.name)
+        what = f"Choose a device to see how fast {name} is" if device is None else f"{name} generates no tokens"
+        paper.answer(what, "Hardware, in the sidebar." if device is None else "An encoder reads; nothing is generated.")
         return
-    least = None if inputs.hardware.count else fewest(inputs.model, device, **serving(inputs))
-    count = inputs.hardware.count or (least.layout.devices if least else None)
-    if count is None:
+    count, asked = inputs.hardware.count, serving(inputs)
+    least = held(inputs.model, device, count, **asked) if count else fewest(inputs.model, device, **asked)
+    if least is None:
         paper.answer(f"{ui.plain(inputs.name)} is more than {MOST}\u00a0{ui.plain(ui.device_name(device))} hold.")
         return
-    case = served(inputs, count, w.batch_size)
+    case = served(inputs, timed(inputs.model, least), w.batch_size)
     paper.answer(sentence(inputs, case), terms(inputs, case))
     paper.figures(*figures(inputs, case))
     with ui.sides():
@@ -51,14 +51,14 @@ def show(inputs: Inputs) -> None:
     paper.data()
 
 
-def served(inputs: Inputs, count: int, users: int) -> Serving:
+def served(inputs: Inputs, layout: Layout, users: int) -> Serving:
     w = inputs.workload
     assert inputs.device is not None
     return serve(
         inputs.model,
         device=inputs.device,
         engine=inputs.hardware.engine,
-        layout=Layout.grouped(inputs.model, count),
+        layout=layout,
         prompt_length=inputs.estimate.sequence_length,
         output_length=w.decode_length,
         concurrency=users,
@@ -81,7 +81,8 @@ def sentence(inputs: Inputs, s: Serving) -> str:
 
 def terms(inputs: Inputs, s: Serving) -> str:
     w = inputs.workload
-    group = " as one tensor group" if s.layout.devices > 1 else ""
+    copied = s.layout.attention_dp > 1
+    group = " with a copy of the attention each" if copied else " as one tensor group" if s.layout.devices > 1 else ""
     return (
         f"{ui.plain(inputs.name)}, weights {ui.stored(inputs.estimate.precision)} · "
         f"{ui.devices(s.layout.devices, s.device)}{group} · {ui.engine(s.engine)} · "
@@ -132,8 +133,9 @@ def frontier(paper: Paper, inputs: Inputs, case: Serving) -> None:
     best: tuple[float, str] = (0.0, "")
     others = LAYOUTS if len(inputs.estimate.operations) <= MANY else ()
     for count in sorted({*others, case.layout.devices}):
+        layout = case.layout if count == case.layout.devices else Layout.grouped(inputs.model, count)
         try:
-            found = [served(inputs, count, users) for users in USERS]
+            found = [served(inputs, layout, users) for users in USERS]
         except CalculatorError:
             continue  # no link is known between so many
         kept = [s for s in found if s.fits and s.batch == s.concurrency]
@@ -177,23 +179,26 @@ def times(paper: Paper, inputs: Inputs, case: Serving) -> None:
     last = found[-1][1].parts
     top = max(last, key=lambda n: last[n])
     finding = f"{top} takes {last[top] / sum(last.values()):.0%} of the next token of {users_said(case.batch)}."
+    full = {b.label: sum(b.parts.values()) for b in bars}
     paper.chart(
         "time_by_part",
-        charts.stacked(bars, shades, finding, ui.ink(), unit="ms", full={b.label: sum(b.parts.values()) for b in bars}),
+        charts.stacked(
+            bars, shades, finding, ui.ink(), unit="ms", full=full, thick=36
+        ),  # as tall as the picture beside
     )
 
 
 def loads(inputs: Inputs, case: Serving) -> list[int]:
     """One user, those asked for, and fewer or more of them as far as they fit: up to four."""
     wanted = sorted({1, max(1, case.batch // 4), case.batch, 4 * case.batch, 16 * case.batch})
-    held = [n for n in wanted if n <= case.batch or served(inputs, case.layout.devices, n).batch == n]
+    held = [n for n in wanted if n <= case.batch or served(inputs, case.layout, n).batch == n]
     return held if len(held) <= 4 else [1, *held[-3:]]
 
 
 def load(paper: Paper, inputs: Inputs, case: Serving) -> None:
     rows: list[dict[str, Any]] = []
     for users in sorted({*USERS, case.concurrency}):
-        s = served(inputs, case.layout.devices, users)
+        s = served(inputs, case.layout, users)
         if s.batch < users or not s.fits:
             break
         rows.append(

@@ -30,12 +30,11 @@ def show(inputs: Inputs) -> None:
     paper = Paper(inputs, "training")
     device = inputs.device
     if device is None:
-        paper.answer(f"What training {ui.plain(inputs.name)} takes")
-        st.info("Choose a device in the sidebar.", icon=":material/arrow_back:")
+        paper.answer(f"Choose a device to see what training {ui.plain(inputs.name)} takes", "Hardware, in the sidebar.")
         return
     try:
         length = inputs.estimate.sequence_length
-        found = recipe.found(inputs.model, device.id, inputs.hardware.count, length, inputs.recipe)
+        found = recipe.found(inputs.model, device, inputs.hardware.count, length, inputs.recipe)
     except CalculatorError as problem:
         paper.answer(f"What training {ui.plain(inputs.name)} takes")
         error(problem)
@@ -156,7 +155,7 @@ def figures(inputs: Inputs, t: Trained) -> list[Figure]:
         Figure(
             "Peak memory",
             ui.size(t.peak),
-            steps.EVENTS.get(event.name, event.name),
+            f"in {steps.EVENTS.get(event.name, event.name)}; needs {ui.size(t.required)} with fragments and context",
             f"Allocated at most, in the event *{event.name}*:\n\n{parts}\n\nA device must have "
             f"{ui.size(t.required)} for it, with fragments and its context; nvidia-smi then shows "
             f"{ui.size(t.device_memory)}.",
@@ -229,7 +228,13 @@ def plans(paper: Paper, inputs: Inputs, found: Found) -> None:
 
 def plan_row(inputs: Inputs, t: Trained) -> dict[str, Any]:
     layout, time, tokens = t.layout, t.step_time, inputs.recipe.tokens
+    assert t.device is not None
     return {
+        "device": t.device.name,
+        "devices": layout.devices,
+        "method": t.training.method,
+        "optimizer": t.training.optimizer,
+        "trained_in": t.training.precision,
         "tensor": layout.tp,
         "pipeline": layout.pp,
         "context": layout.cp,

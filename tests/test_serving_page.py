@@ -49,7 +49,7 @@ def test_a_rack_s_plan_is_that_of_the_command_line(open_page, plans, capsys, mod
 def test_the_sidebar_s_devices_are_a_machine_with_their_price(open_page, plans):
     at = open_page("serving", model="Qwen/Qwen3-32B", device="h100-sxm-80gb", devices="4", price="2", weights="fp8")
     (row,) = plans
-    assert at.title[0].value.startswith("Four H100 carries")
+    assert at.title[0].value.startswith("Four H100 carry")
     assert (row["rack"], row["cost_per_hour"]) == ("four\u00a0H100", 8.0)
     assert row["cost_per_million_tokens"] == pytest.approx(8 / 3600 / row["output_tokens_per_second"] * 1e6)
 

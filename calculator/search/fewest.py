@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from calculator.engines.memory.fit import Fit, fit
+from calculator.errors import CalculatorError
 from calculator.model import Model
 from calculator.parallel import Layout
 from calculator.search.fixes import Fix
+from calculator.search.layouts import has_latent
 
 MOST = 64  # devices of one group
 BY_LAYERS = ("llama.cpp", "transformers")  # engines that lay whole layers on each device
@@ -31,23 +33,47 @@ def fewest(model: Model, device: Any, engine: str = "vllm", **asked: Any) -> Fit
     """
     count = 1
     while count <= MOST:
-        found = fit(model, device, engine=engine, layout=group(model, engine, count), **asked)
+        found = held(model, device, count, engine, **asked)
         if found.fits:
             return found
         count *= 2
     return None
 
 
+def held(model: Model, device: Any, count: int, engine: str = "vllm", *, concurrency: int = 1, **asked: Any) -> Fit:
+    """The fit on so many devices: as one group, or where that does not hold it, as a group whose attention is copied.
+
+    A latent cache (DeepSeek) is whole on every rank of a tensor group, however many there are; with a copy of the
+    attention on each rank the ranks divide the sequences instead, and the experts. `concurrency` of the fit is then
+    what the fullest copy runs.
+
+    Raises:
+        CalculatorError: the model cannot be laid out so.
+    """
+    found = fit(model, device, engine=engine, layout=group(model, engine, count), concurrency=concurrency, **asked)
+    if found.fits or count == 1 or model.experts is None or engine in BY_LAYERS or not has_latent(model):
+        return found
+    layout = Layout(tp=count, ep=count, attention_dp=count)
+    try:
+        layout.check(model)
+    except CalculatorError:  # experts that so many do not divide
+        return found
+    each = -(-concurrency // count)
+    copied = fit(model, device, engine=engine, layout=layout, concurrency=each, **asked)
+    return copied if copied.fits else found
+
+
 def cures(found: Fit) -> tuple[Fit, tuple[Fix, ...]]:
     """What would make it fit; of a fit on several devices, what would make it fit on half of them.
 
     Returns:
-        the fit that lacks memory (or the one that was given, where one device is enough), and its fixes.
+        the fit that lacks memory (or the one that was given, where one device is enough or the attention is copied),
+        and its fixes.
     """
     if not found.fits:
         return found, found.fixes
     half = found.layout.devices // 2
-    if half < 1:
+    if half < 1 or found.layout.attention_dp > 1:
         return found, ()
     layout = found.layout
     smaller = found.again(layout=replace(layout, tp=layout.tp // 2) if layout.tp > 1 else replace(layout, pp=half))

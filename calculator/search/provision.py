@@ -224,7 +224,7 @@ def _together(replicas: list[Replica], traffic: Traffic, devices: int) -> Iterat
             rate = carried(case, request, max(batch, 1))
         except CalculatorError:  # no link is known between its devices
             continue
-        if rate * reading(case, request).one >= 1:
+        if rate * reading(case, request, max(batch, 1)).one >= 1:
             continue
         waited = beside(case, request, rate, max(batch, 1))
         prompt, step = waited.first, waited.step
@@ -246,7 +246,7 @@ def _late(replica: Replica, batch: int, traffic: Traffic) -> float:
     """The time that misses its target by most, over that target, while so many generate at once."""
     case, request = replica.case, replica.request
     rate = carried(case, request, batch)
-    if rate * reading(case, request).one >= 1:
+    if rate * reading(case, request, batch).one >= 1:  # as many together as come with each step
         return math.inf
     waited = beside(case, request, rate, batch)
     return max(waited.ttft / traffic.ttft, waited.tpot / traffic.tpot)

@@ -127,6 +127,10 @@ def arriving(case: Case, request: Request, rate: float, most: int, drafted: Spec
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if carried(case, request, middle, drafted) >= rate else (middle, high)
+    while rate * reading(case, request, high).one >= 1:  # so few come with a step that their prompts take all the time
+        if high == most:
+            return None
+        high = min(2 * high, most)
     return beside(case, request, rate, high, drafted)
 
 

@@ -1,4 +1,5 @@
-"""Buttons that do in the browser what Streamlit has no call for: save the page's pictures as SVG, open the drawer."""
+"""Buttons that do in the browser what Streamlit has no call for: save the page's pictures as SVG, copy the link, open
+the drawer."""
 
 from __future__ import annotations
 
@@ -37,6 +38,29 @@ export default function ({ data, parentElement }) {
 """
 
 
+# A block of code has a button of its own, which a phone never shows: it waits for a pointer to hover. Without HTTPS the
+# browser keeps its clipboard from pages, so there the text is selected and copied as by hand.
+COPY = """
+export default function ({ data, parentElement }) {
+  const button = parentElement.querySelector("button");
+  button.onclick = async () => {
+    try {
+      await navigator.clipboard.writeText(data);
+    } catch {
+      const text = document.createElement("textarea");
+      text.value = data;
+      parentElement.append(text);
+      text.select();
+      document.execCommand("copy");
+      text.remove();
+    }
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  };
+}
+"""
+
+
 # The drawer remembers that it was closed, by hand or on the way to another page; its own button always opens it.
 OPEN = """
 export default function ({ parentElement }) {
@@ -53,7 +77,13 @@ def save_pictures(names: Sequence[str]) -> None:
     component(data=json.dumps(list(names)), key="svg")
 
 
+def copy_link(address: str) -> None:
+    """Copies the address."""
+    html = "<button type='button'>Copy</button>"
+    st.components.v2.component("copy_link", html=html, css=LOOK, js=COPY)(data=address, key="copy")
+
+
 def open_drawer() -> None:
     """Opens the sidebar where it is a drawer, on a phone."""
-    html = "<button type='button'>Change</button>"
+    html = "<button type='button'>Settings and pages</button>"
     st.components.v2.component("open_drawer", html=html, css=LOOK, js=OPEN)(key="change")

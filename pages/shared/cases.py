@@ -14,14 +14,13 @@ from calculator.formats.named import FORMATS
 from calculator.hardware import Device, devices
 from calculator.limits import limits
 from calculator.model import Model
-from calculator.parallel.layout import Layout
 from calculator.search.fewest import fewest
 from calculator.serving.parts import Passed, passed
 from calculator.sources import catalogue
 from calculator.sources.load import from_hub
 from pages.shared import show as ui
 from pages.shared.model import bundled, model_uploaded
-from pages.shared.needs import serving
+from pages.shared.needs import computed, serving, timed
 from pages.shared.show import Inputs
 
 DEFAULTS = ["meta-llama/Llama-3.1-8B", "Qwen/Qwen3-30B-A3B", "openai/gpt-oss-20b"]
@@ -44,8 +43,8 @@ def chosen(inputs: Inputs) -> list[Case]:
     """The sidebar's model if it is wanted, and those picked here, each in each precision and on each device."""
     ids = [entry.id for entry in catalogue.entries() if entry.config.get("model_type") in FAMILIES]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        with st.popover("Models", icon=":material/checklist:", key="choose_models"):
-            own = st.toggle(f"The sidebar's {inputs.name}", True, key="own", bind="query-params")
+        # Within a button, because Streamlit writes white on the chips' light blue in the dark.
+        with st.popover("Models", icon=":material/checklist:", key="choose_models"), st.container(width=560):
             picked = st.multiselect(
                 "Bundled models and ids of the Hub",
                 ids,
@@ -54,8 +53,11 @@ def chosen(inputs: Inputs) -> list[Case]:
                 bind="query-params",
                 max_selections=MOST,
                 accept_new_options=True,
+                select_all=False,  # it stands first, so Enter would take every match of what was typed
+                placeholder="Type a name",
                 help="Type to search, or type org/name of any model of the Hub.",
             )
+            own = st.toggle(f"The sidebar's {inputs.name}", True, key="own", bind="query-params")
             files = st.file_uploader(
                 "config.json files",
                 type=["json"],
@@ -70,6 +72,7 @@ def chosen(inputs: Inputs) -> list[Case]:
             bind="query-params",
             placeholder=f"as in the sidebar: {inputs.workload.dtype}",
             help="auto is each checkpoint's own. Empty: what the sidebar says.",
+            select_all=False,
         )
         names = {d.name: d for d in devices()}
         boards = st.multiselect(
@@ -79,6 +82,7 @@ def chosen(inputs: Inputs) -> list[Case]:
             bind="query-params",
             placeholder="as in the sidebar" if inputs.device else "none",
             max_selections=4,
+            select_all=False,
         )
     models: dict[str, Model] = {inputs.model.name: inputs.model} if own else {}
     for name in picked[:MOST]:
@@ -126,7 +130,7 @@ def _case(inputs: Inputs, name: str, model: Model, dtype: str, device: Device | 
     try:
         least = fewest(model, device, **serving(inputs, e))
         count = least.layout.devices if least else None
-        time = passed(model, w, device, Layout(tp=count), inputs.hardware.engine) if count else None
+        time = passed(model, computed(w), device, timed(model, least), inputs.hardware.engine) if least else None
     except CalculatorError:
         return Case(label, name, dtype, device, e, None, None)  # no peak or no link of the device is known
     return Case(label, name, dtype, device, e, count, time)

@@ -104,8 +104,10 @@ def number(
     least: int = 1,
     most: int = MOST,
     longest: int | None = None,
+    unknown: bool = False,
 ) -> int | None:
-    """A whole number in a field of text: 4096, 32k, 128K, 1e6, 32,768, and max where `longest` is given. Empty is None.
+    """A whole number in a field of text: 4096, 32k, 128K, 1e6, 32,768, and max where `longest` is given, or `unknown`
+    as long as no model could be read. Empty is None.
 
     What is no such number is refused in words beside the field.
     """
@@ -128,6 +130,8 @@ def number(
         if said.lower() == MAX:
             if longest is not None:
                 return longest
+            if unknown:
+                return default
             refused.beside(f"{label} cannot be max: the model states no longest context.")
             return default
         try:
@@ -180,6 +184,7 @@ def length(option: Option, model: Model | None, refused: Refused) -> int | None:
         placeholder=f"{taken:,}",
         help=f"{sentence(option.help)} Reads 4096, 32k (32,768), 1e6 and max. Empty: {taken:,}. {limit}.",
         longest=context,
+        unknown=model is None,
     )
 
 

@@ -37,6 +37,8 @@ def told(inputs: Inputs | None, rows: Rows) -> Rows:
         "weights_as": w.dtype,
         "precision": inputs.estimate.precision,
     }
+    if inputs.device is not None:
+        asked["device"] = inputs.device.name
     return [{**{k: v for k, v in asked.items() if k not in row}, **row} for row in rows]
 
 

@@ -18,12 +18,14 @@ from calculator.sources import catalogue
 from calculator.sources.hub.ids import is_repo
 from pages.shared.fields import MAX, written
 from pages.shared.model import TYPED
+from pages.shared.own import OWN
+from pages.shared.own import TYPED as OWN_TYPED
 
 NOTES = "link_notes"  # of the session: what was dropped from the link it was opened with
 NUMBERS = {o.key: o.least for o in OPTIONS if o.kind in ("count", "length")}
 NUMBERS |= {name: typed.least for name, typed in TYPED.items()} | {"step": 1}
 CHOICES = {o.key: o for o in OPTIONS if o.choices}
-SHARED = (*(o.key for o in OPTIONS), "device", "devices", "engine", "price", "draft")
+SHARED = (*(o.key for o in OPTIONS), "device", "devices", "engine", "price", "draft", *OWN_TYPED)
 """Of the sidebar: what every page's link holds, whether or not the page has a field for it."""
 SIDEBAR = (*SHARED, "source", "model", "hub", "kind", "tied", *TYPED)
 """What keys the sidebar's fields of more than one page have in the session."""
@@ -31,7 +33,12 @@ HELD, PAGE = "link_held", "link_page"  # of the session: the shared part of the 
 FOLDS = {"table": "breakdown", "why": "formulas"}
 """Fields within a fold, and what opens it: a link that names the one opens the other."""
 SOURCES = ("popular", "hub", "file", "manual")
-FORMER = {"source": {"upload": "file"}, "table": {"flops": "compute", "reuse": "intensity"}}  # what older links say
+FORMER = {
+    "source": {"upload": "file"},
+    "table": {"flops": "compute", "reuse": "intensity"},
+    "figure": {"Compute of a token": "Compute", "Cache of a token": "Cache"},
+}
+"""What older links say."""
 
 
 def unread() -> list[str]:
@@ -155,7 +162,7 @@ def _number(name: str, notes: list[str]) -> None:
 
 def _device(notes: list[str]) -> None:
     value = st.query_params["device"]
-    if value == "none":
+    if value in ("none", OWN):
         return
     try:
         found = device(value).name

@@ -9,7 +9,6 @@ from typing import Any
 import streamlit as st
 
 from calculator.errors import CalculatorError, WorkloadError
-from calculator.parallel.layout import Layout
 from calculator.serving.mix import Mix
 from calculator.serving.serve import Serving, serve
 from pages.shared import fields
@@ -90,7 +89,7 @@ def _served(inputs: Inputs, case: Serving, asked: dict[str, Any]) -> Serving:
         inputs.model,
         device=inputs.device,
         engine=inputs.hardware.engine,
-        layout=Layout.grouped(inputs.model, case.layout.devices),
+        layout=case.layout,
         concurrency=None if arrives else w.batch_size,
         dtype=w.dtype,
         kv_dtype=w.kv_dtype,

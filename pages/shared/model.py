@@ -17,6 +17,7 @@ from calculator.families import FAMILIES
 from calculator.limits import check_json, limits
 from calculator.model import Model
 from calculator.sources import catalogue, memory
+from calculator.sources.hub.ids import is_repo
 from calculator.sources.load import from_hub, load_model, model_from_config
 from calculator.sources.manual import ModelConfig, ModelType, manual_model
 from calculator.sources.paths import parse_config
@@ -63,6 +64,29 @@ TYPED = {
 
 class Waiting(Exception):
     """The sidebar has no model yet; the message says what to do."""
+
+
+def named() -> str:
+    """The model that the sidebar asks for, as a heading says it."""
+    source = st.session_state.get("source")
+    asked = str(st.session_state.get("hub") or "").strip()
+    if source == "hub" and is_repo(asked):  # anything else may be a token
+        return clipped(asked)
+    return {"file": "The uploaded config", "manual": "The model typed by hand"}.get(str(source), "The model")
+
+
+def offer_near() -> None:
+    """A button for each bundled model whose name is like the one that the Hub was asked for."""
+    asked = str(st.session_state.get("hub") or "").strip()
+    found = catalogue.near(asked) if st.session_state.get("source") == "hub" and is_repo(asked) else []
+    if found:
+        with st.container(horizontal=True):
+            for name in found:
+                st.button(name, key=f"near_{name}", on_click=_ask_for, args=(name,))
+
+
+def _ask_for(name: str) -> None:
+    st.session_state["hub"] = name
 
 
 def choose_model(refused: fields.Refused) -> Model:

@@ -8,8 +8,11 @@ from typing import Any
 from calculator.engines.memory.fit import Fit, fit
 from calculator.errors import CalculatorError, DeviceError
 from calculator.estimation import Estimate
+from calculator.hardware import Device
+from calculator.model import Model
 from calculator.parallel.layout import Layout
-from calculator.search.fewest import MOST, fewest, group
+from calculator.record.workload import Workload
+from calculator.search.fewest import MOST, fewest, held
 from calculator.serving.parts import Passed, passed
 from pages.shared import show as ui
 from pages.shared.show import Inputs
@@ -45,6 +48,27 @@ def serving(inputs: Inputs, case: Estimate | None = None) -> dict[str, Any]:
     }
 
 
+def computed(w: Workload) -> Workload:
+    """A workload as kernels compute it, for its time: a flash kernel skips what a causal mask hides, and tokens do not
+    choose experts evenly."""
+    return w.with_(routing="uniform", attention_flops="causal" if w.attention == "flash" else w.attention_flops)
+
+
+def timed(model: Model, mine: Fit) -> Layout:
+    """The layout that a pass is timed on: engines that lay whole layers on each device are timed as a group."""
+    return mine.layout if mine.layout.attention_dp > 1 else Layout.grouped(model, mine.layout.devices)
+
+
+def usable(inputs: Inputs, device: Device) -> float:
+    """Bytes of one device that the sidebar's engine may fill; all of it for training and encoders."""
+    if inputs.workload.mode == "pretraining" or not inputs.model.text.causal:
+        return float(device.memory)
+    try:
+        return float(fit(inputs.model, device, **serving(inputs)).capacity)
+    except CalculatorError:  # the engine does not run it: nothing is known of what it would leave
+        return float(device.memory)
+
+
 def needs(inputs: Inputs) -> Needs:
     """What is needed. A page without a device, and training, which has its own rules, ask for memory only."""
     device, w = inputs.device, inputs.workload
@@ -60,8 +84,7 @@ def needs(inputs: Inputs) -> Needs:
     try:
         least = None if inputs.hardware.count else fewest(inputs.model, device, **serving(inputs))
         count = inputs.hardware.count or (least.layout.devices if least else None)
-        layout = group(inputs.model, inputs.hardware.engine, count or MOST)
-        mine = least or fit(inputs.model, device, layout=layout, **serving(inputs))
+        mine = least or held(inputs.model, device, count or MOST, **serving(inputs))
     except CalculatorError as error:
         return Needs(remark=ui.plain(error))
     limits = _limits(mine.capacity, count or 1, name, inputs.estimate.memory.total)
@@ -69,11 +92,21 @@ def needs(inputs: Inputs) -> Needs:
         each = f"{ui.size(mine.taken)} on each of {MOST}"
         return Needs(None, mine, None, f": more than {MOST}\u00a0{name} hold", each, "", limits)
     verdict, meaning = _words(inputs, count, mine)
+    pieces = _pieces(inputs, count, mine)
     try:
-        time = passed(inputs.model, w, device, Layout.grouped(inputs.model, count), inputs.hardware.engine)
+        time = passed(inputs.model, computed(w), device, timed(inputs.model, mine), inputs.hardware.engine)
     except DeviceError as error:
-        return Needs(count, mine, None, verdict, meaning, ui.plain(error), limits)
-    return Needs(count, mine, time, verdict, meaning, "", limits)
+        said = " · ".join(filter(None, (pieces, ui.plain(error))))
+        return Needs(count, mine, None, verdict, meaning, said, limits)
+    return Needs(count, mine, time, verdict, meaning, pieces, limits)
+
+
+def _pieces(inputs: Inputs, count: int, mine: Fit) -> str:
+    """That the engine holds less than one pass over all prompts, because it reads them in pieces."""
+    holds = mine.taken * count
+    if inputs.workload.mode != "prefill" or holds > 0.98 * inputs.estimate.memory.total:
+        return ""
+    return f"reads prompts in pieces, which take {ui.size(holds)}"
 
 
 def _words(inputs: Inputs, count: int, mine: Fit) -> tuple[str, str]:

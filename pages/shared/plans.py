@@ -18,7 +18,8 @@ from pages.shared.needs import serving
 from pages.shared.show import Inputs
 
 HOUR = 3600  # seconds that plans are kept, as many as the visitors' memory has room for
-MINE = "The sidebar's devices"
+MINE, CUSTOM = "The sidebar's devices", "custom"
+"""What the page calls them, and the id of the machine that they are."""
 MANY, SEVERAL = 400, 200
 """Operations that differ, of models that a machine is planned for, and that all machines are compared for: every layout
 is priced, and a server has other visitors. Of the bundled models one has more than 200."""
@@ -52,6 +53,12 @@ def asked(inputs: Inputs) -> tuple[Rack | None, Traffic]:
     return named.get(str(chosen)), traffic
 
 
+def machine() -> str:
+    """The machine that the page asks about, known before its field is drawn; "" for the sidebar's devices."""
+    chosen = st.session_state.get("machine") or st.query_params.get("machine")
+    return str(chosen) if any(rack.name == chosen for rack in racks()) else ""
+
+
 def machine_of(inputs: Inputs) -> Rack | None:
     """The sidebar's devices as a machine; None where none is chosen, or none of up to MOST hold the model."""
     device, count = inputs.device, inputs.hardware.count
@@ -63,7 +70,7 @@ def machine_of(inputs: Inputs) -> Rack | None:
     if count is None:
         return None
     card = device if inputs.hardware.price is None else replace(device, price=inputs.hardware.price)
-    return Rack("custom", ui.devices(count, device), card, count, round(device.watts * count), "the sidebar's devices")
+    return Rack(CUSTOM, ui.devices(count, device), card, count, round(device.watts * count), "the sidebar's devices")
 
 
 def planned(inputs: Inputs, rack: Rack, traffic: Traffic) -> Plan:

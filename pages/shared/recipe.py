@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from calculator.errors import CalculatorError, WorkloadError
+from calculator.errors import CalculatorError, DeviceError, WorkloadError
+from calculator.hardware import Device
 from calculator.model import Model
 from calculator.numbers.reading import amount
 from calculator.sources import memory
@@ -109,7 +110,7 @@ def choose_recipe() -> dict[str, Any]:
     return chosen
 
 
-def found(model: Model, device: str, count: int | None, length: int, recipe: Recipe) -> Found:
+def found(model: Model, device: Device, count: int | None, length: int, recipe: Recipe) -> Found:
     """The fastest plan on so many devices, or on the fewest that hold the job; what does not fit where none does.
 
     Raises:
@@ -117,27 +118,32 @@ def found(model: Model, device: str, count: int | None, length: int, recipe: Rec
     """
     # A model is built once for all who ask for it, and what is kept keeps it: its id stands for it.
     said = (*sorted(recipe.fields.items()), recipe.sequences)
-    key = ("plans", id(model), device, count, length, said)
+    key = ("plans", id(model), repr(device), count, length, said)
     return memory.current().made(key, HOUR, lambda: _tried(model, device, count, length, recipe))
 
 
-def _tried(model: Model, device: str, count: int | None, length: int, recipe: Recipe) -> Found:
+def _tried(model: Model, device: Device, count: int | None, length: int, recipe: Recipe) -> Found:
     with st.spinner("Trying layouts…"):
         for devices in (count,) if count else COUNTS:
-            listed = search.plans(
-                model,
-                device=device,
-                devices=devices,
-                sequence_length=length,
-                global_batch=recipe.step(length, devices),
-                **recipe.fields,
-            )
+            try:
+                listed = search.plans(
+                    model,
+                    device=device,
+                    devices=devices,
+                    sequence_length=length,
+                    global_batch=recipe.step(length, devices),
+                    **recipe.fields,
+                )
+            except DeviceError:
+                if count or devices == 1:
+                    raise
+                return Found(_too_large(model, device, 1, length, recipe), ())  # no link is known that would join two
             if listed:
                 return Found(listed[0], listed)
     return Found(_too_large(model, device, count or COUNTS[-1], length, recipe), ())
 
 
-def _too_large(model: Model, device: str, devices: int, length: int, recipe: Recipe) -> Trained:
+def _too_large(model: Model, device: Device, devices: int, length: int, recipe: Recipe) -> Trained:
     """The leanest step of copies, which says by how much it is short."""
     zero = recipe.fields.get("zero", 3 if devices > 1 else 0)
     again = recipe.fields.get("recompute", "full")

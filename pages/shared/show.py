@@ -46,6 +46,7 @@ class Inputs:
     recipe: Recipe = field(default_factory=Recipe)
     draft: str = ""
     here: Any = None  # the page, for links to its parts
+    dropped: tuple[str, ...] = ()  # what the link said that no field takes, in words
 
     @cached_property
     def estimate(self) -> Estimate:
@@ -107,14 +108,15 @@ class Paper:
             if terms:
                 st.markdown(f":gray[{terms}]")
             change()
+            say_dropped(self.inputs.dropped if self.inputs else ())
             for warning in self.inputs.estimate.warnings if self.inputs else ():
                 st.warning(plain(warning), icon=":material/warning:")
 
     def figures(self, *cards: Figure) -> None:
-        """Four across, two by two on a phone: two grids of two, never three and one."""
+        """Four across, two by two on a phone: two rows of two, never three and one."""
         with st.grid(2, min_column_width=330):
             for pair in (cards[:2], cards[2:4]):
-                with st.grid(2, min_column_width=150):
+                with st.container(horizontal=True, wrap=False, height="stretch", gap="small"):
                     for card in pair:
                         with st.container(border=True, height="stretch", gap="xxsmall"):
                             st.metric(card.label, card.value)
@@ -201,6 +203,12 @@ class Paper:
         )
 
 
+def say_dropped(sentences: Sequence[str]) -> None:
+    """What the link said that no field takes."""
+    for sentence in sentences:
+        st.warning(plain(sentence), icon=":material/link_off:")
+
+
 def change() -> None:
     """The button that opens the sidebar on a phone; elsewhere it stands open."""
     if "Mobi" in str(st.context.headers.get("User-Agent", "")):
@@ -216,7 +224,9 @@ def masthead() -> Any:
             query = urlencode({k: v for k, v in st.query_params.items() if k != "embed"}, quote_via=quote, safe="/,:@")
             address = str(st.context.url or "").split("?")[0]
             address += "/" * (address.count("/") == 2)  # of the first page: the host alone
-            st.code(f"{address}?{query}" if query else address or "/", language=None, wrap_lines=True)
+            address = f"{address}?{query}" if query else address or "/"
+            st.code(address, language=None, wrap_lines=True)
+            buttons.copy_link(address)
         return st.container(width="content")
 
 

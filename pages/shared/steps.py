@@ -51,7 +51,7 @@ TERMS = {
     "attention": "Attention",
     "elementwise": "Elementwise",
     "adapters": "Adapters",
-    "tensor group": "Links of the tensor group",
+    "tensor group": "Tensor-group links",
     "accumulation": "Adding up gradients",
     "host": "Launches",
     "bubble": "Waiting for stages",
@@ -114,7 +114,8 @@ def strategies(paper: Paper, case: Trained) -> None:
         bars.append(charts.Bar(name, said, kinds(t.fullest.peak_event.terms)))
     room = case.device.memory / GIB
     limit = charts.Limit(room, f"{ui.device_name(case.device)} {ui.size(case.device.memory)}")
-    top = max(room * 1.6, sum(bars[0].parts.values()) * 1.05)
+    widest = max(sum(bar.parts.values()) for bar in bars) * 1.02
+    top = max(room * 1.03, min(widest, room * 1.6), sum(bars[0].parts.values()) * 1.05)
     finding = "; ".join(f"{b.label} {b.remark}" for b in bars) + "."
     drawn = charts.stacked(bars, SHADES, finding, ui.ink(), limits=[limit], top=top, thick=26)
     paper.chart("memory_by_strategy", drawn)

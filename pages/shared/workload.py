@@ -15,6 +15,7 @@ from calculator.record.options import BY_FIELD, COUNTING, OPTIONS, PRECISION, Op
 from calculator.record.workload import Workload
 from calculator.serving.efficiency import ENGINES
 from pages.shared import fields
+from pages.shared.own import OWN, choose_own
 from pages.shared.recipe import Recipe, choose_recipe, choose_work
 
 NO_DEVICE, DEFAULT_DEVICE = "none", "H200 SXM 141GB"
@@ -136,30 +137,37 @@ def _workload(values: dict[str, Any]) -> Workload:
     return Workload(**values)
 
 
-def choose_hardware(refused: fields.Refused, *, serves: bool = True) -> Hardware:
-    """Draw the device, how many, the engine that `serves` and the price."""
+def choose_hardware(refused: fields.Refused, *, serves: bool = True, machine: str = "") -> Hardware:
+    """Draw the device, how many, the engine that `serves` and the price; the engine alone where the page asks about a
+    `machine`, which is sold whole."""
     st.subheader("Hardware", anchor=False)
+    if machine:
+        st.markdown(f":gray[:small[{machine}, chosen on the page, with its devices and their price.]]")
+        with st.grid(2, min_column_width=100, gap="xsmall"):
+            return Hardware(None, None, _engine(), None)
     names = {d.name: d for d in devices()}
     chosen = st.selectbox(  # a row of its own: names are long
         "Device",
-        [NO_DEVICE, *names],
-        index=1 + list(names).index(DEFAULT_DEVICE),
+        [NO_DEVICE, OWN, *names],
+        index=2 + list(names).index(DEFAULT_DEVICE),
         key="device",
         bind="query-params",
+        persist_state="session",
         help="Sold in GB (10^9 bytes); shown here in GiB (2^30), as its driver reports it. Type to search.",
     )
+    device = choose_own(refused) if chosen == OWN else names.get(str(chosen))
     with st.grid(2, min_column_width=100, gap="xsmall"):
         count = st.selectbox(
             "How many",
             COUNTS,
             key="devices",
             bind="query-params",
+            persist_state="session",
             help="Fewest: the smallest power of two that holds everything.",
         )
         engine = _engine() if serves else ENGINES[0]
-        device = names.get(str(chosen))
         price = _price(device, refused)
-    if device is not None:
+    if device is not None and chosen != OWN:
         sold = "as its driver reports" if device.memory_is == "driver" else "as sold"
         st.caption(f"{device.memory / 2**30:,.1f} GiB, {sold} · {device.bandwidth / 1e12:,.2f} TB/s")
     return Hardware(device, None if count == FEWEST else int(str(count)), str(engine), price)
@@ -185,6 +193,7 @@ def _price(device: Device | None, refused: fields.Refused) -> float | None:
             "Price ($/h)",
             key="price",
             bind="query-params",
+            persist_state="session",
             placeholder=f"{known:,.2f}" if known else "none known",
             help="US dollars an hour and device. Empty: the median of list prices in the catalogue.",
             max_chars=12,

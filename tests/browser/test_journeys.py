@@ -218,6 +218,69 @@ def test_the_sweep_as_a_file(visit, server):
     assert rows[-1]["flops"] == str(estimate(QWEN, batch_size=16).flops.total)
 
 
+def test_the_link_is_copied_by_a_button_that_needs_no_pointer_to_hover(visit, server):
+    visitor = visit(server, 390)
+    page = visitor.open(f"?{LINK}")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator(".st-key-link button").first.click()
+    copy = page.locator(".st-key-copy button")
+    expect(copy).to_be_visible()
+    copy.click()
+    expect(copy).to_have_text("Copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith(f"{server}/?")
+    assert parameters_of(copied.partition("?")[2].replace(",", "%2C")) == parameters_of(LINK)
+
+
+def test_a_name_that_is_not_there_is_one_click_from_the_nearest(visit, server):
+    visitor = visit(server)
+    page = visitor.open("?source=hub&hub=Qwen/Qwen3-32BB")
+    expect(page.locator("h1")).to_have_text("Qwen/Qwen3-32BB could not be read")
+    page.get_by_role("button", name="Qwen/Qwen3-32B", exact=True).click()
+    expect(page.locator("h1")).to_contain_text("Qwen3-32B in BF16")
+    visitor.settled()
+    assert parameters(page) == {"source=hub", "hub=Qwen/Qwen3-32B"}
+
+
+def test_a_machine_hides_the_sidebar_s_devices_and_loses_none_of_their_values(visit, server):
+    visitor = visit(server)
+    page = visitor.open("serving?device=H100%20SXM5%2080GB&devices=2&price=0.5")
+    expect(page.locator("h1")).to_have_text(re.compile(r"^Two\sH100 carry"))
+    page.locator(".st-key-machine input").click()
+    page.keyboard.type("GB300")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_contain_text("NVIDIA GB300 NVL72 carries")
+    expect(page.locator(".st-key-device, .st-key-devices, .st-key-price")).to_have_count(0)
+    visitor.settled()
+    visitor.go("Fit")
+    expect(page.locator(".st-key-device input")).to_have_value("H100 SXM5 80GB")
+    expect(page.locator(".st-key-devices input")).to_have_value("2")
+    expect(page.locator(".st-key-price input")).to_have_value("0.5")
+    visitor.settled()
+    visitor.go("Serving")
+    expect(page.locator("h1")).to_contain_text("NVIDIA GB300 NVL72 carries")
+    expect(page.locator(".st-key-device")).to_have_count(0)
+    visitor.settled()
+    assert {"device=H100+SXM5+80GB", "devices=2", "price=0.5"} <= parameters(page)
+
+
+def test_two_models_are_compared_by_typing_their_names(visit, server):
+    visitor = visit(server)
+    page = visitor.open("compare?mode=decode&batch=64")
+    page.locator(".st-key-choose_models button").first.click()
+    field = page.locator(".st-key-models input")
+    page.locator(".st-key-models").get_by_role("button", name=re.compile("^Clear")).click()
+    expect(page.locator("h1")).to_contain_text("Qwen2.5-7B")
+    for name in ("gpt-oss-120b", "Qwen3-235B-A22B"):
+        field.click()
+        page.keyboard.type(name)
+        page.keyboard.press("Enter")
+        visitor.settled()
+    page.keyboard.press("Escape")
+    page.locator(".st-key-own").get_by_text("The sidebar's").click()
+    expect(page.locator("h1")).to_have_text(re.compile(r"^gpt-oss-120b is fastest.* Qwen3-235B-A22B takes"))
+
+
 def test_a_config_is_uploaded_and_shared(visit, server):
     visitor = visit(server)
     page = visitor.open()
@@ -311,7 +374,7 @@ def test_a_token_never_reaches_the_link(visit, server):
     assert "Abcdefghij" not in page.get_by_test_id("stApp").inner_text()
     visitor.go("Fit")
     expect(page).to_have_url(re.compile("/fit"))
-    expect(page.locator("h1")).to_have_text("Fit")
+    expect(page.locator("h1")).to_have_text("nobody/nothing could not be read")
     visitor.settled()
     expect(page.locator(".st-key-hub_token input")).to_have_value("hf_" + "Abcdefghij" * 4)
     assert "Abcdefghij" not in page.url

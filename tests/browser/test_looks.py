@@ -18,8 +18,14 @@ CHARTS = {
     "?source=manual&device=none": [BARS, DOTS, RANKED],
     f"?mode=decode&{MIXTURE}": [BARS, DOTS, RANKED],
     "fit": [{"rect": 3, "text": 3}, {"rect": 3, "text": 3}, {"rect": 10, "text": 10}],
+    "fit?device=none": [{"rect": 3, "text": 3}],
+    "fit?model=deepseek-ai/DeepSeek-V3.1&batch=64&length=32768": [
+        *({"rect": 3, "text": 3}, {"rect": 3, "text": 3}, {"rect": 10, "text": 10})
+    ],
+    "?device=my%20own&own_memory=48": [BARS, DOTS, RANKED],
     "speed": [{"line": 2, "symbol": 5}, BARS],
     "serving": [{"rect": 3, "text": 3}, {"rect": 2, "text": 2}],
+    "serving?machine=NVIDIA%20GB300%20NVL72": [{"rect": 3, "text": 3}, {"rect": 2, "text": 2}],
     "?mode=decode&draft=Qwen/Qwen3-0.6B": [BARS, {"rect": 4, "text": 6}, DOTS, RANKED],
     "training": [{"rect": 10, "text": 10}, STEP, {"rect": 3}],
     "training?device=GeForce%20RTX%204090&devices=1": [{"rect": 10, "text": 10}, STEP, {"rect": 3}],
@@ -185,7 +191,7 @@ def test_the_change_button_opens_the_drawer_again_and_again(server, chromium):
     page = context.new_page()
     try:
         page.goto(f"{server}/")
-        change, model = page.get_by_role("button", name="Change"), page.locator(".st-key-model input")
+        change, model = page.get_by_role("button", name="Settings and pages"), page.locator(".st-key-model input")
         for _ in range(2):
             change.click()
             expect(model).to_be_in_viewport()
@@ -193,6 +199,15 @@ def test_the_change_button_opens_the_drawer_again_and_again(server, chromium):
             expect(model).not_to_be_in_viewport()
     finally:
         context.close()
+
+
+@pytest.mark.parametrize("width", [768, 1440])
+def test_figures_side_by_side_are_of_one_height(visit, server, width):
+    page = visit(server, width).open("fit")
+    cards = page.get_by_test_id("stMetric").locator("xpath=ancestor::*[contains(@class, 'stVerticalBlock')][1]")
+    boxes = [box for card in cards.all() if (box := card.bounding_box())]
+    assert len(boxes) == 4
+    assert len({(round(box["y"]), round(box["height"]), round(box["width"] / 4)) for box in boxes}) == 1
 
 
 # Those who do not see the page, or use no mouse
@@ -212,7 +227,8 @@ def test_a_page_has_a_name_for_everything_and_does_not_scroll_sideways(visit, se
     assert sum(role in CONTROLS for role, _ in names) >= 10
     assert len({name for role, name in names if role == "graphics-document"}) == len(charts)
     regions = {name for role, name in names if role == "region" and name not in ("", "Sidebar")}
-    assert len(regions) == page.get_by_test_id("stDataFrame").count()
+    held = [page.get_by_test_id(kind).filter(visible=True).count() for kind in ("stDataFrame", "stFileUploader")]
+    assert len(regions) == sum(held)
     assert page.locator("h1").count() == 1
     assert page.locator("html").get_attribute("lang") == "en"
 

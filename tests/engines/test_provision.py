@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from calculator import Layout, Model, fit, provision, racks, serve
 from calculator.cli import main
 from calculator.engines.memory.start import COMMANDS, command, engine_flags, kubernetes, shell, skypilot
 from calculator.errors import WorkloadError
+from calculator.search.racks import Traffic
 
 H100 = "h100-sxm-80gb"
 
@@ -216,3 +218,19 @@ def test_the_command_line_reads_a_log(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "Available KV cache memory" in out
     assert "+0.0" in out
     assert main(["meta-llama/Llama-3.1-8B", "--vllm-log", str(log)]) == 2
+
+
+@pytest.mark.parametrize("rack", ["gb300-nvl72", "dgx-h100", "mi300x-8"])
+def test_prompts_never_take_more_than_all_the_time(rack: str) -> None:
+    """Few prompts come with a step of short answers, so each takes longer than in a full chunk: their queue is counted
+    at the seconds that they then take, and never grows backwards."""
+    traffic = Traffic(prompt_length=4096, output_length=64)
+    plan = provision(load("Qwen/Qwen2.5-7B"), rack, traffic)
+    assert plan.prefill is not None
+    assert plan.ttft is not None
+    assert plan.prefill.seconds < plan.ttft <= traffic.ttft
+    for share in (0.2, 0.6, 0.95):
+        asked = replace(traffic, requests_per_second=share * plan.requests_per_second)
+        at = provision(load("Qwen/Qwen2.5-7B"), rack, asked)
+        assert at.ttft is not None
+        assert plan.prefill.passed.bound < at.ttft

@@ -20,6 +20,8 @@ APP = Path(__file__).parents[2] / "app.py"
 PAGES = ("", "fit", "speed", "training", "compare", "scaling", "experts", "checkpoint", "methods")
 FIELDS: dict[str, tuple[str, ...]] = {
     "source": ("popular", "file", "manual", "upload"),
+    "device": ("my own", "none", "L4"),
+    **dict.fromkeys(("own_memory", "own_bandwidth", "own_bf16", "own_fp8", "own_link"), ("0.1", "48", "1e8")),
     "devices": ("fewest", "1", "2", "8", "64", "65"),
     "engine": ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "transformers"),
     "price": ("0", "3.5", "1e6", "$1"),

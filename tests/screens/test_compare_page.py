@@ -36,10 +36,10 @@ def test_the_models_side_by_side(open_page, pictures, downloads):
         bar = [r["GiB"] for r in pictures["memory"].rows if r["bar"] == row["name"]]
         assert sum(bar) * GIB == approximately(row["total_bytes"])
     assert values(shown(at), "name", "devices") == values(rows, "name", "devices")
-    open_page("compare", mode="decode", batch=4, length=8192, figure="Compute of a token")
+    open_page("compare", mode="decode", batch=4, length=8192, figure="Compute")
     flops = {r["name"]: r["FLOP"] for r in pictures["compute_of_a_token"].rows}
     assert flops == {row["name"]: approximately(row["flops_per_token"]) for row in rows}
-    open_page("compare", mode="decode", batch=4, length=8192, figure="Cache of a token")
+    open_page("compare", mode="decode", batch=4, length=8192, figure="Cache")
     cache = {r["name"]: r["bytes"] for r in pictures["cache_of_a_token"].rows}
     assert cache == {row["name"]: row["cache_bytes_per_token"] for row in rows}
 

@@ -114,9 +114,9 @@ def legend_width(names: Iterable[str]) -> int:
 
 
 def color(field: str, shades: Mapping[str, str], i: Ink, *, legend: bool = True, narrow: int = 3) -> Part:
-    """Colours by name; the legend on top in one line, or in rows of `narrow` where one line has no room."""
+    """Colours by name; the legend on top in one line, or in rows of as many as have room, at least `narrow`."""
     scale = {"domain": list(shades), "range": list(shades.values())}
-    narrow = in_a_row(shades, narrow)
+    narrow, widest = in_a_row(shades, narrow), max(map(legend_width, ([name] for name in shades)), default=1)
     if not legend:
         return {"field": field, "type": "nominal", "scale": scale, "legend": None}
     shown = {
@@ -125,7 +125,7 @@ def color(field: str, shades: Mapping[str, str], i: Ink, *, legend: bool = True,
         "title": None,
         "padding": 0,
         "offset": 10,
-        "columns": {"expr": f"width < {legend_width(shades)} ? {narrow} : {len(shades)}"},
+        "columns": {"expr": f"width < {legend_width(shades)} ? max({narrow}, floor(width / {widest})) : {len(shades)}"},
         "columnPadding": 16,
         "labelFontSize": 12.5,
         "labelLimit": 0,

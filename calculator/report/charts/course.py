@@ -50,6 +50,8 @@ def course(
     highest = max(heights, key=lambda r: r["y"])
     x = q("x", [0, end], {"title": titles[0], "tickCount": 8, "grid": False})
     reach = [0, max(highest["y"], limit.at) * 1.15]
+    # Just under the limit there is no room for a text above the peak.
+    near = 0 < limit.at - highest["y"] < 0.16 * reach[1]
     y = q("y", reach, {"title": titles[1], "tickCount": 5}, range=[{"expr": "height"}, BAND + 12])
     place: Part = {"x": x, "y": y | {"field": "y1", "stack": None}, "y2": {"field": "y0"}}
     place |= {"color": color("kind", kinds, i), "tooltip": tips(kind="Kind")}
@@ -65,7 +67,10 @@ def course(
         *(layer([{"y": limit.at}], {"type": "rule", **line}, {"y": y}) for line in lines),
         layer([highest], {"type": "circle", "size": 60, "color": i.text, "opacity": 1}, {"x": x, "y": y}),
         *(note(x, y, (0, limit.at), limit.name, i.limit, dx=6, dy=-9, **h) for h in (halo, {})),
-        *(note(x, y, (highest["x"], highest["y"]), peak, i.text, dy=-9, **side, **h) for h in (halo, {})),
+        *(
+            note(x, y, (highest["x"], highest["y"]), peak, i.text, dy=4 if near else -9, **side, **h)
+            for h in (halo, {})
+        ),
         layer(events, {"type": "circle", "size": 200, "opacity": 0}, {"x": x, "y": y, "tooltip": said}),
     ]
     exported = [{"phase": name, "from_s": start, "to_s": stop} for name, start, stop in phases]

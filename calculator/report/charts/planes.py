@@ -83,6 +83,8 @@ def lines(
     shown = {n: c for n, c in shades.items() if kept.get(n)}
     values = [r["value"] for r in rows] + ([limit[0]] if limit else [])
     low, high = (min(values) / 1.15, max(values) * 1.15) if log else (0, max(values) * 1.08)
+    if here is not None:  # "as asked" stands above all lines
+        high *= (high / low) ** 0.1 if log else 1.1
     ticks: Part = {"title": titles[1], "labelExpr": PLAIN, "tickCount": 5}
     if log:
         ticks |= {"values": _powers(low, high)}
@@ -151,13 +153,17 @@ def areas(
             rows.append({"series": name, "x": p.x, "y0": start, "value": below[p.x], "amount": p.value, "text": p.text})
     top = 1.0 if shares else max([*below.values(), limit[0] if limit and limit[0] < 3 * max(below.values()) else 0])
     limit = limit if limit and limit[0] <= top else None
-    axis = {"title": titles[1], "tickCount": 5, **({"format": "%"} if shares else {"labelExpr": PLAIN})}
-    y = q("value", [0, top * (1 if shares else 1.05)], axis)
+    axis: Part = {"title": titles[1], "tickCount": 5, "labelExpr": PLAIN}
+    if shares:
+        del axis["labelExpr"]
+        axis |= {"format": "%", "values": [0, 0.2, 0.4, 0.6, 0.8, 1]}
+    high = top * (1.14 if here is not None else 1 if shares else 1.05)  # "as asked" stands above all areas
+    y = q("value", [0, high], axis)
     x = _across(titles[0], list(below))
     place: Part = {"x": x, "y": y, "y2": {"field": "y0"}, "color": color("series", {n: shades[n] for n in names}, i)}
     place["tooltip"] = [*tips(series=" "), {"field": "x", "title": titles[0], "format": ","}, *tips(text="Amount")]
     layers = [layer(rows, {"type": "area", "opacity": 1, "stroke": i.page, "strokeWidth": 1}, place)]
-    layers += _marks(x, y, here, limit, (min(below), max(below)), top * (1 if shares else 1.05), i)
+    layers += _marks(x, y, here, limit, (min(below), max(below)), high, i)
     exported = [{"series": r["series"], titles[0]: r["x"], titles[1] or "value": r["amount"]} for r in rows]
     return Chart(drawn(layers, TALL, i), exported, finding)
 
@@ -187,7 +193,8 @@ def dots(
     `bounds`: intensities with names."""
     xs, ys = [p.x for p in points], [p.y for p in points]
     low, high = min(xs) / 2, max([*xs, *(peak / bandwidth for bandwidth, peak, _ in roof)]) * 3
-    bottom, up = min(ys) / 2, max([*ys, *(peak for _, peak, _ in roof)]) * 2
+    # Above the operations there is a line for the names of the bounds.
+    bottom, up = min(ys) / 2, max([*ys, *(peak for _, peak, _ in roof)]) * (8 if bounds else 2)
     x = q("x", [low, high], {"title": "FLOP per byte", "values": _powers(low, high), "labelExpr": PLAIN}, type="log")
     y = q("y", [bottom, up], {"title": y_title, "values": _powers(bottom, up), "labelExpr": PLAIN}, type="log")
     layers = []
@@ -209,14 +216,17 @@ def dots(
     seen = [{"x": at, "y": up, "t": name} for at, name in bounds if low < at < high]
     if seen:
         layers.append(layer(seen, {"type": "rule", "color": i.muted, "strokeDash": [4, 3]}, {"x": x}))
-        layers.append(notes(x, y, seen, i.muted, dx=4, dy=8))
+        # The names of two bounds stand on either side of them: between them there is no room.
+        if seen[:-1]:
+            layers.append(notes(x, y, seen[:-1], i.muted, dx=-4, dy=8, align="right"))
+        layers.append(notes(x, y, seen[-1:], i.muted, dx=4, dy=8))
     rows = [
         {"operation": p.name, "component": p.part, "x": p.x, "y": p.y, "size": p.size, "text": p.text} for p in points
     ]
     size = {
         "field": "size",
         "type": "quantitative",
-        "scale": {"domain": [0, max(p.size for p in points)], "range": [40, 1100]},
+        "scale": {"domain": [0, max(p.size for p in points)], "range": [40, 1100 if roof else 250]},
         "legend": None,
     }
     shown = {n: c for n, c in shades.items() if any(p.part == n for p in points)}
