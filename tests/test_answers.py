@@ -84,9 +84,9 @@ def test_a_latent_cache_is_held_by_copies_of_the_attention(open_page):
     assert found.needed == group.needed / 8
     assert held(model, H200, 4, **asked).layout == Layout(tp=4)  # where nothing holds it, as engines divide it
     link = {"model": LATENT, "mode": "decode", "batch": "64", "length": "32k"}
-    assert "eight\u00a0H200, 89\u00a0% full" in open_page(**link).title[0].value
+    assert "eight\u00a0H200, 94\u00a0% full" in open_page(**link).title[0].value
     at = open_page("fit", **link)
-    assert at.title[0].value.startswith("DeepSeek-V3.1 fits on eight\u00a0H200 with vLLM, with room for :primary[112")
+    assert at.title[0].value.startswith("DeepSeek-V3.1 fits on eight\u00a0H200 with vLLM, with room for :primary[88")
     assert open_page("speed", **link).title[0].value.startswith("Each of 64 users reads")
 
 
