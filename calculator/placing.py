@@ -17,7 +17,7 @@ from calculator.numbers import units
 from calculator.numbers.blocks import Block, Grid
 from calculator.parallel import Layout
 from calculator.record.vocabulary import MEMORY_KINDS
-from calculator.serving.seconds import Seconds
+from calculator.serving.seconds import UNMEASURED, Seconds, measured
 from calculator.serving.shown import milliseconds
 from calculator.training.result import Trained
 from calculator.training.speed import StepTime
@@ -97,10 +97,22 @@ class Placed:
         cells = [(_title(r["quantity"]), worded(r["value"], r["unit"])) for r in self.rows]
         remark = (
             "Memory and FLOPs are of the fullest device. A time from low to high holds 8 of 10 measured cases; no "
-            f"datasheet allows less than the lower bound.{self._users}"
+            f"datasheet allows less than the lower bound.{self._range}{self._users}"
         )
         columns = ("Layout", "Speed") if self.asked.plans else ("On each device", "Amount")
         return Grid(self._sentence or self.title, columns, cells, remark=remark)
+
+    @property
+    def _range(self) -> str:
+        """What is to be said of the range of the device's times."""
+        device = self.asked.device
+        if device is None:
+            return ""
+        if self.estimate.workload.mode == "pretraining":
+            known = self.trained.step_time is None or self.trained.step_time.measured
+        else:
+            known = measured(device)
+        return "" if known else f" {UNMEASURED}."
 
     @property
     def _users(self) -> str:

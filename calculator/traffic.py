@@ -109,6 +109,7 @@ def request(options: argparse.Namespace, prompt_length: int | str, output_length
 
 def lines(found: Serving) -> list[str]:
     """The rows for people."""
+    from calculator.serving.seconds import UNMEASURED
     from calculator.serving.shown import milliseconds
 
     held = [f"  {part.replace('_', ' '):<32} {units.gib(size):>20}" for part, size in found.memory.items()]
@@ -122,4 +123,4 @@ def lines(found: Serving) -> list[str]:
         likely = "" if row["low"] is None else f"   {milliseconds(row['low'])} to {milliseconds(row['high'])}"
         bound = f", at least {milliseconds(row['lower_bound'])}" if likely else ""
         said.append(f"  {row['quantity'].replace('_', ' '):<32} {words:>20}{likely}{bound}")
-    return said + held
+    return said + ([] if found.tpot.measured else [f"  {UNMEASURED}."]) + held

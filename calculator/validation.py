@@ -143,7 +143,9 @@ def passes() -> tuple[Passed, ...]:
 LOADED_SOURCE = (
     "TensorRT-LLM 1.0, docs/source/performance/perf-overview.md in its repository (commit 00f3768): trtllm-bench with "
     "all requests at once, random tokens, NVIDIA's FP8 and FP4 checkpoints with an FP8 cache, attention data "
-    "parallelism for mixtures as its options say. Llama 3.3 is computed as Llama 3.1, which has its shapes"
+    "parallelism for mixtures as its options say; Llama 3.3 is computed as Llama 3.1, which has its shapes. MI300X: "
+    "vLLM's benchmark_latency on eight, blogs.oracle.com/cloud-infrastructure/serving-llama-31-405b-model-with-amd-"
+    "mi300x-gpus"
 )
 
 
@@ -159,13 +161,13 @@ def _at_full_load(row: dict[str, str]) -> Loaded:
     s = serve(
         _model(row["model"]),
         device=row["device"],
-        engine="tensorrt-llm",
+        engine=row["engine"],
         layout=layout,
         prompt_length=int(row["isl"]),
         output_length=int(row["osl"]),
         concurrency=int(row["requests"]),
         dtype=row["dtype"],
-        kv_dtype="fp8",
+        kv_dtype=row["kv_dtype"],
     )
     measured = float(row["tokens_per_second"])
     return Loaded(row["model"], row["device"], layout, s.output_tokens_per_second, measured)

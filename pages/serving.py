@@ -11,6 +11,7 @@ from calculator.report import charts
 from calculator.search.fewest import MOST
 from calculator.search.plan import Phase, Plan
 from calculator.search.racks import Rack, Traffic, racks
+from calculator.serving.seconds import measured
 from pages.shared import show as ui
 from pages.shared.guard import error
 from pages.shared.plans import CUSTOM, SEVERAL, asked, machine_of, planned
@@ -150,7 +151,8 @@ LIKELY = "*Likely* held 8 of 10 measured cases of models that the time model was
 def likely(plan: Plan, kind: str) -> str:
     """The measured range of a time."""
     found = plan.likely(kind, plan.asked)
-    return f", likely {ui.seconds(found[0])} to {ui.seconds(found[1])}" if found else ""
+    unmeasured = "" if measured(plan.device) else " (unmeasured device)"
+    return f", likely {ui.seconds(found[0])} to {ui.seconds(found[1])}{unmeasured}" if found else ""
 
 
 def loads(plan: Plan, kind: str) -> str:

@@ -15,6 +15,7 @@ from pages.shared import show as ui
 from pages.shared.guard import error
 from pages.shared.recipe import Found
 from pages.shared.show import Figure, Inputs, Paper
+from pages.shared.why import unmeasured
 
 GIB = 2**30
 FILES = {
@@ -145,7 +146,7 @@ def figures(inputs: Inputs, t: Trained) -> list[Figure]:
             ui.seconds(time.expected),
             ui.likely(time),
             f"{ui.flops(t.hardware_flops)} on all devices, {again}:\n\n{said}\n\n*Never under* takes the datasheet's "
-            "rates; *likely* held 8 of 10 measured runs.",
+            f"rates; *likely* held 8 of 10 measured runs.{unmeasured(time)}",
         )
     used = f"{t.mfu:.0%} MFU, {t.hfu:.0%} HFU" if t.mfu is not None and t.hfu is not None else ""
     days, cost = t.days(inputs.recipe.tokens), t.cost(inputs.recipe.tokens, price)

@@ -180,7 +180,7 @@ KEYS = {
     "--fits h100": "model device engine layout dtype kv_dtype settings max_model_len concurrency capacity memory "
     "host weights activations overhead cache_pool cache_tokens sequences longest_context "
     "fits short_by fixes verdict notes",
-    "--serve h100": "model device layout engine fits verdict numbers memory request",
+    "--serve h100": "model device layout engine fits verdict measured numbers memory request",
     "--provision dgx-h100": "model rack traffic phases requests_per_second output_tokens_per_second per_device "
     "ttft tpot users cost_per_hour cost_per_million_tokens joules_per_token fits verdict racks together likely "
     "asked guards",

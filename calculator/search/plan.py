@@ -13,7 +13,7 @@ from calculator.model import Model
 from calculator.numbers.blocks import Block, Facts, Grid, Shown
 from calculator.numbers.units import seconds
 from calculator.search.racks import Rack, Traffic
-from calculator.serving.seconds import ranges
+from calculator.serving.seconds import spread
 from calculator.serving.timing import PassTime
 
 BOUNDS = {
@@ -153,8 +153,7 @@ class Plan(Shown):
         time = getattr(of or self, kind)
         if time is None or self.decode is None:
             return None
-        known = ranges()[kind]
-        low, high = known.get(self.decode.fit.engine if self.together else "pools", known[""])
+        low, high = spread(kind, self.decode.fit.engine if self.together else "pools", self.device)
         return time * low, time * high
 
     @property

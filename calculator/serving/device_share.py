@@ -85,4 +85,4 @@ def time_of(
         )
         for s in share.stages
     ]
-    return seconds(sum(f.bound for f in found), sum(f.expected for f in found), "pass")
+    return seconds(sum(f.bound for f in found), sum(f.expected for f in found), "pass", device)

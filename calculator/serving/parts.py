@@ -56,4 +56,4 @@ def passed(model: Model, workload: Workload, device: Device, layout: Layout, eng
     host = e.prefill_host if prefill else e.step + e.sequence * float(workload.batch_size)
     if host:
         parts[ENGINE] = host
-    return Passed(seconds(bound, sum(parts.values()), "pass"), parts, tuple(timed))
+    return Passed(seconds(bound, sum(parts.values()), "pass", device), parts, tuple(timed))

@@ -187,9 +187,9 @@ def _answer(
     more, first, step = request.output - 1, waited.first, waited.step
     of = "pools" if pools else case.engine
     times = (
-        seconds(first.bound, waited.ttft, "ttft", of),
-        seconds(step.bound, waited.tpot, "tpot", of),
-        seconds(first.bound + more * step.bound, waited.ttft + more * waited.tpot, "tpot", of),
+        seconds(first.bound, waited.ttft, "ttft", case.device, of),
+        seconds(step.bound, waited.tpot, "tpot", case.device, of),
+        seconds(first.bound + more * step.bound, waited.ttft + more * waited.tpot, "tpot", case.device, of),
     )
     rate = arriving * request.output if arriving else users * request.output / times[2].expected
     hourly = case.device.price if price is None else price

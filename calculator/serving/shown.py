@@ -9,6 +9,7 @@ from typing import Any
 from calculator.numbers import units
 from calculator.numbers.blocks import Block, Facts, Grid, Shown
 from calculator.serving.efficiency import TITLES
+from calculator.serving.seconds import UNMEASURED
 
 
 class ServingShown(Shown):
@@ -70,6 +71,7 @@ class ServingShown(Shown):
             "engine": self.engine,
             "fits": self.fits,
             "verdict": self.summary(),
+            "measured": self.tpot.measured,
             "numbers": self.rows(),
             "memory": dict(self.memory),
         }
@@ -82,6 +84,7 @@ class ServingShown(Shown):
             ("sequences", f"{self.concurrency:,} asked for, {self.batch:,} at once on one copy"),
             ("output", f"{self.output_tokens_per_second:,.0f} tokens/s"),
             *([("a million output tokens", dollars)] if dollars else []),
+            *([] if self.tpot.measured else [("range", UNMEASURED)]),
         ]
         names = (("First token", self.ttft), ("Each token after", self.tpot), ("Whole answer", self.end_to_end))
         times = [(name, *(milliseconds(v) for v in (t.lower_bound, t.expected, t.low, t.high))) for name, t in names]

@@ -101,7 +101,7 @@ def terms(
             Term(
                 step.count,
                 flops / device.peak_of(arithmetic),
-                _tiles(op, device, splits=arithmetic in NATIVE),
+                _tiles(op, device, splits=arithmetic in NATIVE or device.vendor != "NVIDIA"),
                 weights / device.bandwidth,
                 others / device.bandwidth,
                 arithmetic,
@@ -150,7 +150,7 @@ def pass_time(found: Iterable[Term], e: Efficiency, *, prefill: bool) -> PassTim
 def _tiles(op: Operation, device: Device, *, splits: bool) -> float:
     """The part of the multiprocessors' work that is of use: products are cut into tiles, and the last wave of tiles
     may be short. Kernels of 16-bit products split the sum, too, where tiles are fewer than the multiprocessors; those
-    of FP8 and FP4 do not (timings of single products by aiconfigurator-core 0.12.0, on ten devices)."""
+    of NVIDIA's for FP8 and FP4 do not (timings of single products by aiconfigurator-core 0.12.0, on ten devices)."""
     step, units = op.step, device.units
     if op.kind != "matmul" or not units or not step.inputs or not step.outputs:
         return 1.0

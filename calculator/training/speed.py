@@ -10,6 +10,7 @@ from calculator.parallel.layout import Layout
 from calculator.record.operation import MATMUL_KINDS, Operation
 from calculator.record.vocabulary import ALIBI
 from calculator.serving.efficiency import link_of
+from calculator.serving.seconds import wider
 from calculator.training.recipe import BASE_FORMATS, Training, tables
 from calculator.training.stage import StageKept, targeted
 from calculator.training.timeline import copies, expert_copies
@@ -28,7 +29,8 @@ class StepTime:
     `low` and `high`.
 
     Attributes:
-        terms: what the expected time is made of, in seconds of the slowest stage.
+        terms: what the expected time is made of, in seconds of the slowest stage. measured: whether parameters were
+            fitted to runs of the device; where not, `low` and `high` are wider.
     """
 
     lower_bound: float
@@ -36,6 +38,7 @@ class StepTime:
     low: float
     high: float
     terms: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
+    measured: bool = True
 
 
 def step_time(
@@ -53,8 +56,10 @@ def step_time(
     bounds = [bound for _, bound in found]
     least = micro_batches * max(bounds) + (sum(bounds) - max(bounds)) / layout.interleave
     expected = max(sum(terms.values()), least)
-    spread = tables()["speed"]["range"]
-    return StepTime(least, expected, max(expected * spread["low"], least), expected * spread["high"], terms)
+    spread, measured = tables()["speed"]["range"], device.id in tables()["measured"]
+    below, above = (1.0, 1.0) if measured else wider()
+    low, high = expected * spread["low"] * below, expected * spread["high"] * above
+    return StepTime(least, expected, max(low, least), high, terms, measured)
 
 
 def passes(op: Operation, training: Training) -> float:

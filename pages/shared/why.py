@@ -11,6 +11,8 @@ from calculator.record.vocabulary import AMOUNT_LIST, AMOUNTS, HELD, MEMORY_KIND
 from calculator.record.vocabulary import TITLES as NAMES
 from calculator.report.why import Explained, Formula
 from calculator.serving.parts import Passed
+from calculator.serving.seconds import UNMEASURED, Seconds
+from calculator.training.speed import StepTime
 from pages.shared import show as ui
 from pages.shared.show import Inputs
 
@@ -51,7 +53,13 @@ def token(found: Passed) -> str:
     return (
         "For each operation the longer of FLOPs / rate and bytes / bandwidth; then launches, links and the engine.\n\n"
         f"{parts}\n\n*Never under* takes the datasheet's rates; *likely* held 8 of 10 measured cases."
+        f"{unmeasured(found.time)}"
     )
+
+
+def unmeasured(time: Seconds | StepTime) -> str:
+    """What stands beside the range of a device that no run was measured on."""
+    return "" if time.measured else f" {UNMEASURED}."
 
 
 def _largest(inputs: Inputs, amount: str) -> str:

@@ -47,7 +47,7 @@ def likely(t: Any) -> str:
     amount, _ = seconds(t.expected).rsplit(" ", 1)
     scale = float(amount.replace(",", "").lstrip("<")) / t.expected
     low, high, least = (digits(v * scale) for v in (t.low, t.high, t.lower_bound))
-    return f"likely {low}–{high}, never under {least}"
+    return f"likely {low}–{high}{'' if t.measured else ' (unmeasured device)'}, never under {least}"
 
 
 def devices(number: int, device: Device) -> str:

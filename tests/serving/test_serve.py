@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from calculator import Layout, estimate, load_model, serve
+from calculator import Layout, device, estimate, load_model, serve, validation
 from calculator.errors import DeviceError, WorkloadError
 from calculator.serving.efficiency import ENGINES, parameters
+from calculator.serving.seconds import UNMEASURED, measured, spread
 
 QWEN = load_model("Qwen/Qwen3-32B")
 
@@ -95,3 +96,22 @@ def test_parameters_are_visible_and_editable():
 def test_bad_questions_say_why(options, said):
     with pytest.raises((WorkloadError, DeviceError), match=said):
         serve(QWEN, device="h200-sxm-141gb", **options)
+
+
+def test_a_device_without_runs_has_a_wider_range_and_says_so():
+    """MI300X, whose nine runs at full load took 1.38 to 1.54 times the expected time: inside."""
+    model = load_model("meta-llama/Llama-3.1-8B")
+    known, other = (serve(model, device=d, concurrency=8) for d in ("h200-sxm-141gb", "mi300x"))
+    assert known.tpot.measured
+    assert not other.tpot.measured
+    assert other.tpot.low / other.tpot.expected < known.tpot.low / known.tpot.expected
+    assert other.tpot.high / other.tpot.expected > max(1.53, known.tpot.high / known.tpot.expected)
+    assert any(UNMEASURED in str(block) for block in other.blocks())
+    assert not any(UNMEASURED in str(block) for block in known.blocks())
+    assert other.to_dict()["measured"] is False
+    assert not serve(model, device="h200-sxm-141gb", engine="transformers").tpot.measured
+    runs = [r for r in validation.loaded() if not measured(device(r.device))]
+    low, high = spread("tpot", "", device("mi300x"))
+    inside = [low <= r.predicted / r.measured <= high for r in runs]  # of throughputs, so the other way round
+    assert len(runs) == 118
+    assert 0.75 < sum(inside) / len(inside) < 0.9

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from calculator import Layout, Training, device, load_model, train
+from calculator.training.recipe import tables
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from docs import training_runs
 
@@ -70,3 +73,19 @@ def test_hardly_a_peak_is_underestimated():
     """By more than a fifth: one, whose source prints what the allocator reserved."""
     low = [run.id for run in training_runs.runs() if run.memory_error is not None and run.memory_error < -0.2]
     assert low == ["torchtitan-70b-fsdp32-tp8"]
+
+
+def test_devices_whose_runs_the_time_was_fitted_to():
+    """Others have a wider range, and say so."""
+    timed = {"tokens_per_second", "seconds", "mfu"}
+    fitted = [r for r in training_runs.data()["rows"] if timed & set(r["measured"]) and isinstance(r["device"], str)]
+    assert tables()["measured"] == sorted({device(r["device"]).id for r in fitted})
+    times = [
+        train(load_model("Qwen/Qwen3-8B"), device=d, layout=Layout(dp=8), training=Training(zero=3)).step_time
+        for d in ("h100-sxm-80gb", "mi300x")
+    ]
+    assert [t.measured for t in times if t] == [True, False]
+    lows = [t.low / t.expected for t in times if t]
+    highs = [t.high / t.expected for t in times if t]
+    assert lows[1] < lows[0]
+    assert highs[1] > highs[0]
