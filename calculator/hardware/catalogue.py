@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,6 +18,7 @@ from calculator.numbers.units import GB, GIB, MIB
 
 CUSTOM = ("name", "memory_gib", "bandwidth_gb_s", "peak_tflops")
 """The fields that a device of one's own must have."""
+LONGEST = 80  # letters of a name that is remembered
 NEAR = 0.1
 """Of the memory that a device is sold with, and what its driver reports or a seller rounds."""
 
@@ -47,7 +48,7 @@ def device(named: str | Device | Mapping[str, Any]) -> Device:
     text = str(named).strip()
     if text.endswith(".json"):
         return _own(_parsed(Path(text)))
-    found = _matches(text)
+    found = (_lately if len(text) <= LONGEST else _matches)(text)
     if len(found) == 1:
         return found[0]
     if found:
@@ -73,6 +74,12 @@ def _driven(name: str, cores: int | None) -> Device:
     alike = [d for d in devices() if d.vendor == "Apple" and d.name.split(" (")[0] == chip] if chip != name else []
     exact = [d for d in alike if d.name.endswith(f"({cores}c)")]
     return (exact or alike or [device(name)])[0]
+
+
+@lru_cache(maxsize=256)
+def _lately(text: str) -> list[Device]:
+    """As `_matches`, which looks through all names; a sweep asks for the same one at every point."""
+    return _matches(text)
 
 
 def _matches(text: str) -> list[Device]:

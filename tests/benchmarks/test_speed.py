@@ -12,7 +12,7 @@ from itertools import islice
 
 import numpy as np
 
-from calculator import Workload, estimate, load_model, rows_of, tasks
+from calculator import Layout, Workload, estimate, load_model, rows_of, tasks
 from calculator.sources.catalogue import entries, find
 
 REFERENCE_MS = 10.0  # what one round of the reference takes on two slow cores; the ratios below are stated against it
@@ -65,6 +65,20 @@ def test_one_estimate_of_the_largest_mixture_takes_a_quarter_of_a_millisecond():
         workload = Workload(mode=mode)
         full(model, workload)
         assert best(lambda w=workload: full(model, w), 100) < 0.25 * unit / QUIET_MS, mode
+
+
+def test_one_estimate_with_device_and_layout_takes_less_than_a_millisecond():
+    unit = best(reference, 15)
+    for name in ("Qwen/Qwen2.5-72B", "deepseek-ai/DeepSeek-V3.1", "openai/gpt-oss-120b"):
+        model = load_model(name)
+        for mode in ("prefill", "decode"):
+
+            def placed(model=model, mode=mode):
+                e = estimate(model, Workload(mode=mode, batch_size=8), device="h200", layout=Layout(tp=8))
+                return e.per_device.memory.total, e.time.expected
+
+            placed()
+            assert best(placed, 40) < unit / REFERENCE_MS, (name, mode)
 
 
 def test_a_million_points_take_less_than_a_second():
