@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,11 +14,11 @@ from typing import Any
 from calculator.config import DATA
 from calculator.errors import DeviceError
 from calculator.hardware.record import Device
+from calculator.limits import remembered
 from calculator.numbers.units import GB, GIB, MIB
 
 CUSTOM = ("name", "memory_gib", "bandwidth_gb_s", "peak_tflops")
 """The fields that a device of one's own must have."""
-LONGEST = 80  # letters of a name that is remembered
 NEAR = 0.1
 """Of the memory that a device is sold with, and what its driver reports or a seller rounds."""
 
@@ -48,7 +48,7 @@ def device(named: str | Device | Mapping[str, Any]) -> Device:
     text = str(named).strip()
     if text.endswith(".json"):
         return _own(_parsed(Path(text)))
-    found = (_lately if len(text) <= LONGEST else _matches)(text)
+    found = _matches(text)
     if len(found) == 1:
         return found[0]
     if found:
@@ -76,14 +76,10 @@ def _driven(name: str, cores: int | None) -> Device:
     return (exact or alike or [device(name)])[0]
 
 
-@lru_cache(maxsize=256)
-def _lately(text: str) -> list[Device]:
-    """As `_matches`, which looks through all names; a sweep asks for the same one at every point."""
-    return _matches(text)
-
-
+@remembered(256, longest=80)
 def _matches(text: str) -> list[Device]:
-    """The devices of that name: by id, by the driver's string, by the name without its memory, in that order."""
+    """The devices of that name, for which all names are looked through: by id, by the driver's string, by the name
+    without its memory, in that order."""
     key = _key(text)
     by_id = [d for d in devices() if _key(d.id) == key]
     if by_id:
