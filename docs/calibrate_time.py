@@ -32,7 +32,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from calculator import Layout, device, load_model, serve  # noqa: E402
+from calculator import Layout, device, load_model, serve, validation  # noqa: E402
 from calculator.serving.case import Case  # noqa: E402
 from calculator.serving.efficiency import efficiency, engine_named, parameters  # noqa: E402
 from calculator.serving.waiting import CHUNK, at_once  # noqa: E402
@@ -283,7 +283,7 @@ def main() -> None:
     added, ratio = pools(apart, whole)
     print("pools             TPOT {}   TTFT {}".format(*(said(r, np.ones(len(r))) for r in ratio)), added)
     if options.write:
-        write(refits, added, ranges(runs, left, ratio))
+        write(refits, added, ranges(runs, left, ratio), sorted({device(r["device"]).id for r in (*runs.rows, *apart)}))
         keep(runs, left, apart)
 
 
@@ -309,8 +309,20 @@ def ranges(runs: Runs, left: Any, pooled: Any) -> dict[str, dict[str, list[float
     return found
 
 
-def write(refits: list[Values], added: Values, found: dict[str, dict[str, list[float]]]) -> None:
-    """Values of the whole fit, the intervals of the refits, and the ranges, into the package's data."""
+def widening(low: float, high: float, seen: list[str]) -> list[float]:
+    """What the ends of the range of a token's time are multiplied by on devices that no run was seen of: so far from
+    the expected time are runs at full load on such devices, by the parameters as they stand in the package."""
+    beyond = [r for r in validation.loaded() if r.device not in seen]
+    each = [spread([r.predicted / r.measured for r in beyond if r.device == d]) for d in {r.device for r in beyond}]
+    ends = min(least for least, _ in each) / low, max(most for _, most in each) / high
+    return [round(min(ends[0], 1.0), 2), round(max(ends[1], 1.0), 2)]
+
+
+def write(
+    refits: list[Values], added: Values, found: dict[str, dict[str, list[float]]], seen: list[str], file: Path = DATA
+) -> None:
+    """Values of the whole fit, the intervals of the refits, the ranges and the devices they are of, into the package's
+    data."""
     data = json.loads(DATA.read_text(encoding="utf-8"))
     for name in PRIOR:
         tried = [float(f"{r[name]:.3g}") for r in refits]
@@ -318,12 +330,14 @@ def write(refits: list[Values], added: Values, found: dict[str, dict[str, list[f
     for name, value in added.items():
         data["parameters"][name]["value"] = value
     data["ranges"] |= found
+    unmeasured = widening(*data["ranges"]["tpot"][""], seen)
     rows_of = ",\n".join(f" {json.dumps(n)}: {json.dumps(p)}" for n, p in data["parameters"].items())
     kinds = ",\n".join(f" {json.dumps(n)}: {json.dumps(p)}" for n, p in data["ranges"].items())
     text = (
-        f'{{\n"about": {json.dumps(data["about"])},\n"ranges": {{\n{kinds}\n}},\n"parameters": {{\n{rows_of}\n}}\n}}\n'
+        f'{{\n"about": {json.dumps(data["about"])},\n"ranges": {{\n{kinds}\n}},\n"measured": {json.dumps(seen)},\n'
+        f'"unmeasured": {json.dumps(unmeasured)},\n"parameters": {{\n{rows_of}\n}}\n}}\n'
     )
-    DATA.write_text(text, encoding="utf-8")
+    file.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

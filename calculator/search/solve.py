@@ -150,7 +150,7 @@ class _Search:
     def least(self, card: Device, layout: Layout | None, devices: int, common: dict[str, Any]) -> None:
         """The fewest devices: of each layout of one replica as many side by side as the users need, while that is no
         more than what was found before."""
-        limit, first = devices, 1
+        limit, first = devices if layout is None else layout.devices, 1
         if layout is None and common["engine"] != "llama.cpp":  # whose layers may stay on the host
             kept = weights_listed(self.model, common.get("dtype", "auto"), "auto")
             first = max(1, -(-int(sum(op.weight_bytes * op.stored for op in kept)) // card.memory))

@@ -16,16 +16,12 @@ UNMEASURED = "No parameter was fitted to runs of this device under this engine, 
 
 @cache
 def _data() -> Mapping[str, Any]:
+    """What docs/calibrate_time.py writes. `ranges`: measured over expected, 10th and 90th percentile, by kind and
+    engine: "tpot" and "ttft" over the serving runs of families that were left out of the fit ("" over all engines;
+    "pools": disaggregated runs, which the two parameters of pools were fitted to), "pass" a single pass (published
+    points of one stream). `measured`: devices of those runs; `unmeasured`: how much wider the range of others is."""
     found: dict[str, Any] = json.loads((DATA / "efficiency.json").read_text(encoding="utf-8"))
     return found
-
-
-def ranges() -> Mapping[str, Mapping[str, tuple[float, float]]]:
-    """Measured over expected, 10th and 90th percentile, by kind and engine: "tpot" and "ttft" over the serving runs of
-    families that were left out of the fit ("" over all engines; "pools": disaggregated runs, which the two parameters
-    of pools were fitted to), "pass" a single pass (published points of one stream). docs/calibrate_time.py writes
-    them."""
-    return {kind: {name: (low, high) for name, (low, high) in row.items()} for kind, row in _data()["ranges"].items()}
 
 
 def measured(device: Device, engine: str = "") -> bool:

@@ -130,6 +130,12 @@ def test_no_more_sequences_than_the_engine_runs_at_once() -> None:
     assert "runs 65,536, which is the engine's limit" in none.verdict
 
 
+def test_a_layout_that_is_given_is_answered_whatever_its_size() -> None:
+    found = solve(load("Qwen/Qwen3-8B"), "min-devices", H100, layout=Layout(tp=8, dp=16), max_model_len=2048)
+    assert found.asked == 1
+    assert found.value == 128
+
+
 @pytest.mark.parametrize("power", [0.5, 1, 2])
 @pytest.mark.parametrize("most", [0, 1, 2, 100, 2**31])
 def test_the_largest_number_within_a_bound(power: float, most: int) -> None:
